@@ -1,0 +1,71 @@
+"""Tasks: one file a task, each binding one `TASK`.
+
+A row is one scored example in one canonical form, whatever its source (hub, folder, generator).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any, Literal
+
+from benchmarks import registry
+
+Row = Mapping[str, Any]
+Gold = int | list[int] | list[str]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where the public copy lives: Hugging Face dataset, its configuration and split names."""
+
+    dataset: str
+    config: str | None
+    train: str = "train"
+    validation: str = "validation"
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that the harness knows of a task.
+
+    Attributes:
+        title: the name printed in tables ("SST-2").
+        version: raised whenever a prompt, a candidate or the canonical form changes.
+        prompt: row -> the text before the answer.
+        candidates: row -> texts appended to the prompt, leading blank included; [] for generation.
+        gold: row -> index of the right candidate, indices of the right ones, or answer strings.
+        inputs: row -> one or two plain texts for a prompt-free classification head.
+        answer: row -> the text that teacher forcing trains on (None: the gold candidate).
+        from_hub, from_file: one raw row -> canonical rows; `ValueError` on a malformed one.
+        generate: random source -> one built-in canonical row.
+        metric: "accuracy" or "f1" (token F1, best over the gold answers).
+        loss: "classification": cross-entropy over the candidates' mean token log-likelihoods;
+            "teacher_forcing": mean cross-entropy of the right answer's tokens.
+    """
+
+    title: str
+    version: int
+    hub: Hub
+    prompt: Callable[[Row], str]
+    candidates: Callable[[Row], list[str]]
+    gold: Callable[[Row], Gold]
+    inputs: Callable[[Row], tuple[str, ...]]
+    from_hub: Callable[[Row], Iterable[Row]]
+    from_file: Callable[[Row], Iterable[Row]]
+    generate: Callable[[Random], Row]
+    metric: Literal["accuracy", "f1"] = "accuracy"
+    loss: Literal["classification", "teacher_forcing"] = "classification"
+    answer: Callable[[Row], str] | None = None
+    max_new_tokens: int = 50
+
+    @property
+    def generative(self) -> bool:
+        """Whether the answer is generated rather than chosen among candidates."""
+        return self.metric == "f1"
+
+
+@cache
+def load(name: str) -> Task:
+    """The task a file of that name defines; `UserError` with the nearest name if none does."""
+    return registry.module("task", name).TASK
