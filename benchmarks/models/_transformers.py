@@ -1,0 +1,78 @@
+"""What loading takes of transformers: its classes, a quiet log, one-line errors, tokenizer sides."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.errors import UserError
+
+
+def auto_class(masked: bool, head: str) -> Any:
+    """The transformers class that builds a model with this head."""
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+    if head == "classification":
+        return AutoModelForSequenceClassification
+    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
+
+
+@contextmanager
+def guarded(name: str) -> Iterator[None]:
+    """Inside, transformers neither logs nor draws bars, and unreadable files are one `UserError`.
+
+    Its settings are those of before afterwards.
+    """
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except OSError as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"model {name}: cannot be read: {first.strip()} "
+            f"(without network use a built-in name or a local folder)"
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def prepare_tokenizer(tokenizer: Any, masked: bool) -> None:
+    """Sets sides and a padding token, which is never a new one: embeddings keep their size."""
+    tokenizer.padding_side = tokenizer.truncation_side = "right" if masked else "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+
+
+def set_labels(config: Any, head: str, num_labels: int | None) -> None:
+    """Writes the number of classes into a configuration.
+
+    Raises:
+        ValueError: `num_labels` without a classification head, or the head without it.
+    """
+    if (head == "classification") != (num_labels is not None):
+        raise ValueError(f"num_labels={num_labels} does not go with head={head!r}")
+    if num_labels is not None:
+        config.num_labels = num_labels
+
+
+def refuse_missing(name: str, model: Any, missing: Iterable[str], head: str) -> None:
+    """Only a classification head and the pooler that feeds it may start without stored weights.
+
+    Raises:
+        UserError: the files lack anything else; an untrained language-model head would score noise.
+    """
+    body = model.base_model_prefix + "."
+    if head == "classification":
+        missing = [key for key in missing if key.startswith(body) and ".pooler." not in key]
+    missing = sorted(missing)
+    if missing:
+        if not any(key.startswith(body) for key in missing):
+            raise UserError(f"model {name}: no language-model head in it; use the classification head")
+        raise UserError(
+            f"model {name}: weights are missing: {', '.join(missing[:3])} ({len(missing)} in all)"
+        )
