@@ -1,0 +1,65 @@
+"""Command line: `python -m plots FIGURE|all [--suite quick] [--rows GLOB] [--out DIR]`."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks.errors import UserError, unknown
+from plots import _rows, _style
+
+HERE = Path(__file__).resolve().parent
+
+
+def figures() -> list[str]:
+    """Every figure's name: a file of this folder that does not begin with `_`."""
+    return sorted(f.stem for f in HERE.glob("*.py") if not f.stem.startswith("_"))
+
+
+def main(words: list[str] | None = None) -> int:
+    """Draws what the command line asks for; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m plots", description="Figures from result rows, as PNG and PDF."
+    )
+    parser.add_argument("figure", metavar="FIGURE", help=f"all, {', '.join(figures())}")
+    parser.add_argument("--suite", default="quick", help="whose rows (default: quick)")
+    parser.add_argument(
+        "--rows", metavar="GLOB", help="your own rows instead: .json, or .jsonl with one a line"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: plots/figures/SUITE")
+    asked = parser.parse_args(words)
+    try:
+        for file in render(asked.figure, asked.suite, asked.rows, asked.out):
+            print(file)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def render(figure: str, suite: str, rows: str | None = None, out: Path | None = None) -> list[Path]:
+    """Draws one figure, or all that the rows can fill, and returns the files written.
+
+    Raises:
+        UserError: no figure of that name, no rows, or rows that cannot fill the one figure asked for.
+    """
+    if figure != "all" and figure not in figures():
+        raise unknown("figure", figure, ["all", *figures()])
+    data = _rows.read_glob(rows) if rows else _rows.read(suite)
+    print(f"{len(data)} rows from {data.attrs['source']}")
+    out = out or HERE / "figures" / ("own" if rows else suite)
+    written = []
+    for name in figures() if figure == "all" else [figure]:
+        module = importlib.import_module(f"plots.{name}")
+        drawn = module.draw(data)
+        if not drawn and figure != "all":
+            raise UserError(
+                f"no rows here that {name} shows: `python -m benchmarks sweep {module.SUITE}` makes them"
+            )
+        for stem, canvas in drawn.items():
+            written += _style.save(canvas, out, stem)
+    return written
+
+
+if __name__ == "__main__":
+    sys.exit(main())

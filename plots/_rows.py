@@ -1,0 +1,183 @@
+"""Result rows as a pandas frame: reading, order, one setting a method, mean over seeds."""
+
+import json
+from glob import glob
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import registry
+from benchmarks.errors import UserError, unknown
+
+ROOT = Path(__file__).resolve().parent.parent
+METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
+TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
+CELL = ["model", "task", "label"]
+
+
+def _parse(text: str, where: str) -> dict:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
+    if not isinstance(row, dict) or "config" not in row:
+        raise UserError(f"{where}: not a result row (an object with a 'config')")
+    return row
+
+
+def _load(file: Path) -> list[dict]:
+    if file.suffix == ".jsonl":
+        lines = enumerate(file.read_text().splitlines(), 1)
+        return [_parse(line, f"{file}:{n}") for n, line in lines if line.strip()]
+    return [_parse(file.read_text(), str(file))]
+
+
+def read(suite: str, root: Path = ROOT) -> pd.DataFrame:
+    """Rows of a suite: this machine's runs, or else the committed ones.
+
+    Args:
+        suite: name of the suite ("quick").
+        root: folder that holds `results/`.
+
+    Returns:
+        `frame(rows)`; `attrs["source"]` says which files were read.
+
+    Raises:
+        UserError: neither has a row, or a file holds no row.
+    """
+    runs, reference = root / "results/runs" / suite, root / "results/reference" / f"{suite}.jsonl"
+    for source, files in ((runs, sorted(runs.glob("*.json"))), (reference, [reference])):
+        rows = [row for file in files if file.exists() for row in _load(file)]
+        if rows:
+            return frame(rows, str(source.relative_to(root)))
+    known = set(registry.files("suite")) | {f.stem for f in reference.parent.glob("*.jsonl")}
+    if suite not in known:
+        raise unknown("suite", suite, known)
+    raise UserError(f"no rows of suite {suite!r} yet: run `python -m benchmarks sweep {suite}`")
+
+
+def read_glob(pattern: str) -> pd.DataFrame:
+    """Rows of a user's own files: `.json` holds one row, `.jsonl` one a line.
+
+    Raises:
+        UserError: nothing matches, or a file holds no row.
+    """
+    files = [Path(name) for name in sorted(glob(pattern, recursive=True))]
+    rows = [row for file in files for row in _load(file)]
+    if not rows:
+        raise UserError(f"no result rows match {pattern!r}: give one such as 'results/runs/quick/*.json'")
+    return frame(rows, pattern)
+
+
+def _place(order: tuple[str, ...], name: str) -> tuple[int, str]:
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _rank(line: dict) -> tuple:
+    task, label = _place(TASKS, line["task"]), _place(METHODS, line["label"])
+    return line["model"], task, label, str(line["seed"]), line["setting"]
+
+
+def _flat(row: dict) -> dict:
+    config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
+    settings = config.get("set") or {}
+    fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
+    metric = row.get("metric") or "accuracy"
+    gone = row.get("status") == "OOM" or "out of memory" in (row.get("reason") or "").lower()
+    return {
+        "model": config["model"],
+        "task": config["task"],
+        "label": row.get("label") or config["method"],
+        "title": row.get("task_title") or config["task"],
+        "seed": config.get("seed"),
+        "setting": json.dumps(fixed, sort_keys=True),
+        "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
+        "method": config["method"],
+        "metric": metric,
+        "score": row.get("score"),
+        "auc": test.get("auc"),
+        "loss": test.get("loss"),
+        "validation_score": validation.get(metric),
+        "validation_loss": validation.get("loss"),
+        "peak_bytes": row.get("peak_bytes"),
+        "seconds": row.get("train_seconds_to_best"),
+        "steps": config.get("steps"),
+        "best_step": row.get("best_step"),
+        "lr": settings.get("lr"),
+        "zo_batch_size": settings.get("zo_batch_size"),
+        "fo_batch_size": settings.get("fo_batch_size"),
+        "curve": row.get("curve") or [],
+    }
+
+
+NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_bytes", "seconds",
+           "steps", "best_step", "lr", "zo_batch_size", "fo_batch_size"]  # fmt: skip
+
+
+def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
+    """One line a run, in the fixed order of models, tasks, methods and seeds.
+
+    Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
+    ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
+    checkpoint), steps, lr, batch sizes, curve (list of evaluations).
+    """
+    flat = [_flat(row) for row in rows]
+    flat.sort(key=_rank)
+    data = pd.DataFrame(flat)
+    if flat:
+        data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
+    data.attrs["source"] = source
+    return data
+
+
+def ordered(data: pd.DataFrame, column: str) -> list[str]:
+    """The distinct values of "model", "task" or "label" in their fixed order."""
+    order = {"task": TASKS, "label": METHODS}.get(column, ())
+    return sorted(data[column].unique(), key=lambda name: _place(order, name))
+
+
+def chosen(data: pd.DataFrame) -> pd.DataFrame:
+    """Keeps one setting for each model, task and method: the best mean score on validation.
+
+    Where batch sizes are swept on one task, only runs at those that the method has on most tasks
+    take part: a sweep is not a search for the best entry of a table. Ties go to the lower loss.
+    """
+    if not len(data):
+        return data
+    sizes = data[["zo_batch_size", "fo_batch_size"]].fillna(0).apply(tuple, axis=1).rename("sizes")
+    tasks = data.assign(sizes=sizes).groupby(["model", "method", "sizes"])["task"].nunique()
+    usual = tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index
+    kept = []
+    for _, cell in data.groupby(CELL, sort=False):
+        at_usual = [(r.model, r.method, sizes[r.Index]) in usual for r in cell.itertuples()]
+        cell = cell[at_usual] if any(at_usual) else cell
+        done = cell[cell["outcome"] == "done"].groupby("setting")
+        means = done[["validation_score", "validation_loss"]].mean()
+        means = means.sort_values(["validation_score", "validation_loss"], ascending=[False, True])
+        best = means.index[0] if len(means) else cell["setting"].iloc[0]
+        kept.append(cell[cell["setting"] == best])
+    return pd.concat(kept)
+
+
+def summary(data: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds: one line for each model, task and method, from `chosen(data)`.
+
+    Columns: model, task, label, title, outcome ("done" where any seed is), n (seeds done), failed (seeds
+    not done), lr, steps, and for score, auc, loss, peak_bytes and seconds the mean and `<name>_std` (the
+    sample standard deviation; nan below two seeds).
+    """
+    lines = []
+    for key, cell in chosen(data).groupby(CELL, sort=False):
+        done = cell[cell["outcome"] == "done"]
+        line = dict(zip(CELL, key, strict=True)) | {
+            "title": cell["title"].iloc[0],
+            "outcome": "done" if len(done) else cell["outcome"].iloc[0],
+            "n": len(done),
+            "failed": len(cell) - len(done),
+            "lr": cell["lr"].iloc[0],
+            "steps": cell["steps"].iloc[0],
+        }
+        for name in ("score", "auc", "loss", "peak_bytes", "seconds"):
+            line |= {name: done[name].mean(), f"{name}_std": done[name].std(ddof=1)}
+        lines.append(line)
+    return pd.DataFrame(lines)

@@ -1,0 +1,83 @@
+"""Score against the zeroth-order batch size K0 at a fixed K1 = 4; 0 is IP-SGD (Addax, Figure 5 right).
+
+Source: arXiv 2410.06441. Bars are the standard deviation over seeds, where there are several.
+"""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plots._rows import ordered, summary
+from plots._style import ONE_COLUMN, TWO_COLUMNS, looks, style
+
+SUITE = "quick"
+FO_BATCH_SIZE = 4
+FEWEST = 3  # sizes K0 > 0 that make a sweep
+
+
+def draw(data: pd.DataFrame) -> dict[str, Figure]:
+    """One figure a model that has a sweep, a panel for each task. `data` is `plots._rows.frame`'s."""
+    points = _points(data)
+    look = looks(ordered(data, "label"))
+    with style():
+        return {
+            f"k0_sweep-{m}": _figure(points[points["model"] == m], look, m) for m in ordered(points, "model")
+        }
+
+
+def _points(data: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds for each model, task, method and K0, where that makes a sweep."""
+    at = data[data["method"].isin(["addax", "ip-sgd"]) & (data["fo_batch_size"] == FO_BATCH_SIZE)]
+    at = at[at["outcome"] == "done"].fillna({"zo_batch_size": 0})
+    found = [summary(part).assign(k0=int(k0)) for k0, part in at.groupby("zo_batch_size")]
+    points = pd.concat(found) if found else data.iloc[:0].assign(k0=0)
+    wide = points[points["k0"] > 0].groupby(["model", "task"])["k0"].nunique()
+    wide = wide[wide >= FEWEST].index
+    return points[[(r.model, r.task) in wide for r in points.itertuples()]].sort_values("k0", kind="stable")
+
+
+def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:
+    tasks = ordered(points, "task")
+    columns = min(len(tasks), 3)
+    rows = -(-len(tasks) // columns)
+    size = (ONE_COLUMN if columns == 1 else TWO_COLUMNS, 2.3 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, task in zip(grid, tasks, strict=False):
+        here = points[points["task"] == task]
+        axes.set_title(f"{here['title'].iloc[0]}, {model}")
+        _curves(axes, here, look)
+    for axes in list(grid)[len(tasks) :]:
+        axes.remove()
+    return figure
+
+
+def _curves(axes: Axes, here: pd.DataFrame, look: dict) -> None:
+    base = here[here["k0"] == 0]
+    for label in ordered(here[here["k0"] > 0], "label"):
+        line = pd.concat([base, here[(here["label"] == label) & (here["k0"] > 0)]])
+        this = look[label]
+        axes.plot(line["k0"], 100 * line["score"], color=this.color, zorder=2)
+        _dots(axes, line[line["k0"] > 0], this, label)
+    if len(base):
+        _dots(axes, base, look["IP-SGD"] if "IP-SGD" in look else look[base["label"].iloc[0]], "IP-SGD")
+    axes.set_xticks(sorted(here["k0"].unique()))
+    axes.set(xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel="accuracy or F1 (%)")
+    axes.margins(x=0.04, y=0.15)
+    axes.legend(loc="best")
+
+
+def _dots(axes: Axes, line: pd.DataFrame, this, label: str) -> None:
+    spread = 100 * line["score_std"]
+    axes.errorbar(
+        line["k0"],
+        100 * line["score"],
+        yerr=spread if spread.notna().any() else None,
+        ls="none",
+        marker=this.marker,
+        color=this.color,
+        elinewidth=0.8,
+        capsize=2,
+        label=label,
+        zorder=3,
+    )
