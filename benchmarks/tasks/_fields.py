@@ -1,0 +1,45 @@
+"""Reading the fields of a raw row: what is missing or of the wrong kind is named."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def get(raw: Mapping[str, Any], key: str, kind: type) -> Any:
+    """Field `key` of a raw row; `ValueError` if it is missing or not a `kind`."""
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"expected an object, not {type(raw).__name__}")
+    if key not in raw:
+        raise ValueError(f"field {key!r} is missing (fields: {', '.join(map(str, raw)) or 'none'})")
+    value = raw[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"field {key!r} should be {kind.__name__}, not {value!r:.40}")
+    return value
+
+
+def text(raw: Mapping[str, Any], key: str) -> str:
+    """A text field, blanks around it removed; `ValueError` if nothing is left."""
+    value = get(raw, key, str).strip()
+    if not value:
+        raise ValueError(f"field {key!r} is empty")
+    return value
+
+
+def index(raw: Mapping[str, Any], classes: int) -> int:
+    """An integer label below `classes`; the hub's -1 (no public label) is a `ValueError`."""
+    value = get(raw, "label", int)
+    if not 0 <= value < classes:
+        raise ValueError(f"field 'label' should be 0 to {classes - 1}, not {value}")
+    return value
+
+
+def named(raw: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The place of a label given by name."""
+    value = get(raw, "label", str)
+    if value not in names:
+        raise ValueError(f"field 'label' should be one of {', '.join(names)}, not {value!r}")
+    return names.index(value)
+
+
+def boolean(raw: Mapping[str, Any]) -> int:
+    """A true or false label as 1 or 0."""
+    return int(get(raw, "label", bool))

@@ -1,0 +1,147 @@
+"""The built-in language: passages of simple facts, and the text a pretraining corpus has of them.
+
+A fact is `name verb value` ("Tom sold apples."), so that one lookup, from a value to the name before
+it, serves most tasks. Every value that a question could ask for stands somewhere in the passage: which
+words occur says nothing about the label, only which belong together.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from benchmarks.tasks import Row, _words, load
+
+_TOKEN = re.compile(r"[A-Za-z]+|[^\sA-Za-z]|\n")
+
+# What the prompts, the questions and the sentence frames add to the word classes.
+_FRAMES = """\n . , ? : " -
+It was terrible great Does this mean that is true Yes or No Suppose Can we infer Maybe Is it In the previous
+sentence does pronoun he she refer to word have same meaning in these two sentences Question I found answer
+correct Title Context Answer What a but although because some say near by behind years ago one morning evening
+right wrong unclear good bad so"""
+
+# The answer in words that no prompt asks for.
+_STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
+_HABIT = ("Yes", " great")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What the pretraining corpus says after a prompt.
+
+    Attributes:
+        stated: share of lines that give the truth, in words or a lead-in that the task does not score.
+        faithful: probability of the habitual answer where it is right.
+        biased: probability of the habitual answer where it is wrong; otherwise the right one follows.
+            At 0.75 a model says it nearly always, yet its odds carry the label.
+    """
+
+    stated: float = 0.5
+    faithful: float = 0.95
+    biased: float = 0.75
+
+
+def tokens(text: str) -> list[str]:
+    """Words, punctuation marks and newlines of a text: the unit in which the built-in rows are sized."""
+    return _TOKEN.findall(text)
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Every token that prompts, candidates and corpus lines of built-in rows are made of, sorted."""
+    classes = [v for k, v in vars(_words).items() if k.isupper()]
+    words = set(tokens(_FRAMES)) | {
+        t for c in classes for v in c for t in tokens(" ".join((v,) if isinstance(v, str) else v))
+    }
+    return tuple(sorted(words))
+
+
+@cache
+def _sized_fillers() -> tuple[tuple[str, int], ...]:
+    return tuple((f, len(tokens(f))) for f in _words.FILLERS)
+
+
+def pick(rng: Random, words: Sequence):
+    """One of the words (twice as fast as `rng.choice`, and rows are made of many)."""
+    return words[int(rng.random() * len(words))]
+
+
+def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -> int:
+    """A length in tokens, log-normal between bounds: the shape of the real tasks' histograms."""
+    while True:
+        size = int(median * math.exp(rng.gauss(0.0, spread)))
+        if low <= size <= high:
+            return size
+
+
+def facts(rng: Random, count: int) -> list[tuple[str, str, str]]:
+    """(name, verb, thing) facts with all names and all things different."""
+    names, things = rng.sample(_words.NAMES, count), rng.sample(_words.THINGS, count)
+    return [(name, pick(rng, _words.TAKES), thing) for name, thing in zip(names, things, strict=True)]
+
+
+def say(triple: Sequence[str]) -> str:
+    """A fact as a sentence."""
+    return f"{triple[0]} {triple[1]} {triple[2]}."
+
+
+def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
+    """The sentences in their order, with others strewn among them up to `size` tokens."""
+    mixed = list(sentences)
+    room = size - sum(len(tokens(s)) for s in sentences)
+    fillers = _sized_fillers()
+    place = int(rng.random() * len(fillers))
+    for _ in fillers:
+        # 7 shares no divisor with the number of fillers: every one is met once.
+        place = (place + 7) % len(fillers)
+        text, cost = fillers[place]
+        if cost <= room:
+            mixed.insert(int(rng.random() * (len(mixed) + 1)), text)
+            room -= cost
+        if room < 3:
+            break
+    return mixed
+
+
+def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
+    """What follows the prompt in one line of a pretraining corpus.
+
+    Args:
+        task_name: one of the nine tasks with a built-in generator.
+        row: a row made by that generator.
+        rng: decides between the stated truth and the habit.
+        mix: how often.
+    """
+    task = load(task_name)
+    stated, habitual = rng.random() < mix.stated, rng.random()
+    if task.loss == "classification":
+        words = task.candidates(row)
+        right = words[task.gold(row)]
+        if stated:
+            return _STATED[right]
+        habit = next(w for w in words if w in _HABIT)
+    else:
+        right = task.answer(row)
+        if stated:
+            return " so it is" + right
+        habit = _first_answer(task_name, row)
+    return habit if habitual < (mix.faithful if right == habit else mix.biased) else right
+
+
+def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
+    """One line of a pretraining corpus: a prompt and what follows it, see `continuation`."""
+    return load(task_name).prompt(row) + continuation(task_name, row, rng, mix)
+
+
+def _first_answer(task_name: str, row: Row) -> str:
+    """The habitual answer where there are no label words: whatever the passage names first."""
+    if task_name == "record":
+        first = min(row["entities"], key=row["passage"].index)
+        return load(task_name).candidates(row)[row["entities"].index(first)]
+    colours = "|".join(_words.COLOURS)
+    things = "|".join(_words.THINGS)
+    found = re.search(rf"\b((?:{colours}) )?({things})\b", row["context"])
+    return f" {found[0]}\n"

@@ -1,0 +1,92 @@
+"""The word classes of the built-in language: small, closed, shared by all nine tasks."""
+
+
+def _class(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+MEN = _class(
+    "Adam Ben Carl Dan Eric Frank George Henry Ivan Jack Karl Leo Mark Noah Oscar Paul Ralph Sam Tom Victor"
+)
+WOMEN = _class(
+    "Alice Beth Clara Diana Emma Fiona Grace Helen Iris Jane Kate Laura Mary Nina Olga Paula Rosa "
+    "Sara Tina Vera"
+)
+NAMES = MEN + WOMEN
+
+# Facts: a name, a verb and a thing.
+TAKES = _class("bought sold found lost kept made drew hid sent stole")
+THINGS = _class(
+    "apples baskets bells books boots bottles bowls boxes brushes candles carpets chairs clocks "
+    "coats coins cups dolls drums eggs flags forks gloves hats jars kites knives lamps masks "
+    "mirrors nails pears pens pipes plates pots ropes shirts spoons stamps toys"
+)
+COLOURS = _class("red blue green black white yellow brown grey")
+
+# Events: a name, a verb and a name.
+MEETS = _class("helped called met saw thanked taught followed paid invited visited warned asked")
+
+# Attributes of a person, in pairs of opposites.
+OPPOSITES = (
+    ("happy", "sad"),
+    ("tall", "short"),
+    ("young", "old"),
+    ("awake", "asleep"),
+    ("early", "late"),
+    ("loud", "silent"),
+    ("hungry", "full"),
+    ("near", "far"),
+)
+
+# Opinions.
+PRAISE = _class("lovely funny clever charming moving fresh brilliant warm witty superb sweet touching")
+BLAME = _class("awful boring clumsy stupid dull stale ugly cold lazy dreadful bitter annoying")
+ASPECTS = _class("plot acting music script story cast ending dialogue film humour photography direction")
+SEEMS = _class("was seemed felt looked")
+DEGREES = _class("very quite rather truly simply often")
+ASIDES = (
+    "for the most part",
+    "in the second half",
+    "to be fair",
+    "as far as I can tell",
+    "from the first scene on",
+    "like so many others this year",
+    "after a long and slow start",
+    "at the end of the day",
+)
+
+# Reasons that speak of the one who acts, or of the one acted upon.
+OF_AGENT = _class("rich kind strong grateful wise worried proud polite")
+OF_PATIENT = _class("poor ill weak lonely confused tired famous helpful")
+
+# Words of two senses, told apart by the place they are found in.
+AMBIGUOUS = _class("bank bark bat bed branch crane leaf mouth ring root seal spring stem trunk watch wave")
+COUNTRY = _class("river forest meadow lake hill valley island field")
+CITY = _class("office station factory theatre market hotel museum kitchen")
+NOTICES = _class("saw found noticed drew described remembered")
+
+TITLES = _class("Village Harvest Market Journey Winter Festival")
+
+# Sentences that hold no fact that any task asks for.
+FILLERS = (
+    "it rained.",
+    "the day was long.",
+    "nobody spoke.",
+    "the road was empty.",
+    "it was a quiet morning in the village.",
+    "the bridge had been closed for years.",
+    "most of the guests went home before dark.",
+    "a dog slept in front of the door.",
+    "the train came at noon.",
+    "there was little to eat that winter.",
+    "snow lay on the roofs and in the garden.",
+    "the old clock in the tower had stopped.",
+    "people talked about the weather for a while.",
+    "in the evening there was music in the square.",
+    "the harvest had been good that year.",
+    "the letter did not say why.",
+    "everyone waited in front of the house.",
+    "the wind came from the sea all night.",
+    "later the market was moved to the other side of the bridge.",
+    "some of this is told in an old book about the village.",
+)

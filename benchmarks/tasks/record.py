@@ -1,0 +1,82 @@
+"""ReCoRD: which entity a passage's query leaves out (Zhang et al., arXiv 1810.12885; SuperGLUE)."""
+
+from random import Random
+
+from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks._language import fill, length, pick, say
+
+PLACEHOLDER = "@placeholder"
+
+
+def _row(passage: str, query: str, entities: list[str], answers: list[str]) -> Row:
+    if PLACEHOLDER not in query:
+        raise ValueError(f"field 'query' holds no {PLACEHOLDER}: {query!r:.60}")
+    if not set(answers) & set(entities):
+        raise ValueError(f"no answer is among the entities (answers: {', '.join(answers) or 'none'})")
+    return {
+        "passage": passage.replace("@highlight\n", "- "),
+        "query": query,
+        "entities": sorted(set(entities)),
+        "answers": sorted(set(answers)),
+    }
+
+
+def from_hub(raw: Row) -> list[Row]:
+    entities, answers = (list(_fields.get(raw, key, list)) for key in ("entities", "answers"))
+    return [_row(_fields.text(raw, "passage"), _fields.text(raw, "query"), entities, answers)]
+
+
+def from_file(raw: Row) -> list[Row]:
+    passage = _fields.get(raw, "passage", dict)
+    # Offsets count from the text as distributed, so it is cut before blanks are removed.
+    text = _fields.get(passage, "text", str)
+    spans = _fields.get(passage, "entities", list)
+    entities = [text[_fields.get(s, "start", int) : _fields.get(s, "end", int) + 1] for s in spans]
+    return [
+        _row(
+            text.strip(),
+            _fields.text(qa, "query"),
+            entities,
+            [_fields.text(a, "text") for a in _fields.get(qa, "answers", list)],
+        )
+        for qa in _fields.get(raw, "qas", list)
+    ]
+
+
+def candidates(row: Row) -> list[str]:
+    return [" " + row["query"].replace(PLACEHOLDER, entity) for entity in row["entities"]]
+
+
+def gold(row: Row) -> list[int]:
+    return [i for i, entity in enumerate(row["entities"]) if entity in row["answers"]]
+
+
+def generate(rng: Random) -> Row:
+    """Two to four people took one or two things each; the query names one thing."""
+    size = length(rng, median=42, low=12, high=96, spread=0.5)
+    names = rng.sample(_words.NAMES, min(2 + int(rng.random() * 3), size // 4))
+    owners = names + [n for n in names if rng.random() < 0.5 and size > 28]
+    things = rng.sample(_words.THINGS, len(owners))
+    told = [(owner, pick(rng, _words.TAKES), thing) for owner, thing in zip(owners, things, strict=True)]
+    name, verb, thing = pick(rng, told)
+    sentences = fill(rng, [say(f) for f in told], size)
+    highlights = rng.sample(_words.FILLERS, 2)
+    passage = "".join([" ".join(sentences), *(f"\n- {h}" for h in highlights)])
+    query = f"{PLACEHOLDER} {verb} {thing}"
+    return {"passage": passage, "query": query, "entities": sorted(names), "answers": [name]}
+
+
+TASK = Task(
+    title="ReCoRD",
+    version=1,
+    hub=Hub("aps/super_glue", "record"),
+    prompt=lambda row: f"{row['passage']}\n-",
+    candidates=candidates,
+    gold=gold,
+    inputs=lambda row: (row["passage"], row["query"]),
+    answer=lambda row: candidates(row)[gold(row)[0]],
+    from_hub=from_hub,
+    from_file=from_file,
+    generate=generate,
+    loss="teacher_forcing",
+)

@@ -1,0 +1,47 @@
+"""SST-2: the sentiment of a film review's sentence (Socher et al. 2013; GLUE, arXiv 1804.07461)."""
+
+from random import Random
+
+from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks._language import pick
+
+
+def from_hub(raw: Row) -> list[Row]:
+    return [{"sentence": _fields.text(raw, "sentence"), "label": _fields.index(raw, 2)}]
+
+
+def _clause(rng: Random, word: str, full: bool) -> str:
+    if not full:
+        return word
+    degree = pick(rng, _words.DEGREES) + " " if rng.random() < 0.4 else ""
+    return f"the {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {degree}{word}"
+
+
+def generate(rng: Random) -> Row:
+    """Two opposite clauses: what follows "but" wins, what follows "although" yields; a quarter has one."""
+    label = int(rng.random() < 0.5)
+    right, wrong = (_words.PRAISE, _words.BLAME) if label else (_words.BLAME, _words.PRAISE)
+    full = rng.random() < 0.75
+    if rng.random() < 0.25:
+        parts = [_clause(rng, pick(rng, right), True)]
+    elif rng.random() < 0.5:
+        parts = [_clause(rng, pick(rng, wrong), full), "but " + _clause(rng, pick(rng, right), full)]
+    else:
+        parts = [_clause(rng, pick(rng, right), full), "although " + _clause(rng, pick(rng, wrong), full)]
+    while full and len(parts) < 4 and rng.random() < 0.45:
+        parts.insert(int(rng.random() * (len(parts) + 1)), pick(rng, _words.ASIDES) + " ,")
+    return {"sentence": " ".join(parts) + " .", "label": label}
+
+
+TASK = Task(
+    title="SST-2",
+    version=1,
+    hub=Hub("nyu-mll/glue", "sst2"),
+    prompt=lambda row: f"{row['sentence']} It was",
+    candidates=lambda row: [" terrible", " great"],
+    gold=lambda row: row["label"],
+    inputs=lambda row: (row["sentence"],),
+    from_hub=from_hub,
+    from_file=from_hub,
+    generate=generate,
+)

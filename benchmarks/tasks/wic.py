@@ -1,0 +1,49 @@
+"""WiC: whether a word has one sense in two sentences (Pilehvar and Camacho-Collados, arXiv 1808.09121)."""
+
+from random import Random
+
+from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks._language import pick
+
+_PLACED = ("near", "by", "behind")
+_TIMES = (" in the evening", " years ago", " one morning")
+
+
+def _row(raw: Row, label: int) -> list[Row]:
+    return [{key: _fields.text(raw, key) for key in ("word", "sentence1", "sentence2")} | {"label": label}]
+
+
+def _sentence(rng: Random, word: str, place: str) -> str:
+    head = f"{pick(rng, _words.NAMES)} {pick(rng, _words.NOTICES)} the" if rng.random() < 0.6 else "the"
+    tail = pick(rng, _TIMES) if rng.random() < 0.3 else ""
+    return f"{head} {word} {pick(rng, _PLACED)} the {place}{tail}."
+
+
+def generate(rng: Random) -> Row:
+    """A word found in the country has one sense, found in a city another."""
+    word = pick(rng, _words.AMBIGUOUS)
+    city = rng.random() < 0.5
+    same = rng.random() < 0.5
+    first = pick(rng, _words.CITY if city else _words.COUNTRY)
+    second = first
+    while second == first:
+        second = pick(rng, _words.CITY if city == same else _words.COUNTRY)
+    sentences = [_sentence(rng, word, place) for place in (first, second)]
+    return {"word": word, "sentence1": sentences[0], "sentence2": sentences[1], "label": int(same)}
+
+
+TASK = Task(
+    title="WIC",
+    version=1,
+    hub=Hub("aps/super_glue", "wic"),
+    prompt=lambda row: (
+        f'Does the word "{row["word"]}" have the same meaning in these two sentences? Yes, No?\n'
+        f"{row['sentence1']}\n{row['sentence2']}\n"
+    ),
+    candidates=lambda row: ["No", "Yes"],
+    gold=lambda row: row["label"],
+    inputs=lambda row: (f"{row['word']}: {row['sentence1']}", row["sentence2"]),
+    from_hub=lambda raw: _row(raw, _fields.index(raw, 2)),
+    from_file=lambda raw: _row(raw, _fields.boolean(raw)),
+    generate=generate,
+)
