@@ -1,0 +1,87 @@
+"""The first-order half of a step: backward, and each gradient turned into an update as it appears.
+
+Shared by Addax, IP-SGD and SGD, so that their equalities hold bit for bit.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from addax.inplace import LossScale, visiting_gradients
+from addax.rounding import RealisedFraction, apply_update
+
+
+def descend(
+    learning_rates: Sequence[tuple[nn.Parameter, int, float]],
+    step_seed: int,
+    *,
+    loss: Tensor | None = None,
+    fo_weight: float = 1.0,
+    directions: Sequence[tuple[float, Tensor, int]] = (),
+    ok: Tensor | None = None,
+    scale: LossScale | None = None,
+    rounding: str = "stochastic",
+    realised: RealisedFraction | None = None,
+    in_place: bool = True,
+) -> None:
+    """theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), each tensor in one visit.
+
+    Args:
+        learning_rates: (parameter, index, lr) of every parameter to update.
+        step_seed: seed of the rounding bits.
+        loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
+        fo_weight: the weight of g1, which is (1 - alpha) in Addax.
+        directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
+        ok: bool scalar; where False nothing moves. Needed where nobody could look (a GPU).
+        scale: the loss scale, for float16 parameters.
+        rounding: see `apply_update`.
+        realised: see `apply_update`.
+        in_place: update during the backward pass; otherwise after it, with all gradients alive.
+    """
+    table = {p: (index, lr) for p, index, lr in learning_rates}
+    finite: list[Tensor] = []
+    loss_scale = None
+
+    def update(p: nn.Parameter, grad: Tensor | None) -> None:
+        index, lr = table[p]
+        clean = None if ok is None else ok.to(p.device)
+        factor: Tensor | float = lr * fo_weight
+        if grad is not None and loss_scale is not None:
+            whole = torch.isfinite(grad).all()
+            finite.append(whole)
+            clean = whole if clean is None else clean & whole
+            factor = factor / loss_scale.to(p.device)
+        if grad is not None and clean is not None:
+            grad = torch.where(clean, grad, 0)
+        steps = []
+        for weight, projected_grad, seed in directions:
+            coefficient = projected_grad.to(p.device) * (lr * weight)
+            steps.append((coefficient if clean is None else torch.where(clean, coefficient, 0), seed))
+        apply_update(
+            p,
+            index,
+            step_seed,
+            directions=steps,
+            grad=None if grad is None else (factor, grad),
+            rounding=rounding,
+            realised=realised,
+        )
+
+    visited: set[nn.Parameter] = set()
+    if loss is not None:
+        if scale is not None and any(p.dtype == torch.float16 for p in table):
+            loss_scale = scale.begin(loss.device)
+            loss = loss.float() * loss_scale
+        kept: list[tuple[nn.Parameter, Tensor]] = []
+        visit = update if in_place else lambda p, grad: kept.append((p, grad))
+        with visiting_gradients({p: index for p, (index, _) in table.items()}, visit) as visited:
+            loss.backward()
+        for p, grad in kept:
+            update(p, grad)
+        if loss_scale is not None and finite:
+            scale.end(finite)
+    if directions:
+        for p in table:
+            if p not in visited:
+                update(p, None)

@@ -1,0 +1,256 @@
+"""The contract every method keeps: a torch optimizer built from a model, stepped by loss closures."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from addax import noise, released
+from addax.first_order import descend
+from addax.inplace import LossScale
+from addax.rounding import HALF, ROUNDINGS, RealisedFraction
+from addax.spsa import Estimate, Perturbation, scalar
+
+ARITHMETICS = ("exact", "released")
+
+Loss = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """What one step saw. Scalars stay on the device: reading one with `float` waits for it.
+
+    Attributes:
+        loss: the first-order batch's loss where there is one, else the mean of the perturbed losses.
+        projected_grad: g0, or None where no zeroth-order estimate was made.
+        forwards: evaluations of a closure.
+        backwards: backward passes.
+        skipped: bool scalar: a loss or projected_grad was not finite and nothing moved.
+        realised_fraction: the part of the intended step that 16-bit parameters took, on the steps
+            that measure it (every `REALISED_EVERY`-th); None elsewhere.
+    """
+
+    loss: Tensor
+    projected_grad: Tensor | None
+    forwards: int
+    backwards: int
+    skipped: Tensor
+    realised_fraction: Tensor | None = None
+
+
+class Method(torch.optim.Optimizer):
+    """Base of the methods: indices of parameters, step seeds, counters and their state.
+
+    Args:
+        model: its trainable parameters are optimised; frozen ones are left alone.
+        lr: learning rate of every parameter group.
+        seed: defines all noise of all steps: directions and stochastic rounding.
+        rounding: how 16-bit parameters are written: "stochastic" or "nearest".
+        params: parameter groups in torch's form, drawn from the model's trainable parameters;
+            one group of all of them where None.
+
+    Raises:
+        ValueError: no trainable parameter; one that is not a contiguous floating-point tensor with
+            memory of its own (quantised, or offloaded to the meta device); a negative lr.
+    """
+
+    #: Closures that the method takes, in the order in which it evaluates them.
+    losses: ClassVar[tuple[str, ...]]
+    #: How often a 16-bit step measures how much of it arrived.
+    REALISED_EVERY: ClassVar[int] = 16
+    #: Attributes beyond torch's own state that the next step depends on.
+    kept: ClassVar[tuple[str, ...]] = ("steps", "seed", "skipped_steps", "skipped_in_row", "loss_scale")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        *,
+        seed: int = 0,
+        rounding: str = "stochastic",
+        params: Iterable[dict[str, Any]] | None = None,
+    ) -> None:
+        self.indices = trainable(model)
+        within(lr, "lr", low=0)
+        one_of(rounding, "rounding", ROUNDINGS)
+        groups = [{"params": list(self.indices)}] if params is None else [dict(g) for g in params]
+        self.init_torch(groups, lr)
+        names = {p: n for n, p in model.named_parameters()}
+        for p, index, _ in self.learning_rates():
+            if index < 0:
+                raise ValueError(f"{names.get(p, 'a parameter')!r} is no trainable parameter of the model")
+        self.seed = seed
+        self.rounding = rounding
+        self.steps = 0
+        self.skipped_steps: Tensor | None = None
+        self.skipped_in_row: Tensor | None = None
+        self.loss_scale = LossScale()
+
+    def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
+        """Initialises the torch optimizer underneath; a method that has another one overrides this."""
+        torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
+
+    def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
+        """(parameter, its index or -1 if the model has it not, its group's learning rate now)."""
+        return [(p, self.indices.get(p, -1), g["lr"]) for g in self.param_groups for p in g["params"]]
+
+    def step_seed(self, *stream: int) -> int:
+        """Seed of this step's direction; `stream` tells several directions of one step apart."""
+        return noise.derive(self.seed, self.steps, *stream)
+
+    def require(self, **given: Loss | None) -> None:
+        """`ValueError` naming the closures this method wants, unless every one given is one of them.
+
+        At least one must be given.
+        """
+        wants = " and ".join(self.losses)
+        for name, closure in given.items():
+            if closure is not None and name not in self.losses:
+                raise ValueError(f"{type(self).__name__} cannot use {name}: it wants {wants}")
+        if all(closure is None for closure in given.values()):
+            raise ValueError(f"{type(self).__name__}.step got no loss closure: it wants {wants}")
+
+    def update(
+        self,
+        *,
+        estimates: Sequence[tuple[float, Estimate]] = (),
+        loss: Tensor | None = None,
+        shown: Tensor | None = None,
+        fo_weight: float = 1.0,
+        in_place: bool = True,
+        forwards: int,
+        arithmetic: str = "exact",
+    ) -> StepStats:
+        """theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight grad loss ), or nothing if not finite.
+
+        Args:
+            estimates: pairs (w_k, estimate).
+            loss: the first-order loss, not yet back-propagated.
+            shown: the loss to report; the first-order loss where None.
+            fo_weight: weight of the gradient.
+            in_place: update within the backward pass.
+            forwards: closure evaluations so far in this step, to report.
+            arithmetic: "exact" or "released".
+        """
+        shown = scalar(loss.detach(), "fo_loss") if shown is None else shown
+        ok = torch.isfinite(shown)
+        for _, estimate in estimates:
+            ok = ok & torch.isfinite(estimate.projected_grad).to(ok.device)
+        realised = None
+        if self.steps % self.REALISED_EVERY == 0 and any(p.dtype in HALF for p in self.indices):
+            realised = RealisedFraction()
+        on_cpu = ok.device.type == "cpu"
+        # On a CPU looking costs nothing and saves the backward; elsewhere the mask travels with the update.
+        if not on_cpu or bool(ok):
+            options = {"in_place": in_place, "scale": self.loss_scale, "rounding": self.rounding}
+            (released.descend if arithmetic == "released" else descend)(
+                self.learning_rates(),
+                self.step_seed(),
+                loss=loss,
+                fo_weight=fo_weight,
+                directions=[(w, e.projected_grad, e.step_seed) for w, e in estimates],
+                ok=None if on_cpu else ok,
+                realised=realised,
+                **({} if arithmetic == "released" else options),
+            )
+        self.count(~ok)
+        return StepStats(
+            loss=shown,
+            projected_grad=estimates[0][1].projected_grad if estimates else None,
+            forwards=forwards,
+            backwards=int(loss is not None),
+            skipped=~ok,
+            realised_fraction=None if realised is None else realised.value(),
+        )
+
+    def count(self, skipped: Tensor) -> None:
+        """Counts a finished step, and it as skipped where the bool scalar says so, on the device."""
+        if self.skipped_steps is None:
+            self.skipped_steps = torch.zeros((), dtype=torch.int64, device=skipped.device)
+            self.skipped_in_row = torch.zeros((), dtype=torch.int64, device=skipped.device)
+        self.skipped_steps = self.skipped_steps + skipped
+        self.skipped_in_row = (self.skipped_in_row + 1) * skipped
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Torch's optimizer state, and under "method" all else that the next step depends on."""
+        held = {name: getattr(self, name) for name in self.kept}
+        held["loss_scale"] = self.loss_scale.state_dict()
+        return super().state_dict() | {"method": held}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from a state of the same class; `ValueError` if it belongs to another."""
+        # Copied, as torch copies its own part: the next step must not write into what the caller holds.
+        held = copy.deepcopy(state_dict.get("method", {}))
+        if set(held) != set(self.kept):
+            raise ValueError(f"not a state of {type(self).__name__}: it holds {sorted(held)}")
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
+        self.loss_scale.load_state_dict(held.pop("loss_scale"))
+        for name, value in held.items():
+            setattr(self, name, value)
+
+
+class ZerothOrder(Method):
+    """What methods with a zeroth-order part share: eps and the perturbation."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        *,
+        eps: float,
+        seed: int,
+        rounding: str,
+        arithmetic: str = "exact",
+        params: Iterable[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(model, lr, seed=seed, rounding=rounding, params=params)
+        within(eps, "eps", low=0, open_low=True)
+        one_of(arithmetic, "arithmetic", ARITHMETICS)
+        self.eps = eps
+        self.arithmetic = arithmetic
+        self.perturbation = Perturbation(model, self.indices)
+
+    def estimate(self, zo_loss: Loss) -> Estimate:
+        """The SPSA estimate along this step's direction."""
+        if self.arithmetic == "released":
+            return released.estimate(self.indices, zo_loss, self.eps, self.step_seed())
+        return self.perturbation.estimate(zo_loss, self.eps, self.step_seed())
+
+
+def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
+    """The model's trainable parameters, each once, with the indices that define their noise.
+
+    A parameter's index is its place among all named parameters, so freezing one changes no other's z.
+    """
+    indices = {}
+    for index, (name, p) in enumerate(model.named_parameters()):
+        if not p.requires_grad:
+            continue
+        if not p.is_floating_point():
+            raise ValueError(f"parameter {name!r} is {p.dtype}: only floating-point ones can be trained")
+        if p.device.type == "meta":
+            raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
+        if not p.is_contiguous():
+            raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
+        indices[p] = index
+    if not indices:
+        raise ValueError(f"{type(model).__name__} has no trainable parameter")
+    return indices
+
+
+def within(
+    value: float, name: str, *, low: float, high: float = float("inf"), open_low: bool = False
+) -> None:
+    """`ValueError` naming the argument unless low <= value <= high (low < value if `open_low`)."""
+    if not (low <= value <= high) or (open_low and value == low):
+        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}], not {value}")
+
+
+def one_of(value: str, name: str, known: tuple[str, ...]) -> None:
+    """`ValueError` naming the argument and its right values unless the value is one of them."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -1,0 +1,150 @@
+"""Noise: z ~ N(0, I) as a pure function of (step seed, parameter index).
+
+A tensor is cut into blocks of a fixed size that belongs to the definition of z; block b of parameter
+i is drawn in float32 from a generator of its own, seeded by a keyed bijection of (stream, i, b). All
+streams of a step are therefore distinct by construction, z does not depend on dtype, visiting order
+or other parameters, and blocks are drawn on all cores. torch's CPU generator looks at 32 bits of its
+seed only, so a step seed is hashed into the key of the bijection and never added to anything.
+
+z is the same on every device of one kind; CPU and CUDA generators differ.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+from torch import Tensor
+
+MAX_TENSORS = 1 << 15
+MAX_BLOCKS = 1 << 16
+# On a CPU a block and its z stay in the second-level cache while they are worked on; on a GPU blocks
+# are large so that a launch is short beside its work.
+CPU_BLOCK = 1 << 18
+GPU_BLOCK = 1 << 24
+
+_M32 = (1 << 32) - 1
+_M64 = (1 << 64) - 1
+NORMAL, ROUNDING = 0, 1
+
+
+def _mix64(x: int) -> int:
+    """A bijection of 64 bits in which every input bit reaches every output bit (SplitMix64)."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64
+    return x ^ (x >> 31)
+
+
+def _mix32(x: int) -> int:
+    """A bijection of 32 bits (the finalizer of MurmurHash3)."""
+    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _M32
+    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _M32
+    return x ^ (x >> 16)
+
+
+def derive(seed: int, *words: int) -> int:
+    """A 64-bit seed hashed from a seed and any number of integers, in their order.
+
+    >>> derive(0, 1) != derive(1, 0), derive(7) == derive(7), derive(7) != derive(7 + 2**32)
+    (True, True, True)
+    """
+    state = _mix64((seed & _M64) ^ 0x9E3779B97F4A7C15)
+    for word in (len(words), *words):
+        state = _mix64((state + 0x9E3779B97F4A7C15 + (word & _M64)) & _M64)
+    return state
+
+
+def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type: str) -> int:
+    """Seed of one block's generator; a bijection of (stream, index, block) for a given step seed.
+
+    Raises:
+        ValueError: more parameters or blocks than the 32 bits of a CPU seed can tell apart.
+    """
+    if not (0 <= index < MAX_TENSORS and 0 <= block < MAX_BLOCKS):
+        raise ValueError(f"parameter {index}, block {block}: at most {MAX_TENSORS} and {MAX_BLOCKS}")
+    counter = (stream << 31) | (index << 16) | block
+    key = derive(step_seed)
+    if device_type == "cpu":
+        return _mix32(_mix32(counter ^ (key & _M32)) ^ (key >> 32))
+    return _mix64(counter ^ key)
+
+
+def block_size(device: torch.device) -> int:
+    """Elements of a block on that kind of device."""
+    return CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+
+
+def blocks(numel: int, device: torch.device) -> Iterator[tuple[int, slice]]:
+    """(block number, its elements) of a flattened tensor of `numel` elements."""
+    size = block_size(device)
+    for block, start in enumerate(range(0, numel, size)):
+        yield block, slice(start, min(start + size, numel))
+
+
+class _Workspace(threading.local):
+    """One thread's generator and scratch per device: allocated once, used for every block."""
+
+    def __init__(self) -> None:
+        self.generators: dict[torch.device, torch.Generator] = {}
+        self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        if device not in self.generators:
+            self.generators[device] = torch.Generator(device=device)
+        return self.generators[device]
+
+    def buffer(self, numel: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        held = self.buffers.get((device, dtype))
+        if held is None or held.numel() < numel:
+            held = torch.empty(numel, device=device, dtype=dtype)
+            self.buffers[device, dtype] = held
+        return held[:numel]
+
+
+_workspace = _Workspace()
+
+
+def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
+    """z of one block: float32, shape (numel,), in scratch that this thread's next draw overwrites."""
+    generator = _workspace.generator(device)
+    generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
+    return _workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
+
+
+def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
+    """16 uniform random bits per element: int32, shape (numel,), in this thread's reused scratch."""
+    generator = _workspace.generator(device)
+    generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
+    return _workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
+
+
+def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
+    """The whole z of one parameter, as float32 in its shape (tests and figures; a step never does)."""
+    z = torch.empty(shape, device=device, dtype=torch.float32)
+    flat = z.view(-1)
+    for block, part in blocks(flat.numel(), device):
+        flat[part] = normal(step_seed, index, block, part.stop - part.start, device)
+    return z
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="addax-noise")
+
+
+def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
+    """Calls `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    if threads == 1 or numel <= CPU_BLOCK:
+        for block, part in blocks(numel, device):
+            work(block, part)
+    else:
+        # torch draws normals on one thread and releases the interpreter lock while it does.
+        list(_pool(threads).map(lambda job: _no_grad(work, *job), blocks(numel, device)))
+
+
+def _no_grad(work: Callable[[int, slice], None], block: int, part: slice) -> None:
+    # Gradient mode belongs to a thread, and a pool's thread does not inherit the caller's.
+    with torch.no_grad():
+        work(block, part)

@@ -1,0 +1,82 @@
+"""The published arithmetic, for comparison: parameters are moved and moved back in their own dtype.
+
+    theta <- theta + eps z;  L+;   theta <- theta - 2 eps z;  L-;   theta <- theta + eps z
+    theta <- theta - lr w g0 z
+
+In 16 bits the three moves do not cancel and small updates round away (see `addax.rounding`).
+After the released code of Malladi et al., arXiv 2305.17333. Cost: 4 draws of z, 4 passes over theta.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from addax import noise
+from addax.inplace import visiting_gradients
+from addax.rounding import HALF, RealisedFraction
+from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point
+
+
+@torch.no_grad()
+def move(p: nn.Parameter, index: int, step_seed: int, scale: Tensor | float) -> None:
+    """p <- p + scale z, with z, the product and the sum each rounded to p's dtype."""
+    flat = p.data.view(-1)
+
+    def work(block: int, part: slice) -> None:
+        z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
+        flat[part] += (z * scale).to(p.dtype)
+
+    noise.for_blocks(flat.numel(), p.device, work)
+
+
+@torch.no_grad()
+def estimate(
+    indices: Mapping[nn.Parameter, int], loss: Callable[[], Tensor], eps: float, step_seed: int
+) -> Estimate:
+    """The two-point estimate, by moving theta; see `addax.spsa.Perturbation.estimate`."""
+    states = generator_states(indices)
+    for p, index in indices.items():
+        move(p, index, step_seed, eps)
+    plus = scalar(loss(), "zo_loss")
+    set_generator_states(states)
+    for p, index in indices.items():
+        move(p, index, step_seed, -2 * eps)
+    minus = scalar(loss(), "zo_loss")
+    for p, index in indices.items():
+        move(p, index, step_seed, eps)
+    return two_point(plus, minus, eps, step_seed)
+
+
+def descend(
+    learning_rates: Sequence[tuple[nn.Parameter, int, float]],
+    step_seed: int,
+    *,
+    loss: Tensor | None,
+    fo_weight: float,
+    directions: Sequence[tuple[float, Tensor, int]],
+    ok: Tensor | None,
+    realised: RealisedFraction | None,
+) -> None:
+    """The published update: as `addax.first_order.descend`, in each parameter's own dtype."""
+    table = {p: (index, lr) for p, index, lr in learning_rates}
+
+    @torch.no_grad()
+    def visit(p: nn.Parameter, grad: Tensor) -> None:
+        grad = grad if ok is None else torch.where(ok.to(p.device), grad, 0)
+        p.data.sub_(grad * (table[p][1] * fo_weight))
+
+    if loss is not None:
+        with visiting_gradients({p: index for p, (index, _) in table.items()}, visit):
+            loss.backward()
+    for weight, projected_grad, seed in directions:
+        for p, (index, lr) in table.items():
+            coefficient = projected_grad.to(p.device) * (lr * weight)
+            if ok is not None:
+                coefficient = torch.where(ok.to(p.device), coefficient, 0)
+            before = p.detach().float() if realised is not None and p.dtype in HALF else None
+            move(p, index, seed, -coefficient)
+            if before is not None:
+                z = noise.draw(seed, index, p.shape, p.device)
+                intended = before - coefficient * z
+                realised.add(before.view(-1), intended.view(-1), p.detach().float().view(-1))

@@ -1,0 +1,198 @@
+"""SPSA: a directional derivative from two perturbed losses; parameters are never moved.
+
+    g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps),   z ~ N(0, I)
+
+Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
+subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
+just before a module's forward, the module's parameters point at the scratch while it runs, and point
+back at theta afterwards: theta is only ever read, so it is the same bits whatever happens in between.
+
+Cost: 2 forwards; 1 draw of z per forward and module that owns the parameter (a tied embedding has two).
+Memory: one module's weights.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from addax import noise
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One zeroth-order estimate; with its seed it stands for the whole gradient estimate g0 z.
+
+    Attributes:
+        projected_grad: g0, a scalar on the loss's device: float32, or float64 if the loss is.
+        loss: mean of the two perturbed losses, a scalar.
+        step_seed: the seed that defines z.
+    """
+
+    projected_grad: Tensor
+    loss: Tensor
+    step_seed: int
+
+
+class Perturbation:
+    """Evaluates a model at theta + scale z without moving theta.
+
+    Args:
+        model: the model whose modules are hooked while a perturbed loss is evaluated.
+        indices: trainable parameters and their indices, which define their z.
+    """
+
+    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int]) -> None:
+        self.indices = indices
+        self.owners: list[tuple[nn.Module, list[nn.Parameter]]] = []
+        for module in model.modules():
+            own = [p for p in module.parameters(recurse=False) if p in indices]
+            if own:
+                self.owners.append((module, own))
+
+    @contextmanager
+    def _at(
+        self,
+        scale: float,
+        step_seed: int,
+        base: Mapping[nn.Parameter, Tensor] | None,
+        scratch: "_Scratch",
+    ) -> Iterator[None]:
+        """While open, every forward of a module sees base + scale z in place of its parameters."""
+        originals: dict[nn.Parameter, Tensor] = {}
+        users: dict[nn.Parameter, int] = {}
+
+        def enter(parameters: list[nn.Parameter]) -> None:
+            for p in parameters:
+                users[p] = users.get(p, 0) + 1
+                if users[p] == 1:
+                    originals[p] = p.data
+                    point = p.data if base is None else base[p]
+                    p.data = self._perturbed(p, point, scale, step_seed, scratch)
+
+        def leave(parameters: list[nn.Parameter]) -> None:
+            for p in reversed(parameters):
+                users[p] -= 1
+                if users[p] == 0:
+                    scratch.release(p.data)
+                    p.data = originals.pop(p)
+
+        handles = []
+        for module, own in self.owners:
+            handles.append(module.register_forward_pre_hook(lambda _m, _i, own=own: enter(own), prepend=True))
+            handles.append(
+                module.register_forward_hook(lambda _m, _i, _o, own=own: leave(own), always_call=True)
+            )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for p, original in originals.items():
+                p.data = original
+
+    def _perturbed(
+        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: "_Scratch"
+    ) -> Tensor:
+        out = scratch.take(p)
+        source, target = point.view(-1), out.view(-1)
+        index = self.indices[p]
+
+        def work(block: int, part: slice) -> None:
+            z = noise.normal(step_seed, index, block, part.stop - part.start, p.device)
+            if p.dtype == torch.float64:
+                z = z.double()
+            target[part] = z.mul_(scale).add_(source[part])
+
+        noise.for_blocks(target.numel(), p.device, work)
+        return out
+
+    @torch.no_grad()
+    def estimate(
+        self,
+        loss: Callable[[], Tensor],
+        eps: float,
+        step_seed: int,
+        base: Mapping[nn.Parameter, Tensor] | None = None,
+    ) -> Estimate:
+        """The two-point estimate along z(step_seed), at `base` (theta where None).
+
+        Both evaluations see the same state of torch's generators, so that dropout cannot pose as a
+        gradient.
+
+        Raises:
+            ValueError: the loss is not a scalar tensor.
+        """
+        states = generator_states(self.indices)
+        scratch = _Scratch(max(sum(p.numel() for p in own) for _, own in self.owners))
+        with self._at(eps, step_seed, base, scratch):
+            plus = scalar(loss(), "zo_loss")
+        set_generator_states(states)
+        with self._at(-eps, step_seed, base, scratch):
+            minus = scalar(loss(), "zo_loss")
+        return two_point(plus, minus, eps, step_seed)
+
+
+def two_point(plus: Tensor, minus: Tensor, eps: float, step_seed: int) -> Estimate:
+    """The estimate that two perturbed losses give."""
+    return Estimate((plus - minus) / (2 * eps), (plus + minus) / 2, step_seed)
+
+
+def scalar(value: object, name: str) -> Tensor:
+    """A closure's loss in at least float32; `ValueError` if it is not a scalar tensor."""
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} must return a scalar tensor, not {got}")
+    value = value.reshape(())
+    return value if value.dtype == torch.float64 else value.float()
+
+
+def generator_states(parameters: Mapping[nn.Parameter, int]) -> list[tuple[torch.device, Tensor]]:
+    """States of the default generators of the CPU and of every CUDA device that holds parameters."""
+    states = [(torch.device("cpu"), torch.get_rng_state())]
+    cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
+    return states + [(torch.device("cuda", i), torch.cuda.get_rng_state(i)) for i in cuda]
+
+
+def set_generator_states(states: list[tuple[torch.device, Tensor]]) -> None:
+    """Puts the default generators back to states read before."""
+    for device, state in states:
+        if device.type == "cpu":
+            torch.set_rng_state(state)
+        else:
+            torch.cuda.set_rng_state(state, device)
+
+
+class _Scratch:
+    """Memory for one module's perturbed weights, taken and given back as modules run.
+
+    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules;
+    modules nested in one that owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
+    """
+
+    def __init__(self, numel: int) -> None:
+        self.numel = numel
+        self.arena: Tensor | None = None
+        self.used = 0
+        self.lent = 0
+
+    def take(self, like: Tensor) -> Tensor:
+        if like.device.type != "cpu":
+            return torch.empty_like(like)
+        if self.arena is None:
+            self.arena = torch.empty(self.numel, dtype=like.dtype)
+        if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
+            return torch.empty_like(like)
+        part = self.arena[self.used : self.used + like.numel()]
+        self.used += like.numel()
+        self.lent += 1
+        return part.view(like.shape)
+
+    def release(self, part: Tensor) -> None:
+        if self.arena is None or part.untyped_storage().data_ptr() != self.arena.untyped_storage().data_ptr():
+            return
+        self.lent -= 1
+        if self.lent == 0:
+            self.used = 0

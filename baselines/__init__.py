@@ -1,0 +1,1 @@
+"""The methods Addax is compared with: one file each, all with the contract of `addax.method`."""

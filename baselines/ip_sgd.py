@@ -1,0 +1,32 @@
+"""IP-SGD: stochastic gradient descent inside the backward pass.
+
+    theta <- theta - lr grad L(theta)
+
+each tensor as soon as its gradient is complete. LOMO, Lv et al., arXiv 2306.09782; the baseline of Addax,
+arXiv 2410.06441, Section 3.
+Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, during the backward.
+Memory: activations and one tensor's gradient.
+"""
+
+import torch
+
+from addax.inplace import differentiable
+from addax.method import Loss, Method, StepStats
+
+
+class IPSGD(Method):
+    """IP-SGD as a torch optimizer; `seed` defines the noise of stochastic rounding."""
+
+    losses = ("fo_loss",)
+    in_place = True
+
+    def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
+        """One step; `fo_loss` returns the scalar mean loss of the batch and is called once.
+
+        Raises:
+            ValueError: no `fo_loss`, a `zo_loss`, or a loss that is not a scalar with a gradient.
+        """
+        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        with torch.enable_grad():
+            loss = differentiable(fo_loss())
+        return self.update(loss=loss, in_place=self.in_place, forwards=1)

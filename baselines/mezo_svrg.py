@@ -1,0 +1,113 @@
+"""MeZO-SVRG: MeZO with the variance of its minibatch reduced by a full-batch anchor.
+
+    every q-th step:  anchor <- theta;  (s_f, z_f) = SPSA of the full loss at theta
+                      theta  <- theta - eta1 s_f z_f
+    otherwise:        s  = SPSA of the minibatch at theta,  s' = at the anchor, both along one z
+                      theta  <- theta - eta2 ( (s - s') z + s_f z_f )
+
+Gautam et al., arXiv 2404.08080, Algorithm 2. An estimate is one scalar and one seed, never a tensor.
+`variant="released"` behaves as the released code: its anchor aliases the live parameters, so s' is taken at
+theta too, and along a direction of its own.
+Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; per draw as in MeZO; 1 pass over theta.
+Memory: one module's weights, and the anchor: a copy of theta (none where released).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from addax.method import Loss, StepStats, ZerothOrder, one_of, within
+from addax.spsa import Estimate
+
+VARIANTS = ("paper", "released")
+
+
+class MeZOSVRG(ZerothOrder):
+    """MeZO-SVRG as a torch optimizer.
+
+    Args:
+        model: its trainable parameters are optimised.
+        lr: eta1, the learning rate of full-batch steps.
+        lr_ratio: eta2 / eta1.
+        anchor_every: q, a full-batch step every so many steps.
+        variant: "paper" or "released".
+        eps, seed, rounding, params: as in `addax.Addax`.
+    """
+
+    losses = ("zo_loss", "full_loss")
+    kept = (*ZerothOrder.kept, "anchor", "full")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        *,
+        lr_ratio: float = 0.1,
+        anchor_every: int = 2,
+        variant: str = "paper",
+        eps: float = 1e-3,
+        seed: int = 0,
+        rounding: str = "stochastic",
+        params: Iterable[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(model, lr, eps=eps, seed=seed, rounding=rounding, params=params)
+        within(lr_ratio, "lr_ratio", low=0)
+        within(anchor_every, "anchor_every", low=1)
+        one_of(variant, "variant", VARIANTS)
+        self.lr_ratio = lr_ratio
+        self.anchor_every = anchor_every
+        self.variant = variant
+        self.anchor: list[Tensor] | None = None
+        self.full: Estimate | None = None
+
+    @property
+    def at_anchor(self) -> bool:
+        """Whether the next step is a full-batch one, which calls `full_loss`."""
+        return self.steps % self.anchor_every == 0
+
+    def step(
+        self,
+        *,
+        zo_loss: Loss | None = None,
+        full_loss: Loss | None = None,
+        fo_loss: Loss | None = None,
+    ) -> StepStats:
+        """One step; which closure it calls is known beforehand from `at_anchor`.
+
+        Args:
+            zo_loss: returns the scalar mean loss of the minibatch.
+            full_loss: returns the scalar mean loss of the whole training set.
+            fo_loss: refused.
+
+        Raises:
+            ValueError: the closure that this step needs is missing, or a loss is not a scalar.
+        """
+        self.require(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
+        needed = "full_loss" if self.at_anchor else "zo_loss"
+        if (full_loss if self.at_anchor else zo_loss) is None:
+            raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: it wants zo_loss and full_loss")
+        return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
+
+    def _anchor_step(self, full_loss: Loss) -> StepStats:
+        estimate = self.perturbation.estimate(full_loss, self.eps, self.step_seed())
+        if self.variant == "paper":
+            if self.anchor is None:
+                self.anchor = [p.detach().clone() for p in self.indices]
+            for held, p in zip(self.anchor, self.indices, strict=True):
+                held.copy_(p.detach())
+        self.full = estimate
+        return self.update(estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2)
+
+    def _minibatch_step(self, zo_loss: Loss) -> StepStats:
+        seed = self.step_seed()
+        here = self.perturbation.estimate(zo_loss, self.eps, seed)
+        if self.variant == "paper":
+            base = dict(zip(self.indices, self.anchor, strict=True))
+            there = self.perturbation.estimate(zo_loss, self.eps, seed, base)
+            reduced = Estimate(here.projected_grad - there.projected_grad, here.loss, seed)
+            estimates = [(self.lr_ratio, reduced), (self.lr_ratio, self.full)]
+        else:
+            there = self.perturbation.estimate(zo_loss, self.eps, self.step_seed(1))
+            estimates = [(self.lr_ratio, here), (-self.lr_ratio, there), (self.lr_ratio, self.full)]
+        return self.update(estimates=estimates, shown=here.loss, forwards=4)
