@@ -91,6 +91,8 @@ def _flat(row: dict) -> dict:
         "title": row.get("task_title") or config["task"],
         "seed": config.get("seed"),
         "setting": json.dumps(fixed, sort_keys=True),
+        "run": json.dumps(config, sort_keys=True),
+        "ended": row.get("ended") or "",
         "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
         "method": config["method"],
         "metric": metric,
@@ -117,12 +119,14 @@ NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_
 def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     """One line a run, in the fixed order of models, tasks, methods and seeds.
 
+    Of several rows with one and the same config, the newest stands: a run repeated is no second seed.
+
     Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
     ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
     checkpoint), steps, lr, batch sizes, curve (list of evaluations).
     """
-    flat = [_flat(row) for row in rows]
-    flat.sort(key=_rank)
+    newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
+    flat = sorted(newest.values(), key=_rank)
     data = pd.DataFrame(flat)
     if flat:
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)

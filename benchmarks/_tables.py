@@ -1,0 +1,146 @@
+"""Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
+
+import re
+
+import pandas as pd
+from tabulate import tabulate
+
+from plots._rows import ordered
+
+SEEDS_FOR_BOLD = 3
+NONE = "–"
+
+
+def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
+    """What entries are divided by, the unit's name and the decimals; decimal units, as cards are sold."""
+    most = means[column].max()
+    if column == "score":
+        return 0.01, "%", 1
+    if column == "peak_bytes":
+        return (1e9, "GB", 1) if most >= 1e9 else (1e6, "MB", 1)
+    return (3600, "h", 2) if most >= 7200 else (60, "min", 1) if most >= 600 else (1, "s", 1)
+
+
+def _seeds(block: pd.DataFrame) -> int:
+    """The number of seeds that most entries of a block have; zero-shot has no seed."""
+    trained = block[(block["label"] != "zero-shot") & (block["outcome"] == "done")]
+    return int(trained["n"].mode().max()) if len(trained) else 1
+
+
+def _bold(block: pd.DataFrame, column: str) -> set:
+    """Indices of the best scores, in columns where every trained method has enough seeds."""
+    best = set()
+    for _, here in block[(block["outcome"] == "done") & (column == "score")].groupby("task"):
+        trained = here[here["label"] != "zero-shot"]
+        if len(trained) > 1 and trained["n"].min() >= SEEDS_FOR_BOLD:
+            best |= set(here.index[here[column] == here[column].max()])
+    return best
+
+
+def block_of(
+    block: pd.DataFrame, column: str, scale_of: pd.DataFrame | None = None, spread: str = "", bold="{}"
+):
+    """One model's entries as text: a line for each method, a column for each task, then the average.
+
+    The average is over the tasks of the block, and missing where a method lacks one of them.
+    """
+    scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
+    usual, best, tasks = _seeds(block), _bold(block, column), ordered(block, "task")
+    titles = block.drop_duplicates("task").set_index("task")["title"]
+    table = []
+    for label in ordered(block, "label"):
+        line, values = {"method": label}, []
+        for task in tasks:
+            entry = block[(block["label"] == label) & (block["task"] == task)]
+            text, value = NONE, float("nan")
+            for e in entry.itertuples():
+                if e.outcome != "done":
+                    text = e.outcome
+                    continue
+                if pd.isna(getattr(e, column)) or (column == "seconds" and label == "zero-shot"):
+                    continue
+                value, deviation = getattr(e, column) / scale, getattr(e, f"{column}_std") / scale
+                text = f"{value:.{digits}f}"
+                text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""
+                text = bold.format(text) if e.Index in best else text
+                text += f" (n={e.n})" if spread and e.n != usual and label != "zero-shot" else ""
+            line[titles[task]] = text
+            values.append(value)
+        known = len(values) > 1 and not pd.isna(values).any()
+        line["mean"] = f"{sum(values) / len(values):.{digits}f}" if known else NONE
+        table.append(line)
+    return pd.DataFrame(table)
+
+
+def markdown(means: pd.DataFrame, column: str) -> str:
+    parts = []
+    for model in ordered(means, "model"):
+        block = means[means["model"] == model]
+        cells = block_of(block, column, means, spread=" ± ", bold="**{}**")
+        align = ["left"] + ["right"] * (cells.shape[1] - 1)
+        parts += [
+            f"**{model}** ({_counted(_seeds(block))})",
+            tabulate(cells, "keys", "pipe", showindex=False, disable_numparse=True, colalign=align),
+        ]
+    return "\n\n".join(parts)
+
+
+def _counted(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"mean ± standard deviation of {seeds} seeds"
+
+
+def latex(means: pd.DataFrame, column: str, head: str, note: str) -> str:
+    tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in ordered(means, "task")]
+    lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
+    lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
+    for model in ordered(means, "model"):
+        block = means[means["model"] == model]
+        cells = block_of(block, column, means, spread=r" $\pm$ ", bold=r"\textbf{{{}}}")
+        cells = cells.reindex(columns=["method", *tasks, "mean"], fill_value=NONE)
+        heading = _escape(f"{model} ({_counted(_seeds(block))})").replace("±", r"$\pm$")
+        lines += [r"\midrule", rf"\multicolumn{{{len(tasks) + 2}}}{{l}}{{\textit{{{heading}}}}} \\"]
+        for method, *entries in cells.itertuples(index=False):
+            lines.append(" & ".join([_escape(method), *(e.replace(NONE, "--") for e in entries)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return f"% {head}; needs the package booktabs\n" + "\n".join(lines) + "\n" + comment(note)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)
+
+
+def comment(note: str) -> str:
+    return f"% {note}\n"
+
+
+def long_table(means: pd.DataFrame) -> pd.DataFrame:
+    (memory, unit, _), (time, clock, decimals) = unit_of("peak_bytes", means), unit_of("seconds", means)
+
+    def column(name: str, form: str, scale: float = 1) -> list[str]:
+        return [
+            (f"{v / scale:{form}}" + (f" ± {s / scale:{form}}" if n > 1 else "")) if not pd.isna(v) else NONE
+            for v, s, n in zip(means[name], means[f"{name}_std"], means["n"], strict=True)
+        ]
+
+    trained = means["label"] != "zero-shot"
+    scores = column("score", ".1f", 0.01)
+    table = {
+        "model": means["model"],
+        "task": means["title"],
+        "method": means["label"],
+        "score (%)": [s if o == "done" else o for s, o in zip(scores, means["outcome"], strict=True)],
+        "AUC": column("auc", ".3f"),
+        "loss": column("loss", ".3f"),
+        "lr": [f"{v:g}" if t and not pd.isna(v) else NONE for v, t in zip(means["lr"], trained, strict=True)],
+        "steps": [
+            f"{v:g}" if t and not pd.isna(v) else NONE for v, t in zip(means["steps"], trained, strict=True)
+        ],
+        f"time ({clock})": [
+            v if t else NONE for v, t in zip(column("seconds", f".{decimals}f", time), trained, strict=True)
+        ],
+        f"memory ({unit})": column("peak_bytes", ".1f", memory),
+        "n": means["n"].astype(str),
+    }
+    constant = [name for name in ("model", "task") if means[name].nunique() == 1]
+    constant += ["n"] if means["n"].max() == 1 else []
+    return pd.DataFrame(table).drop(columns=constant)
