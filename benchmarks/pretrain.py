@@ -1,0 +1,152 @@
+"""Pretrains a nano model on the built-in language: `python -m benchmarks.pretrain nano-opt`.
+
+Causal models predict the next token, masked ones the masked tokens, of `corpus_line`s of all nine tasks.
+What follows a prompt is one token in sixty and the only one that a relation decides, so it weighs as
+much as the rest of its line. The same name gives the same weights on the same machine and libraries.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+
+from benchmarks import models, registry
+from benchmarks.errors import unknown
+from benchmarks.models import Family, _nano, _transformers
+from benchmarks.tasks import _language, load
+
+POSITIONS = 160
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast a model learns.
+
+    Attributes:
+        steps: of AdamW.
+        batch_size: corpus lines a step.
+        lr: peak learning rate, after a linear warm-up and before a cosine decay to a tenth.
+        warmup: steps.
+        text_weight: weight of the other tokens' mean loss beside the continuation's.
+        mask_rate: share of the other tokens that a masked model has to fill in.
+        seed: of initial weights and corpus.
+    """
+
+    steps: int = 3000
+    batch_size: int = 64
+    lr: float = 3e-3
+    warmup: int = 200
+    text_weight: float = 0.5
+    mask_rate: float = 0.1
+    seed: int = 0
+
+
+def tasks() -> list[str]:
+    """The tasks of the corpus."""
+    return [name for name in registry.files("task") if hasattr(load(name), "generate")]
+
+
+@dataclass
+class Batch:
+    """Tokens of equally long lines' batch: all (batch, seq); labels are `IGNORED` where nothing is learnt."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    answer_labels: torch.Tensor
+    text_labels: torch.Tensor
+
+
+def _encode(rows: list[tuple[list[int], int]], tokenizer: Any, family: Family, recipe: Recipe, rng: Random):
+    """Rows are (token ids with special tokens, how many of them before a last "</s>" continue the prompt)."""
+    longest = max(len(ids) for ids, _ in rows)
+    tail = 1 if family.masked else 0
+    inputs, answers, texts = [], [], []
+    for ids, count in rows:
+        start, end = len(ids) - tail - count, len(ids) - tail
+        answer = [IGNORED] * start + ids[start:end] + [IGNORED] * tail
+        if family.masked:
+            hidden = {i for i in range(1, start) if rng.random() < recipe.mask_rate}
+            text = [t if i in hidden else IGNORED for i, t in enumerate(ids)]
+            shown = [
+                tokenizer.mask_token_id if i in hidden or start <= i < end else t for i, t in enumerate(ids)
+            ]
+        else:
+            text = [IGNORED, *ids[1:start], *[IGNORED] * count]
+            shown = ids
+        room = longest - len(ids)
+        inputs.append(shown + [tokenizer.pad_token_id] * room)
+        answers.append(answer + [IGNORED] * room)
+        texts.append(text + [IGNORED] * room)
+    lengths = torch.tensor([len(ids) for ids, _ in rows])
+    mask = (torch.arange(longest)[None] < lengths[:, None]).long()
+    return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
+
+
+def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
+    """An endless corpus, a batch being lines of about one length from all tasks."""
+    rng = Random(f"corpus {recipe.seed}")
+    names = tasks()
+    while True:
+        lines = []
+        for i in range(16 * recipe.batch_size):
+            name = names[i % len(names)]
+            row = load(name).generate(rng)
+            continuation = _language.continuation(name, row, rng)
+            ids = tokenizer(load(name).prompt(row) + continuation).input_ids
+            lines.append((ids, len(tokenizer(continuation, add_special_tokens=False).input_ids)))
+        lines.sort(key=lambda line: len(line[0]))
+        groups = [lines[i : i + recipe.batch_size] for i in range(0, len(lines), recipe.batch_size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield _encode(group, tokenizer, family, recipe, rng)
+
+
+def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy of the continuation's tokens and of the other tokens, in nats."""
+    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    labels = torch.stack((batch.answer_labels, batch.text_labels))
+    if not masked:
+        logits, labels = logits[:, :-1], labels[:, :, 1:]
+    wanted = (labels != IGNORED).any(0)
+    each = torch.nn.functional.cross_entropy(
+        logits[wanted], labels[:, wanted].max(0).values, reduction="none"
+    )
+    answer = labels[0][wanted] != IGNORED
+    return each[answer].mean(), each[~answer].mean()
+
+
+def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, Any]:
+    """A trained model and its tokenizer; torch's global generator is left as it was."""
+    family = models.builtin()[name]
+    tokenizer = _nano.tokenizer(family, _language.vocabulary(), POSITIONS)
+    _transformers.prepare_tokenizer(tokenizer, family.masked)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(recipe.seed)
+        model = models.build(family.nano(tokenizer), dtype=torch.float32)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    corpus = batches(tokenizer, family, recipe)
+    sums = [0.0, 0.0]
+    for step in range(recipe.steps):
+        decay = 0.55 + 0.45 * math.cos(math.pi * step / recipe.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup) * decay
+        answer, text = losses(model, next(corpus), family.masked)
+        optimizer.zero_grad()
+        (answer + recipe.text_weight * text).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        sums = [sums[0] + answer.item(), sums[1] + text.item()]
+        if (step + 1) % 100 == 0:
+            report(
+                f"{name} step {step + 1}: loss of answers {sums[0] / 100:.3f}, of text {sums[1] / 100:.3f}"
+            )
+            sums = [0.0, 0.0]
+    return model, tokenizer
