@@ -1,0 +1,190 @@
+"""Where examples come from: the hub, a folder of JSON lines, or the task's own generator.
+
+Train and validation are drawn together from the public training split, validation being the tail of
+the draw; test is drawn from the public validation split (Malladi et al., arXiv 2305.17333, section 3).
+"""
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from random import Random
+
+from benchmarks import tasks
+from benchmarks.errors import UserError, unknown
+from benchmarks.tasks import Row, Task
+
+# A training split below this size cannot give 1,000 and 500 rows: SMALL_VALIDATION of it validate.
+SMALL_TRAIN = 1_500
+SMALL_VALIDATION = 100
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Canonical rows of one task; no row is in two splits.
+
+    Attributes:
+        source: "hub", "builtin" or "folder".
+        fingerprint: first 16 hexadecimal digits of the SHA-256 of the rows of the three splits.
+    """
+
+    train: list[Row]
+    validation: list[Row]
+    test: list[Row]
+    source: str
+    fingerprint: str
+
+
+def load_splits(task_name: str, source: str, *, train: int, validation: int, test: int, seed: int) -> Splits:
+    """Draws the three splits of a task.
+
+    Args:
+        task_name: a file of `benchmarks/tasks`.
+        source: "hub", "builtin" or the path of a folder with `<task>/{train,validation}.jsonl[.gz]`.
+        train, validation, test: rows wanted; fewer come where the source has fewer. A public training
+            split of less than 1,500 rows gives at most 100 (and at most half of it) to validation.
+        seed: equal seeds draw equal rows.
+
+    Raises:
+        UserError: no such task, folder or file; a malformed row; the hub cannot be reached.
+    """
+    task = tasks.load(task_name)
+    if source == "builtin":
+        wanted = {"train": train, "validation": validation, "test": test}
+        parts = [_generate(task_name, task, split, count, seed) for split, count in wanted.items()]
+    elif source == "hub":
+        parts = _draw_all(_hub_pools(task), train, validation, test, seed)
+    else:
+        parts = _draw_all(_folder_pools(Path(source), task_name, task), train, validation, test, seed)
+    kind = source if source in ("builtin", "hub") else "folder"
+    return Splits(*parts, source=kind, fingerprint=_fingerprint(parts))
+
+
+def _key(row: Row) -> str:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False)
+
+
+def _fingerprint(parts: Iterable[list[Row]]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(("\n".join(map(_key, part)) + "\n\n").encode())
+    return digest.hexdigest()[:16]
+
+
+def _generate(name: str, task: Task, split: str, count: int, seed: int) -> list[Row]:
+    # A row's content alone decides its split: splits cannot overlap, however many rows each asks for.
+    bucket = ("train", "validation", "test").index(split)
+    rng = Random(f"{name}/{split}/{seed}")
+    rows: dict[str, Row] = {}
+    for _ in range(1_000 + 100 * count):
+        if len(rows) == count:
+            return list(rows.values())
+        row = task.generate(rng)
+        key = _key(row)
+        if zlib.crc32(key.encode()) % 3 == bucket:
+            rows.setdefault(key, row)
+    raise UserError(
+        f"task {name!r}: its generator gives only {len(rows)} different {split} rows of the {count} wanted: "
+        "ask for fewer or let it vary more"
+    )
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """One public split: `rows(i)` gives the canonical rows of its i-th raw row."""
+
+    size: int
+    rows: Callable[[int], Iterable[Row]]
+
+    def shuffled(self, rng: Random) -> Iterator[Row]:
+        """Its rows in random order, converted as they are asked for."""
+        for i in rng.sample(range(self.size), self.size):
+            yield from self.rows(i)
+
+
+def _draw_all(pools: Sequence[_Pool], train: int, validation: int, test: int, seed: int) -> list[list[Row]]:
+    public_train, public_validation = pools
+    if public_train.size < SMALL_TRAIN:
+        validation = min(validation, SMALL_VALIDATION, public_train.size // 2)
+    stream = public_train.shuffled(Random(f"train/{seed}"))
+    drawn = list(islice(stream, train + validation))
+    cut = max(0, len(drawn) - validation)
+    # Some public rows are alike, and count as often as they stand there, but never on both sides.
+    taken = set(map(_key, drawn[cut:]))
+    trained = list(islice((r for r in chain(drawn[:cut], stream) if _key(r) not in taken), train))
+    taken.update(map(_key, trained))
+    tested = (r for r in public_validation.shuffled(Random(f"test/{seed}")) if _key(r) not in taken)
+    return [trained, drawn[cut:], list(islice(tested, test))]
+
+
+def _hub_pools(task: Task) -> tuple[_Pool, _Pool]:
+    hub = task.hub
+    try:
+        import datasets
+
+        loaded = [
+            datasets.load_dataset(hub.dataset, hub.config, split=s) for s in (hub.train, hub.validation)
+        ]
+    # The client's errors share no base class: no network, no such data set and a bad cache all end here.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"cannot load {hub.dataset} from the hub ({type(error).__name__}: {reason:.120}): "
+            "without a network use --data builtin or --data DIR"
+        ) from error
+    return tuple(
+        _hub_pool(task, split, name) for split, name in zip(loaded, (hub.train, hub.validation), strict=True)
+    )
+
+
+def _hub_pool(task: Task, split: Sequence[Row], name: str) -> _Pool:
+    def rows(i: int) -> list[Row]:
+        try:
+            return list(task.from_hub(split[i]))
+        except ValueError as error:
+            raise UserError(f"{task.hub.dataset} on the hub, split {name}, row {i}: {error}") from error
+
+    return _Pool(len(split), rows)
+
+
+def _folder_pools(folder: Path, name: str, task: Task) -> tuple[_Pool, _Pool]:
+    if not folder.is_dir():
+        raise UserError(f"no such data folder: {folder} (--data takes hub, builtin or a folder)")
+    if not (folder / name).is_dir():
+        present = [f.name for f in folder.iterdir() if f.is_dir()]
+        raise UserError(f"data folder {folder}: {unknown('task folder', name, present)}")
+    pools = []
+    for split in ("train", "validation"):
+        path = next((p for s in SUFFIXES if (p := folder / name / (split + s)).is_file()), None)
+        if path is None:
+            raise UserError(
+                f"data folder {folder / name} holds no {' or '.join(split + s for s in SUFFIXES)}"
+            )
+        rows = list(_file_rows(path, task))
+        pools.append(_Pool(len(rows), lambda i, rows=rows: (rows[i],)))
+    return tuple(pools)
+
+
+def _file_rows(path: Path, task: Task) -> Iterator[Row]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield from _line_rows(line, task, f"{path}, line {number}")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _line_rows(line: str, task: Task, where: str) -> list[Row]:
+    try:
+        return list(task.from_file(json.loads(line)))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
