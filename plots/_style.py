@@ -77,6 +77,16 @@ def looks(labels: list[str]) -> dict[str, Look]:
     return {label: _KNOWN.get(label) or spare[label] for label in labels}
 
 
+def width_for(panels: int) -> float:
+    """Inches: one printed column for a single task, two for more."""
+    return ONE_COLUMN if panels == 1 else TWO_COLUMNS
+
+
+def legend_columns(figure: Figure, entries: int) -> int:
+    """How many entries of a legend go side by side above a figure without leaving it."""
+    return min(entries, 8 if figure.get_figwidth() > ONE_COLUMN else 3)
+
+
 def style():
     """Context in which figures are drawn and saved."""
     return matplotlib.rc_context(RC)

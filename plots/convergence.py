@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from plots._rows import chosen, ordered
-from plots._style import TWO_COLUMNS, looks, style
+from plots._style import legend_columns, looks, style, width_for
 
 SUITE = "quick"
 AXES = {
@@ -62,7 +62,7 @@ def _figure(points: pd.DataFrame, look: dict, model: str, name: str) -> Figure:
     tasks, labels = ordered(points, "task"), ordered(points, "label")
     columns = min(COLUMNS, len(tasks))
     rows = math.ceil(len(tasks) / columns)
-    figure = Figure(figsize=(TWO_COLUMNS, 0.7 + 2.7 * rows), layout="constrained")
+    figure = Figure(figsize=(width_for(len(tasks)), 0.8 + 2.7 * rows), layout="constrained")
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     ends = points.groupby(["task", "label"])[column].max()
     log = ends.max() > SPAN * ends.min()
@@ -79,19 +79,18 @@ def _figure(points: pd.DataFrame, look: dict, model: str, name: str) -> Figure:
         if k % columns == 0:
             top.set_ylabel("acc. or F1 (%)")
             bottom.set_ylabel("loss")
-        if k + columns >= len(tasks):
-            bottom.set_xlabel(title)
         top.sharex(bottom)
     for k in range(len(tasks), rows * columns):
         grid[2 * (k // columns), k % columns].remove()
         grid[2 * (k // columns) + 1, k % columns].remove()
+    figure.supxlabel(title, fontsize=7.5)
     figure.align_ylabels(grid[:, 0])
     keys = [Line2D([], [], color=look[m].color, marker=look[m].marker) for m in labels]
     figure.legend(
         keys,
         labels,
         loc="outside upper center",
-        ncols=len(keys),
+        ncols=legend_columns(figure, len(keys)),
         columnspacing=1.2,
         handletextpad=0.5,
         title=f"{model}, validation",
@@ -112,7 +111,8 @@ def _curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: flo
 def _symlog(axes: Axes, first: float, last: float) -> None:
     """Zero at the left edge, then logarithmic from the first evaluation on."""
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
-    axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=first))
+    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last * 1.15)) + 1)
+    axes.xaxis.set_major_locator(FixedLocator([0, *(10.0**p for p in powers)]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x < 1e4 else f"{x / 1000:g}k"))
     axes.set_xlim(0, last * 1.15)

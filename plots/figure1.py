@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from plots._rows import ordered, summary
-from plots._style import TWO_COLUMNS, looks, style
+from plots._style import legend_columns, looks, style, width_for
 
 SUITE = "quick"
 BARS = 0.86  # share of a task's place that bars may take
@@ -23,14 +23,15 @@ def draw(data: pd.DataFrame) -> dict[str, Figure]:
     """One figure a model, keyed by file stem. `data` is `plots._rows.frame`'s."""
     look = looks(ordered(data, "label"))
     means = summary(data)
+    models = ordered(means[means["label"] != "zero-shot"], "model")
     with style():
-        return {f"figure1-{m}": _figure(means[means["model"] == m], look, m) for m in ordered(means, "model")}
+        return {f"figure1-{m}": _figure(means[means["model"] == m], look, m) for m in models}
 
 
 def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     bars = means[means["label"] != "zero-shot"]
     tasks = ordered(means, "task")
-    figure = Figure(figsize=(TWO_COLUMNS, 5.4), layout="constrained")
+    figure = Figure(figsize=(width_for(len(tasks)), 5.4), layout="constrained")
     score, memory, time = figure.subplots(3, sharex=True)
     unit, name = _memory_unit(bars["peak_bytes"].max())
     _panel(score, bars, tasks, look, "score", 100)
@@ -50,8 +51,17 @@ def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     if (means["label"] == "zero-shot").any():
         keys.append(Line2D([], [], color=look["zero-shot"].color, ls=(0, (3, 1.5)), lw=1))
         labels = [*labels, "zero-shot"]
-    figure.legend(keys, labels, loc="outside upper center", ncols=len(keys), columnspacing=1.2,
-                  handlelength=1.4, handletextpad=0.5, title=model, title_fontsize=8)  # fmt: skip
+    figure.legend(
+        keys,
+        labels,
+        loc="outside upper center",
+        ncols=legend_columns(figure, len(keys)),
+        columnspacing=1.2,
+        handlelength=1.4,
+        handletextpad=0.5,
+        title=model,
+        title_fontsize=8,
+    )
     return figure
 
 
@@ -79,18 +89,42 @@ def _panel(
             x, this = left + j * width, look[line.label]
             value, spread = getattr(line, column) * scale, getattr(line, f"{column}_std") * scale
             if line.outcome != "done":
-                axes.annotate(line.outcome, (x, 0), (0, 2), xycoords=("data", "axes fraction"), rotation=90,
-                              textcoords="offset points", ha="center", va="bottom", fontsize=7,
-                              path_effects=[withStroke(linewidth=1.5, foreground="white")])  # fmt: skip
+                axes.annotate(
+                    line.outcome,
+                    (x, 0),
+                    (0, 2),
+                    xycoords=("data", "axes fraction"),
+                    rotation=90,
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    fontsize=7,
+                    path_effects=[withStroke(linewidth=1, foreground="white")],
+                )
             elif value > 0:
-                axes.bar(x, value, width * 0.9, color=this.color, hatch=this.hatch, edgecolor="white", lw=0,
-                         yerr=spread if spread > 0 else None, error_kw={"lw": 0.7, "ecolor": "#444444"},
-                         label=line.label)  # fmt: skip
+                axes.bar(
+                    x,
+                    value,
+                    width * 0.9,
+                    color=this.color,
+                    hatch=this.hatch,
+                    edgecolor="white",
+                    lw=0,
+                    yerr=spread if spread > 0 else None,
+                    error_kw={"lw": 0.7, "ecolor": "#444444"},
+                    label=line.label,
+                )
 
 
 def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, look: dict) -> None:
     shots = means[(means["label"] == "zero-shot") & (means["outcome"] == "done")].set_index("task")["score"]
     for task, score in shots.items():
         i = tasks.index(task)
-        axes.plot([i - 0.47, i + 0.47], [100 * score] * 2, color=look["zero-shot"].color,
-                  ls=(0, (3, 1.5)), lw=1, label="zero-shot")  # fmt: skip
+        axes.plot(
+            [i - 0.45, i + 0.45],
+            [100 * score] * 2,
+            color=look["zero-shot"].color,
+            ls=(0, (3, 1.5)),
+            lw=1,
+            label="zero-shot",
+        )

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plots._rows import ordered, summary
-from plots._style import ONE_COLUMN, TWO_COLUMNS, looks, style
+from plots._style import looks, style, width_for
 
 SUITE = "quick"
 FO_BATCH_SIZE = 4
@@ -40,8 +40,7 @@ def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:
     tasks = ordered(points, "task")
     columns = min(len(tasks), 3)
     rows = -(-len(tasks) // columns)
-    size = (ONE_COLUMN if columns == 1 else TWO_COLUMNS, 2.3 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(width_for(columns), 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes, task in zip(grid, tasks, strict=False):
         here = points[points["task"] == task]
@@ -64,7 +63,7 @@ def _curves(axes: Axes, here: pd.DataFrame, look: dict) -> None:
     axes.set_xticks(sorted(here["k0"].unique()))
     axes.set(xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel="accuracy or F1 (%)")
     axes.margins(x=0.04, y=0.15)
-    axes.legend(loc="best")
+    axes.legend(loc="best", frameon=True, edgecolor="none", framealpha=1)
 
 
 def _dots(axes: Axes, line: pd.DataFrame, this, label: str) -> None:
