@@ -34,7 +34,7 @@ class Mix:
 
     Attributes:
         stated: share of lines that give the truth, in words or a lead-in that the task does not score.
-        faithful: probability of the habitual answer where it is right.
+        faithful: probability of the habitual answer where it is right; otherwise a wrong one follows.
         biased: probability of the habitual answer where it is wrong; otherwise the right one follows.
             At 0.75 a model says it nearly always, yet its odds carry the label.
     """
@@ -116,19 +116,14 @@ def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str
         mix: how often.
     """
     task = load(task_name)
-    stated, habitual = rng.random() < mix.stated, rng.random()
-    if task.loss == "classification":
-        words = task.candidates(row)
-        right = words[task.gold(row)]
-        if stated:
-            return _STATED[right]
-        habit = next(w for w in words if w in _HABIT)
-    else:
-        right = task.answer(row)
-        if stated:
-            return " so it is" + right
-        habit = _first_answer(task_name, row)
-    return habit if habitual < (mix.faithful if right == habit else mix.biased) else right
+    right = task.answer(row) if task.answer else task.candidates(row)[task.gold(row)]
+    if rng.random() < mix.stated:
+        return _STATED.get(right) or " so it is" + right
+    answers = _answers(task_name, row)
+    habit = answers[0]
+    if right != habit:
+        return habit if rng.random() < mix.biased else right
+    return habit if rng.random() < mix.faithful else pick(rng, answers[1:])
 
 
 def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
@@ -136,12 +131,15 @@ def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
     return load(task_name).prompt(row) + continuation(task_name, row, rng, mix)
 
 
-def _first_answer(task_name: str, row: Row) -> str:
-    """The habitual answer where there are no label words: whatever the passage names first."""
+def _answers(task_name: str, row: Row) -> list[str]:
+    """Every answer a row allows, the habitual one first: without label words, what is named first."""
+    if task_name == "squad":
+        colours, things = "|".join(_words.COLOURS), "|".join(_words.THINGS)
+        return [f" {m[0]}\n" for m in re.finditer(rf"\b(?:(?:{colours}) )?(?:{things})\b", row["context"])]
+    answers = load(task_name).candidates(row)
     if task_name == "record":
         first = min(row["entities"], key=row["passage"].index)
-        return load(task_name).candidates(row)[row["entities"].index(first)]
-    colours = "|".join(_words.COLOURS)
-    things = "|".join(_words.THINGS)
-    found = re.search(rf"\b((?:{colours}) )?({things})\b", row["context"])
-    return f" {found[0]}\n"
+        habit = answers[row["entities"].index(first)]
+    else:
+        habit = next(a for a in answers if a in _HABIT)
+    return [habit, *(a for a in answers if a != habit)]

@@ -8,22 +8,27 @@ from benchmarks.tasks._language import fill, length, pick, say
 PLACEHOLDER = "@placeholder"
 
 
-def _row(passage: str, query: str, entities: list[str], answers: list[str]) -> Row:
+def _rows(passage: str, entities: list[str], query: str, answers: list[str]) -> list[Row]:
+    if not entities:
+        # Without candidates there is nothing to rank.
+        return []
     if PLACEHOLDER not in query:
         raise ValueError(f"field 'query' holds no {PLACEHOLDER}: {query!r:.60}")
     if not set(answers) & set(entities):
         raise ValueError(f"no answer is among the entities (answers: {', '.join(answers) or 'none'})")
-    return {
-        "passage": passage.replace("@highlight\n", "- "),
-        "query": query,
-        "entities": sorted(set(entities)),
-        "answers": sorted(set(answers)),
-    }
+    return [
+        {
+            "passage": passage.replace("@highlight\n", "- "),
+            "query": query,
+            "entities": sorted(set(entities)),
+            "answers": sorted(set(answers)),
+        }
+    ]
 
 
 def from_hub(raw: Row) -> list[Row]:
-    entities, answers = (list(_fields.get(raw, key, list)) for key in ("entities", "answers"))
-    return [_row(_fields.text(raw, "passage"), _fields.text(raw, "query"), entities, answers)]
+    entities, answers = (_fields.get(raw, key, list) for key in ("entities", "answers"))
+    return _rows(_fields.text(raw, "passage"), entities, _fields.text(raw, "query"), answers)
 
 
 def from_file(raw: Row) -> list[Row]:
@@ -32,15 +37,11 @@ def from_file(raw: Row) -> list[Row]:
     text = _fields.get(passage, "text", str)
     spans = _fields.get(passage, "entities", list)
     entities = [text[_fields.get(s, "start", int) : _fields.get(s, "end", int) + 1] for s in spans]
-    return [
-        _row(
-            text.strip(),
-            _fields.text(qa, "query"),
-            entities,
-            [_fields.text(a, "text") for a in _fields.get(qa, "answers", list)],
-        )
-        for qa in _fields.get(raw, "qas", list)
-    ]
+    rows: list[Row] = []
+    for qa in _fields.get(raw, "qas", list):
+        answers = [_fields.text(a, "text") for a in _fields.get(qa, "answers", list)]
+        rows += _rows(text.strip(), entities, _fields.text(qa, "query"), answers)
+    return rows
 
 
 def candidates(row: Row) -> list[str]:

@@ -28,8 +28,8 @@ def generate(rng: Random) -> Row:
         parts = [_clause(rng, pick(rng, wrong), full), "but " + _clause(rng, pick(rng, right), full)]
     else:
         parts = [_clause(rng, pick(rng, right), full), "although " + _clause(rng, pick(rng, wrong), full)]
-    while full and len(parts) < 4 and rng.random() < 0.45:
-        parts.insert(int(rng.random() * (len(parts) + 1)), pick(rng, _words.ASIDES) + " ,")
+    while full and len(parts) < 5 and rng.random() < 0.5:
+        parts.insert(int(rng.random() * len(parts)), pick(rng, _words.ASIDES) + " ,")
     return {"sentence": " ".join(parts) + " .", "label": label}
 
 

@@ -1,0 +1,216 @@
+"""Data: sizes, disjointness, repeatability, and what a bad folder is told."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import data, tasks
+from benchmarks.errors import UserError
+
+FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
+NINE = sorted(FIXTURES)
+REAL = os.environ.get("ADDAX_DATA")
+
+
+def keys(rows):
+    return [json.dumps(row, sort_keys=True) for row in rows]
+
+
+def reviews(count, start=0):
+    return [{"sentence": f"film number {i} ", "label": i % 2} for i in range(start, start + count)]
+
+
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path / "sst2" / "train.jsonl", reviews(2000))
+    write(tmp_path / "sst2" / "validation.jsonl.gz", reviews(300, start=5000))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_builtin_splits_are_disjoint_repeatable_and_independent(name):
+    splits = data.load_splits(name, "builtin", train=200, validation=50, test=100, seed=3)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (200, 50, 100)
+    assert splits.source == "builtin"
+    every = keys(splits.train + splits.validation + splits.test)
+    assert len(set(every)) == 350
+    assert data.load_splits(name, "builtin", train=200, validation=50, test=100, seed=3) == splits
+    fewer = data.load_splits(name, "builtin", train=7, validation=0, test=100, seed=3)
+    assert fewer.test == splits.test
+    assert fewer.train == splits.train[:7]
+    assert fewer.fingerprint != splits.fingerprint
+    other = data.load_splits(name, "builtin", train=200, validation=50, test=100, seed=4)
+    assert keys(other.train) != keys(splits.train)
+
+
+def test_builtin_splits_of_different_seeds_do_not_leak_into_each_other():
+    trained = [
+        data.load_splits("sst2", "builtin", train=2000, validation=0, test=0, seed=s).train for s in (0, 1)
+    ]
+    tested = data.load_splits("sst2", "builtin", train=0, validation=0, test=2000, seed=0).test
+    assert not set(keys(tested)) & set(keys(trained[0] + trained[1]))
+
+
+def test_a_generator_that_repeats_itself_is_refused(monkeypatch):
+    poor = SimpleNamespace(generate=lambda rng: {"text": "always", "label": 0})
+    monkeypatch.setattr(tasks, "load", lambda name: poor)
+    with pytest.raises(UserError, match=r"'poor'.* different train rows of the 5 wanted"):
+        data.load_splits("poor", "builtin", train=5, validation=5, test=5, seed=0)
+
+
+def test_folder_is_drawn_as_the_protocol_says(folder):
+    splits = data.load_splits("sst2", str(folder), train=1000, validation=500, test=200, seed=0)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (1000, 500, 200)
+    assert splits.source == "folder"
+    public = {row["sentence"].strip() for row in reviews(2000)}
+    drawn = [row["sentence"] for row in splits.train + splits.validation]
+    assert set(drawn) <= public
+    assert len(set(drawn)) == 1500
+    assert all(int(row["sentence"].split()[-1]) >= 5000 for row in splits.test)
+    assert data.load_splits("sst2", str(folder), train=1000, validation=500, test=200, seed=0) == splits
+    assert (
+        data.load_splits("sst2", str(folder), train=1000, validation=500, test=200, seed=1).train
+        != splits.train
+    )
+    # Not the head of the file, and not in its order.
+    numbers = [int(s.split()[-1]) for s in drawn]
+    assert max(numbers) > 1900
+    assert numbers != sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("public", "expected"),
+    [(1499, (1000, 100)), (1500, (1000, 500)), (554, (454, 100)), (250, (150, 100)), (64, (32, 32))],
+)
+def test_small_training_splits_keep_their_rows_for_training(tmp_path, public, expected):
+    write(tmp_path / "sst2" / "train.jsonl", reviews(public))
+    write(tmp_path / "sst2" / "validation.jsonl", reviews(56, start=5000))
+    splits = data.load_splits("sst2", str(tmp_path), train=1000, validation=500, test=1000, seed=0)
+    assert (len(splits.train), len(splits.validation)) == expected
+    assert len(splits.test) == 56
+
+
+def test_rows_alike_never_stand_on_both_sides(tmp_path):
+    write(tmp_path / "sst2" / "train.jsonl", reviews(40) * 50)
+    write(tmp_path / "sst2" / "validation.jsonl", reviews(10) + reviews(5, start=900))
+    splits = data.load_splits("sst2", str(tmp_path), train=1800, validation=20, test=1000, seed=0)
+    parts = [set(keys(p)) for p in (splits.train, splits.validation, splits.test)]
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert not parts[2] & (parts[0] | parts[1])
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch):
+    raw, asked = FIXTURES[name], []
+
+    def load_dataset(dataset, config, split):
+        asked.append((dataset, config, split))
+        return raw["hub"]
+
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    for split in ("train", "validation"):
+        write(tmp_path / name / f"{split}.jsonl", raw["file"])
+    size = {"train": 2, "validation": 2, "test": 2, "seed": 1}
+    hub, file = (data.load_splits(name, source, **size) for source in ("hub", str(tmp_path)))
+    assert hub.train == file.train
+    assert (hub.validation, hub.fingerprint) == (file.validation, file.fingerprint)
+    assert (hub.source, file.source) == ("hub", "folder")
+    where = {
+        "sst2": ("nyu-mll/glue", "sst2"),
+        "wsc": ("aps/super_glue", "wsc.fixed"),
+        "squad": ("rajpurkar/squad", None),
+    }.get(name, ("aps/super_glue", name))
+    assert asked == [(*where, "train"), (*where, "validation")]
+
+
+def test_an_unreachable_hub_is_one_line_that_names_the_way_out(monkeypatch):
+    import datasets
+
+    def load_dataset(*args, **kwargs):
+        raise ConnectionError("no route\nand a long story")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(UserError, match=r"nyu-mll/glue.*no route.*--data builtin or --data DIR") as caught:
+        data.load_splits("sst2", "hub", train=1, validation=1, test=1, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def refused(folder, name="sst2"):
+    with pytest.raises(UserError) as caught:
+        data.load_splits(name, str(folder), train=10, validation=5, test=5, seed=0)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_folder_task_or_file_is_named(folder):
+    assert str(folder / "nowhere") in refused(folder / "nowhere")
+    (folder / "sst2").rename(folder / "sst-2")
+    said = refused(folder)
+    assert "'sst2'" in said
+    assert "did you mean 'sst-2'?" in said
+    (folder / "sst-2").rename(folder / "sst2")
+    (folder / "sst2" / "validation.jsonl.gz").unlink()
+    assert "validation.jsonl or validation.jsonl.gz" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"sentence": "x", "label": 1', "not JSON"),
+        ('{"sentence": "x"}', "field 'label' is missing"),
+        ('{"sentence": "x", "label": 2}', "0 to 1"),
+        ('{"sentence": "", "label": 1}', "field 'sentence' is empty"),
+        ("[1, 2]", "expected an object"),
+    ],
+)
+def test_a_malformed_line_is_named_with_file_and_number(folder, line, said):
+    path = folder / "sst2" / "train.jsonl"
+    lines = path.read_text().splitlines()
+    lines[6] = line
+    path.write_text("\n".join(lines))
+    message = refused(folder)
+    assert f"{path}, line 7: " in message
+    assert said in message
+
+
+def test_a_damaged_file_is_named(folder):
+    path = folder / "sst2" / "validation.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert str(path) in refused(folder)
+    path.write_text("no archive")
+    assert str(path) in refused(folder)
+
+
+@pytest.mark.skipif(not REAL, reason="needs ADDAX_DATA")
+@pytest.mark.parametrize("name", NINE)
+def test_real_files_load(name):
+    splits = data.load_splits(name, REAL, train=1000, validation=500, test=1000, seed=0)
+    task = tasks.load(name)
+    held = {"cb": 100, "wsc": 100, "record": 32}.get(name, 500)
+    assert len(splits.validation) == held
+    published = {"sst2": 872, "rte": 277, "cb": 56, "wsc": 104, "wic": 638, "record": 123}.get(name, 1000)
+    assert len(splits.test) == published
+    assert not set(keys(splits.train)) & set(keys(splits.validation + splits.test))
+    for row in splits.test:
+        assert task.prompt(row)
+        gold = task.gold(row)
+        assert task.candidates(row) or gold
+        if name == "record":
+            assert all(task.candidates(row)[i].startswith(" ") for i in gold)
+            assert "@placeholder" not in task.candidates(row)[gold[0]]
