@@ -7,9 +7,9 @@ much as the rest of its line. The same name gives the same weights on the same m
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -150,3 +150,31 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
             )
             sums = [0.0, 0.0]
     return model, tokenizer
+
+
+def save(model: torch.nn.Module, tokenizer: Any, folder: Path) -> None:
+    """Writes a transformers folder: config.json, model.safetensors, the tokenizer's files."""
+    with _transformers.guarded(folder.name):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    # Generation settings are the scorer's.
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    names = [name for name in models.builtin() if name.startswith("nano-")]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pretrain", description=__doc__.split("\n")[0])
+    parser.add_argument("name", help=", ".join(names))
+    parser.add_argument("--out", type=Path, default=models.WEIGHTS, help="folder of the models' folders")
+    chosen = parser.parse_args(arguments)
+    if chosen.name not in names:
+        parser.error(str(unknown("nano model", chosen.name, names)))
+    # Sums taken by another number of threads round differently.
+    torch.set_num_threads(1)
+    model, tokenizer = pretrain(chosen.name, Recipe(), report=lambda line: print(line, flush=True))
+    save(model, tokenizer, chosen.out / chosen.name)
+
+
+if __name__ == "__main__":
+    main()
