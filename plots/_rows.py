@@ -91,7 +91,7 @@ def _flat(row: dict) -> dict:
         "title": row.get("task_title") or config["task"],
         "seed": config.get("seed"),
         "setting": json.dumps(fixed, sort_keys=True),
-        "run": json.dumps(config, sort_keys=True),
+        "run": json.dumps([row.get("label"), config], sort_keys=True),
         "ended": row.get("ended") or "",
         "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
         "method": config["method"],

@@ -88,14 +88,15 @@ def _panel(
         for j, line in enumerate(here.itertuples()):
             x, this = left + j * width, look[line.label]
             value, spread = getattr(line, column) * scale, getattr(line, f"{column}_std") * scale
-            if line.outcome != "done":
+            if line.outcome != "done" or value == 0:
+                text = "0" if line.outcome == "done" else line.outcome
                 axes.annotate(
-                    line.outcome,
+                    text,
                     (x, 0),
                     (0, 2),
                     xycoords=("data", "axes fraction"),
-                    rotation=90,
                     textcoords="offset points",
+                    rotation=90,
                     ha="center",
                     va="bottom",
                     fontsize=7,
@@ -127,4 +128,5 @@ def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, look: dict) -> None
             ls=(0, (3, 1.5)),
             lw=1,
             label="zero-shot",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
         )
