@@ -1,0 +1,149 @@
+"""The two models that come from PyPI wheels; nothing here downloads anything."""
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import models
+from benchmarks.errors import UserError
+from benchmarks.models import _fetch
+
+SENTENCES = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose last month."]
+
+
+def cached(name):
+    """Skips a test where the model was never fetched."""
+    if not (_fetch.cache_folder() / name).is_dir():
+        pytest.skip(f"{name} is not in the cache (python -m benchmarks fetch {name})")
+    return name
+
+
+@pytest.fixture
+def offline_pip(monkeypatch, tmp_path):
+    """Stands in for pip: "downloads" a wheel that the test has made; returns the folder it takes it from."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+
+    def run(command, **_):
+        assert command[:4] == [sys.executable, "-m", "pip", "download"]
+        assert "--no-deps" in command
+        target = Path(command[command.index("--dest") + 1])
+        for wheel in shelf.iterdir():
+            (target / wheel.name).write_bytes(wheel.read_bytes())
+        found = any(shelf.iterdir())
+        return subprocess.CompletedProcess(command, 0 if found else 1, "", "" if found else "a\nno network\n")
+
+    monkeypatch.setattr(_fetch.subprocess, "run", run)
+    return shelf
+
+
+def wheel(shelf, members):
+    """Puts a wheel on the shelf; returns its digest."""
+    file = shelf / "some-1-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def pin(monkeypatch, digest, convert=_fetch._copy):
+    pinned = _fetch.Wheel("some==1", digest, {"some/sub/config.json": "config.json"}, convert)
+    monkeypatch.setitem(_fetch.WHEELS, "some", pinned)
+
+
+def test_one_member_is_taken_and_cached(monkeypatch, tmp_path, capsys, offline_pip):
+    pin(monkeypatch, wheel(offline_pip, {"some/config.json": "wrong one", "some/sub/config.json": "right"}))
+    folder = _fetch.fetch("some", tmp_path / "cache")
+    assert folder == tmp_path / "cache" / "some"
+    assert {f.name: f.read_text() for f in folder.iterdir()} == {"config.json": "right"}
+    assert "first use" in capsys.readouterr().err
+    (offline_pip / "some-1-py3-none-any.whl").unlink()
+    assert _fetch.fetch("some", tmp_path / "cache") == folder
+    assert capsys.readouterr().err == ""
+    assert [f.name for f in (tmp_path / "cache").iterdir()] == ["some"]
+
+
+def test_a_wheel_with_another_digest_is_refused(monkeypatch, tmp_path, offline_pip):
+    digest = wheel(offline_pip, {"some/sub/config.json": "right"})
+    pin(monkeypatch, digest[::-1])
+    with pytest.raises(UserError, match=f"sha256 {digest} is not the pinned"):
+        _fetch.fetch("some", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_interrupted_conversion_leaves_nothing(monkeypatch, tmp_path, offline_pip):
+    def interrupted(taken, folder):
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    pin(monkeypatch, wheel(offline_pip, {"some/sub/config.json": "right"}), interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _fetch.fetch("some", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_no_network_is_one_line(monkeypatch, tmp_path, offline_pip):
+    pin(monkeypatch, "0" * 64)
+    with pytest.raises(UserError, match="pip cannot download some==1: no network"):
+        _fetch.fetch("some", tmp_path / "cache")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(UserError, match="did you mean 'minilm-l6'"):
+        _fetch.fetch("minilm-16")
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADDAX_CACHE", str(tmp_path))
+    assert _fetch.cache_folder() == tmp_path
+    monkeypatch.delenv("ADDAX_CACHE")
+    assert _fetch.cache_folder() == Path.home() / ".cache" / "addax"
+
+
+def test_smollm2_speaks():
+    loaded = models.load(cached("smollm2-135m"), dtype=torch.float32, device="cpu", head="lm")
+    model, tokenizer = loaded.model.eval(), loaded.tokenizer
+    assert sum(p.numel() for p in model.parameters()) == 134_515_008
+    assert loaded.family.name == "Llama"
+    assert loaded.max_length == 2048
+    ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    said = model.generate(
+        input_ids=ids, max_new_tokens=3, do_sample=False, pad_token_id=tokenizer.pad_token_id
+    )
+    assert "Paris" in tokenizer.decode(said[0, ids.shape[1] :])
+    told = tokenizer("Hello! How are you today? I am fine, thank you.", return_tensors="pt").input_ids
+    turned = told.flip(1)
+    assert model(told, labels=told).loss < model(turned, labels=turned).loss - 1
+
+
+def test_smollm2_tokens():
+    tokenizer = models.load(cached("smollm2-135m"), dtype=torch.float32, device="cpu", head="lm").tokenizer
+    assert tokenizer("It was").input_ids == tokenizer("It was", add_special_tokens=False).input_ids
+    assert tokenizer.convert_ids_to_tokens(tokenizer("It was great").input_ids) == ["It", "Ġwas", "Ġgreat"]
+    for text in ("Hello, world!\n\nTwo  blanks", "naïve café — 12345", " great", "don't (stop)\t;"):
+        assert tokenizer.decode(tokenizer(text).input_ids, clean_up_tokenization_spaces=False) == text
+
+
+def test_minilm_knows_what_is_alike():
+    loaded = models.load(
+        cached("minilm-l6"), dtype=torch.float32, device="cpu", head="classification", num_labels=2
+    )
+    assert loaded.max_length == 512
+    batch = loaded.tokenizer(SENTENCES, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        states = loaded.model.eval().base_model(**batch).last_hidden_state
+    kept = batch.attention_mask[:, :, None]
+    means = torch.nn.functional.normalize((states * kept).sum(1) / kept.sum(1), dim=1)
+    alike = means @ means.T
+    assert alike[0, 1] > 0.5
+    assert alike[0, 2] < 0.2
+
+
+def test_minilm_has_no_language_model_head():
+    with pytest.raises(UserError, match="classification head"):
+        models.load(cached("minilm-l6"), dtype=torch.float32, device="cpu", head="lm")
