@@ -47,7 +47,11 @@ def faults(figure):
     for axes in figure.axes:
         low, high = sorted(axes.get_xlim())
         ticks = sorted(axes.xaxis.get_major_ticks(), key=lambda tick: tick.get_loc())
-        shown = [t.label1.get_window_extent() for t in ticks if low <= t.get_loc() <= high]
+        shown = [
+            t.label1.get_window_extent()
+            for t in ticks
+            if low <= t.get_loc() <= high and t.label1.get_visible()
+        ]
         found += [(axes.get_title(), "ticks") for a, b in pairwise(shown) if a.width and a.x1 > b.x0]
     return found
 
