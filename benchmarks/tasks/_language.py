@@ -14,6 +14,9 @@ from random import Random
 
 from benchmarks.tasks import Row, _words, load
 
+Fact = tuple[str, str, str]
+Scene = tuple[list[Fact], str]
+
 _TOKEN = re.compile(r"[A-Za-z]+|[^\sA-Za-z]|\n")
 
 # What the prompts, the questions and the sentence frames add to the word classes.
@@ -77,10 +80,15 @@ def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -
             return size
 
 
-def facts(rng: Random, count: int) -> list[tuple[str, str, str]]:
+def facts(rng: Random, count: int) -> list[Fact]:
     """(name, verb, thing) facts with all names and all things different."""
     names, things = rng.sample(_words.NAMES, count), rng.sample(_words.THINGS, count)
     return [(name, pick(rng, _words.TAKES), thing) for name, thing in zip(names, things, strict=True)]
+
+
+def other(rng: Random, told: Sequence[Fact], asked: int) -> Fact:
+    """One of the facts that is not the asked one."""
+    return told[(asked + 1 + int(rng.random() * (len(told) - 1))) % len(told)]
 
 
 def say(triple: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields
-from benchmarks.tasks._language import facts, fill, length, say
+from benchmarks.tasks._language import Fact, Scene, facts, fill, length, other, say
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -17,16 +17,18 @@ def prompt(row: Row) -> str:
     return f"{row['passage']} {question[:1].upper()}{question[1:]}?\n"
 
 
-def generate(rng: Random) -> Row:
-    """One fact of several is asked for; a false question takes the thing of another fact."""
-    label = int(rng.random() < 0.5)
+def scene(rng: Random) -> Scene:
+    """People who each took a thing."""
     size = length(rng, median=50, low=12, high=114)
     told = facts(rng, min(9, max(2, size // 9)))
+    return told, " ".join(fill(rng, [say(f) for f in told], size))
+
+
+def ask(rng: Random, told: list[Fact], passage: str) -> Row:
+    """One fact of several is asked for; a false question takes the thing of another fact."""
+    label = int(rng.random() < 0.5)
     asked = int(rng.random() * len(told))
-    name, verb, thing = told[asked]
-    if not label:
-        thing = told[(asked + 1 + int(rng.random() * (len(told) - 1))) % len(told)][2]
-    passage = " ".join(fill(rng, [say(f) for f in told], size))
+    name, verb, thing = told[asked] if label else (*told[asked][:2], other(rng, told, asked)[2])
     return {"passage": passage, "question": f"is it true that {name} {verb} {thing}", "label": label}
 
 
@@ -40,5 +42,5 @@ TASK = Task(
     inputs=lambda row: (row["passage"], row["question"]),
     from_hub=lambda raw: _row(raw, _fields.index(raw, 2)),
     from_file=lambda raw: _row(raw, _fields.boolean(raw)),
-    generate=generate,
+    generate=lambda rng: ask(rng, *scene(rng)),
 )

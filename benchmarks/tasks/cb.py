@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import fill, length, pick
+from benchmarks.tasks._language import Fact, Scene, fill, length, pick, say
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -16,19 +16,26 @@ def _row(raw: Row, label: int) -> list[Row]:
     ]
 
 
-def generate(rng: Random) -> Row:
-    """Four people, two pairs of opposites: the person's own word, its opposite or another pair's."""
-    label = int(rng.random() * 3)
-    first, second = rng.sample(_words.OPPOSITES, 2)
-    words = [*first, *second]
-    names = rng.sample(_words.NAMES, 4)
-    asked = int(rng.random() * 4)
-    near, other = (first, second) if asked < 2 else (second, first)
-    word = (words[asked], near[1 - near.index(words[asked])], pick(rng, other))[label]
-    told = [f"{name} is {word}." for name, word in zip(names, words, strict=True)]
+def scene(rng: Random) -> Scene:
+    """Four people, two pairs of opposites."""
+    pairs = rng.sample(_words.OPPOSITES, 2)
+    told = list(zip(rng.sample(_words.NAMES, 4), ["is"] * 4, [*pairs[0], *pairs[1]], strict=True))
     rng.shuffle(told)
-    premise = " ".join(fill(rng, told, length(rng, median=32, low=16, high=95, spread=0.5)))
-    return {"premise": premise, "hypothesis": f"{names[asked]} is {word}", "label": label}
+    return told, " ".join(
+        fill(rng, [say(f) for f in told], length(rng, median=32, low=16, high=95, spread=0.5))
+    )
+
+
+def ask(rng: Random, told: list[Fact], premise: str) -> Row:
+    """The person's own word, its opposite or a word of the other pair."""
+    label = int(rng.random() * 3)
+    name, verb, word = pick(rng, told)
+    pair = next(p for p in _words.OPPOSITES if word in p)
+    if label == 1:
+        word = pair[1 - pair.index(word)]
+    elif label == 2:
+        word = pick(rng, [w for _, _, w in told if w not in pair])
+    return {"premise": premise, "hypothesis": f"{name} {verb} {word}", "label": label}
 
 
 TASK = Task(
@@ -43,5 +50,5 @@ TASK = Task(
     inputs=lambda row: (row["premise"], row["hypothesis"]),
     from_hub=lambda raw: _row(raw, _fields.index(raw, 3)),
     from_file=lambda raw: _row(raw, _fields.named(raw, ("entailment", "contradiction", "neutral"))),
-    generate=generate,
+    generate=lambda rng: ask(rng, *scene(rng)),
 )

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields
-from benchmarks.tasks._language import facts, fill, length, say
+from benchmarks.tasks._language import Fact, Scene, facts, fill, length, other, say
 
 
 def _row(paragraph: str, question: str, answer: Row, label: int, key: str) -> Row:
@@ -26,22 +26,21 @@ def from_file(raw: Row) -> list[Row]:
     ]
 
 
-def generate(rng: Random) -> Row:
-    """What one of several people took; a wrong answer is what another took."""
-    label = int(rng.random() < 0.5)
+def scene(rng: Random) -> Scene:
+    """People who each took a thing."""
     size = length(rng, median=40, low=12, high=96, spread=0.5)
     told = facts(rng, min(8, max(2, size // 8)))
+    return told, " ".join(fill(rng, [say(f) for f in told], size))
+
+
+def ask(rng: Random, told: list[Fact], paragraph: str) -> Row:
+    """What one of several people took; a wrong answer is what another took."""
+    label = int(rng.random() < 0.5)
     asked = int(rng.random() * len(told))
     name, verb, thing = told[asked]
-    if not label:
-        thing = told[(asked + 1 + int(rng.random() * (len(told) - 1))) % len(told)][2]
-    paragraph = " ".join(fill(rng, [say(f) for f in told], size))
-    return {
-        "paragraph": paragraph,
-        "question": f"What was it that {name} {verb}?",
-        "answer": thing,
-        "label": label,
-    }
+    answer = thing if label else other(rng, told, asked)[2]
+    question = f"What was it that {name} {verb}?"
+    return {"paragraph": paragraph, "question": question, "answer": answer, "label": label}
 
 
 TASK = Task(
@@ -57,5 +56,5 @@ TASK = Task(
     inputs=lambda row: (row["paragraph"], f"{row['question']} {row['answer']}"),
     from_hub=from_hub,
     from_file=from_file,
-    generate=generate,
+    generate=lambda rng: ask(rng, *scene(rng)),
 )

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import fill, length, pick, say
+from benchmarks.tasks._language import Fact, Scene, fill, length, pick, say
 
 PLACEHOLDER = "@placeholder"
 
@@ -52,19 +52,27 @@ def gold(row: Row) -> list[int]:
     return [i for i, entity in enumerate(row["entities"]) if entity in row["answers"]]
 
 
-def generate(rng: Random) -> Row:
-    """Two to four people took one or two things each; the query names one thing."""
+def scene(rng: Random) -> Scene:
+    """Two to four people who took one or two things each."""
     size = length(rng, median=42, low=12, high=96, spread=0.5)
     names = rng.sample(_words.NAMES, min(2 + int(rng.random() * 3), size // 4))
     owners = names + [n for n in names if rng.random() < 0.5 and size > 28]
     things = rng.sample(_words.THINGS, len(owners))
     told = [(owner, pick(rng, _words.TAKES), thing) for owner, thing in zip(owners, things, strict=True)]
+    highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))
+    return told, "".join([" ".join(fill(rng, [say(f) for f in told], size)), *highlights])
+
+
+def ask(rng: Random, told: list[Fact], passage: str) -> Row:
+    """Who took one of the things."""
     name, verb, thing = pick(rng, told)
-    sentences = fill(rng, [say(f) for f in told], size)
-    highlights = rng.sample(_words.FILLERS, 2)
-    passage = "".join([" ".join(sentences), *(f"\n- {h}" for h in highlights)])
-    query = f"{PLACEHOLDER} {verb} {thing}"
-    return {"passage": passage, "query": query, "entities": sorted(names), "answers": [name]}
+    entities = sorted({n for n, _, _ in told})
+    return {
+        "passage": passage,
+        "query": f"{PLACEHOLDER} {verb} {thing}",
+        "entities": entities,
+        "answers": [name],
+    }
 
 
 TASK = Task(
@@ -78,6 +86,6 @@ TASK = Task(
     answer=lambda row: candidates(row)[gold(row)[0]],
     from_hub=from_hub,
     from_file=from_file,
-    generate=generate,
+    generate=lambda rng: ask(rng, *scene(rng)),
     loss="teacher_forcing",
 )

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import facts, fill, length, pick, say
+from benchmarks.tasks._language import Fact, Scene, facts, fill, length, pick, say
 
 
 def from_hub(raw: Row) -> list[Row]:
@@ -14,8 +14,8 @@ def from_hub(raw: Row) -> list[Row]:
     return [texts | {"answers": answers}]
 
 
-def generate(rng: Random) -> Row:
-    """What one of several people took; some things have a colour."""
+def scene(rng: Random) -> Scene:
+    """People who each took a thing; some things have a colour."""
     size = length(rng, median=45, low=12, high=101)
     told = facts(rng, min(8, max(2, size // 8)))
     colours = rng.sample(_words.COLOURS, len(told))
@@ -23,8 +23,12 @@ def generate(rng: Random) -> Row:
         (name, verb, f"{colour} {thing}" if rng.random() < 0.3 else thing)
         for (name, verb, thing), colour in zip(told, colours, strict=True)
     ]
+    return told, " ".join(fill(rng, [say(f) for f in told], size))
+
+
+def ask(rng: Random, told: list[Fact], context: str) -> Row:
+    """What one of them took."""
     name, verb, answer = pick(rng, told)
-    context = " ".join(fill(rng, [say(f) for f in told], size))
     question = f"What was it that {name} {verb}?"
     return {"title": pick(rng, _words.TITLES), "context": context, "question": question, "answers": [answer]}
 
@@ -42,7 +46,7 @@ TASK = Task(
     answer=lambda row: f" {row['answers'][0]}\n",
     from_hub=from_hub,
     from_file=from_hub,
-    generate=generate,
+    generate=lambda rng: ask(rng, *scene(rng)),
     metric="f1",
     loss="teacher_forcing",
 )
