@@ -45,6 +45,7 @@ class Addax(ZerothOrder):
     (3, 1)
     """
 
+    label = "Addax"
     losses = ("zo_loss", "fo_loss")
 
     def __init__(

@@ -57,6 +57,8 @@ class Method(torch.optim.Optimizer):
             memory of its own (quantised, or offloaded to the meta device); a negative lr.
     """
 
+    #: The name in tables and figures.
+    label: ClassVar[str]
     #: Closures that the method takes, in the order in which it evaluates them.
     losses: ClassVar[tuple[str, ...]]
     #: How often a 16-bit step measures how much of it arrived.

@@ -22,6 +22,7 @@ from addax.spsa import scalar
 class Adam(Method, torch.optim.Adam):
     """Adam as a torch optimizer, fused, so that a step with a non-finite loss is masked on the device."""
 
+    label = "Adam"
     losses = ("fo_loss",)
 
     def __init__(

@@ -17,6 +17,7 @@ from addax.method import Loss, Method, StepStats
 class IPSGD(Method):
     """IP-SGD as a torch optimizer; `seed` defines the noise of stochastic rounding."""
 
+    label = "IP-SGD"
     losses = ("fo_loss",)
     in_place = True
 

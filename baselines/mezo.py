@@ -20,6 +20,7 @@ from addax.method import Loss, StepStats, ZerothOrder
 class MeZO(ZerothOrder):
     """MeZO as a torch optimizer; arguments as in `addax.Addax`."""
 
+    label = "MeZO"
     losses = ("zo_loss",)
 
     def __init__(

@@ -35,6 +35,7 @@ class MeZOSVRG(ZerothOrder):
         eps, seed, rounding, params: as in `addax.Addax`.
     """
 
+    label = "MeZO-SVRG"
     losses = ("zo_loss", "full_loss")
     kept = (*ZerothOrder.kept, "anchor", "full")
 

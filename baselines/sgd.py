@@ -13,4 +13,5 @@ from baselines.ip_sgd import IPSGD
 class SGD(IPSGD):
     """SGD as a torch optimizer; arguments as in `baselines.ip_sgd.IPSGD`."""
 
+    label = "SGD"
     in_place = False

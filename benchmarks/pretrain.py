@@ -17,11 +17,12 @@ import torch
 
 from benchmarks import models, registry
 from benchmarks.errors import unknown
-from benchmarks.models import Family, _nano, _transformers
-from benchmarks.tasks import _language, load
+from benchmarks.models import Family, _corpus, _nano, _transformers
+from benchmarks.tasks import _language
 
 POSITIONS = 160
 IGNORED = -100
+Line = tuple[list[int], list[bool]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Recipe:
     Attributes:
         steps: of AdamW.
         batch_size: corpus lines a step.
+        longest: tokens of a line that asks more than once.
         lr: peak learning rate, after a linear warm-up and before a cosine decay to a tenth.
         warmup: steps.
         text_weight: weight of the other tokens' mean loss beside the continuation's.
@@ -39,7 +41,8 @@ class Recipe:
     """
 
     steps: int = 3000
-    batch_size: int = 64
+    batch_size: int = 32
+    longest: int = 140
     lr: float = 3e-3
     warmup: int = 200
     text_weight: float = 0.5
@@ -47,14 +50,16 @@ class Recipe:
     seed: int = 0
 
 
-def tasks() -> list[str]:
-    """The tasks of the corpus."""
-    return [name for name in registry.files("task") if hasattr(load(name), "generate")]
-
-
 @dataclass
 class Batch:
-    """Tokens of equally long lines' batch: all (batch, seq); labels are `IGNORED` where nothing is learnt."""
+    """A batch of lines, all (batch, seq); labels are `IGNORED` where nothing is learnt.
+
+    Attributes:
+        input_ids: padded on the right.
+        attention_mask: 1 where a token is.
+        answer_labels: the tokens that follow from what stands before them.
+        text_labels: the others.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -62,49 +67,44 @@ class Batch:
     text_labels: torch.Tensor
 
 
-def _encode(rows: list[tuple[list[int], int]], tokenizer: Any, family: Family, recipe: Recipe, rng: Random):
-    """Rows are (token ids with special tokens, how many of them before a last "</s>" continue the prompt)."""
-    longest = max(len(ids) for ids, _ in rows)
-    tail = 1 if family.masked else 0
+def encode(lines: list[Line], tokenizer: Any, family: Family, rng: Random, mask_rate: float) -> Batch:
+    """Lines of (token ids with special tokens, whether each follows); masked models see answers masked."""
+    longest = max(len(ids) for ids, _ in lines)
     inputs, answers, texts = [], [], []
-    for ids, count in rows:
-        start, end = len(ids) - tail - count, len(ids) - tail
-        answer = [IGNORED] * start + ids[start:end] + [IGNORED] * tail
+    for ids, follows in lines:
         if family.masked:
-            hidden = {i for i in range(1, start) if rng.random() < recipe.mask_rate}
-            text = [t if i in hidden else IGNORED for i, t in enumerate(ids)]
+            learnt = [0 < i < len(ids) - 1 and rng.random() < mask_rate for i in range(len(ids))]
             shown = [
-                tokenizer.mask_token_id if i in hidden or start <= i < end else t for i, t in enumerate(ids)
+                tokenizer.mask_token_id if f or h else t for t, f, h in zip(ids, follows, learnt, strict=True)
             ]
         else:
-            text = [IGNORED, *ids[1:start], *[IGNORED] * count]
-            shown = ids
+            learnt, shown = [i > 0 for i in range(len(ids))], ids
         room = longest - len(ids)
         inputs.append(shown + [tokenizer.pad_token_id] * room)
-        answers.append(answer + [IGNORED] * room)
+        answers.append([t if f else IGNORED for t, f in zip(ids, follows, strict=True)] + [IGNORED] * room)
+        text = [t if h and not f else IGNORED for t, f, h in zip(ids, follows, learnt, strict=True)]
         texts.append(text + [IGNORED] * room)
-    lengths = torch.tensor([len(ids) for ids, _ in rows])
+    lengths = torch.tensor([len(ids) for ids, _ in lines])
     mask = (torch.arange(longest)[None] < lengths[:, None]).long()
     return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
 
 
 def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
-    """An endless corpus, a batch being lines of about one length from all tasks."""
+    """An endless corpus; a batch is lines of about one length from all tasks."""
     rng = Random(f"corpus {recipe.seed}")
-    names = tasks()
+    names = list(registry.files("task"))
     while True:
         lines = []
-        for i in range(16 * recipe.batch_size):
-            name = names[i % len(names)]
-            row = load(name).generate(rng)
-            continuation = _language.continuation(name, row, rng)
-            ids = tokenizer(load(name).prompt(row) + continuation).input_ids
-            lines.append((ids, len(tokenizer(continuation, add_special_tokens=False).input_ids)))
+        for i in range(4 * recipe.batch_size):
+            pieces = _corpus.line(names[i % len(names)], rng, recipe.longest)
+            ids = tokenizer("".join(text for text, _ in pieces)).input_ids
+            follows = [f for text, f in pieces for _ in _language.tokens(text)]
+            lines.append((ids, ([False, *follows, False])[: len(ids)]))
         lines.sort(key=lambda line: len(line[0]))
         groups = [lines[i : i + recipe.batch_size] for i in range(0, len(lines), recipe.batch_size)]
         rng.shuffle(groups)
         for group in groups:
-            yield _encode(group, tokenizer, family, recipe, rng)
+            yield encode(group, tokenizer, family, rng, recipe.mask_rate)
 
 
 def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Tensor, torch.Tensor]:

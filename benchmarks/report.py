@@ -12,7 +12,8 @@ from tabulate import tabulate
 
 from benchmarks._tables import NONE, block_of, comment, latex, long_table, markdown, unit_of
 from benchmarks.errors import UserError, unknown
-from plots._rows import ROOT, frame, ordered, summary
+from plots.__main__ import FIGURES, render
+from plots._rows import ROOT, frame, ordered, raw, summary
 
 # file stem -> column of the summary and the table's heading
 MEASURES = {
@@ -20,6 +21,33 @@ MEASURES = {
     "memory": ("peak_bytes", "Peak memory in training ({})"),
     "time": ("seconds", "Training time to the chosen checkpoint ({})"),
 }
+
+
+def write_all(suite: str, commit_reference: bool = False) -> None:
+    """Rebuilds a suite's tables and figures, and prints its summary and where to look.
+
+    Args:
+        suite: whose rows, from `results/runs/` or else `results/reference/`.
+        commit_reference: also writes this machine's rows to `results/reference/<suite>.jsonl`.
+
+    Raises:
+        UserError: there are no rows, or no runs of this machine to make the reference of.
+    """
+    rows, source = raw(suite)
+    if commit_reference:
+        # Not above: the store knows RunSpec and so imports torch, which tables do without.
+        from benchmarks import store
+
+        if not source.startswith("results/runs"):
+            raise UserError(f"no runs of {suite!r} on this machine: run `python -m benchmarks sweep {suite}`")
+        store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
+    tables = write_tables(suite, rows)
+    figures = render("all", frame(rows), FIGURES / suite)
+    print_summary(rows)
+    print(f"{len(rows)} rows from {source}")
+    for files in (tables, figures):
+        if files:
+            print(f"{files[0].parent.relative_to(ROOT)}/: {', '.join(sorted({file.stem for file in files}))}")
 
 
 def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Path]:

@@ -1,0 +1,191 @@
+"""Command line: list, run, sweep, fetch, report."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import registry
+from benchmarks.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every command."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="methods, models, tasks and suites, with one line each")
+
+    one = commands.add_parser("run", help="one run")
+    for name in ("method", "model", "task"):
+        one.add_argument(f"--{name}", required=True)
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--suite", default="adhoc", help="folder of results/runs for the row")
+    one.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    one.add_argument("--dtype", default="float32")
+    _shared(one)
+
+    many = commands.add_parser("sweep", help="all runs of a suite that are not finished")
+    many.add_argument("suite")
+    many.add_argument("--jobs", type=int, help="worker processes (default: the cores, or 1 on a GPU)")
+    many.add_argument("--only", nargs="+", action="extend", default=[], metavar="KEY=A,B")
+    many.add_argument("--dry-run", action="store_true", help="say what would run")
+    _shared(many)
+
+    fetch = commands.add_parser("fetch", help="download a built-in model that does not ship with the suite")
+    fetch.add_argument("name")
+
+    report = commands.add_parser("report", help="tables, figures and a summary from result rows")
+    report.add_argument("suite", nargs="?", default="quick")
+    report.add_argument("--commit-reference", action="store_true", help="rows into results/reference/")
+    return top
+
+
+def _shared(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", help='"builtin", "hub" or a folder (default: $ADDAX_DATA, else builtin)')
+    command.add_argument("--device", help='"cpu", "cuda" or "auto" to shard (default: cuda if there is one)')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit code. A user's mistake is one line on stderr and code 2."""
+    given = parser().parse_args(arguments)
+    try:
+        return {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}[
+            given.command
+        ](given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped: finished runs are kept, the same command continues", file=sys.stderr)
+        return 130
+
+
+def _list(given: argparse.Namespace) -> int:
+    for kind in ("method", "model", "task", "suite"):
+        print(f"{kind}s")
+        for name in registry.files(kind):
+            print(f"  {name:<12} {registry.summary(kind, name)}")
+        if kind == "model":
+            from benchmarks import models
+
+            print(
+                f"  built in: {', '.join(models.builtin())}; a folder, or a hub name (owner/name)"
+            )
+    return 0
+
+
+def _source(data: str | None) -> tuple[str, str | None]:
+    """(RunSpec.data, folder) of the --data argument."""
+    if data in ("builtin", "hub"):
+        return data, None
+    if data is None:
+        folder = os.environ.get("ADDAX_DATA")
+        return ("folder", folder) if folder else ("builtin", None)
+    if not Path(data).is_dir():
+        raise UserError(f"--data {data}: no such folder (or give builtin or hub)")
+    return "folder", data
+
+
+def _device(device: str | None) -> str:
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch sees no GPU here")
+    if device not in ("cpu", "auto") and not device.startswith("cuda"):
+        raise UserError(f"--device {device}: give cpu, cuda, cuda:N or auto")
+    return device
+
+
+def _run(given: argparse.Namespace) -> int:
+    from rich.progress import Progress
+
+    from benchmarks import spec, store, train
+
+    data, folder = _source(given.data)
+    fields = {
+        "method": given.method,
+        "model": given.model,
+        "task": given.task,
+        "seed": given.seed,
+        "dtype": given.dtype,
+        "device": _device(given.device),
+        "data": data,
+    }
+    settings = spec.parse_settings(given.set)
+    for key in settings:
+        if key in fields:
+            raise UserError(f"--set {key}: give it as --{key}")
+    one = spec.with_defaults(fields | settings)
+    splits = train.load(one, folder)
+    with Progress(transient=True) as bar:
+        task = bar.add_task(one.label, total=1.0)
+        row = train.run(
+            one,
+            splits,
+            suite=given.suite,
+            progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
+        )
+    path = store.write(given.suite, row)
+    print(f"row: {path.relative_to(registry.ROOT)}")
+    if row["status"] != "done":
+        print(f"failed: {row['reason']}", file=sys.stderr)
+        return 1
+    peak = "" if row["peak_bytes"] is None else f", peak {row['peak_bytes'] / 2**20:,.1f} MiB"
+    print(
+        f"{row['label']} on {row['task_title']}: test {row['metric']} {row['score']:.3f} "
+        f"(n = {row['test']['n']}, step {row['best_step']} of {row['steps']}), "
+        f"{row['train_seconds']:.1f} s of training{peak}"
+    )
+    return 0
+
+
+def _sweep(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from benchmarks import sweep
+
+    suite = registry.module("suite", given.suite)
+    data, folder = _source(given.data or getattr(suite, "DATA", None))
+    only = {}
+    for pair in given.only:
+        key, equals, values = pair.partition("=")
+        if not equals or not values:
+            raise UserError(f"--only wants key=a,b, not {pair!r}")
+        only[key] = values.split(",")
+    device = _device(given.device)
+    specs = sweep.specs_of(given.suite, {"data": data, "device": device}, only)
+    console = Console()
+    if given.jobs is not None and given.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, not {given.jobs}")
+    if given.dry_run:
+        todo = sweep.plan(given.suite, specs, folder)
+        for spec in todo.todo:
+            print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
+        print(f"{given.suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
+        return 0
+    jobs = given.jobs or getattr(suite, "JOBS", None) or (1 if device != "cpu" else os.cpu_count() or 1)
+    failed = sweep.sweep(given.suite, specs, jobs=jobs, folder=folder, console=console)
+    return 1 if failed else 0
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from benchmarks.models import _fetch
+
+    print(_fetch.fetch(given.name))
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from benchmarks import report
+
+    report.write_all(given.suite, commit_reference=given.commit_reference)
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())

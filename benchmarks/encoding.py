@@ -1,0 +1,138 @@
+"""Encoding: rows of a task as token ids, prompt and candidate tokenised together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from benchmarks.errors import UserError
+from benchmarks.models import LoadedModel
+from benchmarks.tasks import Gold, Row, Task
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example for one model.
+
+    Attributes:
+        prompt: tokens that all candidates share; ends in `<mask>` and its successors for a masked LM,
+            and is the whole input for a classification head.
+        candidates: the tokens of each candidate after the prompt; () for generation and a head.
+        answer: the tokens that teacher forcing trains on; () where candidates are compared.
+        gold: index of the right candidate, indices of the right ones, or answer strings.
+        length: tokens of the longest sequence a training step may run: what L_T is compared with.
+    """
+
+    prompt: tuple[int, ...]
+    candidates: tuple[tuple[int, ...], ...]
+    answer: tuple[int, ...]
+    gold: Gold
+    length: int
+
+    @property
+    def one_token(self) -> bool:
+        """Whether one forward of the prompt scores all candidates."""
+        return bool(self.candidates) and all(len(c) == 1 for c in self.candidates)
+
+
+def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
+    """Encodes rows, cut on the left to the model's length.
+
+    Args:
+        rows: canonical rows.
+        task: the task they belong to.
+        loaded: model and tokenizer.
+        head: "lm", or "classification" for the plain inputs without a prompt.
+
+    Raises:
+        UserError: a task that this kind of model cannot score, or a candidate that is more than one
+            token for a masked LM.
+    """
+    if head == "classification":
+        return _encode_inputs(rows, task, loaded)
+    if loaded.family.masked:
+        return _encode_masked(rows, task, loaded)
+    return _encode_causal(rows, task, loaded)
+
+
+def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) -> list[list[int]]:
+    return loaded.tokenizer(texts, pairs, verbose=False)["input_ids"] if texts else []
+
+
+def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
+    """The last `room` tokens, with the first one kept where the tokenizer put it there (BOS)."""
+    if len(tokens) <= room:
+        return tokens
+    bos = loaded.tokenizer.bos_token_id
+    if tokens[0] == bos and bos is not None:
+        return [bos, *tokens[len(tokens) - room + 1 :]]
+    return tokens[len(tokens) - room :]
+
+
+def _encode_causal(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
+    prompts = [task.prompt(row) for row in rows]
+    options = [task.candidates(row) for row in rows]
+    answers = [_answer(task, row, opts) for row, opts in zip(rows, options, strict=True)]
+    # Every text of a row in one flat call: tokenizers are fast on long lists and slow on many short ones.
+    continuations = [[*opts, *([] if a is None else [a])] for opts, a in zip(options, answers, strict=True)]
+    flat = _ids(loaded, [p + c for p, cs in zip(prompts, continuations, strict=True) for c in cs])
+    alone = _ids(loaded, prompts)
+    encoded, at = [], 0
+    for row, prompt, own, answer in zip(rows, alone, continuations, answers, strict=True):
+        joint, at = flat[at : at + len(own)], at + len(own)
+        shared = min((_common(prompt, tokens) for tokens in joint), default=len(prompt))
+        tails = [tuple(tokens[shared:]) for tokens in joint]
+        longest = max((len(t) for t in tails), default=0)
+        room = loaded.max_length - max(longest, task.max_new_tokens if task.generative else 0)
+        kept = tuple(_cut(prompt[:shared], room, loaded))
+        target = tails.pop() if answer is not None else ()
+        encoded.append(Encoded(kept, tuple(tails), target, task.gold(row), len(kept) + longest))
+    return encoded
+
+
+def _answer(task: Task, row: Row, options: list[str]) -> str | None:
+    if task.loss != "teacher_forcing":
+        return None
+    if task.answer is not None:
+        return task.answer(row)
+    gold = task.gold(row)
+    return options[gold if isinstance(gold, int) else gold[0]]
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+
+
+def _encode_masked(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
+    tokenizer = loaded.tokenizer
+    if task.generative or task.loss == "teacher_forcing":
+        raise UserError(f"task {task.title} needs a causal model: {loaded.name} is a masked LM")
+    words = {text for row in rows for text in task.candidates(row)}
+    # The mask stands for a word after a blank, whatever the causal candidate begins with.
+    plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
+    mask = f" {tokenizer.mask_token}"
+    encoded = []
+    for row, tokens in zip(rows, _ids(loaded, [task.prompt(row) + mask for row in rows]), strict=True):
+        kept = tuple(_cut(tokens, loaded.max_length, loaded))
+        candidates = tuple((plain[text],) for text in task.candidates(row))
+        encoded.append(Encoded(kept, candidates, (), task.gold(row), len(kept)))
+    return encoded
+
+
+def _single_token(text: str, task: Task, loaded: LoadedModel) -> int:
+    tokens = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(tokens) != 1 or tokens[0] == loaded.tokenizer.unk_token_id:
+        raise UserError(
+            f"task {task.title}: candidate {text.strip()!r} is not one token of {loaded.name}, "
+            f"and a masked LM fills one"
+        )
+    return tokens[0]
+
+
+def _encode_inputs(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
+    fields = [task.inputs(row) for row in rows]
+    if not rows:
+        return []
+    firsts = [f[0] for f in fields]
+    seconds = [f[1] for f in fields] if len(fields[0]) == 2 else None
+    tokens = loaded.tokenizer(firsts, seconds, truncation=True, max_length=loaded.max_length)["input_ids"]
+    return [Encoded(tuple(t), (), (), task.gold(row), len(t)) for row, t in zip(rows, tokens, strict=True)]

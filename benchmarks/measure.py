@@ -1,0 +1,154 @@
+"""Measurement: peak memory, synchronised time, and what a row says of where it was made."""
+
+import gc
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.registry import ROOT
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "datasets")
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of live tensors: those given at the start, and all that operators make until they die.
+
+    Storage counts once, however many tensors share it. On a CPU this is what an allocator would report;
+    resident-set size would count the interpreter, the libraries and freed pages too.
+
+    Args:
+        resident: tensors alive before (parameters, buffers, optimizer state).
+    """
+
+    def __init__(self, resident: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        for tensor in resident:
+            self._track(tensor)
+
+    def _track(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self._seen:
+            return
+        self._seen.add(storage)
+        size = storage.nbytes()
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._freed, size)
+
+    def _freed(self, size: int) -> None:
+        self.live -= size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._track(leaf)
+        return out
+
+
+def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Parameters, buffers and every tensor of the optimizer's state (moments, anchor)."""
+    state = [leaf for leaf in tree_leaves(optimizer.state_dict()) if isinstance(leaf, Tensor)]
+    return [*model.parameters(), *model.buffers(), *state]
+
+
+class PeakMemory:
+    """Peak bytes of training, evaluation excluded.
+
+    On a GPU the allocator's peak, reset after loading and around evaluations. On a CPU the peak of live
+    tensor bytes during one step that sees the run's heaviest batches.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.peak: int | None = None
+
+    @property
+    def how(self) -> str:
+        """How the peak was measured, for the result row."""
+        return "cuda allocator" if self.device.type == "cuda" else "cpu live tensor bytes"
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """On a GPU, counts what happens inside."""
+        if self.device.type != "cuda":
+            yield
+            return
+        torch.cuda.synchronize(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        yield
+        torch.cuda.synchronize(self.device)
+        self.peak = max(self.peak or 0, torch.cuda.max_memory_allocated(self.device))
+
+    @contextmanager
+    def heaviest_step(self, resident: Iterable[Tensor]) -> Iterator[None]:
+        """On a CPU, counts the one step inside."""
+        if self.device.type == "cuda":
+            yield
+            return
+        gc.collect()
+        with LiveBytes(resident) as tracker:
+            yield
+        self.peak = tracker.peak
+
+
+def now(device: torch.device) -> float:
+    """Seconds of a monotonic clock, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Library versions, hardware and the state of the repository."""
+    versions = {"python": platform.python_version(), "addax": importlib.metadata.version("addax")}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "versions": versions,
+        "hardware": _hardware(),
+        "threads": torch.get_num_threads(),
+        "git_commit": commit,
+        "git_dirty": None if dirty is None else bool(dirty),
+    }
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = names[0] if names else name
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores"

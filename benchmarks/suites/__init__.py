@@ -1,0 +1,1 @@
+"""Suites: one file a table or figure, each with `specs() -> list[RunSpec]`."""

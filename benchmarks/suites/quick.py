@@ -1,0 +1,45 @@
+"""Everything at once on the built-in models: three families, nine tasks, six methods and zero-shot."""
+
+from benchmarks import tasks
+from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+
+MODELS = ("nano-opt", "nano-llama", "nano-roberta")
+TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
+# Learning rates and budgets chosen on validation rows of the built-in tasks.
+SETTINGS = {
+    "addax": {"lr": 0.1, "alpha": 0.01, "steps": 120, "length_threshold": "q0.75"},
+    "mezo": {"lr": 0.002, "steps": 400},
+    "ip-sgd": {"lr": 0.1, "steps": 120, "fo_batch_size": 4},
+    "sgd": {"lr": 0.1, "steps": 120},
+    "adam": {"lr": 0.001, "steps": 100},
+    "mezo-svrg": {"lr": 0.002, "lr_ratio": 0.5, "steps": 100, "train_rows": 256},
+}
+ROWS = {"train_rows": 1000, "validation_rows": 100, "test_rows": 300}
+K0_TASK, K0_SWEEP, K1 = "boolq", (0, 2, 4, 8, 16), 4
+
+
+def defaults(method: str | None, model: str | None) -> dict | None:
+    """This suite's settings of a method, if the model is one of this suite's."""
+    return ROWS | SETTINGS[method] if model in MODELS and method in SETTINGS else None
+
+
+def specs() -> list[RunSpec]:
+    """175 runs of six methods and zero-shot, then Addax-WA and the K0 sweep on one task."""
+    runs = []
+    for model in MODELS:
+        for task in TASKS:
+            if model == "nano-roberta" and tasks.load(task).loss == "teacher_forcing":
+                continue
+            where = {"model": model, "task": task}
+            runs.append(from_dict({"method": ZERO_SHOT, **where, **ROWS}))
+            runs += [
+                from_dict({"method": method, **where, **ROWS, **own}) for method, own in SETTINGS.items()
+            ]
+    where = {"method": "addax", "model": "nano-opt", "task": K0_TASK} | ROWS | SETTINGS["addax"]
+    runs.append(from_dict(where | {"length_threshold": None}))
+    for k0 in K0_SWEEP:
+        alpha = {"alpha": 0.0} if k0 == 0 else {}
+        runs.append(
+            from_dict(where | {"length_threshold": None, "zo_batch_size": k0, "fo_batch_size": K1} | alpha)
+        )
+    return runs
