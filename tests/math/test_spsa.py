@@ -14,7 +14,7 @@ ALL = pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
 
 
 class Point(nn.Module):
-    """theta itself: forward returns it."""
+    """theta alone: forward returns a copy."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -22,12 +22,12 @@ class Point(nn.Module):
 
     def forward(self) -> torch.Tensor:
         """theta, shape `(d,)`."""
-        return self.theta
+        return self.theta * 1
 
 
 def test_average_is_within_the_bound_of_the_gradient():
     """E |mean - g|^2 = |g|^2 (d + 1) / N on a quadratic, for which the two-point estimate has no bias."""
-    d, n = 12, 4000
+    d, n = 12, 2000
     model = Point(d)
     half = torch.randn(d, d, generator=generator(4), dtype=torch.float64)
     curvature = half @ half.T
@@ -59,14 +59,19 @@ def test_one_estimate_is_the_directional_derivative():
     torch.testing.assert_close(estimate.loss, slope @ model.theta.detach(), rtol=1e-12, atol=1e-12)
 
 
+def hooks(model):
+    """The ids of every module's forward hooks."""
+    return [(*m._forward_pre_hooks, *m._forward_hooks) for m in model.modules()]
+
+
 def check_unmoved(model, run):
     """Runs something that evaluates perturbed losses; theta keeps its bits and its memory."""
-    before, memory = bits(model), [p.data_ptr() for p in model.parameters()]
+    before, memory, hooked = bits(model), [p.data_ptr() for p in model.parameters()], hooks(model)
     run()
     assert bits(model) == before
     assert [p.data_ptr() for p in model.parameters()] == memory
     assert all(p.grad is None for p in model.parameters())
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert hooks(model) == hooked
 
 
 @ALL
@@ -162,18 +167,55 @@ class Attention(nn.Module):
         return self.attention(h, h, h, need_weights=False)[0][0]
 
 
+class Positions(nn.Module):
+    """Learned positions as Whisper has them: the module returns a view of its own weight."""
+
+    def __init__(self, rows: slice | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(6, 5))
+        self.rows = rows
+
+    def forward(self):
+        """`(4, 5)`, or the whole weight `(6, 5)`."""
+        return self.weight if self.rows is None else self.weight[self.rows]
+
+
+class Views(nn.Module):
+    """A view of one module's weight, used after another module ran."""
+
+    rows: slice | None = slice(0, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = Positions(self.rows)
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        positions = self.positions()
+        return self.layer(x) * positions[:4]
+
+
+class Whole(Views):
+    """As `Views`, with the parameter itself in place of a view."""
+
+    rows = None
+
+
 def _cubes(model, batch):
     x = torch.randn(4, 5, generator=generator(batch), dtype=torch.float64)
     return (model(x) ** 3).mean()
 
 
-BEHIND_ITS_BACK = pytest.mark.xfail(
-    strict=True, reason="weights that are read outside their own module's forward are not perturbed"
+OUTSIDE = pytest.mark.xfail(
+    strict=True, reason="a weight read outside its own module's forward is not theta + eps z there"
 )
 
 
 @pytest.mark.parametrize(
-    "build", [Nested, Rented, pytest.param(Attention, marks=BEHIND_ITS_BACK)], ids=lambda b: b.__name__
+    "build",
+    [Nested, Rented, *(pytest.param(b, marks=OUTSIDE) for b in (Attention, Views, Whole))],
+    ids=lambda b: b.__name__,
 )
 def test_unusual_modules_see_theta_plus_eps_z(build):
     problem = Problem(build.__name__, lambda dtype: fill(build(), dtype), _cubes)
@@ -216,13 +258,13 @@ def test_projected_grad_is_float32(dtype):
 
 
 def test_exact_does_not_drift_where_released_does():
-    """Two hundred evaluations without an update in bfloat16: the published moves do not cancel."""
+    """A hundred evaluations without an update in bfloat16: the published moves do not cancel."""
     drift = {}
     for arithmetic in ("exact", "released"):
         model = MLP.build(torch.bfloat16)
         before = [p.detach().float().clone() for p in model.parameters()]
         opt = MeZO(model, lr=0.0, arithmetic=arithmetic)
-        for _ in range(200):
+        for _ in range(100):
             opt.step(zo_loss=MLP.closure(model, 0))
         now = [p.detach().float() for p in model.parameters()]
         drift[arithmetic] = sum((a - b).norm() for a, b in zip(now, before, strict=True)).item()
