@@ -69,7 +69,9 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
         return ((x.view(torch.int32) + bits) & -(1 << 16)).view(torch.float32).to(dtype)
     normal = ((x.view(torch.int32) + (bits >> 3)) & -(1 << 13)).view(torch.float32)
     step = _FP16_SUBNORMAL_STEP
-    subnormal = torch.floor(x / step + bits / (1 << 16)) * step
+    # Added to the remainder alone: beside a large count of steps the dice themselves would round.
+    below = torch.floor(x / step)
+    subnormal = (below + ((x / step - below) + bits / (1 << 16) >= 1)) * step
     return torch.where((x.abs() < _FP16_SMALLEST_NORMAL) & (x != 0), subnormal, normal).to(dtype)
 
 
