@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from benchmarks._tables import NONE, block_of, comment, latex, long_table, markdown, unit_of
 from benchmarks.errors import UserError, unknown
-from plots.__main__ import FIGURES, render
+from plots.__main__ import render
 from plots._rows import ROOT, frame, ordered, raw, summary
 
 # file stem -> column of the summary and the table's heading
@@ -23,31 +23,32 @@ MEASURES = {
 }
 
 
-def write_all(suite: str, commit_reference: bool = False) -> None:
+def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> None:
     """Rebuilds a suite's tables and figures, and prints its summary and where to look.
 
     Args:
         suite: whose rows, from `results/runs/` or else `results/reference/`.
         commit_reference: also writes this machine's rows to `results/reference/<suite>.jsonl`.
+        root: the folder that holds `results/` and `plots/`.
 
     Raises:
         UserError: there are no rows, or no runs of this machine to make the reference of.
     """
-    rows, source = raw(suite)
+    rows, source = raw(suite, root)
     if commit_reference:
+        if not source.startswith("results/runs"):
+            raise UserError(f"no runs of {suite!r} on this machine: run `python -m benchmarks sweep {suite}`")
         # Not above: the store knows RunSpec and so imports torch, which tables do without.
         from benchmarks import store
 
-        if not source.startswith("results/runs"):
-            raise UserError(f"no runs of {suite!r} on this machine: run `python -m benchmarks sweep {suite}`")
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
-    tables = write_tables(suite, rows)
-    figures = render("all", frame(rows), FIGURES / suite)
+    tables = write_tables(suite, rows, root)
+    figures = render("all", frame(rows), root / "plots" / "figures" / suite)
     print_summary(rows)
     print(f"{len(rows)} rows from {source}")
     for files in (tables, figures):
         if files:
-            print(f"{files[0].parent.relative_to(ROOT)}/: {', '.join(sorted({file.stem for file in files}))}")
+            print(f"{files[0].parent.relative_to(root)}/: {', '.join(sorted({file.stem for file in files}))}")
 
 
 def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Path]:

@@ -5,10 +5,13 @@ import importlib
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks.errors import UserError, unknown
 from plots import _rows, _style
 
 HERE = Path(__file__).resolve().parent
+FIGURES = HERE / "figures"
 
 
 def figures() -> list[str]:
@@ -29,7 +32,12 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: plots/figures/SUITE")
     asked = parser.parse_args(words)
     try:
-        for file in render(asked.figure, asked.suite, asked.rows, asked.out):
+        if asked.figure != "all" and asked.figure not in figures():
+            raise unknown("figure", asked.figure, ["all", *figures()])
+        data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(asked.suite)
+        print(f"{len(data)} rows from {data.attrs['source']}")
+        out = asked.out or FIGURES / ("own" if asked.rows else asked.suite)
+        for file in render(asked.figure, data, out):
             print(file)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,17 +45,12 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def render(figure: str, suite: str, rows: str | None = None, out: Path | None = None) -> list[Path]:
-    """Draws one figure, or all that the rows can fill, and returns the files written.
+def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
+    """Draws one figure, or with "all" every one that the rows can fill; returns the files written.
 
     Raises:
-        UserError: no figure of that name, no rows, or rows that cannot fill the one figure asked for.
+        UserError: the rows hold nothing that the one figure asked for shows.
     """
-    if figure != "all" and figure not in figures():
-        raise unknown("figure", figure, ["all", *figures()])
-    data = _rows.read_glob(rows) if rows else _rows.read(suite)
-    print(f"{len(data)} rows from {data.attrs['source']}")
-    out = out or HERE / "figures" / ("own" if rows else suite)
     written = []
     for name in figures() if figure == "all" else [figure]:
         module = importlib.import_module(f"plots.{name}")

@@ -32,15 +32,12 @@ def _load(file: Path) -> list[dict]:
     return [_parse(file.read_text(), str(file))]
 
 
-def read(suite: str, root: Path = ROOT) -> pd.DataFrame:
-    """Rows of a suite: this machine's runs, or else the committed ones.
+def raw(suite: str, root: Path = ROOT) -> tuple[list[dict], str]:
+    """Rows of a suite as they were written, and where from: this machine's runs, or else the committed ones.
 
     Args:
         suite: name of the suite ("quick").
         root: folder that holds `results/`.
-
-    Returns:
-        `frame(rows)`; `attrs["source"]` says which files were read.
 
     Raises:
         UserError: neither has a row, or a file holds no row.
@@ -49,11 +46,16 @@ def read(suite: str, root: Path = ROOT) -> pd.DataFrame:
     for source, files in ((runs, sorted(runs.glob("*.json"))), (reference, [reference])):
         rows = [row for file in files if file.exists() for row in _load(file)]
         if rows:
-            return frame(rows, str(source.relative_to(root)))
+            return rows, source.relative_to(root).as_posix()
     known = set(registry.files("suite")) | {f.stem for f in reference.parent.glob("*.jsonl")}
     if suite not in known:
         raise unknown("suite", suite, known)
     raise UserError(f"no rows of suite {suite!r} yet: run `python -m benchmarks sweep {suite}`")
+
+
+def read(suite: str, root: Path = ROOT) -> pd.DataFrame:
+    """`frame` of `raw`; `attrs["source"]` says which files were read."""
+    return frame(*raw(suite, root))
 
 
 def read_glob(pattern: str) -> pd.DataFrame:
@@ -80,7 +82,7 @@ def _rank(line: dict) -> tuple:
 
 def _flat(row: dict) -> dict:
     config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
-    settings = config.get("set") or {}
+    settings, curve = config.get("set") or {}, row.get("curve") or []
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
     metric = row.get("metric") or "accuracy"
     gone = row.get("status") == "OOM" or "out of memory" in (row.get("reason") or "").lower()
@@ -103,12 +105,12 @@ def _flat(row: dict) -> dict:
         "validation_loss": validation.get("loss"),
         "peak_bytes": row.get("peak_bytes"),
         "seconds": row.get("train_seconds_to_best"),
-        "steps": config.get("steps"),
+        "steps": config.get("steps") or (curve[-1]["step"] if curve else None),
         "best_step": row.get("best_step"),
         "lr": settings.get("lr"),
         "zo_batch_size": settings.get("zo_batch_size"),
         "fo_batch_size": settings.get("fo_batch_size"),
-        "curve": row.get("curve") or [],
+        "curve": curve,
     }
 
 

@@ -12,7 +12,7 @@ from plots._style import looks, style, width_for
 
 SUITE = "quick"
 FO_BATCH_SIZE = 4
-FEWEST = 3  # sizes K0 > 0 that make a sweep
+FEWEST = 3  # sizes K0 > 0 of one method that make a sweep
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
@@ -26,14 +26,19 @@ def draw(data: pd.DataFrame) -> dict[str, Figure]:
 
 
 def _points(data: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds for each model, task, method and K0, where that makes a sweep."""
+    """Mean over seeds for each model, task, method and K0, where that makes a sweep; and the runs at 0."""
     at = data[data["method"].isin(["addax", "ip-sgd"]) & (data["fo_batch_size"] == FO_BATCH_SIZE)]
     at = at[at["outcome"] == "done"].fillna({"zo_batch_size": 0})
     found = [summary(part).assign(k0=int(k0)) for k0, part in at.groupby("zo_batch_size")]
     points = pd.concat(found) if found else data.iloc[:0].assign(k0=0)
-    wide = points[points["k0"] > 0].groupby(["model", "task"])["k0"].nunique()
-    wide = wide[wide >= FEWEST].index
-    return points[[(r.model, r.task) in wide for r in points.itertuples()]].sort_values("k0", kind="stable")
+    wide = points[points["k0"] > 0].groupby(["model", "task", "label"])["k0"].nunique()
+    swept = set(wide[wide >= FEWEST].index)
+    places = {(model, task) for model, task, _ in swept}
+    keep = [
+        (r.model, r.task, r.label) in swept if r.k0 else (r.model, r.task) in places
+        for r in points.itertuples()
+    ]
+    return points[keep].sort_values("k0", kind="stable")
 
 
 def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:
@@ -53,13 +58,14 @@ def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:
 
 def _curves(axes: Axes, here: pd.DataFrame, look: dict) -> None:
     base = here[here["k0"] == 0]
+    base = base[base["label"] == "IP-SGD"] if (base["label"] == "IP-SGD").any() else base
     for label in ordered(here[here["k0"] > 0], "label"):
         line = pd.concat([base, here[(here["label"] == label) & (here["k0"] > 0)]])
         this = look[label]
         axes.plot(line["k0"], 100 * line["score"], color=this.color, zorder=2)
         _dots(axes, line[line["k0"] > 0], this, label)
     if len(base):
-        _dots(axes, base, look["IP-SGD"] if "IP-SGD" in look else look[base["label"].iloc[0]], "IP-SGD")
+        _dots(axes, base, looks(["IP-SGD"])["IP-SGD"], "IP-SGD")
     axes.set_xticks(sorted(here["k0"].unique()))
     axes.set(xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel="accuracy or F1 (%)")
     axes.margins(x=0.04, y=0.15)

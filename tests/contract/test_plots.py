@@ -201,6 +201,19 @@ def test_k0_sweep_starts_at_ip_sgd(rows):
     assert dict(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == pytest.approx(told)
 
 
+def test_k0_sweep_without_assignment_shows_no_run_with_it():
+    sweep = [
+        made.row(zo_batch_size=k, fo_batch_size=4, length_threshold=None, label="Addax-WA")
+        for k in (0, 2, 8, 16)
+    ]
+    other = made.row(zo_batch_size=6, fo_batch_size=4)
+    (axes,) = k0_sweep.draw(_rows.frame([*sweep, other]))["k0_sweep-nano-opt"].axes
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["Addax-WA", "IP-SGD"]
+    curve = next(line for line in axes.lines if line.get_linestyle() == "-")
+    assert list(curve.get_xdata()) == [0, 2, 8, 16]
+    assert list(curve.get_ydata()) == pytest.approx([100 * r["score"] for r in sweep])
+
+
 def test_k0_sweep_needs_a_sweep():
     assert k0_sweep.draw(_rows.frame(made.suite())) == {}
 

@@ -1,0 +1,236 @@
+"""Tables say what the rows say: means, deviations, order, bold, failures, provenance."""
+
+import csv
+import io
+import json
+import re
+from statistics import mean, stdev
+
+import pytest
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.errors import UserError
+from tests.contract import result_rows as made
+
+
+def cells(markdown):
+    """The lines of every pipe table: list of lists of stripped texts, rules left out."""
+    lines = [
+        line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
+    ]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def written(rows, folder, name):
+    report.write_tables("demo", rows, folder)
+    return (folder / "results/tables/demo" / name).read_text(encoding="utf-8")
+
+
+def scores(rows, label, task):
+    return [100 * r["score"] for r in rows if r["label"] == label and r["config"]["task"] == task]
+
+
+@pytest.fixture(scope="module")
+def nine():
+    """One seed of everything on two models; SGD out of memory on ReCoRD, MeZO failed on CB."""
+    gone = {
+        ("sgd", "record"): "CUDA out of memory",
+        ("mezo", "cb"): "20 non-finite losses in a row",
+    }
+    rows = []
+    for row in made.suite(models=("nano-opt", "nano-llama")):
+        config = row["config"]
+        reason = gone.get((config["method"], config["task"]))
+        known = (config["method"], config["task"], config["model"])
+        rows.append(made.row(*known, status="failed", reason=reason) if reason else row)
+    return [*rows, made.row(task="boolq", label="Addax-WA", length_threshold=None)]
+
+
+def test_every_file_is_written(nine, tmp_path):
+    files = report.write_tables("demo", nine, tmp_path)
+    names = {
+        f"{name}.{kind}" for name in ("score", "memory", "time", "methods") for kind in ("md", "csv", "tex")
+    }
+    assert {file.relative_to(tmp_path / "results/tables/demo").as_posix() for file in files} == names
+    assert all(file.read_text(encoding="utf-8").strip() for file in files)
+
+
+def test_rows_and_columns_stand_in_the_fixed_order(nine, tmp_path):
+    table = cells(written(nine[::-1], tmp_path, "score.md"))
+    assert table[0] == ["method", *made.TITLES.values(), "mean"]
+    llama, opt = table[1:8], table[9:]
+    order = ["zero-shot", "Addax", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam"]
+    assert [line[0] for line in llama] == order
+    assert [line[0] for line in opt] == [*order[:2], "Addax-WA", *order[2:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "scale"),
+    [("score", "score", 100), ("memory", "peak_bytes", 1e-6), ("time", "train_seconds_to_best", 1 / 60)],
+)
+def test_entries_are_the_rows_numbers(nine, tmp_path, name, field, scale):
+    if name == "time":  # past ten minutes: the table is in minutes
+        nine = [dict(row) for row in nine]
+        for row in nine:
+            row[field] = row[field] and 10 * row[field]
+    text = written(nine, tmp_path, f"{name}.md")
+    assert {"score": "(%)", "memory": "(MB)", "time": "(min)"}[name] in text.splitlines()[0]
+    opt = {line[0]: line[1:] for line in cells(text)[9:]}
+    for label in ("Adam", "IP-SGD"):
+        own = [r for r in nine if r["label"] == label and r["config"]["model"] == "nano-opt"]
+        told = [scale * r[field] for t in made.TITLES for r in own if r["config"]["task"] == t]
+        assert opt[label] == [f"{value:.1f}" for value in [*told, mean(told)]]
+
+
+def test_failures_are_named_and_leave_no_mean(nine, tmp_path):
+    for name in ("score", "memory", "time"):
+        opt = {line[0]: line[1:] for line in cells(written(nine, tmp_path, f"{name}.md"))[9:]}
+        assert (opt["SGD"][7], opt["MeZO"][2]) == ("OOM", "failed")
+        assert opt["SGD"][9] == opt["MeZO"][9] == opt["Addax-WA"][9] == report.NONE
+        assert sum(entry != report.NONE for entry in opt["Addax-WA"]) == 1
+
+
+def test_zero_shot_has_no_training_time(nine, tmp_path):
+    table = {line[0]: line[1:] for line in cells(written(nine, tmp_path, "time.md"))}
+    assert set(table["zero-shot"]) == {report.NONE}
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_seeds_give_mean_and_deviation_and_bold_from_three_on(seeds, tmp_path):
+    rows = made.suite(seeds=range(seeds), tasks=("rte", "sst2"))
+    text = written(rows, tmp_path, "score.md")
+    table = {line[0]: line[1:] for line in cells(text)}
+    for column, task in enumerate(("sst2", "rte")):
+        best = max(
+            (mean(scores(rows, label, task)), label)
+            for label in table
+            if label not in ("method", "zero-shot")
+        )[1]
+        for label in table:
+            if label in ("method", "zero-shot"):
+                continue
+            values = scores(rows, label, task)
+            entry = f"{mean(values):.1f} ± {stdev(values):.1f}"
+            bold = seeds == 3 and label == best
+            assert table[label][column] == (f"**{entry}**" if bold else entry)
+    assert f"of {seeds} seeds" in text
+    assert written(rows, tmp_path, "score.tex").count(r"\textbf{") == (2 if seeds == 3 else 0)
+    assert not re.search(r"\|\s*\*\*", written(rows, tmp_path, "memory.md"))
+
+
+def test_a_column_is_not_bold_where_one_method_has_two_seeds(tmp_path):
+    rows = made.suite(seeds=(0, 1, 2), tasks=("rte", "sst2"))
+    rows = [r for r in rows if (r["label"], r["config"]["task"], r["config"]["seed"]) != ("SGD", "rte", 2)]
+    table = {line[0]: line[1:] for line in cells(written(rows, tmp_path, "score.md"))}
+    assert table["SGD"][1].endswith("(n=2)")
+    assert not any("**" in line[1] for line in table.values())
+    assert any("**" in line[0] for line in table.values())
+
+
+def test_csv_holds_the_unrounded_numbers(nine, tmp_path):
+    lines = list(csv.DictReader(io.StringIO(written(nine, tmp_path, "score.csv"))))
+    told = {(r["config"]["model"], r["config"]["task"], r["label"]): r["score"] for r in nine}
+    assert {
+        (x["model"], x["task"], x["label"]): float(x["score"]) if x["score"] else None for x in lines
+    } == told
+    assert {x["outcome"] for x in lines} == {"done", "failed", "OOM"}
+
+
+def test_latex_is_balanced_and_escaped(nine, tmp_path):
+    rows = [json.loads(json.dumps(row).replace("nano-opt", "nano_opt")) for row in nine]
+    text = written(rows, tmp_path, "score.tex")
+    lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count("&") for line in lines} == {10}
+    assert len(lines) == 1 + 7 + 8
+    assert r"nano\_opt" in text
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 2, 1]
+    body = text[text.index(r"\begin") : text.index(r"\end")]
+    assert not re.search(r"(?<!\\)[%_#]", body)
+
+
+def test_method_table_drops_what_is_the_same_in_every_row():
+    rows = [made.row(m, "sst2", "smollm2-135m") for m in ("zero-shot", "addax", "adam")]
+    head, zero, addax, adam = cells(report.method_table(rows))
+    assert head == ["method", "score (%)", "AUC", "loss", "lr", "steps", "time (s)", "memory (MB)"]
+    assert [zero[0], *zero[4:7]] == ["zero-shot", *[report.NONE] * 3]
+    assert addax[0] == "Addax"
+    row = rows[2]
+    numbers = [100 * row["score"], row["test"]["auc"], row["test"]["loss"], row["train_seconds_to_best"]]
+    told = [f"{n:.{d}f}" for n, d in zip(numbers, (1, 3, 3, 1), strict=True)]
+    assert adam == ["Adam", *told[:3], "0.001", "200", told[3], "12.4"]
+
+
+def test_steps_of_a_run_with_a_budget_of_seconds_are_those_it_took():
+    row = made.row("adam")
+    row["config"] |= {"steps": None, "seconds": 30.0}
+    assert cells(report.method_table([row]))[1][5] == "200"
+
+
+def test_provenance_names_all_that_differs():
+    one, two = made.row("adam"), made.row("mezo", status="failed")
+    two["git_commit"], two["git_dirty"], two["config"]["data"] = "fedcba9876543210", True, "hub"
+    two["started"], two["ended"] = "2026-04-02T00:00:00", "2026-04-03T00:00:00"
+    line = report.provenance([one, two])
+    for fact in (
+        "1 of 2 done",
+        "0123456, fedcba9+changes",
+        "builtin, hub",
+        "torch 2.13.0",
+        "2026-03-01 to 2026-04-03",
+    ):
+        assert fact in line
+    assert "\n" not in line
+
+
+def test_summary_fits_eighty_columns_and_names_failures(nine):
+    out = io.StringIO()
+    report.print_summary(nine, Console(file=out, width=80))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "OOM: SGD on ReCoRD, nano-opt" in text
+    assert "failed: MeZO on CB, nano-llama" in text
+    adam = next(line for line in text.splitlines() if line.lstrip().startswith("Adam")).split()
+    own = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-llama"]
+    assert adam[1:10] == [f"{100 * r['score']:.1f}" for r in own]
+    assert adam[10] == f"{mean(100 * r['score'] for r in own):.1f}"
+    assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in own):.0f}"
+
+
+def test_splice_replaces_one_table_and_nothing_else(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(
+        "a\n<!-- table:one -->\nold\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
+    )
+    report.splice(page, "one", "| new |\n")
+    report.splice(page, "one", "| new |\n")
+    assert page.read_text() == (
+        "a\n<!-- table:one -->\n| new |\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
+    )
+    with pytest.raises(UserError, match="did you mean 'two'"):
+        report.splice(page, "tow", "x")
+    page.write_text("<!-- table:one -->\n")
+    with pytest.raises(UserError, match="never closed"):
+        report.splice(page, "one", "x")
+
+
+def test_no_rows_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="sweep demo"):
+        report.write_tables("demo", [], tmp_path)
+
+
+def test_report_rebuilds_tables_and_figures_from_files(tmp_path, capsys):
+    reference = tmp_path / "results/reference"
+    reference.mkdir(parents=True)
+    rows = [*made.suite(tasks=("sst2",)), *made.k0_sweep()]
+    (reference / "demo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report.write_all("demo", root=tmp_path)
+    said = capsys.readouterr().out
+    assert f"{len(rows)} rows from results/reference/demo.jsonl" in said
+    figures = {file.name for file in (tmp_path / "plots/figures/demo").iterdir()}
+    stems = {"figure1", "k0_sweep", *(f"convergence-nano-opt-{x}" for x in ("steps", "seconds", "examples"))}
+    told = {stem if "-" in stem else f"{stem}-nano-opt" for stem in stems}
+    assert figures == {f"{stem}.{kind}" for stem in told for kind in ("png", "pdf")}
+    assert (tmp_path / "results/tables/demo/score.md").exists()
+    with pytest.raises(UserError, match="no runs of 'demo' on this machine"):
+        report.write_all("demo", commit_reference=True, root=tmp_path)
