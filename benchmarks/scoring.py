@@ -6,7 +6,8 @@
 
 Malladi et al., arXiv 2305.17333, Appendix E. Where every candidate is one token, one forward of the prompt
 scores them all; the released code runs a sequence a candidate for the same numbers, which
-`scoring="per_candidate"` does too, for comparison. Log-likelihoods are float32 from upcast logits.
+`scoring="per_candidate"` does too, for comparison. Log-likelihoods are float32 from upcast logits (float64
+where the model is).
 """
 
 from collections.abc import Sequence
@@ -53,12 +54,6 @@ class Scorer:
             sequences = [(e.prompt, e.answer) for e in batch]
             return -self._sequence_scores(sequences, self.scoring == "per_candidate").mean()
         return torch.nn.functional.cross_entropy(self._scores(batch), self._gold(batch))
-
-    def examples_per_forward(self, batch: Sequence[Encoded]) -> int:
-        """Sequences that `loss` runs through the model for a batch."""
-        if self.head == "classification" or self.task.loss == "teacher_forcing" or self._prompt_only(batch):
-            return len(batch)
-        return sum(len(e.candidates) for e in batch)
 
     def _gold(self, batch: Sequence[Encoded]) -> Tensor:
         return torch.tensor([e.gold for e in batch], device=self.device)
@@ -108,20 +103,19 @@ class Scorer:
         """Logits where the candidate goes: float32, shape (batch, vocabulary)."""
         inputs = self.pad_left(prompts)
         if not self.loaded.family.masked:
-            return self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+            return upcast(self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1])
         mask_id = self.loaded.tokenizer.mask_token_id
         # Sequences end alike after their last mask, so that padded on the left it has one place in all.
         behind = [len(p) - 1 - max(i for i, t in enumerate(p) if t == mask_id) for p in prompts]
-        logits = self.model(**inputs, logits_to_keep=behind[0] + 1).logits
-        return logits[:, 0].float()
+        return upcast(self.model(**inputs).logits[:, -1 - behind[0]])
 
     def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
         longest = max(e.length for e in batch)
         if not self.loaded.family.masked:
-            return self.model(**self.pad_left([e.prompt for e in batch]), use_cache=False).logits.float()
+            return upcast(self.model(**self.pad_left([e.prompt for e in batch]), use_cache=False).logits)
         ids = torch.tensor([list(e.prompt) + [self.pad] * (longest - e.length) for e in batch])
         mask = torch.tensor([[1] * e.length + [0] * (longest - e.length) for e in batch])
-        return self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).logits.float()
+        return upcast(self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).logits)
 
     def _sequence_scores(self, sequences: Sequence[tuple[tuple, tuple]], all_logits: bool) -> Tensor:
         """Mean log-likelihood of each continuation after its prompt: float32, shape (sequences,)."""
@@ -130,7 +124,7 @@ class Scorer:
         keep = 0 if all_logits else longest + 1
         logits = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits
         # Continuations end together on the right; position t predicts token t + 1.
-        log_probs = logits[:, :-1].float().log_softmax(-1)[:, -longest:]
+        log_probs = upcast(logits[:, :-1]).log_softmax(-1)[:, -longest:]
         targets = inputs["input_ids"][:, -longest:]
         each = log_probs.gather(-1, targets[..., None])[..., 0]
         return _mean_of_last(each, [len(c) for _, c in sequences])
@@ -138,7 +132,7 @@ class Scorer:
     def _cached_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
         inputs = self.pad_left([e.prompt for e in batch])
         out = self.model(**inputs, use_cache=True, logits_to_keep=1)
-        first = out.logits[:, -1].float().log_softmax(-1)
+        first = upcast(out.logits[:, -1]).log_softmax(-1)
         cache = [(layer.keys, layer.values) for layer in out.past_key_values.layers]
         jobs = [(i, c) for i, e in enumerate(batch) for c in e.candidates]
         scores: list[Tensor] = []
@@ -173,9 +167,14 @@ class Scorer:
                 past_key_values=past,
                 use_cache=True,
             ).logits
-            own.append(logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
+            own.append(upcast(logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
         each = torch.cat(own, 1) * real
         return each.sum(1) / real.sum(1)
+
+
+def upcast(logits: Tensor) -> Tensor:
+    """Logits in at least float32."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _mean_of_last(values: Tensor, counts: Sequence[int]) -> Tensor:
