@@ -79,7 +79,7 @@ def _generated(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Se
         members = [examples[i] for i in batch]
         losses.append(float(scorer.loss(members)) * len(members))
         for example, text in zip(members, generate(scorer, members), strict=True):
-            total += max(token_f1(text, answer) for answer in example.gold)
+            total += token_f1(text, example.gold)
     return Score(total / len(examples), sum(losses) / len(examples), None, len(examples))
 
 
