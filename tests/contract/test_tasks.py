@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks import registry, tasks
-from benchmarks.tasks import _language, _text
+from benchmarks.tasks import _language, _lessons, _text
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
 CANDIDATES = {
@@ -233,6 +233,34 @@ def test_corpus_habit_and_truth_have_the_stated_frequencies():
         line = _language.corpus_line("record", row, rng, always_stated)
         name = row["answers"][0]
         assert line.endswith("\n- so it is " + row["query"].replace("@placeholder", name))
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_lessons_are_true_short_and_within_the_vocabulary(name):
+    rng, known, asked = Random(6), set(_language.vocabulary()), Counter()
+    for _ in range(200):
+        pairs = _lessons.lesson(name, rng)
+        line = "".join(text + answer for text, answer in pairs)
+        assert set(_language.tokens(line)) <= known
+        assert len(pairs) == 1 or len(_language.tokens(line)) <= 128
+        said = {answer.strip() for _, answer in pairs}
+        asked["several" if len(pairs) > 1 else "one"] += 1
+        recited = not said & {"right", "wrong", "unclear", "good", "bad"} and not pairs[0][1].startswith(
+            " so"
+        )
+        asked["recited" if recited else "questioned"] += 1
+        for text, answer in pairs:
+            if recited:
+                told = " ".join(text.split()[-2:]) + answer
+                assert pairs[0][0].rpartition(" ".join(pairs[0][0].split()[-2:]))[0].count(told + ".") == 1
+            elif name == "record":
+                assert answer.removeprefix(" so it is ") + "." in pairs[0][0]
+            elif name == "boolq":
+                assert (re.search(r"true that (.*)\?", text)[1] + "." in pairs[0][0]) == (answer == "right")
+    if hasattr(registry.module("task", name), "scene"):
+        assert min(asked["several"], asked["recited"], asked["questioned"]) > 50
+    else:
+        assert asked == {"one": 200, "questioned": 200}
 
 
 @pytest.mark.parametrize(
