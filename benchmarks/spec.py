@@ -221,8 +221,8 @@ def _validate(spec: RunSpec) -> None:
         object.__setattr__(spec, "seconds", None)
     elif (spec.steps is None) == (spec.seconds is None):
         raise UserError("a run has a budget of either steps or seconds, exactly one of them")
-    elif (spec.steps is not None and spec.steps < 1) or (spec.seconds is not None and spec.seconds <= 0):
-        raise UserError(f"the budget must be positive, not {spec.steps or spec.seconds}")
+    elif not 0 < (spec.seconds if spec.steps is None else spec.steps) < float("inf"):
+        raise UserError(f"the budget must be positive, not steps={spec.steps} seconds={spec.seconds}")
     if spec.schedule == "linear" and spec.steps is None:
         raise UserError("schedule=linear needs a budget of steps: it ends at zero with the last one")
     for name in ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows"):
@@ -259,7 +259,7 @@ def _validate_settings(spec: RunSpec) -> None:
     try:
         # The constructor's own checks, on the smallest model there is.
         build_optimizer(spec, nn.Linear(1, 1))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{spec.method}: {error}") from None
     if "alpha" in values and "zo_batch_size" in values:
         for key, weight in (("zo_batch_size", values["alpha"]), ("fo_batch_size", 1 - values["alpha"])):
