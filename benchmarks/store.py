@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import registry
 from benchmarks.errors import UserError
+from benchmarks.models import WEIGHTS, builtin
 from benchmarks.spec import ZERO_SHOT, RunSpec
 
 ROOT = registry.ROOT
@@ -92,10 +93,14 @@ def source_fingerprint(method: str, model: str, task: str) -> str:
     files += [] if method == ZERO_SHOT else sorted((ROOT / "baselines").glob("*.py"))
     files += [registry.path("task", task), *sorted((ROOT / "benchmarks" / "tasks").glob("_*.py"))]
     files += sorted((ROOT / "benchmarks" / "models").glob("*.py"))
-    files += sorted((ROOT / "benchmarks" / "models" / "weights" / model).glob("*"))
+    if model in builtin():
+        files += sorted((WEIGHTS / model).glob("*"))
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    # The files of a local model can be too large to read whole each time.
+    for file in sorted(Path(model).expanduser().glob("*")) if model not in builtin() else []:
+        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\0".encode())
     return digest.hexdigest()[:16]
 
 
