@@ -199,10 +199,13 @@ class _Run:
         spec = self.spec
         self._evaluate(keep=spec.method == ZERO_SHOT)
         for k in range(1, spec.evaluations + 1 if self.optimizer else 1):
+            before = len(self.step_seconds)
             with self.memory.training():
                 while self.share < k / spec.evaluations - 1e-12:
                     self._step(len(self.step_seconds))
-            self._evaluate(keep=True)
+            # Where evaluations outnumber steps, nothing has changed since the last one.
+            if len(self.step_seconds) > before:
+                self._evaluate(keep=True)
         if self.optimizer:
             self._measure_heaviest()
         self.model.load_state_dict(self.best[2], strict=False)
@@ -212,12 +215,12 @@ class _Run:
 
     def _measure_heaviest(self) -> None:
         """One more step on the heaviest batches of the run; the best checkpoint is already kept."""
-        counted = self.examples
+        counted, skipped = self.examples, self.optimizer.skipped_steps
         with self.memory.heaviest_step(tensors_of(self.model, self.optimizer)):
             # A method with an anchor has two kinds of step.
             for _ in range(getattr(self.optimizer, "anchor_every", 1)):
                 self._take(self.heaviest)
-        self.examples = counted
+        self.examples, self.optimizer.skipped_steps = counted, skipped
 
     def _step(self, step: int) -> None:
         batches = {
