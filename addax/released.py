@@ -25,7 +25,7 @@ def move(p: nn.Parameter, index: int, step_seed: int, scale: Tensor | float) -> 
 
     def work(block: int, part: slice) -> None:
         z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
-        flat[part] += (z * scale).to(p.dtype)
+        flat[part].add_((z * scale).to(p.dtype))
 
     noise.for_blocks(flat.numel(), p.device, work)
 
