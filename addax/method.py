@@ -185,8 +185,9 @@ class Method(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from a state of the same class; `ValueError` if it belongs to another."""
-        # Copied, as torch copies its own part: the next step must not write into what the caller holds.
-        held = copy.deepcopy(state_dict.get("method", {}))
+        # Copied, which torch does not do: the next step must not write into what the caller holds.
+        state_dict = copy.deepcopy(state_dict)
+        held = state_dict.get("method", {})
         if set(held) != set(self.kept):
             raise ValueError(f"not a state of {type(self).__name__}: it holds {sorted(held)}")
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
