@@ -1,0 +1,179 @@
+"""What a user can get wrong is refused before anything changes, by a message that names it."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from addax import Addax
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
+from baselines.sgd import SGD
+from tests.math.oracle import MLP, bits
+
+ALL = (Addax, MeZO, MeZOSVRG, IPSGD, SGD, Adam)
+FIRST_ORDER = (Addax, IPSGD, SGD, Adam)
+ZEROTH_ORDER = (Addax, MeZO, MeZOSVRG)
+
+
+def refused(opt, model, match, **closures):
+    """A step that raises `ValueError`; theta, the step count and gradients stay."""
+    before, generator = bits(model), torch.get_rng_state()
+    with pytest.raises(ValueError, match=match):
+        opt.step(**closures)
+    assert bits(model) == before
+    assert opt.steps == 0
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def closure(opt, value):
+    """The first closure a method takes at its first step, returning a value."""
+    name = "full_loss" if "full_loss" in opt.losses else opt.losses[0]
+    return {name: lambda: value}
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_no_closure(method):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.losses)}")
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [(MeZO, "fo_loss"), (MeZOSVRG, "fo_loss"), (IPSGD, "zo_loss"), (SGD, "zo_loss"), (Adam, "zo_loss")],
+)
+def test_a_closure_it_cannot_use(method, name):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    called = []
+    given = dict.fromkeys(opt.losses, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
+    refused(opt, model, rf"{method.__name__} cannot use {name}: it wants", **given)
+    assert not called
+
+
+@pytest.mark.parametrize(("alpha", "name"), [(0, "zo_loss"), (1, "fo_loss")])
+def test_a_closure_that_alpha_gives_no_weight(alpha, name):
+    model = MLP.build(torch.float32)
+    both = {"zo_loss": MLP.closure(model, 0), "fo_loss": MLP.closure(model, 0)}
+    refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha = {alpha} gives {name} no weight", **both)
+
+
+def test_mezo_svrg_says_which_closure_its_step_needs():
+    model = MLP.build(torch.float32)
+    opt = MeZOSVRG(model, lr=0.1)
+    refused(opt, model, "needs full_loss at step 0", zo_loss=MLP.closure(model, 0))
+    opt.step(full_loss=MLP.closure(model, 0))
+    with pytest.raises(ValueError, match="needs zo_loss at step 1"):
+        opt.step(full_loss=MLP.closure(model, 0))
+
+
+BAD = {"vector": (torch.ones(3), r"shape \(3,\)"), "float": (0.5, "float"), "None": (None, "NoneType")}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("method", ALL)
+def test_a_loss_that_is_no_scalar(method, bad):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    value, says = BAD[bad]
+    refused(opt, model, rf"must return a scalar tensor, not .*{says}", **closure(opt, value))
+
+
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_loss_without_gradient(method):
+    model = MLP.build(torch.float32)
+    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: torch.ones(()))
+    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
+
+
+def test_a_step_works_where_gradients_are_off():
+    """A caller's `no_grad` does not take the first-order closure's gradient."""
+    model = MLP.build(torch.float32)
+    before = bits(model)
+    with torch.no_grad():
+        IPSGD(model, lr=0.1).step(fo_loss=MLP.closure(model, 0))
+    assert bits(model) != before
+
+
+ARGUMENTS = [
+    *((m, {"lr": lr}, "lr") for m in ALL for lr in (-1e-9, math.nan)),
+    *((m, {"lr": 0.1, "eps": e}, "eps") for m in ZEROTH_ORDER for e in (0, -1e-3, math.nan)),
+    *((Addax, {"lr": 0.1, "alpha": a}, "alpha") for a in (-0.1, 1.1, math.nan)),
+    *((m, {"lr": 0.1, "rounding": "up"}, "rounding.*stochastic") for m in (*ZEROTH_ORDER, IPSGD, SGD)),
+    *((m, {"lr": 0.1, "arithmetic": "fast"}, "arithmetic.*released") for m in (Addax, MeZO)),
+    (MeZOSVRG, {"lr": 0.1, "lr_ratio": -1}, "lr_ratio"),
+    (MeZOSVRG, {"lr": 0.1, "anchor_every": 0}, "anchor_every"),
+    (MeZOSVRG, {"lr": 0.1, "variant": "fixed"}, "variant.*paper"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "match"), ARGUMENTS)
+def test_arguments_out_of_range(method, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        method(MLP.build(torch.float32), **arguments)
+
+
+def _groups(model, **options):
+    return [{"params": list(model.parameters()), **options}]
+
+
+@pytest.mark.xfail(strict=True, reason="a group's own learning rate is not checked")
+@pytest.mark.parametrize("method", ALL)
+def test_a_groups_learning_rate_out_of_range(method):
+    model = MLP.build(torch.float32)
+    with pytest.raises(ValueError, match="lr"):
+        method(model, lr=0.1, params=_groups(model, lr=-1.0))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_foreign_parameter_in_a_group(method):
+    model = MLP.build(torch.float32)
+    with pytest.raises(ValueError, match="no trainable parameter of the model"):
+        method(model, lr=0.1, params=_groups(nn.Linear(2, 2)))
+    model[0].weight.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"'0\.weight' is no trainable parameter"):
+        method(model, lr=0.1, params=_groups(model))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="groups may leave trainable parameters out, whose gradients then pile up"
+)
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_groups_that_leave_parameters_out(method):
+    """Either refused, or the parameters outside count as frozen: no gradient of theirs outlives a step."""
+    model = MLP.build(torch.float32)
+    try:
+        opt = method(model, lr=0.1, params=_groups(model[3]))
+    except ValueError:
+        return
+    opt.step(fo_loss=MLP.closure(model, 0))
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_models_that_cannot_be_trained(method):
+    with pytest.raises(ValueError, match="Sequential has no trainable parameter"):
+        method(MLP.build(torch.float32).requires_grad_(False), lr=0.1)
+    with pytest.raises(ValueError, match=r"'0\.weight' is offloaded"):
+        method(nn.Sequential(nn.Linear(2, 2, device="meta")), lr=0.1)
+    strided = nn.Sequential(nn.Linear(2, 3))
+    strided[0].weight = nn.Parameter(torch.ones(2, 3).t())
+    with pytest.raises(ValueError, match=r"'0\.weight' is not contiguous"):
+        method(strided, lr=0.1)
+    odd = nn.Sequential(nn.Linear(2, 2))
+    odd[0].weight = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=r"'0\.weight' is torch\.complex64"):
+        method(odd, lr=0.1)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_frozen_integer_parameters_are_left_alone(method):
+    """As in a quantised model with trainable parts."""
+    model = MLP.build(torch.float32)
+    model.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    assert method(model, lr=0.1).indices.keys().isdisjoint({model.codes})
