@@ -37,6 +37,11 @@ def _bold(block: pd.DataFrame, column: str) -> set:
     return best
 
 
+def _has(entry, column: str) -> bool:
+    """Whether there is a number to print; zero-shot trains for no time at all."""
+    return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == "zero-shot")
+
+
 def block_of(
     block: pd.DataFrame, column: str, scale_of: pd.DataFrame | None = None, spread: str = "", bold="{}"
 ):
@@ -47,18 +52,16 @@ def block_of(
     scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
     usual, best, tasks = _seeds(block), _bold(block, column), ordered(block, "task")
     titles = block.drop_duplicates("task").set_index("task")["title"]
+    entries = {(e.label, e.task): e for e in block.itertuples()}
     table = []
     for label in ordered(block, "label"):
         line, values = {"method": label}, []
         for task in tasks:
-            entry = block[(block["label"] == label) & (block["task"] == task)]
+            e = entries.get((label, task))
             text, value = NONE, float("nan")
-            for e in entry.itertuples():
-                if e.outcome != "done":
-                    text = e.outcome
-                    continue
-                if pd.isna(getattr(e, column)) or (column == "seconds" and label == "zero-shot"):
-                    continue
+            if e is not None and e.outcome != "done":
+                text = e.outcome
+            elif e is not None and _has(e, column):
                 value, deviation = getattr(e, column) / scale, getattr(e, f"{column}_std") / scale
                 text = f"{value:.{digits}f}"
                 text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""

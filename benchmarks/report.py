@@ -80,7 +80,7 @@ def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Pa
         texts[f"{name}.csv"] = entries.to_csv(index=False, lineterminator="\n")
         texts[f"{name}.tex"] = latex(means, column, head, note)
     long = long_table(means)
-    texts["methods.md"] = f"## All measures\n\n{method_table(rows)}\n\n{note}\n"
+    texts["methods.md"] = f"## All measures\n\n{_pipe(long)}\n\n{note}\n"
     texts["methods.csv"] = means.drop(columns="title").to_csv(index=False, lineterminator="\n")
     cells = tabulate(long, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True)
     texts["methods.tex"] = f"% All measures\n{cells}\n{comment(note)}"
@@ -91,9 +91,7 @@ def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Pa
 
 def method_table(rows: Sequence[dict]) -> str:
     """Markdown, a line for each method (and model, task where they differ): score, AUC, loss, lr, cost."""
-    return tabulate(
-        long_table(_means(rows)), headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True
-    )
+    return _pipe(long_table(_means(rows)))
 
 
 def score_table(rows: Sequence[dict]) -> str:
@@ -179,6 +177,10 @@ def _means(rows: Sequence[dict], suite: str | None = None) -> pd.DataFrame:
         name = suite or "quick"
         raise UserError(f"no result rows to tabulate: run `python -m benchmarks sweep {name}` first")
     return summary(frame(list(rows)))
+
+
+def _pipe(table: pd.DataFrame) -> str:
+    return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
 
 
 def _distinct(values: Iterable) -> str:

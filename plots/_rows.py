@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
 CELL = ["model", "task", "label"]
+MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
 
 
 def _parse(text: str, where: str) -> dict:
@@ -152,17 +153,24 @@ def chosen(data: pd.DataFrame) -> pd.DataFrame:
         return data
     sizes = data[["zo_batch_size", "fo_batch_size"]].fillna(0).apply(tuple, axis=1).rename("sizes")
     tasks = data.assign(sizes=sizes).groupby(["model", "method", "sizes"])["task"].nunique()
-    usual = tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index
+    usual = set(tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index)
+    at = [key in usual for key in zip(data["model"], data["method"], sizes, strict=True)]
     kept = []
-    for _, cell in data.groupby(CELL, sort=False):
-        at_usual = [(r.model, r.method, sizes[r.Index]) in usual for r in cell.itertuples()]
-        cell = cell[at_usual] if any(at_usual) else cell
-        done = cell[cell["outcome"] == "done"].groupby("setting")
-        means = done[["validation_score", "validation_loss"]].mean()
-        means = means.sort_values(["validation_score", "validation_loss"], ascending=[False, True])
-        best = means.index[0] if len(means) else cell["setting"].iloc[0]
-        kept.append(cell[cell["setting"] == best])
+    for _, cell in data.assign(usual=at).groupby(CELL, sort=False):
+        at_usual = cell["usual"]
+        cell = cell[at_usual] if at_usual.any() else cell
+        if cell["setting"].nunique() > 1:
+            cell = cell[cell["setting"] == _best(cell)]
+        kept.append(cell)
     return pd.concat(kept)
+
+
+def _best(cell: pd.DataFrame) -> str:
+    """The setting with the best mean validation score; the first one where no run is done."""
+    done = cell[cell["outcome"] == "done"].groupby("setting")
+    means = done[["validation_score", "validation_loss"]].mean()
+    means = means.sort_values(["validation_score", "validation_loss"], ascending=[False, True])
+    return means.index[0] if len(means) else cell["setting"].iloc[0]
 
 
 def summary(data: pd.DataFrame) -> pd.DataFrame:
@@ -172,18 +180,11 @@ def summary(data: pd.DataFrame) -> pd.DataFrame:
     not done), lr, steps, and for score, auc, loss, peak_bytes and seconds the mean and `<name>_std` (the
     sample standard deviation; nan below two seeds).
     """
-    lines = []
-    for key, cell in chosen(data).groupby(CELL, sort=False):
-        done = cell[cell["outcome"] == "done"]
-        line = dict(zip(CELL, key, strict=True)) | {
-            "title": cell["title"].iloc[0],
-            "outcome": "done" if len(done) else cell["outcome"].iloc[0],
-            "n": len(done),
-            "failed": len(cell) - len(done),
-            "lr": cell["lr"].iloc[0],
-            "steps": cell["steps"].iloc[0],
-        }
-        for name in ("score", "auc", "loss", "peak_bytes", "seconds"):
-            line |= {name: done[name].mean(), f"{name}_std": done[name].std(ddof=1)}
-        lines.append(line)
-    return pd.DataFrame(lines)
+    runs = chosen(data)
+    cells, done = (part.groupby(CELL, sort=False) for part in (runs, runs[runs["outcome"] == "done"]))
+    means = cells[["title", "outcome", "lr", "steps"]].first()
+    means["n"] = done.size().reindex(means.index, fill_value=0)
+    means["failed"] = cells.size() - means["n"]
+    means.loc[means["n"] > 0, "outcome"] = "done"
+    means = means.join(done[MEASURES].mean()).join(done[MEASURES].std(ddof=1).add_suffix("_std"))
+    return means.reset_index()
