@@ -1,6 +1,7 @@
 """Command line: `python -m plots FIGURE|all [--suite quick] [--rows GLOB] [--out DIR]`."""
 
 import argparse
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -65,4 +66,5 @@ def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())
