@@ -175,7 +175,9 @@ class _Run:
             if size:
                 self.draws[part] = (pool, min(size, len(pool)))
         if spec.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.model.activation_checkpointing_enable(
+                activation_checkpointing_kwargs={"use_reentrant": False}
+            )
         self.optimizer = build_optimizer(spec, self.model)
         decay = (lambda step: 1 - step / spec.steps) if spec.schedule == "linear" else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
