@@ -116,16 +116,16 @@ def test_parameters_that_the_loss_did_not_reach_get_their_zeroth_order_part(dtyp
     model = fill(TwoBranches(), dtype)
     x = torch.randn(8, 4, generator=generator(2)).to(dtype)
     before = [p.detach().clone() for p in model.second.parameters()]
-    opt = Addax(model, lr=0.05, alpha=0.5)
+    opt = Addax(model, lr=0.5, alpha=0.5)
     opt.step(zo_loss=lambda: model(x, 1).double().mean(), fo_loss=lambda: model(x, 0).double().mean())
     moved = [p.detach() - b for p, b in zip(model.second.parameters(), before, strict=True)]
     assert all(m.abs().max() > 0 for m in moved)
     if dtype == torch.float64:
         model = fill(TwoBranches(), dtype)
-        opt = Addax(model, lr=0.025, alpha=1.0)
+        opt = Addax(model, lr=0.25, alpha=1.0)
         opt.step(zo_loss=lambda: model(x, 1).mean())
         for p, b, m in zip(model.second.parameters(), before, moved, strict=True):
-            torch.testing.assert_close(p.detach() - b, m, rtol=0, atol=1e-14)
+            torch.testing.assert_close(p.detach() - b, m, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(
