@@ -43,16 +43,19 @@ def write(suite: str, row: Mapping[str, Any]) -> Path:
 
 def write_atomically(target: Path, text: str) -> None:
     """Puts a whole new file in place of `target`, or leaves it as it was."""
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".", suffix=".part", delete=False) as f:
-        try:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        except BaseException:
-            os.unlink(f.name)
-            raise
-    os.chmod(f.name, 0o644)
-    os.replace(f.name, target)
+    part = tempfile.NamedTemporaryFile(  # noqa: SIM115
+        "w", dir=target.parent, prefix=".", suffix=".part", delete=False
+    )
+    try:
+        with part:
+            part.write(text)
+            part.flush()
+            os.fsync(part.fileno())
+        os.chmod(part.name, 0o644)
+        os.replace(part.name, target)
+    except BaseException:
+        os.unlink(part.name)
+        raise
 
 
 def read_suite(suite: str) -> list[dict[str, Any]]:
