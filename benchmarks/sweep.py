@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -76,6 +77,9 @@ def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None
 
     Returns:
         The number of runs that failed.
+
+    Raises:
+        UserError: data that cannot be had, or a worker that died.
     """
     todo = plan(suite, specs, folder)
     console.print(f"{suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
@@ -103,6 +107,11 @@ def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None
                     failed += 1
                     bar.console.print(f"failed: {name}: {reason}", markup=False)
                 bar.update(task, advance=1, description=name)
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process died, perhaps for lack of memory: finished runs are kept, the same command "
+                "continues (with fewer --jobs where memory is short)"
+            ) from None
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
