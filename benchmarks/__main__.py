@@ -70,9 +70,7 @@ def _list(given: argparse.Namespace) -> int:
         if kind == "model":
             from benchmarks import models
 
-            print(
-                f"  built in: {', '.join(models.builtin())}; a folder, or a hub name (owner/name)"
-            )
+            print(f"  built in: {', '.join(models.builtin())}; a folder, or a hub name (owner/name)")
     return 0
 
 
@@ -101,6 +99,7 @@ def _device(device: str | None) -> str:
 
 
 def _run(given: argparse.Namespace) -> int:
+    from rich.console import Console
     from rich.progress import Progress
 
     from benchmarks import spec, store, train
@@ -121,7 +120,8 @@ def _run(given: argparse.Namespace) -> int:
             raise UserError(f"--set {key}: give it as --{key}")
     one = spec.with_defaults(fields | settings)
     splits = train.load(one, folder)
-    with Progress(transient=True) as bar:
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(one.label, total=1.0)
         row = train.run(
             one,

@@ -306,6 +306,7 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         missing = "lr" if "lr" not in values else "steps (or seconds)"
         method = values.get("method")
         settings_of(method)
+        models.check(values.get("model", ""))
         raise UserError(f"{method} on {values.get('model')} needs {missing}: give --set lr=... steps=...")
     for key, value in (known or {}).items():
         if key != "steps" or "seconds" not in values:
