@@ -1,0 +1,90 @@
+"""Every suite file: valid specs, each run once; and what `quick` promises."""
+
+from collections import Counter
+
+import pytest
+
+from benchmarks import registry, sweep, tasks
+from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+from benchmarks.suites import quick
+
+SUITES = tuple(registry.files("suite"))
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_is_a_list_of_specs(name):
+    module = registry.module("suite", name)
+    specs = module.specs()
+    assert specs
+    assert all(isinstance(spec, RunSpec) for spec in specs)
+    assert len({spec.id for spec in specs}) == len(specs)
+    assert [spec.id for spec in module.specs()] == [spec.id for spec in specs]
+    assert registry.summary("suite", name).endswith(".")
+    assert sweep.specs_of(name, {}, {}) == specs
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_only_narrows_a_suite(name):
+    specs = registry.module("suite", name).specs()
+    first = specs[0]
+    only = {"method": [first.method], "task": [first.task]}
+    assert sweep.specs_of(name, {}, only) == [
+        s for s in specs if (s.method, s.task) == (first.method, first.task)
+    ]
+
+
+@pytest.fixture(scope="module")
+def specs():
+    return quick.specs()
+
+
+def test_quick_is_six_methods_and_zero_shot_wherever_a_model_serves_a_task(specs):
+    methods = {*registry.files("method"), ZERO_SHOT}
+    assert len(methods) == 7
+    wanted = {
+        (model, task, method)
+        for model in ("nano-opt", "nano-llama", "nano-roberta")
+        for task in registry.files("task")
+        for method in methods
+        if model != "nano-roberta" or tasks.load(task).loss == "classification"
+    }
+    assert len(wanted) == 175
+    first = specs[:175]
+    assert {(s.model, s.task, s.method) for s in first} == wanted
+    assert len({s.id for s in first}) == 175
+    assert {(s.seed, s.data_seed) for s in specs} == {(0, 0)}
+
+
+def test_quick_assigns_data_in_addax_and_compares_it_with_none(specs):
+    labels = Counter(s.label for s in specs[:175])
+    assert labels["Addax"] == 25
+    assert "Addax-WA" not in labels
+    rest = specs[175:]
+    assert {(s.method, s.label, len({(r.model, r.task) for r in rest})) for s in rest} == {
+        ("addax", "Addax-WA", 1)
+    }
+
+
+def test_quick_sweeps_k0_at_a_fixed_k1(specs):
+    sweep_runs = {s.set["zo_batch_size"]: s for s in specs[176:]}
+    assert sorted(sweep_runs)[0] == 0
+    assert sorted(sweep_runs)[-1] == 16
+    assert {s.set["fo_batch_size"] for s in sweep_runs.values()} == {4}
+    # K0 = 0 is IP-SGD.
+    assert sweep_runs[0].set["alpha"] == 0
+    assert len({s.id for s in sweep_runs.values()}) == len(specs[176:])
+
+
+def test_quick_sees_equal_data_in_all_methods_but_the_full_batch_one(specs):
+    for s in specs:
+        assert (s.validation_rows, s.test_rows) == (quick.ROWS["validation_rows"], quick.ROWS["test_rows"])
+        if s.method != "mezo-svrg":
+            assert s.train_rows == quick.ROWS["train_rows"]
+
+
+def test_quick_gives_its_settings_to_runs_by_hand():
+    for method in quick.SETTINGS:
+        given = quick.defaults(method, "nano-opt")
+        assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
+    assert quick.defaults("addax", "facebook/opt-13b") is None
+    assert quick.defaults("no-such", "nano-opt") is None

@@ -1,0 +1,203 @@
+"""The command line: what it prints, its exit codes, one line for a mistake; and a sweep in a fresh copy."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+
+import pytest
+import torch
+
+from benchmarks import registry, store
+from benchmarks.__main__ import main
+
+ROWS = ["train_rows=12", "validation_rows=4", "test_rows=4", "evaluations=1"]
+RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
+ADDAX = [*RUN, "--method", "addax"]
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch):
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+
+
+@pytest.fixture
+def suite():
+    """A folder of results/runs of its own, gone afterwards."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield name
+    shutil.rmtree(store.folder(name), ignore_errors=True)
+
+
+def test_list_names_everything_without_torch():
+    code = (
+        "import sys; from benchmarks.__main__ import main; code = main(['list']); "
+        "sys.exit(code or len({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=registry.ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    for kind in ("method", "model", "task", "suite"):
+        assert f"{kind}s" in lines
+        for name in registry.files(kind):
+            (line,) = [found for found in lines if found.split()[:1] == [name] and found.startswith("  ")]
+            assert line.split(maxsplit=1)[1] == registry.summary(kind, name)
+    assert "nano-llama" in done.stdout
+    assert "smollm2-135m" in done.stdout
+
+
+@pytest.mark.parametrize("method", ["mezo", "zero-shot"])
+def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
+    budget = [] if method == "zero-shot" else ["steps=2", "lr=1e-4"]
+    code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", "--set", *ROWS, *budget])
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    (row,) = store.read_suite(suite)
+    assert f"results/runs/{suite}/{row['id']}.json" in out
+    assert f"{row['label']} on SST-2: test accuracy {row['score']:.3f} (n = 4, step" in out
+    assert row["config"]["seed"] == 3
+    assert row["suite"] == suite
+    assert row["steps"] == (0 if method == "zero-shot" else 2)
+
+
+def test_a_run_that_fails_keeps_its_row_and_ends_with_1(capsys, suite):
+    words = [*ROWS, "lr=1e30", "steps=40"]
+    code = main([*RUN, "--method", "sgd", "--suite", suite, "--set", *words])
+    err = capsys.readouterr().err
+    assert code == 1
+    assert err.startswith("failed: ")
+    assert err.count("\n") == 1
+    (row,) = store.read_suite(suite)
+    assert row["status"] == "failed"
+    assert row["steps"] < 40
+
+
+def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite, tmp_path, monkeypatch):
+    folder = tmp_path / "sst2"
+    folder.mkdir()
+    for split, n in (("train", 20), ("validation", 6)):
+        lines = [json.dumps({"sentence": f"a film of {i} minutes", "label": i % 2}) for i in range(n)]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    words = ["run", "--model", "nano-opt", "--task", "sst2", "--method", "zero-shot", "--suite", suite]
+    assert main([*words, "--data", str(tmp_path), "--set", *ROWS]) == 0
+    monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
+    assert main([*words, "--set", *ROWS]) == 0
+    # The folder's place is no part of what defines a run.
+    (row,) = store.read_suite(suite)
+    assert row["config"]["data"] == "folder"
+    capsys.readouterr()
+    (folder / "train.jsonl").write_text('{"sentence": "fine", "label": 1}\n{"sentence": "broken"\n')
+    assert main([*words, "--set", *ROWS]) == 2
+    err = capsys.readouterr().err
+    assert f"{folder / 'train.jsonl'}, line 2" in err
+    assert err.count("\n") == 1
+
+
+MISTAKES = [
+    ([*RUN, "--method", "adax"], "did you mean 'addax'?"),
+    (["run", "--method", "addax", "--model", "nano-op", "--task", "sst2"], "did you mean 'nano-opt'?"),
+    (["run", "--method", "addax", "--model", "nano-opt", "--task", "sst"], "did you mean 'sst2'?"),
+    ([*ADDAX, "--set", "alhpa=1"], "did you mean 'alpha'?"),
+    ([*ADDAX, "--set", "alpha"], "key=value"),
+    ([*ADDAX, "--set", "lr=1", "--set", "lr=2"], "lr is given twice"),
+    ([*ADDAX, "--set", "length_threshold=20", "length_threshold=none"], "length_threshold is given twice"),
+    ([*ADDAX, "--set", "seed=1"], "give it as --seed"),
+    ([*ADDAX, "--set", "alpha=2"], "alpha must be in [0, 1], not 2"),
+    ([*ADDAX, "--set", "eps=-1"], "eps must be in"),
+    ([*ADDAX, "--set", "length_threshold=159"], "zo_batch_size"),
+    ([*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'"),
+    ([*ADDAX, "--device", "gpu"], "--device gpu"),
+    ([*ADDAX, "--data", "/no/such"], "--data /no/such: no such folder"),
+    ([*RUN, "--method", "mezo", "--set", "alpha=0.5"], "mezo takes no alpha"),
+    (["run", "--method", "addax", "--model", "nano-roberta", "--task", "squad"], "needs a causal model"),
+    (["run", "--method", "addax", "--model", "facebook/opt-13b", "--task", "sst2"], "--set lr="),
+    (["sweep", "quik"], "did you mean 'quick'?"),
+    (["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"),
+    (["sweep", "quick", "--only", "method"], "--only wants key=a,b"),
+    (["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
+    (["fetch", "smollm2"], "smollm2-135m"),
+]
+
+
+@pytest.mark.parametrize(("words", "named"), MISTAKES, ids=[named for _, named in MISTAKES])
+def test_a_mistake_is_one_line_on_stderr_and_code_2(capsys, words, named):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert named in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_so(capsys):
+    assert main([*ADDAX, "--device", "cuda:0"]) == 2
+    assert "torch sees no GPU" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    words = ["--only", "model=nano-opt,nano-llama", "task=cb", "--data", "builtin"]
+    assert main(["sweep", "quick", "--dry-run", *words]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == "quick: 14 runs to do, 0 finished before"
+    assert len({line.split()[0] for line in lines}) == 14
+    assert {line.split()[1] for line in lines} == {"nano-opt", "nano-llama"}
+    assert list(tmp_path.iterdir()) == []
+
+
+SUITE = '''"""Three small runs."""
+
+from benchmarks.spec import from_dict
+
+TINY = {"model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1, "evaluations": 1,
+        "train_rows": 8, "validation_rows": 4, "test_rows": 4}
+
+
+def specs():
+    """No example of these is longer than 150 tokens: the second run cannot be."""
+    return [from_dict({"method": m, **TINY, **own})
+            for m, own in (("sgd", {}), ("addax", {"length_threshold": 150}), ("mezo", {}))]
+'''
+
+
+def test_a_sweep_in_a_fresh_copy(tmp_path):
+    """Two workers; a failed run; finished ones skipped; changed sources and committed rows."""
+    for name in ("addax", "baselines", "benchmarks"):
+        shutil.copytree(registry.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "benchmarks" / "suites" / "tiny.py").write_text(SUITE)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    def command(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks", *words, "--data", "builtin", "--device", "cpu"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    code, out = command("sweep", "tiny", "--jobs", "2")
+    assert code == 1, out
+    assert "tiny: 3 runs to do, 0 finished before" in out
+    assert "failed: nano-opt sst2 Addax: task sst2" in out
+    files = sorted((tmp_path / "results" / "runs" / "tiny").iterdir())
+    rows = [json.loads(file.read_text()) for file in files]
+    assert sorted((row["label"], row["status"]) for row in rows) == [
+        ("Addax", "failed"),
+        ("MeZO", "done"),
+        ("SGD", "done"),
+    ]
+    code, out = command("sweep", "tiny", "--dry-run")
+    assert (code, out.splitlines()[-1]) == (0, "tiny: 1 runs to do, 2 finished before")
+    reference = tmp_path / "results" / "reference"
+    reference.mkdir()
+    (reference / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # Committed rows never count, and finished ones no more once a source is another.
+    with (tmp_path / "baselines" / "sgd.py").open("a") as source:
+        source.write("# changed\n")
+    code, out = command("sweep", "tiny", "--dry-run")
+    assert (code, out.splitlines()[-1]) == (0, "tiny: 3 runs to do, 0 finished before")
