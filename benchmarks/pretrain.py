@@ -17,8 +17,9 @@ import torch
 
 from benchmarks import models, registry
 from benchmarks.errors import unknown
-from benchmarks.models import Family, _corpus, _nano, _transformers
-from benchmarks.tasks import _language
+from benchmarks.models import Family, _nano, _transformers
+from benchmarks.models._muon import Muon
+from benchmarks.tasks import _language, _lessons, load
 
 POSITIONS = 160
 IGNORED = -100
@@ -31,9 +32,13 @@ class Recipe:
 
     Attributes:
         steps: of AdamW.
-        batch_size: corpus lines a step.
-        longest: tokens of a line that asks more than once.
-        lr: peak learning rate, after a linear warm-up and before a cosine decay to a tenth.
+        batch_tokens: of a step, padding included.
+        lessons: share of lines that are lessons, for the first part of the steps.
+        later_lessons: the same share afterwards.
+        schooling: that part.
+        matrix_lr: peak learning rate of Muon, for the layers' matrices.
+        lr: peak learning rate of AdamW, for the rest; both rates warm up linearly and decay as a cosine
+            to a tenth.
         warmup: steps.
         text_weight: weight of the other tokens' mean loss beside the continuation's.
         mask_rate: share of the other tokens that a masked model has to fill in.
@@ -41,10 +46,13 @@ class Recipe:
     """
 
     steps: int = 3000
-    batch_size: int = 32
-    longest: int = 140
+    batch_tokens: int = 3200
+    lessons: float = 0.95
+    later_lessons: float = 0.5
+    schooling: float = 0.5
+    matrix_lr: float = 2e-2
     lr: float = 3e-3
-    warmup: int = 200
+    warmup: int = 100
     text_weight: float = 0.5
     mask_rate: float = 0.1
     seed: int = 0
@@ -89,22 +97,49 @@ def encode(lines: list[Line], tokenizer: Any, family: Family, rng: Random, mask_
     return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
 
 
+def line(task_name: str, rng: Random, lessons: float, facts: int | None) -> list[tuple[str, str]]:
+    """Texts and what follows each: a lesson with that probability, else one prompt and its continuation.
+
+    Lessons of tasks that ask one thing of a text are strung together, one after the other.
+    """
+    if rng.random() >= lessons:
+        task = load(task_name)
+        row = task.generate(rng)
+        return [(task.prompt(row), _language.continuation(task_name, row, rng))]
+    pairs = _lessons.lesson(task_name, rng, facts=facts)
+    if not hasattr(registry.module("task", task_name), "scene"):
+        while sum(len(_language.tokens(text + answer)) for text, answer in pairs) < 90:
+            pairs[-1] = (pairs[-1][0], pairs[-1][1] + "\n")
+            pairs += _lessons.lesson(task_name, rng)
+    return pairs
+
+
 def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
-    """An endless corpus; a batch is lines of about one length from all tasks."""
+    """The corpus; a batch is lines of about one length."""
     rng = Random(f"corpus {recipe.seed}")
     names = list(registry.files("task"))
+    made = 0
     while True:
+        progress = made / recipe.steps / recipe.schooling
+        lessons = recipe.lessons if progress < 1 else recipe.later_lessons
         lines = []
-        for i in range(4 * recipe.batch_size):
-            pieces = _corpus.line(names[i % len(names)], rng, recipe.longest)
-            ids = tokenizer("".join(text for text, _ in pieces)).input_ids
-            follows = [f for text, f in pieces for _ in _language.tokens(text)]
-            lines.append((ids, ([False, *follows, False])[: len(ids)]))
-        lines.sort(key=lambda line: len(line[0]))
-        groups = [lines[i : i + recipe.batch_size] for i in range(0, len(lines), recipe.batch_size)]
+        for i in range(256):
+            short = progress < 1 and rng.random() < 0.8
+            pairs = line(names[i % len(names)], rng, lessons, 2 + int(4 * progress) if short else None)
+            ids = tokenizer("".join(text + answer for text, answer in pairs)).input_ids
+            follows = [f for p in pairs for f in (False, True) for _ in _language.tokens(p[f])]
+            lines.append((ids, [False, *follows, False][: len(ids)]))
+        # Lengths are blurred, so that a batch mixes tasks.
+        lines.sort(key=lambda line: len(line[0]) + 20 * rng.random())
+        groups = [[]]
+        for entry in lines:
+            if (len(groups[-1]) + 1) * len(entry[0]) > recipe.batch_tokens:
+                groups.append([])
+            groups[-1].append(entry)
         rng.shuffle(groups)
         for group in groups:
             yield encode(group, tokenizer, family, rng, recipe.mask_rate)
+        made += len(groups)
 
 
 def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,6 +156,17 @@ def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Te
     return each[answer].mean(), each[~answer].mean()
 
 
+def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices: lookups form in far fewer steps than under AdamW alone."""
+    matrices = {id(p) for key, p in model.named_parameters() if p.ndim == 2 and ".layer" in key}
+    inner = [p for p in model.parameters() if id(p) in matrices]
+    outer = [p for p in model.parameters() if id(p) not in matrices]
+    return [
+        Muon(inner, lr=recipe.matrix_lr),
+        torch.optim.AdamW(outer, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+    ]
+
+
 def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, Any]:
     """A trained model and its tokenizer; torch's global generator is left as it was."""
     family = models.builtin()[name]
@@ -129,20 +175,19 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
         model = models.build(family.nano(tokenizer), dtype=torch.float32)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
+    optimizers = _optimizers(model, recipe)
     corpus = batches(tokenizer, family, recipe)
     sums = [0.0, 0.0]
     for step in range(recipe.steps):
         decay = 0.55 + 0.45 * math.cos(math.pi * step / recipe.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup) * decay
+        for optimizer, lr in zip(optimizers, (recipe.matrix_lr, recipe.lr), strict=True):
+            optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / recipe.warmup) * decay
         answer, text = losses(model, next(corpus), family.masked)
-        optimizer.zero_grad()
+        model.zero_grad()
         (answer + recipe.text_weight * text).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         sums = [sums[0] + answer.item(), sums[1] + text.item()]
         if (step + 1) % 100 == 0:
             report(

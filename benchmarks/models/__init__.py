@@ -123,6 +123,16 @@ def check(name: str) -> None:
         raise UserError(f"{unknown('model', name, builtin())}{hint}")
 
 
+def is_masked(name: str) -> bool | None:
+    """Whether a model is a masked LM; None for a hub name, which nobody has looked at yet."""
+    if name in builtin():
+        return builtin()[name].masked
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return None
+    return family_of(json.loads((folder / "config.json").read_text())["model_type"], name).masked
+
+
 def source(name: str) -> str:
     """Where transformers reads a model from: a folder, or the hub name itself.
 

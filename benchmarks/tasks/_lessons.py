@@ -5,12 +5,14 @@ from random import Random
 
 from benchmarks import registry
 from benchmarks.tasks import load
-from benchmarks.tasks._language import Fact, Mix, continuation, tokens
+from benchmarks.tasks._language import Fact, Mix, continuation, say, tokens
 
 STATED = Mix(stated=1.0)
 
 
-def lesson(task_name: str, rng: Random, size: int = 128, recital: float = 0.5) -> list[tuple[str, str]]:
+def lesson(
+    task_name: str, rng: Random, size: int = 128, recital: float = 0.5, facts: int | None = None
+) -> list[tuple[str, str]]:
     """A passage with its facts told once more, or with several questions and their stated answers.
 
     Args:
@@ -18,6 +20,7 @@ def lesson(task_name: str, rng: Random, size: int = 128, recital: float = 0.5) -
         rng: draws passage and questions.
         size: the most tokens that all texts and answers may have, special tokens apart.
         recital: share of passages whose facts are told once more.
+        facts: the most facts of a passage, which then holds nothing else; None leaves it as the task has it.
 
     Returns:
         (text, answer) pairs to be joined in order; the first text holds the passage.
@@ -27,6 +30,10 @@ def lesson(task_name: str, rng: Random, size: int = 128, recital: float = 0.5) -
         row = task.generate(rng)
         return [(task.prompt(row), continuation(task_name, row, rng, STATED))]
     told, passage = module.scene(rng)
+    if facts is not None:
+        # CB's questions need all four people.
+        told = told[: max(facts, 4 if task_name == "cb" else 2)]
+        passage = " ".join(map(say, told))
     pairs = _recite(rng, told, passage) if rng.random() < recital else _ask(task_name, rng, told, passage)
     kept = []
     for text, answer in pairs:
