@@ -3,6 +3,8 @@
 from benchmarks import tasks
 from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
 
+# The nano models know no other language, whatever folder ADDAX_DATA names.
+DATA = "builtin"
 MODELS = ("nano-opt", "nano-llama", "nano-roberta")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
 # Learning rates and budgets chosen on validation rows of the built-in tasks.
@@ -20,7 +22,9 @@ K0_TASK, K0_SWEEP, K1 = "boolq", (0, 2, 4, 8, 16), 4
 
 def defaults(method: str | None, model: str | None) -> dict | None:
     """This suite's settings of a method, if the model is one of this suite's."""
-    return ROWS | SETTINGS[method] if model in MODELS and method in SETTINGS else None
+    if model not in MODELS or method not in (ZERO_SHOT, *SETTINGS):
+        return None
+    return ROWS | SETTINGS.get(method, {})
 
 
 def specs() -> list[RunSpec]:

@@ -83,7 +83,7 @@ def test_quick_sees_equal_data_in_all_methods_but_the_full_batch_one(specs):
 
 
 def test_quick_gives_its_settings_to_runs_by_hand():
-    for method in quick.SETTINGS:
+    for method in (ZERO_SHOT, *quick.SETTINGS):
         given = quick.defaults(method, "nano-opt")
         assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
     assert quick.defaults("addax", "facebook/opt-13b") is None
