@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import math
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -178,7 +179,10 @@ class _Run:
             self.model.activation_checkpointing_enable(
                 activation_checkpointing_kwargs={"use_reentrant": False}
             )
-        self.optimizer = build_optimizer(spec, self.model)
+        try:
+            self.optimizer = build_optimizer(spec, self.model)
+        except ValueError as error:
+            raise UserError(f"{spec.method} on {spec.model}: {error}") from None
         decay = (lambda step: 1 - step / spec.steps) if spec.schedule == "linear" else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
         # Dropout draws from torch's own generators, which a run begins with its seed.
@@ -281,7 +285,8 @@ class _Run:
         begin = now(self.device)
         score = evaluate(self.scorer, self.rows["validation"], self.spec.eval_batch_size)
         self.eval_seconds += now(self.device) - begin
-        recent = [float(loss) for loss in self.losses]
+        # Losses that are not finite are counted as skipped steps.
+        recent = [value for loss in self.losses if math.isfinite(value := float(loss))]
         self.losses.clear()
         self.curve.append(
             {

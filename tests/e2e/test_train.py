@@ -1,6 +1,5 @@
 """The training loop on a nano model: every method, what a row holds, and what the numbers count."""
 
-import dataclasses
 import json
 import math
 import shutil
@@ -203,6 +202,18 @@ def test_an_empty_pool_is_refused_before_training(batches):
     assert batches == []
 
 
+def test_a_model_that_the_method_cannot_train_is_refused(monkeypatch):
+    def frozen(*args, **kwargs):
+        loaded = original(*args, **kwargs)
+        loaded.model.requires_grad_(False)
+        return loaded
+
+    original = models.load
+    monkeypatch.setattr(train.models, "load", frozen)
+    with pytest.raises(UserError, match=r"sgd on nano-opt: .* no trainable parameter"):
+        row_of(tiny("sgd"))
+
+
 def broken_at(monkeypatch, steps, per_step):
     """Training losses are not finite in these steps; the model's own otherwise."""
     loss, calls = Scorer.loss, []
@@ -221,6 +232,7 @@ def test_a_few_losses_that_are_not_finite_are_skipped_and_counted(monkeypatch, m
     row = row_of(tiny(method, steps=22))
     assert (row["status"], row["steps"], row["skipped_steps"]) == ("done", 22, 2)
     assert math.isfinite(row["curve"][-1]["loss"])
+    assert all(0 < point["train_loss"] < 10 for point in row["curve"][1:])
 
 
 @pytest.mark.parametrize("method", ["addax", "mezo", "ip-sgd", "sgd", "adam"])
@@ -336,15 +348,16 @@ def test_gradient_checkpointing_changes_memory_and_no_loss(method, monkeypatch):
 
 def test_peaks_are_ordered_as_the_methods_say(tmp_path):
     """Deep and narrow with short inputs: parameters weigh more than activations."""
-    source = models.load_config("nano-opt")
-    config = dataclasses.replace(source) if dataclasses.is_dataclass(source) else source
+    config = models.load_config("nano-opt")
     config.num_hidden_layers, config.hidden_size, config.word_embed_proj_dim = 12, 96, 96
     config.ffn_dim = 384
     shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "deep")
     models.build(config, dtype=torch.float32).save_pretrained(tmp_path / "deep")
+    one = {"model": str(tmp_path / "deep"), "steps": 1, "evaluations": 1, "eval_batch_size": 1}
+    one |= {"train_rows": 6, "validation_rows": 1, "test_rows": 1}
     peak, weights = {}, None
     for method in METHODS:
-        row = row_of(tiny(method, model=str(tmp_path / "deep"), steps=1, evaluations=1, eval_batch_size=1))
+        row = row_of(tiny(method, **one))
         peak[method], weights = row["peak_bytes"], 4 * row["parameters"]
     assert peak["mezo"] < peak["sgd"]
     assert peak["ip-sgd"] < peak["sgd"] < peak["adam"]
