@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from addax.checks import within
 from addax.inplace import differentiable
-from addax.method import Loss, StepStats, ZerothOrder, within
+from addax.method import Loss, StepStats, ZerothOrder
 
 
 class Addax(ZerothOrder):
@@ -34,6 +35,8 @@ class Addax(ZerothOrder):
         seed: defines the directions of all steps.
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
         arithmetic: "exact", or "released" for the published procedure, which drifts in 16 bits.
+        check: watch the first zeroth-order estimate for weights that are read outside their own
+            module's forward, which "exact" cannot perturb there; `ValueError` names the first one.
         params: parameter groups; see `Method`.
 
     >>> model = nn.Linear(4, 1)
@@ -58,10 +61,18 @@ class Addax(ZerothOrder):
         seed: int = 0,
         rounding: str = "stochastic",
         arithmetic: str = "exact",
+        check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(
-            model, lr, eps=eps, seed=seed, rounding=rounding, arithmetic=arithmetic, params=params
+            model,
+            lr,
+            eps=eps,
+            seed=seed,
+            rounding=rounding,
+            arithmetic=arithmetic,
+            check=check,
+            params=params,
         )
         within(alpha, "alpha", low=0, high=1)
         self.alpha = alpha

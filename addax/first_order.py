@@ -3,7 +3,7 @@
 Shared by Addax, IP-SGD and SGD, so that their equalities hold bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ def descend(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
     step_seed: int,
     *,
+    names: Mapping[nn.Parameter, str],
     loss: Tensor | None = None,
     fo_weight: float = 1.0,
     directions: Sequence[tuple[float, Tensor, int]] = (),
@@ -30,6 +31,7 @@ def descend(
     Args:
         learning_rates: (parameter, index, lr) of every parameter to update.
         step_seed: seed of the rounding bits.
+        names: of parameters, for error messages.
         loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
         fo_weight: the weight of g1, which is (1 - alpha) in Addax.
         directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
@@ -75,7 +77,7 @@ def descend(
             loss = loss.float() * loss_scale
         kept: list[tuple[nn.Parameter, Tensor]] = []
         visit = update if in_place else lambda p, grad: kept.append((p, grad))
-        with visiting_gradients({p: index for p, (index, _) in table.items()}, visit) as visited:
+        with visiting_gradients({p: names[p] for p in table}, visit) as visited:
             loss.backward()
         for p, grad in kept:
             update(p, grad)

@@ -16,32 +16,50 @@ from torch import Tensor, nn
 
 @contextmanager
 def visiting_gradients(
-    parameters: Mapping[nn.Parameter, int], visit: Callable[[nn.Parameter, Tensor], None]
+    names: Mapping[nn.Parameter, str], visit: Callable[[nn.Parameter, Tensor], None]
 ) -> Iterator[set[nn.Parameter]]:
     """While open, a backward pass hands each gradient to `visit` once it is complete, then drops it.
+
+    Args:
+        names: the parameters to visit, with their names.
+        visit: takes a parameter and its gradient.
 
     Yields:
         The set of parameters visited so far.
 
     Raises:
-        ValueError: a parameter holds a gradient already, which the visit would take for its own.
+        ValueError: a parameter holds a gradient already, which the visit would take for its own; or, from
+            within the backward pass, one gets a second gradient after its visit (reentrant checkpoints
+            back-propagate each segment alone). Parameters visited before that have moved.
     """
     visited: set[nn.Parameter] = set()
 
     def hook(p: nn.Parameter) -> None:
         grad, p.grad = p.grad, None
-        visit(p, grad)
+        if p in visited:
+            raise ValueError(
+                f"parameter {names[p]!r} got a second gradient after its update in the same backward pass: "
+                "checkpointed segments that share it need use_reentrant=False"
+            )
         visited.add(p)
+        visit(p, grad)
 
-    for p in parameters:
-        if p.grad is not None:
-            raise ValueError("a parameter holds a gradient from before the step: set it to None first")
-    handles = [p.register_post_accumulate_grad_hook(hook) for p in parameters]
+    refuse_gradients(names)
+    handles = [p.register_post_accumulate_grad_hook(hook) for p in names]
     try:
         yield visited
     finally:
         for handle in handles:
             handle.remove()
+
+
+def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
+    """`ValueError` naming the first of the parameters that holds a gradient."""
+    for p, name in names.items():
+        if p.grad is not None:
+            raise ValueError(
+                f"parameter {name!r} holds a gradient from before the step: set it to None first (zero_grad)"
+            )
 
 
 def differentiable(loss: object) -> Tensor:

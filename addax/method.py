@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from addax import noise, released
+from addax.checks import check_groups, one_of, trainable, within
 from addax.first_order import descend
 from addax.inplace import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealisedFraction
@@ -27,10 +28,10 @@ class StepStats:
         loss: the first-order batch's loss where there is one, else the mean of the perturbed losses.
         projected_grad: g0, or None where no zeroth-order estimate was made.
         forwards: evaluations of a closure.
-        backwards: backward passes.
+        backwards: backward passes; 0 where a step was skipped without one.
         skipped: bool scalar: a loss or projected_grad was not finite and nothing moved.
         realised_fraction: the part of the intended step that 16-bit parameters took, on the steps
-            that measure it (every `REALISED_EVERY`-th); None elsewhere.
+            that measure it (every `REALISED_EVERY`-th); None elsewhere, NaN where none was intended.
     """
 
     loss: Tensor
@@ -49,12 +50,13 @@ class Method(torch.optim.Optimizer):
         lr: learning rate of every parameter group.
         seed: defines all noise of all steps: directions and stochastic rounding.
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        params: parameter groups in torch's form, drawn from the model's trainable parameters;
-            one group of all of them where None.
+        params: parameter groups in torch's form, which hold all of the model's trainable parameters
+            between them; one group where None.
 
     Raises:
         ValueError: no trainable parameter; one that is not a contiguous floating-point tensor with
-            memory of its own (quantised, or offloaded to the meta device); a negative lr.
+            memory of its own (quantised, or offloaded to the meta device); one that no group holds; a
+            learning rate that is negative or not finite.
     """
 
     #: The name in tables and figures.
@@ -80,10 +82,9 @@ class Method(torch.optim.Optimizer):
         one_of(rounding, "rounding", ROUNDINGS)
         groups = [{"params": list(self.indices)}] if params is None else [dict(g) for g in params]
         self.init_torch(groups, lr)
-        names = {p: n for n, p in model.named_parameters()}
-        for p, index, _ in self.learning_rates():
-            if index < 0:
-                raise ValueError(f"{names.get(p, 'a parameter')!r} is no trainable parameter of the model")
+        names = {p: name for name, p in model.named_parameters()}
+        check_groups(self.param_groups, self.indices, names)
+        self.names = {p: names[p] for p in self.indices}
         self.seed = seed
         self.rounding = rounding
         self.steps = 0
@@ -96,8 +97,8 @@ class Method(torch.optim.Optimizer):
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
-        """(parameter, its index or -1 if the model has it not, its group's learning rate now)."""
-        return [(p, self.indices.get(p, -1), g["lr"]) for g in self.param_groups for p in g["params"]]
+        """(parameter, its index, its group's learning rate now)."""
+        return [(p, self.indices[p], g["lr"]) for g in self.param_groups for p in g["params"]]
 
     def step_seed(self, *stream: int) -> int:
         """Seed of this step's direction; `stream` tells several directions of one step apart."""
@@ -146,11 +147,13 @@ class Method(torch.optim.Optimizer):
             realised = RealisedFraction()
         on_cpu = ok.device.type == "cpu"
         # On a CPU looking costs nothing and saves the backward; elsewhere the mask travels with the update.
-        if not on_cpu or bool(ok):
+        moves = not on_cpu or bool(ok)
+        if moves:
             options = {"in_place": in_place, "scale": self.loss_scale, "rounding": self.rounding}
             (released.descend if arithmetic == "released" else descend)(
                 self.learning_rates(),
                 self.step_seed(),
+                names=self.names,
                 loss=loss,
                 fo_weight=fo_weight,
                 directions=[(w, e.projected_grad, e.step_seed) for w, e in estimates],
@@ -163,7 +166,7 @@ class Method(torch.optim.Optimizer):
             loss=shown,
             projected_grad=estimates[0][1].projected_grad if estimates else None,
             forwards=forwards,
-            backwards=int(loss is not None),
+            backwards=int(loss is not None and moves),
             skipped=~ok,
             realised_fraction=None if realised is None else realised.value(),
         )
@@ -178,26 +181,35 @@ class Method(torch.optim.Optimizer):
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Torch's optimizer state, and under "method" all else that the next step depends on."""
-        held = {name: getattr(self, name) for name in self.kept}
+        """Torch's optimizer state, and under "method" all else that the next step depends on.
+
+        Tensors and plain values only, so that `torch.load(weights_only=True)` reads it.
+        """
+        held = {"class": type(self).__name__} | {name: getattr(self, name) for name in self.kept}
         held["loss_scale"] = self.loss_scale.state_dict()
         return super().state_dict() | {"method": held}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a state of the same class; `ValueError` if it belongs to another."""
+        """Continues from a state of the same class; `ValueError`, and no change, if it is another's."""
         # Copied, which torch does not do: the next step must not write into what the caller holds.
         state_dict = copy.deepcopy(state_dict)
         held = state_dict.get("method", {})
-        if set(held) != set(self.kept):
-            raise ValueError(f"not a state of {type(self).__name__}: it holds {sorted(held)}")
+        name, saved = type(self).__name__, held.pop("class", "another optimizer")
+        if saved != name or set(held) != set(self.kept):
+            raise ValueError(f"not a state of {name}: it was saved by {saved} and holds {sorted(held)}")
+        held = self.restored(held)
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
         self.loss_scale.load_state_dict(held.pop("loss_scale"))
         for name, value in held.items():
             setattr(self, name, value)
 
+    def restored(self, held: dict[str, Any]) -> dict[str, Any]:
+        """Attributes from what a state holds of them; `ValueError` if they do not fit the model."""
+        return held
+
 
 class ZerothOrder(Method):
-    """What methods with a zeroth-order part share: eps and the perturbation."""
+    """What methods with a zeroth-order part share: eps and the perturbation; see `addax.Addax`."""
 
     def __init__(
         self,
@@ -208,6 +220,7 @@ class ZerothOrder(Method):
         seed: int,
         rounding: str,
         arithmetic: str = "exact",
+        check: bool,
         params: Iterable[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(model, lr, seed=seed, rounding=rounding, params=params)
@@ -215,45 +228,10 @@ class ZerothOrder(Method):
         one_of(arithmetic, "arithmetic", ARITHMETICS)
         self.eps = eps
         self.arithmetic = arithmetic
-        self.perturbation = Perturbation(model, self.indices)
+        self.perturbation = Perturbation(model, self.indices, check=check)
 
     def estimate(self, zo_loss: Loss) -> Estimate:
         """The SPSA estimate along this step's direction."""
         if self.arithmetic == "released":
             return released.estimate(self.indices, zo_loss, self.eps, self.step_seed())
         return self.perturbation.estimate(zo_loss, self.eps, self.step_seed())
-
-
-def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
-    """The model's trainable parameters, each once, with the indices that define their noise.
-
-    A parameter's index is its place among all named parameters, so freezing one changes no other's z.
-    """
-    indices = {}
-    for index, (name, p) in enumerate(model.named_parameters()):
-        if not p.requires_grad:
-            continue
-        if not p.is_floating_point():
-            raise ValueError(f"parameter {name!r} is {p.dtype}: only floating-point ones can be trained")
-        if p.device.type == "meta":
-            raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
-        if not p.is_contiguous():
-            raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
-        indices[p] = index
-    if not indices:
-        raise ValueError(f"{type(model).__name__} has no trainable parameter")
-    return indices
-
-
-def within(
-    value: float, name: str, *, low: float, high: float = float("inf"), open_low: bool = False
-) -> None:
-    """`ValueError` naming the argument unless low <= value <= high (low < value if `open_low`)."""
-    if not (low <= value <= high) or (open_low and value == low):
-        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}], not {value}")
-
-
-def one_of(value: str, name: str, known: tuple[str, ...]) -> None:
-    """`ValueError` naming the argument and its right values unless the value is one of them."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -52,6 +52,7 @@ def descend(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
     step_seed: int,
     *,
+    names: Mapping[nn.Parameter, str],
     loss: Tensor | None,
     fo_weight: float,
     directions: Sequence[tuple[float, Tensor, int]],
@@ -67,7 +68,7 @@ def descend(
         p.data.sub_(grad * (table[p][1] * fo_weight))
 
     if loss is not None:
-        with visiting_gradients({p: index for p, (index, _) in table.items()}, visit):
+        with visiting_gradients({p: names[p] for p in table}, visit):
             loss.backward()
     for weight, projected_grad, seed in directions:
         for p, (index, lr) in table.items():

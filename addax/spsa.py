@@ -6,19 +6,23 @@ Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published proced
 subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
 just before a module's forward, the module's parameters point at the scratch while it runs, and point
 back at theta afterwards: theta is only ever read, so it is the same bits whatever happens in between.
+An output that lies in scratch is copied; a weight read while its module does not run is an error.
 
 Cost: 2 forwards; 1 draw of z per forward and module that owns the parameter (a tied embedding has two).
 Memory: one module's weights.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from addax import noise
+from addax.outside import OutsideUse
+from addax.scratch import Scratch, outliving
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,13 @@ class Perturbation:
     Args:
         model: the model whose modules are hooked while a perturbed loss is evaluated.
         indices: trainable parameters and their indices, which define their z.
+        check: watch the first estimate for weights that are read outside their own module's forward.
     """
 
-    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int]) -> None:
+    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int], *, check: bool = True) -> None:
+        self.model = model
         self.indices = indices
+        self.check = check
         self.owners: list[tuple[nn.Module, list[nn.Parameter]]] = []
         for module in model.modules():
             own = [p for p in module.parameters(recurse=False) if p in indices]
@@ -58,11 +65,12 @@ class Perturbation:
         scale: float,
         step_seed: int,
         base: Mapping[nn.Parameter, Tensor] | None,
-        scratch: "_Scratch",
+        scratch: Scratch,
     ) -> Iterator[None]:
         """While open, every forward of a module sees base + scale z in place of its parameters."""
         originals: dict[nn.Parameter, Tensor] = {}
         users: dict[nn.Parameter, int] = {}
+        watch = OutsideUse(self.model, self.indices) if self.check else None
 
         def enter(parameters: list[nn.Parameter]) -> None:
             for p in parameters:
@@ -70,23 +78,27 @@ class Perturbation:
                 if users[p] == 1:
                     originals[p] = p.data
                     point = p.data if base is None else base[p]
-                    p.data = self._perturbed(p, point, scale, step_seed, scratch)
+                    with watch.paused() if watch else nullcontext():
+                        p.data = self._perturbed(p, point, scale, step_seed, scratch)
 
-        def leave(parameters: list[nn.Parameter]) -> None:
+        def leave(parameters: list[nn.Parameter], output: Any) -> Any:
+            kept = outliving(output, parameters)
             for p in reversed(parameters):
                 users[p] -= 1
                 if users[p] == 0:
                     scratch.release(p.data)
                     p.data = originals.pop(p)
+            return kept
 
         handles = []
         for module, own in self.owners:
             handles.append(module.register_forward_pre_hook(lambda _m, _i, own=own: enter(own), prepend=True))
             handles.append(
-                module.register_forward_hook(lambda _m, _i, _o, own=own: leave(own), always_call=True)
+                module.register_forward_hook(lambda _m, _i, out, own=own: leave(own, out), always_call=True)
             )
         try:
-            yield
+            with watch or nullcontext():
+                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -94,7 +106,7 @@ class Perturbation:
                 p.data = original
 
     def _perturbed(
-        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: "_Scratch"
+        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
     ) -> Tensor:
         out = scratch.take(p)
         source, target = point.view(-1), out.view(-1)
@@ -123,15 +135,16 @@ class Perturbation:
         gradient.
 
         Raises:
-            ValueError: the loss is not a scalar tensor.
+            ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
         """
         states = generator_states(self.indices)
-        scratch = _Scratch(max(sum(p.numel() for p in own) for _, own in self.owners))
+        scratch = Scratch(max(sum(p.numel() for p in own) for _, own in self.owners))
         with self._at(eps, step_seed, base, scratch):
             plus = scalar(loss(), "zo_loss")
         set_generator_states(states)
         with self._at(-eps, step_seed, base, scratch):
             minus = scalar(loss(), "zo_loss")
+        self.check = False
         return two_point(plus, minus, eps, step_seed)
 
 
@@ -163,36 +176,3 @@ def set_generator_states(states: list[tuple[torch.device, Tensor]]) -> None:
             torch.set_rng_state(state)
         else:
             torch.cuda.set_rng_state(state, device)
-
-
-class _Scratch:
-    """Memory for one module's perturbed weights, taken and given back as modules run.
-
-    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules;
-    modules nested in one that owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
-    """
-
-    def __init__(self, numel: int) -> None:
-        self.numel = numel
-        self.arena: Tensor | None = None
-        self.used = 0
-        self.lent = 0
-
-    def take(self, like: Tensor) -> Tensor:
-        if like.device.type != "cpu":
-            return torch.empty_like(like)
-        if self.arena is None:
-            self.arena = torch.empty(self.numel, dtype=like.dtype)
-        if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
-            return torch.empty_like(like)
-        part = self.arena[self.used : self.used + like.numel()]
-        self.used += like.numel()
-        self.lent += 1
-        return part.view(like.shape)
-
-    def release(self, part: Tensor) -> None:
-        if self.arena is None or part.untyped_storage().data_ptr() != self.arena.untyped_storage().data_ptr():
-            return
-        self.lent -= 1
-        if self.lent == 0:
-            self.used = 0

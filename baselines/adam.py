@@ -5,7 +5,7 @@
 
 Kingma and Ba, arXiv 1412.6980. No weight decay, as in MeZO's and Addax's baselines.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward.
-Memory: activations, gradients of the size of theta, and two moments of the size of theta.
+Memory: activations, gradients of the size of theta, and two moments of the size of theta, in theta's dtype.
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from addax.inplace import differentiable
+from addax.inplace import differentiable, refuse_gradients
 from addax.method import Loss, Method, StepStats
 from addax.spsa import scalar
 
 
 class Adam(Method, torch.optim.Adam):
-    """Adam as a torch optimizer, fused, so that a step with a non-finite loss is masked on the device."""
+    """Adam as a torch optimizer, fused, so that a step with a non-finite loss is masked on the device.
+
+    Torch keeps the moments in the parameters' dtype. Of float16 parameters, a v that is below 2^-25, as
+    gradients below 5e-3 give, is stored as zero, and the denominator then knows the present g alone.
+    """
 
     label = "Adam"
     losses = ("fo_loss",)
@@ -44,26 +48,29 @@ class Adam(Method, torch.optim.Adam):
         """One step; `fo_loss` returns the scalar mean loss of the batch and is called once.
 
         Raises:
-            ValueError: no `fo_loss`, a `zo_loss`, or a loss that is not a scalar with a gradient.
+            ValueError: no `fo_loss`, a `zo_loss`, a loss that is not a scalar with a gradient, or a
+                gradient from before the step.
         """
         self.require(zo_loss=zo_loss, fo_loss=fo_loss)
-        self.zero_grad()
+        refuse_gradients(self.names)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
         shown = scalar(loss.detach(), "fo_loss")
         ok = torch.isfinite(shown)
-        if any(p.dtype == torch.float16 for p in self.indices):
-            self.grad_scale = self.loss_scale.begin(loss.device)
-            (loss.float() * self.grad_scale).backward()
-            finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
-            self.loss_scale.end(finite)
-            ok = ok & torch.stack([f.to(ok.device) for f in finite]).all()
-        else:
-            self.grad_scale = None
-            loss.backward()
-        # torch's fused Adam takes no step, and counts none, where this is 1.
-        self.found_inf = (~ok).float()
-        torch.optim.Adam.step(self)
-        self.zero_grad()
+        try:
+            if any(p.dtype == torch.float16 for p in self.indices):
+                self.grad_scale = self.loss_scale.begin(loss.device)
+                (loss.float() * self.grad_scale).backward()
+                finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
+                self.loss_scale.end(finite)
+                ok = ok & torch.stack([f.to(ok.device) for f in finite]).all()
+            else:
+                self.grad_scale = None
+                loss.backward()
+            # torch's fused Adam takes no step, and counts none, where this is 1.
+            self.found_inf = (~ok).float()
+            torch.optim.Adam.step(self)
+        finally:
+            self.zero_grad()
         self.count(~ok)
         return StepStats(shown, None, forwards=1, backwards=1, skipped=~ok)

@@ -32,10 +32,18 @@ class MeZO(ZerothOrder):
         seed: int = 0,
         rounding: str = "stochastic",
         arithmetic: str = "exact",
+        check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(
-            model, lr, eps=eps, seed=seed, rounding=rounding, arithmetic=arithmetic, params=params
+            model,
+            lr,
+            eps=eps,
+            seed=seed,
+            rounding=rounding,
+            arithmetic=arithmetic,
+            check=check,
+            params=params,
         )
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:

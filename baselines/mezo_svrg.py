@@ -8,16 +8,21 @@
 Gautam et al., arXiv 2404.08080, Algorithm 2. An estimate is one scalar and one seed, never a tensor.
 `variant="released"` behaves as the released code: its anchor aliases the live parameters, so s' is taken at
 theta too, and along a direction of its own.
-Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; per draw as in MeZO; 1 pass over theta.
+A full-batch estimate that is not finite moves nothing and replaces neither anchor nor estimate; while there
+is none yet, every step is a full-batch one.
+Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
+(7 where released; 1 more a forward for each further module a parameter is tied to); 1 pass over theta.
 Memory: one module's weights, and the anchor: a copy of theta (none where released).
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from addax.method import Loss, StepStats, ZerothOrder, one_of, within
+from addax.checks import one_of, within
+from addax.method import Loss, StepStats, ZerothOrder
 from addax.spsa import Estimate
 
 VARIANTS = ("paper", "released")
@@ -32,7 +37,7 @@ class MeZOSVRG(ZerothOrder):
         lr_ratio: eta2 / eta1.
         anchor_every: q, a full-batch step every so many steps.
         variant: "paper" or "released".
-        eps, seed, rounding, params: as in `addax.Addax`.
+        eps, seed, rounding, check, params: as in `addax.Addax`.
     """
 
     label = "MeZO-SVRG"
@@ -50,9 +55,10 @@ class MeZOSVRG(ZerothOrder):
         eps: float = 1e-3,
         seed: int = 0,
         rounding: str = "stochastic",
+        check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(model, lr, eps=eps, seed=seed, rounding=rounding, params=params)
+        super().__init__(model, lr, eps=eps, seed=seed, rounding=rounding, check=check, params=params)
         within(lr_ratio, "lr_ratio", low=0)
         within(anchor_every, "anchor_every", low=1)
         one_of(variant, "variant", VARIANTS)
@@ -65,7 +71,7 @@ class MeZOSVRG(ZerothOrder):
     @property
     def at_anchor(self) -> bool:
         """Whether the next step is a full-batch one, which calls `full_loss`."""
-        return self.steps % self.anchor_every == 0
+        return self.full is None or self.steps % self.anchor_every == 0
 
     def step(
         self,
@@ -90,14 +96,39 @@ class MeZOSVRG(ZerothOrder):
             raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: it wants zo_loss and full_loss")
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
 
+    def state_dict(self) -> dict[str, Any]:
+        """As every method's; the estimate is saved as a dict."""
+        state = super().state_dict()
+        if self.full is not None:
+            state["method"]["full"] = vars(self.full).copy()
+        return state
+
+    def restored(self, held: dict[str, Any]) -> dict[str, Any]:
+        """Puts the anchor where the parameters are; `ValueError` if it is none of this model's."""
+        anchor, full = held["anchor"], held["full"]
+        if full is not None:
+            held["full"] = Estimate(**full)
+            if (anchor is None) == (self.variant == "paper"):
+                raise ValueError(
+                    "an anchor is missing or not wanted: the state is of another variant than "
+                    f"{self.variant!r}"
+                )
+        if anchor is not None:
+            if [a.shape for a in anchor] != [p.shape for p in self.indices]:
+                raise ValueError("the anchor's tensors have other shapes than the model's parameters")
+            held["anchor"] = [a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)]
+        return held
+
     def _anchor_step(self, full_loss: Loss) -> StepStats:
         estimate = self.perturbation.estimate(full_loss, self.eps, self.step_seed())
-        if self.variant == "paper":
-            if self.anchor is None:
-                self.anchor = [p.detach().clone() for p in self.indices]
-            for held, p in zip(self.anchor, self.indices, strict=True):
-                held.copy_(p.detach())
-        self.full = estimate
+        # Which seed to keep is the host's to know, so an anchor step alone waits for the device.
+        if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
+            if self.variant == "paper":
+                if self.anchor is None:
+                    self.anchor = [torch.empty_like(p, requires_grad=False) for p in self.indices]
+                for held, p in zip(self.anchor, self.indices, strict=True):
+                    held.copy_(p.detach())
+            self.full = estimate
         return self.update(estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:

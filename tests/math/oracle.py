@@ -121,10 +121,28 @@ def llama_model(dtype: torch.dtype) -> nn.Module:
     return fill(LlamaForCausalLM(config), dtype).train()
 
 
+def roberta_model(dtype: torch.dtype) -> nn.Module:
+    """A one-layer RoBERTa with its masked-LM head, tied."""
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    config = RobertaConfig(
+        vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        pad_token_id=1, bos_token_id=0, eos_token_id=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    return fill(RobertaForMaskedLM(config), dtype).train()
+
+
+def _masked_loss(model: nn.Module, batch: int) -> Tensor:
+    ids = tokens(batch)
+    return F.cross_entropy(upcast(model(input_ids=ids).logits).flatten(0, 1), ids.flatten())
+
+
 MLP = Problem("mlp", _mlp, _mlp_loss)
 TIED = Problem("tied", lambda dtype: fill(TiedLM(), dtype), _tied_loss)
 OPT = Problem("opt", opt_model, _transformer_loss)
 LLAMA = Problem("llama", llama_model, _transformer_loss)
+ROBERTA = Problem("roberta", roberta_model, _masked_loss)
 
 
 class Dense:

@@ -52,13 +52,13 @@ class Writes(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bfloat16) -> list[dict]:
+def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bfloat16, **options):
     """What each step does. In 16 bits a pass over theta writes each element once, whatever is in it."""
     model = problem.build(dtype)
     size = sum(p.numel() for p in model.parameters())
     built = module("method", method)
     opt = next(c for c in vars(built).values() if isinstance(c, type) and c.__module__ == built.__name__)(
-        model, lr=1e-3
+        model, lr=1e-3, **options
     )
     count = {}
     normal, backward = noise.normal, torch.Tensor.backward
@@ -125,8 +125,26 @@ def test_mezo_svrg(monkeypatch):
     assert (anchor["full_loss"], anchor["forwards"], anchor["backwards"]) == (2, 2, 0)
     assert (minibatch["zo_loss"], minibatch["forwards"], minibatch["backwards"]) == (4, 4, 0)
     assert (anchor["passes"], minibatch["passes"]) == (1, 1)
-    assert anchor["draws"] == pytest.approx(2 + 1)
-    assert minibatch["draws"] == pytest.approx(4 + 2)
+    at_anchor, otherwise, released = svrg_draws(cost)
+    assert (anchor["draws"], minibatch["draws"]) == pytest.approx((at_anchor, otherwise))
+    _, minibatch = measured("mezo-svrg", MLP, monkeypatch, steps=2, variant="released")
+    assert minibatch["draws"] == pytest.approx(released)
+
+
+def svrg_draws(cost: str) -> tuple[int, ...]:
+    """Draws at an anchor step, otherwise, and otherwise where released, as the head states them."""
+    said = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) where released", cost)
+    return tuple(int(n) for n in said.groups())
+
+
+def test_mezo_svrg_on_a_tied_parameter(monkeypatch):
+    cost = head("mezo-svrg")
+    assert "1 more a forward for each further module a parameter is tied to" in cost
+    done = measured("mezo-svrg", TIED, monkeypatch, steps=2)
+    model = TIED.build(torch.float32)
+    tied = model.embed.weight.numel() / sum(p.numel() for p in model.parameters())
+    for step, draws in zip(done, svrg_draws(cost), strict=False):
+        assert step["draws"] == pytest.approx(draws + tied * step["forwards"])
 
 
 def test_released_costs_what_it_says(monkeypatch):

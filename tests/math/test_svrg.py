@@ -151,3 +151,46 @@ def test_variance_is_reduced_near_the_anchor():
     reduced = abs(run_one(opt, MLP, model, 1).projected_grad.item())
     plain = abs(opt.perturbation.estimate(MLP.closure(model, 1), EPS, opt.step_seed()).projected_grad.item())
     assert reduced < 1e-2 * plain
+
+
+def spoiled(problem, model, bad):
+    """A full loss that is not finite."""
+    return lambda: problem.loss(model, 99) * bad
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_full_loss_that_is_not_finite_is_forgotten(bad):
+    """Anchor and estimate of before stay, and the minibatch steps after it go on as if it had not been."""
+    models = [MLP.build(torch.float64) for _ in range(2)]
+    opts = [MeZOSVRG(m, lr=0.05, lr_ratio=1.0, anchor_every=3) for m in models]
+    for k in range(3):
+        for opt, model in zip(opts, models, strict=True):
+            run_one(opt, MLP, model, k)
+    anchor, full = [a.clone() for a in opts[0].anchor], opts[0].full
+    before = bits(models[0])
+    stats = opts[0].step(full_loss=spoiled(MLP, models[0], bad))
+    assert bool(stats.skipped)
+    assert bits(models[0]) == before
+    assert opts[0].full is full
+    assert all(torch.equal(a, b) for a, b in zip(opts[0].anchor, anchor, strict=True))
+    # The other never had that step: only its number is counted.
+    opts[1].steps += 1
+    for k in (4, 5):
+        for opt, model in zip(opts, models, strict=True):
+            assert not bool(run_one(opt, MLP, model, k).skipped)
+    assert bits(models[0]) == bits(models[1]) != before
+    assert (int(opts[0].skipped_steps), int(opts[0].skipped_in_row)) == (1, 0)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_without_an_anchor_it_asks_for_the_full_loss_again(variant):
+    model = MLP.build(torch.float32)
+    opt = MeZOSVRG(model, lr=1e-3, anchor_every=4, variant=variant)
+    for k in range(2):
+        assert opt.at_anchor
+        opt.step(full_loss=spoiled(MLP, model, float("nan")), zo_loss=MLP.closure(model, k))
+    assert opt.at_anchor
+    assert opt.full is opt.anchor is None
+    assert (int(opt.skipped_steps), opt.steps) == (2, 2)
+    calls = run(opt, MLP, model, 4)
+    assert calls == [["full"] * 2, ["zo"] * 4, ["full"] * 2, ["zo"] * 4]

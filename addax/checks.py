@@ -1,0 +1,67 @@
+"""Checks of what a method is built from: its arguments, its parameters and their groups."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+
+def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
+    """The model's trainable parameters, each once, with the indices that define their noise.
+
+    A parameter's index is its place among all named parameters, so freezing one changes no other's z.
+
+    Raises:
+        ValueError: there is none, or one is not a contiguous floating-point tensor with memory.
+    """
+    indices = {}
+    for index, (name, p) in enumerate(model.named_parameters()):
+        if not p.requires_grad:
+            continue
+        if not p.is_floating_point():
+            raise ValueError(f"parameter {name!r} is {p.dtype}: only floating-point ones can be trained")
+        if p.device.type == "meta":
+            raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
+        if not p.is_contiguous():
+            raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
+        indices[p] = index
+    if not indices:
+        raise ValueError(f"{type(model).__name__} has no trainable parameter")
+    return indices
+
+
+def check_groups(
+    groups: Iterable[Mapping[str, Any]],
+    indices: Mapping[nn.Parameter, int],
+    names: Mapping[nn.Parameter, str],
+) -> None:
+    """`ValueError` unless the groups hold the trainable parameters, all of them, at learning rates >= 0."""
+    held = set()
+    for k, group in enumerate(groups):
+        within(group["lr"], f"lr of parameter group {k}", low=0)
+        held.update(group["params"])
+    for p in held - indices.keys():
+        raise ValueError(f"{names.get(p, 'a parameter')!r} is no trainable parameter of the model")
+    for p in indices:
+        if p not in held:
+            raise ValueError(
+                f"no parameter group holds {names[p]!r}, which is trainable: its gradients would pile up; "
+                "add it to a group, or freeze it with requires_grad_(False)"
+            )
+
+
+def within(value: float, name: str, *, low: float, high: float = math.inf, open_low: bool = False) -> None:
+    """`ValueError` naming the argument unless low <= value <= high (low < value if `open_low`).
+
+    Infinity is never a value.
+    """
+    if not (low <= value <= high) or (open_low and value == low) or math.isinf(value):
+        left, right = "(" if open_low else "[", ")" if math.isinf(high) else "]"
+        raise ValueError(f"{name} must be in {left}{low:g}, {high:g}{right}, not {value}")
+
+
+def one_of(value: str, name: str, known: tuple[str, ...]) -> None:
+    """`ValueError` naming the argument and its right values unless the value is one of them."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -1,0 +1,92 @@
+"""Outside use: finds weights that are read while the module that owns them does not run.
+
+SPSA perturbs a module's parameters for the time of its forward (`addax.spsa`). A weight read elsewhere, as
+`functional.linear(x, other.weight)` or torch's attention reads its output projection's, would be theta
+there, and the estimate wrong without a sign of it. Every operator's arguments are compared with theta's
+memory, which no operator may read: inside their module's forward, parameters lie in scratch.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from addax.scratch import memory
+
+# These take shape, dtype and device of their argument, not its values.
+_SHAPE_ONLY = re.compile(r"aten::(new_\w+|\w+_like)")
+
+
+class OutsideUse(TorchDispatchMode):
+    """While active, raises at the operator that reads a parameter outside its owner's forward.
+
+    Args:
+        model: names the parameters and modules of the message.
+        parameters: parameters, which lie where theta is now.
+
+    Raises:
+        ValueError: from within the model's forward, naming the parameter and its module.
+    """
+
+    def __init__(self, model: nn.Module, parameters: Mapping[nn.Parameter, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.active = True
+        self.theta: dict[int | None, list[tuple[int, int, str]]] = {}
+        for name, p in model.named_parameters():
+            if p in parameters and p.numel():
+                self.theta.setdefault(memory(p), []).append((*_extent(p), name))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Looks away while theta is read to perturb it."""
+        active, self.active = self.active, False
+        try:
+            yield
+        finally:
+            self.active = active
+
+    def __torch_dispatch__(
+        self, func: Any, types: tuple[type, ...], args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Looks at an operator's arguments and runs it."""
+        kwargs = kwargs or {}
+        if self.active and not _only_views(func) and not _SHAPE_ONLY.fullmatch(func._schema.name):
+            for value in pytree.tree_leaves((args, kwargs)):
+                if isinstance(value, Tensor):
+                    self._look(value, func)
+        return func(*args, **kwargs)
+
+    def _look(self, tensor: Tensor, func: Any) -> None:
+        candidates = self.theta.get(memory(tensor))
+        if not candidates or not tensor.numel():
+            return
+        start, end = _extent(tensor)
+        # Several tensors may share one storage, as they do in a file mapped into memory.
+        for low, high, name in candidates:
+            if start < high and low < end:
+                owner = name.rpartition(".")[0]
+                kind = type(self.model.get_submodule(owner)).__name__
+                where = f"its module {owner!r} ({kind})" if owner else f"the model itself ({kind})"
+                raise ValueError(
+                    f"parameter {name!r} is read by {func._schema.name} outside the forward of {where}, "
+                    "where it cannot be perturbed, so the zeroth-order estimate would be wrong: use it by "
+                    "calling that module, or freeze it with requires_grad_(False)"
+                )
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """First and one-past-last address of a tensor's elements, in bytes."""
+    start = tensor.data_ptr()
+    last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (last + 1) * tensor.element_size()
+
+
+def _only_views(func: Any) -> bool:
+    """Whether an operator returns views and reads nothing: what reads the view will be seen itself."""
+    returns = func._schema.returns
+    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)

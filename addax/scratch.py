@@ -1,0 +1,69 @@
+"""Scratch: memory for one module's perturbed weights, and outputs that must not outlive it."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+
+class Scratch:
+    """Memory for one module's perturbed weights, taken and given back as modules run.
+
+    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules;
+    modules nested in one that owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
+
+    Args:
+        numel: elements of the module that owns most.
+    """
+
+    def __init__(self, numel: int) -> None:
+        self.numel = numel
+        self.arena: Tensor | None = None
+        self.used = 0
+        self.lent = 0
+
+    def take(self, like: Tensor) -> Tensor:
+        """Uninitialised memory of a tensor's shape, dtype and device."""
+        if like.device.type != "cpu":
+            return torch.empty_like(like)
+        if self.arena is None:
+            self.arena = torch.empty(self.numel, dtype=like.dtype)
+        if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
+            return torch.empty_like(like)
+        part = self.arena[self.used : self.used + like.numel()]
+        self.used += like.numel()
+        self.lent += 1
+        return part.view(like.shape)
+
+    def release(self, part: Tensor) -> None:
+        """Gives back what `take` returned; the arena is reused once all of it is back."""
+        if self.arena is None or memory(part) != memory(self.arena):
+            return
+        self.lent -= 1
+        if self.lent == 0:
+            self.used = 0
+
+
+def memory(tensor: Tensor) -> int | None:
+    """The address of a tensor's storage; None where it has none (sparse, for one)."""
+    return tensor.untyped_storage().data_ptr() if torch._C._has_storage(tensor) else None
+
+
+def outliving(output: Any, parameters: Collection[nn.Parameter]) -> Any:
+    """A module's output with every tensor copied that lies in the memory of its perturbed parameters.
+
+    Args:
+        output: a tensor, or tuples, lists, dicts and registered classes of them (transformers' are).
+        parameters: those whose memory is about to be reused.
+
+    Returns:
+        The output, or None where nothing in it had to be copied.
+    """
+    lent = {memory(p) for p in parameters}
+    if isinstance(output, Tensor):
+        return output.clone() if memory(output) in lent else None
+    if not any(isinstance(t, Tensor) and memory(t) in lent for t in pytree.tree_leaves(output)):
+        return None
+    return pytree.tree_map_only(Tensor, lambda t: t.clone() if memory(t) in lent else t, output)
