@@ -173,7 +173,9 @@ def settings_of(method: str) -> dict[str, Any]:
         return {}
     cls = method_class(method)
     signature = inspect.signature(cls.__init__).parameters
-    known = {n: p.default for n, p in signature.items() if n not in ("self", "model", "seed", "params")}
+    known = {
+        n: p.default for n, p in signature.items() if n not in ("self", "model", "seed", "params", "check")
+    }
     both = {"zo_loss", "fo_loss"} <= set(cls.losses)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.losses:

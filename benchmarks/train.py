@@ -310,6 +310,8 @@ class _Run:
         best = self.curve[self.best[1]] if self.best else None
         done = status == "done"
         part = self.assignment
+        # NaN where a step intended no movement, as at a learning rate of zero.
+        realised = [r for r in map(float, self.realised) if math.isfinite(r)]
         return {
             "score": self.test.score if done else None,
             "test": self.test.as_dict() if done else None,
@@ -327,7 +329,7 @@ class _Run:
             "peak_bytes": self.memory.peak,
             "peak_how": self.memory.how,
             "skipped_steps": int(self.optimizer.skipped_steps) if self.step_seconds else 0,
-            "realised_fraction": fmean(float(r) for r in self.realised) if self.realised else None,
+            "realised_fraction": fmean(realised) if realised else None,
             "length_threshold_tokens": part.length_threshold if part else None,
             "d0_rows": len(part.zo) if part else None,
             "d1_rows": len(part.fo) if part else None,
