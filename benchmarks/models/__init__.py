@@ -183,7 +183,8 @@ def load(
             (module name -> device, "cpu" or "disk") as accelerate takes it.
         head: "lm", or "classification": a fresh head over `num_labels` classes, the same each time.
         num_labels: for "classification" only.
-        offload_folder: where a device map's "disk" part is written.
+        offload_folder: where a device map's "disk" part is written. Such a part is loaded for the time of
+            its own forward: it can be evaluated, but neither back-propagated into nor updated in place.
 
     Raises:
         UserError: the name is wrong, no family serves it, its files cannot be read, or they hold

@@ -1,10 +1,14 @@
 """What loading takes of transformers: its classes, a quiet log, one-line errors, tokenizer sides."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.errors import UserError
+
+# They retry aloud and remark on offloaded parameters, which a user asked for.
+TALKATIVE = ("huggingface_hub", "accelerate")
 
 
 def auto_class(masked: bool, head: str) -> Any:
@@ -18,15 +22,18 @@ def auto_class(masked: bool, head: str) -> Any:
 
 @contextmanager
 def guarded(name: str) -> Iterator[None]:
-    """Inside, transformers neither logs nor draws bars, and unreadable files are one `UserError`.
+    """Inside, transformers is silent, what it calls too, and unreadable files are one `UserError`.
 
-    Its settings are those of before afterwards.
+    Their settings are those of before afterwards.
     """
-    from transformers.utils import logging
+    from transformers.utils import logging as settings
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    levels = {logging.getLogger(library): logging.getLogger(library).level for library in TALKATIVE}
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     except OSError as error:
@@ -36,9 +43,11 @@ def guarded(name: str) -> Iterator[None]:
             f"(without network use a built-in name or a local folder)"
         ) from error
     finally:
-        logging.set_verbosity(verbosity)
+        settings.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            settings.enable_progress_bar()
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def prepare_tokenizer(tokenizer: Any, masked: bool) -> None:

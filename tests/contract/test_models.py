@@ -258,6 +258,32 @@ def test_an_encoder_without_a_language_model_head_takes_a_classification_head_on
     assert loaded.max_length == 512
 
 
+def test_parts_on_disk_are_evaluated_and_get_no_gradient(tmp_path, capfd):
+    whole = nano("nano-llama")
+    parts = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
+    parts |= {f"model.layers.{i}": "disk" for i in range(whole.model.config.num_hidden_layers)}
+    split = nano("nano-llama", device=parts, offload_folder=tmp_path)
+    assert capfd.readouterr() == ("", "")
+    ids = torch.tensor([[0, 5, 6, 7]])
+    expected, found = (m.model(input_ids=ids, labels=ids) for m in (whole, split))
+    assert torch.equal(expected.logits, found.logits)
+    expected.loss.backward()
+    found.loss.backward()
+    reached = {key: p.grad for key, p in split.model.named_parameters() if p.grad is not None}
+    assert set(reached) == {key for key, p in split.model.named_parameters() if not p.is_meta}
+    assert set(reached) == {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    for key, grad in reached.items():
+        torch.testing.assert_close(grad, whole.model.get_parameter(key).grad)
+
+
+def test_automatic_placement_is_the_same_model():
+    one, two = nano("nano-opt"), nano("nano-opt", device="auto")
+    if torch.cuda.is_available():
+        pytest.skip("compared on a CPU")
+    for p, q in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
 def test_the_vocabulary_has_no_word_twice():
     words = _language.vocabulary()
     assert len(words) == len(set(words))
