@@ -1,7 +1,7 @@
 """Outside use: finds weights that are read while the module that owns them does not run.
 
 SPSA perturbs a module's parameters for the time of its forward (`addax.spsa`). A weight read elsewhere, as
-`functional.linear(x, other.weight)` or torch's attention reads its output projection's, would be theta
+by `functional.linear(x, other.weight)` or by a penalty on the weights in the closure, would be theta
 there, and the estimate wrong without a sign of it. Every operator's arguments are compared with theta's
 memory, which no operator may read: inside their module's forward, parameters lie in scratch.
 """

@@ -19,10 +19,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from addax import noise
 from addax.outside import OutsideUse
 from addax.scratch import Scratch, outliving
+
+# Modules that only hold parameters, which their parent reads in its own forward.
+_NEVER_CALLED = (nn.ParameterList, nn.ParameterDict, NonDynamicallyQuantizableLinear)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Perturbation:
         self.check = check
         self.owners: list[tuple[nn.Module, list[nn.Parameter]]] = []
         for module in model.modules():
-            own = [p for p in module.parameters(recurse=False) if p in indices]
+            used = [*module.parameters(recurse=False)]
+            used += [p for c in module.children() if isinstance(c, _NEVER_CALLED) for p in c.parameters()]
+            own = [p for p in dict.fromkeys(used) if p in indices]
             if own:
                 self.owners.append((module, own))
 

@@ -207,3 +207,18 @@ def distance(model: nn.Module, dense: Dense) -> float:
 def bits(model: nn.Module) -> list[bytes]:
     """Every parameter's bytes, in order: equal lists are equal bits, signs of zeros included."""
     return [p.detach().contiguous().view(torch.uint8).numpy().tobytes() for p in model.parameters()]
+
+
+def hooks(model):
+    """The ids of every module's forward hooks."""
+    return [(*m._forward_pre_hooks, *m._forward_hooks) for m in model.modules()]
+
+
+def check_unmoved(model, run):
+    """Runs something that evaluates perturbed losses; theta keeps its bits and its memory."""
+    before, memory, hooked = bits(model), [p.data_ptr() for p in model.parameters()], hooks(model)
+    run()
+    assert bits(model) == before
+    assert [p.data_ptr() for p in model.parameters()] == memory
+    assert all(p.grad is None for p in model.parameters())
+    assert hooks(model) == hooked
