@@ -96,6 +96,15 @@ class Method(torch.optim.Optimizer):
         """Initialises the torch optimizer underneath; a method that has another one overrides this."""
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused once the method is built, with `ValueError`: its groups hold all trainable parameters."""
+        if hasattr(self, "names"):
+            raise ValueError(
+                f"{type(self).__name__} already holds all parameters that were trainable when it was built: "
+                "build it anew to train others"
+            )
+        super().add_param_group(param_group)
+
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
         """(parameter, its index, its group's learning rate now)."""
         return [(p, self.indices[p], g["lr"]) for g in self.param_groups for p in g["params"]]
