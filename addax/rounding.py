@@ -59,7 +59,7 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
     Returns:
         `dtype`, shape (n,). A value that `dtype` holds exactly is returned as it is.
 
-    >>> x = torch.full((4,), 1.0 + 2**-9)   # halfway between two bfloat16 numbers
+    >>> x = torch.full((4,), 1.0 + 2**-8)   # halfway between two bfloat16 numbers
     >>> bits = torch.tensor([0, 2**14, 2**15, 2**16 - 1], dtype=torch.int32)
     >>> stochastic_round(x, torch.bfloat16, bits).tolist()
     [1.0, 1.0, 1.0078125, 1.0078125]
