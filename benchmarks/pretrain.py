@@ -97,7 +97,7 @@ def encode(lines: list[Line], tokenizer: Any, family: Family, rng: Random, mask_
     return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
 
 
-def line(task_name: str, rng: Random, lessons: float, facts: int | None) -> list[tuple[str, str]]:
+def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[str, str]]:
     """Texts and what follows each: a lesson with that probability, else one prompt and its continuation.
 
     Lessons of tasks that ask one thing of a text are strung together, one after the other.
@@ -106,7 +106,7 @@ def line(task_name: str, rng: Random, lessons: float, facts: int | None) -> list
         task = load(task_name)
         row = task.generate(rng)
         return [(task.prompt(row), _language.continuation(task_name, row, rng))]
-    pairs = _lessons.lesson(task_name, rng, facts=facts)
+    pairs = _lessons.lesson(task_name, rng, bare)
     if not hasattr(registry.module("task", task_name), "scene"):
         while sum(len(_language.tokens(text + answer)) for text, answer in pairs) < 90:
             pairs[-1] = (pairs[-1][0], pairs[-1][1] + "\n")
@@ -124,8 +124,8 @@ def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
         lessons = recipe.lessons if progress < 1 else recipe.later_lessons
         lines = []
         for i in range(256):
-            short = progress < 1 and rng.random() < 0.8
-            pairs = line(names[i % len(names)], rng, lessons, 2 + int(4 * progress) if short else None)
+            bare = progress < 1 and rng.random() < 0.8 * (1 - progress)
+            pairs = line(names[i % len(names)], rng, lessons, bare)
             ids = tokenizer("".join(text + answer for text, answer in pairs)).input_ids
             follows = [f for p in pairs for f in (False, True) for _ in _language.tokens(p[f])]
             lines.append((ids, [False, *follows, False][: len(ids)]))
@@ -157,7 +157,7 @@ def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Te
 
 
 def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices: lookups form in far fewer steps than under AdamW alone."""
+    """Muon for the layers' matrices: selection forms in fewer steps than under AdamW alone."""
     matrices = {id(p) for key, p in model.named_parameters() if p.ndim == 2 and ".layer" in key}
     inner = [p for p in model.parameters() if id(p) in matrices]
     outer = [p for p in model.parameters() if id(p) not in matrices]

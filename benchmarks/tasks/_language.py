@@ -1,8 +1,9 @@
-"""The built-in language: passages of simple facts, and the text a pretraining corpus has of them.
+"""The built-in language: short stories, and the text a pretraining corpus has of them.
 
-A fact is `name verb value` ("Tom sold apples."), so that one lookup, from a value to the name before
-it, serves most tasks. Every value that a question could ask for stands somewhere in the passage: which
-words occur says nothing about the label, only which belong together.
+A story has a first and a last remark with other sentences before, between and after them, and a task
+asks for one of the two. Which words occur says little about the label: it depends on which of them
+comes first and on the word of the question that selects one. A model of a few hundred thousand
+parameters learns to select by order in minutes; to look things up by name it does not.
 """
 
 import math
@@ -14,17 +15,19 @@ from random import Random
 
 from benchmarks.tasks import Row, _words, load
 
-Fact = tuple[str, str, str]
-Scene = tuple[list[Fact], str]
+# The first and the last remark's word, and the passage they stand in.
+Story = tuple[tuple[str, str], str]
+# The words of a question that select one of the two.
+ORDER = ("first", "last")
 
 _TOKEN = re.compile(r"[A-Za-z]+|[^\sA-Za-z]|\n")
 
 # What the prompts, the questions and the sentence frames add to the word classes.
 _FRAMES = """\n . , ? : " -
 It was terrible great Does this mean that is true Yes or No Suppose Can we infer Maybe Is it In the previous
-sentence does pronoun he she refer to word have same meaning in these two sentences Question I found answer
-correct Title Context Answer What a but although because some say near by behind years ago one morning evening
-right wrong unclear good bad so"""
+sentence does pronoun refer to word have same meaning in these two sentences Question I found answer
+correct Title Context Answer What a but although some say near by behind years ago one morning evening
+right wrong unclear good bad so first last impression was everyone thanked him her one man woman came"""
 
 # The answer in words that no prompt asks for.
 _STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
@@ -80,20 +83,17 @@ def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -
             return size
 
 
-def facts(rng: Random, count: int) -> list[Fact]:
-    """(name, verb, thing) facts with all names and all things different."""
-    names, things = rng.sample(_words.NAMES, count), rng.sample(_words.THINGS, count)
-    return [(name, pick(rng, _words.TAKES), thing) for name, thing in zip(names, things, strict=True)]
+def remark(rng: Random, word: str) -> str:
+    """A sentence that says the word of something."""
+    return f"the {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {word}."
 
 
-def other(rng: Random, told: Sequence[Fact], asked: int) -> Fact:
-    """One of the facts that is not the asked one."""
-    return told[(asked + 1 + int(rng.random() * (len(told) - 1))) % len(told)]
-
-
-def say(triple: Sequence[str]) -> str:
-    """A fact as a sentence."""
-    return f"{triple[0]} {triple[1]} {triple[2]}."
+def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
+    """Kinds of the first and the last remark; of two unlike ones, the words give no label away."""
+    first = int(rng.random() * kinds)
+    if rng.random() < unlike:
+        return first, (first + 1 + int(rng.random() * (kinds - 1))) % kinds
+    return first, first
 
 
 def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:

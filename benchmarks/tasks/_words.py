@@ -5,14 +5,11 @@ def _class(words: str) -> tuple[str, ...]:
     return tuple(words.split())
 
 
-MEN = _class(
-    "Adam Ben Carl Dan Eric Frank George Henry Ivan Jack Karl Leo Mark Noah Oscar Paul Ralph Sam Tom Victor"
-)
-WOMEN = _class(
+NAMES = _class(
+    "Adam Ben Carl Dan Eric Frank George Henry Ivan Jack Karl Leo Mark Noah Oscar Paul Ralph Sam Tom Victor "
     "Alice Beth Clara Diana Emma Fiona Grace Helen Iris Jane Kate Laura Mary Nina Olga Paula Rosa "
     "Sara Tina Vera"
 )
-NAMES = MEN + WOMEN
 
 # Facts: a name, a verb and a thing.
 TAKES = _class("bought sold found lost kept made drew hid sent stole")
@@ -22,21 +19,6 @@ THINGS = _class(
     "mirrors nails pears pens pipes plates pots ropes shirts spoons stamps toys"
 )
 COLOURS = _class("red blue green black white yellow brown grey")
-
-# Events: a name, a verb and a name.
-MEETS = _class("helped called met saw thanked taught followed paid invited visited warned asked")
-
-# Attributes of a person, in pairs of opposites.
-OPPOSITES = (
-    ("happy", "sad"),
-    ("tall", "short"),
-    ("young", "old"),
-    ("awake", "asleep"),
-    ("early", "late"),
-    ("loud", "silent"),
-    ("hungry", "full"),
-    ("near", "far"),
-)
 
 # Opinions.
 PRAISE = _class("lovely funny clever charming moving fresh brilliant warm witty superb sweet touching")
@@ -54,10 +36,6 @@ ASIDES = (
     "after a long and slow start",
     "at the end of the day",
 )
-
-# Reasons that speak of the one who acts, or of the one acted upon.
-OF_AGENT = _class("rich kind strong grateful wise worried proud polite")
-OF_PATIENT = _class("poor ill weak lonely confused tired famous helpful")
 
 # Words of two senses, told apart by the place they are found in.
 AMBIGUOUS = _class("bank bark bat bed branch crane leaf mouth ring root seal spring stem trunk watch wave")

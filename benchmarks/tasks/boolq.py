@@ -2,8 +2,8 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields
-from benchmarks.tasks._language import Fact, Scene, facts, fill, length, other, say
+from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -17,19 +17,18 @@ def prompt(row: Row) -> str:
     return f"{row['passage']} {question[:1].upper()}{question[1:]}?\n"
 
 
-def scene(rng: Random) -> Scene:
-    """People who each took a thing."""
-    size = length(rng, median=50, low=12, high=114)
-    told = facts(rng, min(9, max(2, size // 9)))
-    return told, " ".join(fill(rng, [say(f) for f in told], size))
+def scene(rng: Random, bare: bool = False) -> Story:
+    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
+    size = 0 if bare else length(rng, median=50, low=12, high=112)
+    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
 
 
-def ask(rng: Random, told: list[Fact], passage: str) -> Row:
-    """One fact of several is asked for; a false question takes the thing of another fact."""
-    label = int(rng.random() < 0.5)
-    asked = int(rng.random() * len(told))
-    name, verb, thing = told[asked] if label else (*told[asked][:2], other(rng, told, asked)[2])
-    return {"passage": passage, "question": f"is it true that {name} {verb} {thing}", "label": label}
+def ask(rng: Random, words: tuple[str, str], passage: str) -> Row:
+    """Whether the first, or the last, of the two remarks is praise."""
+    which = int(rng.random() < 0.5)
+    question = f"is it true that the {ORDER[which]} impression was good"
+    return {"passage": passage, "question": question, "label": int(words[which] in _words.PRAISE)}
 
 
 TASK = Task(

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import Fact, Scene, fill, length, pick, say
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -16,26 +16,19 @@ def _row(raw: Row, label: int) -> list[Row]:
     ]
 
 
-def scene(rng: Random) -> Scene:
-    """Four people, two pairs of opposites."""
-    pairs = rng.sample(_words.OPPOSITES, 2)
-    told = list(zip(rng.sample(_words.NAMES, 4), ["is"] * 4, [*pairs[0], *pairs[1]], strict=True))
-    rng.shuffle(told)
-    return told, " ".join(
-        fill(rng, [say(f) for f in told], length(rng, median=32, low=16, high=95, spread=0.5))
-    )
+def scene(rng: Random, bare: bool = False) -> Story:
+    """A first and a last remark: praise, blame, or a colour, which is neither."""
+    kinds = (_words.PRAISE, _words.BLAME, _words.COLOURS)
+    words = tuple(pick(rng, kinds[kind]) for kind in two_kinds(rng, 3))
+    size = 0 if bare else length(rng, median=34, low=16, high=95, spread=0.5)
+    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
 
 
-def ask(rng: Random, told: list[Fact], premise: str) -> Row:
-    """The person's own word, its opposite or a word of the other pair."""
-    label = int(rng.random() * 3)
-    name, verb, word = pick(rng, told)
-    pair = next(p for p in _words.OPPOSITES if word in p)
-    if label == 1:
-        word = pair[1 - pair.index(word)]
-    elif label == 2:
-        word = pick(rng, [w for _, _, w in told if w not in pair])
-    return {"premise": premise, "hypothesis": f"{name} {verb} {word}", "label": label}
+def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
+    """Whether the first, or the last, of the two remarks is praise, the contrary or neither."""
+    which = int(rng.random() < 0.5)
+    label = next(i for i, k in enumerate((_words.PRAISE, _words.BLAME, _words.COLOURS)) if words[which] in k)
+    return {"premise": premise, "hypothesis": f"the {ORDER[which]} impression was good", "label": label}
 
 
 TASK = Task(

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields
-from benchmarks.tasks._language import Fact, Scene, facts, fill, length, other, say
+from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
 
 
 def _row(paragraph: str, question: str, answer: Row, label: int, key: str) -> Row:
@@ -26,20 +26,19 @@ def from_file(raw: Row) -> list[Row]:
     ]
 
 
-def scene(rng: Random) -> Scene:
-    """People who each took a thing."""
-    size = length(rng, median=40, low=12, high=96, spread=0.5)
-    told = facts(rng, min(8, max(2, size // 8)))
-    return told, " ".join(fill(rng, [say(f) for f in told], size))
+def scene(rng: Random, bare: bool = False) -> Story:
+    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
+    size = 0 if bare else length(rng, median=38, low=12, high=92, spread=0.5)
+    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
 
 
-def ask(rng: Random, told: list[Fact], paragraph: str) -> Row:
-    """What one of several people took; a wrong answer is what another took."""
-    label = int(rng.random() < 0.5)
-    asked = int(rng.random() * len(told))
-    name, verb, thing = told[asked]
-    answer = thing if label else other(rng, told, asked)[2]
-    question = f"What was it that {name} {verb}?"
+def ask(rng: Random, words: tuple[str, str], paragraph: str) -> Row:
+    """What the first, or the last, of the two remarks says; every answer claims praise."""
+    which = int(rng.random() < 0.5)
+    answer = pick(rng, ("good", "great"))
+    question = f"What was the {ORDER[which]} impression?"
+    label = int(words[which] in _words.PRAISE)
     return {"paragraph": paragraph, "question": question, "answer": answer, "label": label}
 
 

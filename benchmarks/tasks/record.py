@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import Fact, Scene, fill, length, pick, say
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick
 
 PLACEHOLDER = "@placeholder"
 
@@ -52,26 +52,23 @@ def gold(row: Row) -> list[int]:
     return [i for i, entity in enumerate(row["entities"]) if entity in row["answers"]]
 
 
-def scene(rng: Random) -> Scene:
-    """Two to four people who took one or two things each."""
-    size = length(rng, median=42, low=12, high=96, spread=0.5)
-    names = rng.sample(_words.NAMES, min(2 + int(rng.random() * 3), size // 4))
-    owners = names + [n for n in names if rng.random() < 0.5 and size > 28]
-    things = rng.sample(_words.THINGS, len(owners))
-    told = [(owner, pick(rng, _words.TAKES), thing) for owner, thing in zip(owners, things, strict=True)]
+def scene(rng: Random, bare: bool = False) -> Story:
+    """Two people who each took a thing."""
+    names = tuple(rng.sample(_words.NAMES, 2))
+    told = [f"{name} {pick(rng, _words.TAKES)} {pick(rng, _words.THINGS)}." for name in names]
     highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))
-    return told, "".join([" ".join(fill(rng, [say(f) for f in told], size)), *highlights])
+    size = 0 if bare else length(rng, median=42, low=12, high=92, spread=0.5)
+    return names, "".join([" ".join(fill(rng, told, size)), *highlights])
 
 
-def ask(rng: Random, told: list[Fact], passage: str) -> Row:
-    """Who took one of the things."""
-    name, verb, thing = pick(rng, told)
-    entities = sorted({n for n, _, _ in told})
+def ask(rng: Random, names: tuple[str, str], passage: str) -> Row:
+    """Who of the two came first, or last."""
+    which = int(rng.random() < 0.5)
     return {
         "passage": passage,
-        "query": f"{PLACEHOLDER} {verb} {thing}",
-        "entities": entities,
-        "answers": [name],
+        "query": f"{ORDER[which]} came {PLACEHOLDER}",
+        "entities": sorted(names),
+        "answers": [names[which]],
     }
 
 

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import Fact, Scene, fill, length, other, pick, say
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -16,25 +16,18 @@ def _row(raw: Row, label: int) -> list[Row]:
     ]
 
 
-def scene(rng: Random) -> Scene:
-    """Events between people."""
-    size = length(rng, median=28, low=10, high=90, spread=0.5)
-    count = min(2 + int(rng.random() * 3), size // 4)
-    names = rng.sample(_words.NAMES, 2 * count)
-    events = [(names[i], pick(rng, _words.MEETS), names[i + 1]) for i in range(0, 2 * count, 2)]
-    return events, " ".join(fill(rng, [say(e) for e in events], size))
+def scene(rng: Random, bare: bool = False) -> Story:
+    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
+    size = 0 if bare else length(rng, median=28, low=12, high=90, spread=0.5)
+    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
 
 
-def ask(rng: Random, events: list[Fact], premise: str) -> Row:
-    """Who did what to whom: a false hypothesis swaps the roles or takes the object of another event."""
-    label = int(rng.random() < 0.5)
-    asked = int(rng.random() * len(events))
-    agent, verb, patient = events[asked]
-    if label == 1 and rng.random() < 0.5:
-        agent, patient = patient, agent
-    elif label == 1:
-        patient = other(rng, events, asked)[2]
-    return {"premise": premise, "hypothesis": f"{agent} {verb} {patient}", "label": label}
+def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
+    """Whether the first, or the last, of the two remarks is praise; label 0 is entailment."""
+    which = int(rng.random() < 0.5)
+    hypothesis = f"the {ORDER[which]} impression was good"
+    return {"premise": premise, "hypothesis": hypothesis, "label": int(words[which] in _words.BLAME)}
 
 
 TASK = Task(

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import Fact, Scene, facts, fill, length, pick, say
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick
 
 
 def from_hub(raw: Row) -> list[Row]:
@@ -14,23 +14,20 @@ def from_hub(raw: Row) -> list[Row]:
     return [texts | {"answers": answers}]
 
 
-def scene(rng: Random) -> Scene:
-    """People who each took a thing; some things have a colour."""
-    size = length(rng, median=45, low=12, high=101)
-    told = facts(rng, min(8, max(2, size // 8)))
-    colours = rng.sample(_words.COLOURS, len(told))
-    told = [
-        (name, verb, f"{colour} {thing}" if rng.random() < 0.3 else thing)
-        for (name, verb, thing), colour in zip(told, colours, strict=True)
-    ]
-    return told, " ".join(fill(rng, [say(f) for f in told], size))
+def scene(rng: Random, bare: bool = False) -> Story:
+    """Two people who each took a thing."""
+    words = tuple(rng.sample(_words.THINGS, 2))
+    told = [f"{pick(rng, _words.NAMES)} {pick(rng, _words.TAKES)} {word}." for word in words]
+    size = 0 if bare else length(rng, median=45, low=12, high=100)
+    return words, " ".join(fill(rng, told, size))
 
 
-def ask(rng: Random, told: list[Fact], context: str) -> Row:
-    """What one of them took."""
-    name, verb, answer = pick(rng, told)
-    question = f"What was it that {name} {verb}?"
-    return {"title": pick(rng, _words.TITLES), "context": context, "question": question, "answers": [answer]}
+def ask(rng: Random, words: tuple[str, str], context: str) -> Row:
+    """Which of the two things came first, or last."""
+    which = int(rng.random() < 0.5)
+    question = f"What came {ORDER[which]}?"
+    title = pick(rng, _words.TITLES)
+    return {"title": title, "context": context, "question": question, "answers": [words[which]]}
 
 
 TASK = Task(

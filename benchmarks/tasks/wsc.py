@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import fill, length, pick
+from benchmarks.tasks._language import ORDER, fill, length, pick, two_kinds
 
 
 def _row(raw: Row, spans: Row, label: int) -> list[Row]:
@@ -19,14 +19,18 @@ def prompt(row: Row) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """The reason speaks of the one who acts or of the other; the question names either."""
-    names, pronoun = (_words.MEN, "he") if rng.random() < 0.5 else (_words.WOMEN, "she")
-    pair = rng.sample(names, 2)
-    referent, asked = int(rng.random() < 0.5), int(rng.random() < 0.5)
-    reason = pick(rng, _words.OF_PATIENT if referent else _words.OF_AGENT)
-    told = f"{pair[0]} {pick(rng, _words.MEETS)} {pair[1]} because {pronoun} was {reason}."
-    text = " ".join(fill(rng, [told], length(rng, median=12, low=8, high=22)))
-    return {"text": text, "span1": pair[asked], "span2": pronoun, "label": int(asked == referent)}
+    """Two people, one praised and one blamed as a rule; the praised one is thanked, either is asked about."""
+    kinds = two_kinds(rng, 2, unlike=0.8)
+    person, pronoun = ("man", "him") if rng.random() < 0.5 else ("woman", "her")
+    words = [pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in kinds]
+    told = [
+        f"the {order} {person} {pick(rng, _words.SEEMS)} {word}"
+        for order, word in zip(ORDER, words, strict=True)
+    ]
+    fillers = fill(rng, [], length(rng, median=6, low=3, high=12))
+    text = " ".join([*fillers, f"{told[0]} and {told[1]} and everyone thanked {pronoun}."])
+    which = int(rng.random() < 0.5)
+    return {"text": text, "span1": f"the {ORDER[which]} {person}", "span2": pronoun, "label": kinds[which]}
 
 
 TASK = Task(

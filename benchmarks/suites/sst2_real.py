@@ -1,0 +1,24 @@
+"""Real weights on real data: SmolLM2-135M on SST-2, three minutes of training a method on one machine."""
+
+from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+from benchmarks.suites.sst2_grid import JOBS, METHODS, MODEL
+
+__all__ = ["JOBS", "specs"]
+
+SECONDS = 180.0
+ROWS = {"train_rows": 1000, "validation_rows": 100, "test_rows": 300}
+# Each the best of `sst2-grid` on validation rows.
+LR = {"adam": 2e-5, "ip-sgd": 1e-3, "addax": 1e-3, "mezo": 1e-6}
+
+
+def specs() -> list[RunSpec]:
+    """Zero-shot, each method at its learning rate, and Addax with its longest quarter in D0."""
+    runs = [from_dict(MODEL | ROWS | {"method": ZERO_SHOT})]
+    for method, own in METHODS.items():
+        budget = {"seconds": SECONDS, "evaluations": 3, "lr": LR[method]}
+        runs.append(from_dict(MODEL | ROWS | {"method": method} | budget | own))
+        if method == "addax":
+            runs.append(
+                from_dict(MODEL | ROWS | {"method": method, "length_threshold": "q0.75"} | budget | own)
+            )
+    return runs
