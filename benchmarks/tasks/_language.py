@@ -1,9 +1,10 @@
 """The built-in language: short stories, and the text a pretraining corpus has of them.
 
-A story has a first and a last remark with other sentences before, between and after them, and a task
-asks for one of the two. Which words occur says little about the label: it depends on which of them
-comes first and on the word of the question that selects one. A model of a few hundred thousand
-parameters learns to select by order in minutes; to look things up by name it does not.
+A story has two remarks with other sentences before, between and after them, and a task asks for the
+first or the last one. Which words occur says little about the label: it depends on which of them comes
+first and on the word of the question that selects one. (SST-2, WiC and WSC tell no story: their labels
+depend on a conjunction, on two places and on two people.) A model of a few hundred thousand parameters
+learns to select by order in minutes; to look things up by name it does not.
 """
 
 import math
@@ -15,7 +16,7 @@ from random import Random
 
 from benchmarks.tasks import Row, _words, load
 
-# The first and the last remark's word, and the passage they stand in.
+# What is asked for of the first and of the last remark (a word, a thing, a name), and the passage.
 Story = tuple[tuple[str, str], str]
 # The words of a question that select one of the two.
 ORDER = ("first", "last")
@@ -89,7 +90,7 @@ def remark(rng: Random, word: str) -> str:
 
 
 def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
-    """Kinds of the first and the last remark; of two unlike ones, the words give no label away."""
+    """Kinds of two remarks, unlike with that probability: the words of such a pair give no label away."""
     first = int(rng.random() * kinds)
     if rng.random() < unlike:
         return first, (first + 1 + int(rng.random() * (kinds - 1))) % kinds
@@ -97,7 +98,10 @@ def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
 
 
 def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
-    """The sentences in their order, with others strewn among them up to `size` tokens."""
+    """The sentences in their order, with others, each at most once, strewn among them up to `size` tokens.
+
+    `size` below the sentences' own adds none.
+    """
     mixed = list(sentences)
     room = size - sum(len(tokens(s)) for s in sentences)
     fillers = _sized_fillers()
@@ -140,10 +144,12 @@ def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
 
 
 def _answers(task_name: str, row: Row) -> list[str]:
-    """Every answer a row allows, the habitual one first: without label words, what is named first."""
+    """Every answer a row allows, the habitual one first: without label words, what is named first.
+
+    The answers of a SQuAD row are the things in its context.
+    """
     if task_name == "squad":
-        colours, things = "|".join(_words.COLOURS), "|".join(_words.THINGS)
-        return [f" {m[0]}\n" for m in re.finditer(rf"\b(?:(?:{colours}) )?(?:{things})\b", row["context"])]
+        return [f" {word}\n" for word in tokens(row["context"]) if word in _words.THINGS]
     answers = load(task_name).candidates(row)
     if task_name == "record":
         first = min(row["entities"], key=row["passage"].index)

@@ -1,4 +1,4 @@
-"""Lessons: pretraining text that asks several things of one passage: most of it teaches the relation."""
+"""Lessons: pretraining text that asks several things of one passage, and answers each in words."""
 
 from collections.abc import Iterator
 from random import Random
@@ -16,7 +16,7 @@ def lesson(task_name: str, rng: Random, bare: bool = False, size: int = 128) -> 
     Args:
         task_name: a task of the nine; one without a passage gives a single prompt.
         rng: draws passage and questions.
-        bare: the passage holds nothing but what is asked for.
+        bare: the story holds no sentence but the two that may be asked for.
         size: the most tokens that all texts and answers may have, special tokens apart.
 
     Returns:

@@ -34,7 +34,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
 
 
 def ask(rng: Random, words: tuple[str, str], paragraph: str) -> Row:
-    """What the first, or the last, of the two remarks says; every answer claims praise."""
+    """Whether the first, or the last, of the two remarks is praise, as every answer asked about claims."""
     which = int(rng.random() < 0.5)
     answer = pick(rng, ("good", "great"))
     question = f"What was the {ORDER[which]} impression?"

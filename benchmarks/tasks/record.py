@@ -53,7 +53,7 @@ def gold(row: Row) -> list[int]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """Two people who each took a thing."""
+    """Two people who each took a thing, and two highlights that name neither; no other sentence if `bare`."""
     names = tuple(rng.sample(_words.NAMES, 2))
     told = [f"{name} {pick(rng, _words.TAKES)} {pick(rng, _words.THINGS)}." for name in names]
     highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))

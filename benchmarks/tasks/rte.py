@@ -24,7 +24,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
-    """Whether the first, or the last, of the two remarks is praise; label 0 is entailment."""
+    """Whether the first, or the last, of the two remarks is praise (label 0, entailment)."""
     which = int(rng.random() < 0.5)
     hypothesis = f"the {ORDER[which]} impression was good"
     return {"premise": premise, "hypothesis": hypothesis, "label": int(words[which] in _words.BLAME)}

@@ -15,7 +15,7 @@ def from_hub(raw: Row) -> list[Row]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """Two people who each took a thing."""
+    """Two people who each took a thing; nothing else if `bare`."""
     words = tuple(rng.sample(_words.THINGS, 2))
     told = [f"{pick(rng, _words.NAMES)} {pick(rng, _words.TAKES)} {word}." for word in words]
     size = 0 if bare else length(rng, median=45, low=12, high=100)

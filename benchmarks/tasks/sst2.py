@@ -18,7 +18,10 @@ def _clause(rng: Random, word: str, full: bool) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """Two opposite clauses: what follows "but" wins, what follows "although" yields; a quarter has one."""
+    """Two opposite clauses: what follows "but" wins, what follows "although" yields; a quarter has one.
+
+    Lengths are mixed: clauses may be single words, and asides may come between.
+    """
     label = int(rng.random() < 0.5)
     right, wrong = (_words.PRAISE, _words.BLAME) if label else (_words.BLAME, _words.PRAISE)
     full = rng.random() < 0.75

@@ -19,7 +19,10 @@ def prompt(row: Row) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """Two people, one praised and one blamed as a rule; the praised one is thanked, either is asked about."""
+    """Two people, as a rule one praised and one blamed; the pronoun refers to whoever is praised.
+
+    In one row of five both are praised, or both are blamed.
+    """
     kinds = two_kinds(rng, 2, unlike=0.8)
     person, pronoun = ("man", "him") if rng.random() < 0.5 else ("woman", "her")
     words = [pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in kinds]
