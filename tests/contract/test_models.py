@@ -33,7 +33,6 @@ def test_a_family_file_binds_a_family(name):
     family = registry.module("model", name).FAMILY
     assert isinstance(family, models.Family)
     assert family.model_types
-    assert family.builtin
     assert registry.summary("model", name)
 
 

@@ -1,0 +1,242 @@
+"""The README: its examples run as they stand, its command lines are accepted, its paths exist."""
+
+import argparse
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import registry, store, train
+from benchmarks.__main__ import main
+from plots.__main__ import figures
+
+ROOT = registry.ROOT
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+EXAMPLES = dict(re.findall(r"<!-- example:(\w+) -->\n```python\n(.*?)^```$", README, re.M | re.S))
+# Outside code blocks: an inline word may run over a line's end.
+INLINE = [
+    " ".join(text.split())
+    for text in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", README, count=0, flags=re.M | re.S))
+]
+TINY = ["lr=1e-3", "steps=2", "evaluations=1", "train_rows=16", "validation_rows=4", "test_rows=4"]
+
+
+def target(kind):
+    """The file that the README puts an example in."""
+    before = README.split(f"<!-- example:{kind} -->")[0]
+    return re.findall(r"\(`([\w/]+\.py)`\)", before)[-1]
+
+
+def commands():
+    """Words of every command line in the code blocks, continued lines joined."""
+    lines = [
+        line
+        for language, text in BLOCKS
+        if language == "bash"
+        for line in text.replace("\\\n", " ").splitlines()
+    ]
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+PYTHON = [words for words in commands() if words[:2] == ["python", "-m"]]
+SWEEPS = [words for words in PYTHON if words[2:4] == ["benchmarks", "sweep"]]
+RUNS = [words for words in PYTHON if words[2:4] == ["benchmarks", "run"]]
+
+
+class Stop(Exception):
+    """Ends a command at the place where its words have been accepted."""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The sources in a folder of their own, with the README's examples as files."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("addax", "baselines", "benchmarks", "plots", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "figures"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for kind in ("method", "task", "model"):
+        file = folder / target(kind)
+        assert not file.exists()
+        file.write_text(EXAMPLES[kind], encoding="utf-8")
+    return folder
+
+
+def python(folder, *words):
+    """Standard output of a Python command in a folder; its error output fails the test."""
+    environment = {k: v for k, v in os.environ.items() if k != "ADDAX_DATA"}
+    environment |= {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def name_of(kind):
+    return target(kind).rpartition("/")[2].removesuffix(".py").replace("_", "-")
+
+
+def test_the_loop_runs_and_its_loss_is_a_number(capsys):
+    exec(compile(EXAMPLES["loop"], "README.md", "exec"), {})
+    assert 0 < float(capsys.readouterr().out) < 100
+
+
+def test_list_shows_the_examples(copy):
+    out = python(copy, "-m", "benchmarks", "list").splitlines()
+    for kind in ("method", "task", "model"):
+        first = EXAMPLES[kind].split("\n")[0].strip('"')
+        assert f"  {name_of(kind):<12} {first}" in out
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "said"),
+    [(name_of("method"), "sst2", "Sign-SGD on SST-2"), ("adam", name_of("task"), "Adam on Parity")],
+)
+def test_an_example_runs_on_a_built_in_model(copy, method, task, said):
+    words = ["--method", method, "--model", "nano-opt", "--task", task, "--data", "builtin"]
+    out = python(copy, "-m", "benchmarks", "run", *words, "--set", *TINY)
+    assert f"{said}: test accuracy" in out
+    assert "step 2 of 2" in out or "step 0 of 2" in out
+
+
+MAKE_GPT2 = """
+import sys
+from pathlib import Path
+import torch
+from benchmarks import models, pretrain
+from benchmarks.models import _nano, _transformers
+from benchmarks.tasks import _language
+
+family = models.family_of("gpt2", "README")
+assert models.families()["gpt2"] is family
+tokenizer = _nano.tokenizer(family, _language.vocabulary(), 160)
+_transformers.prepare_tokenizer(tokenizer, family.masked)
+model = models.build(family.nano(tokenizer), dtype=torch.float32)
+print(type(model).__name__, sum(p.numel() for p in model.parameters()))
+pretrain.save(model, tokenizer, Path(sys.argv[1]))
+"""
+
+
+def test_the_model_example_is_built_and_trained(copy):
+    name, size = python(copy, "-c", MAKE_GPT2, copy / "gpt2").split()
+    assert name == "GPT2LMHeadModel"
+    assert 100_000 < int(size) < 1_000_000
+    words = ["--method", "addax", "--model", copy / "gpt2", "--task", "sst2", "--data", "builtin"]
+    assert "Addax-WA on SST-2: test accuracy" in python(
+        copy, "-m", "benchmarks", "run", *words, "--set", *TINY
+    )
+
+
+def test_the_examples_keep_the_house_style(copy):
+    files = [copy / target(kind) for kind in ("method", "task", "model")]
+    python(copy, "-m", "ruff", "check", "--no-cache", *files)
+    python(copy, "-m", "ruff", "format", "--no-cache", "--check", *files)
+
+
+@pytest.mark.parametrize("kind", ["method", "task", "model"])
+def test_the_contract_tests_pick_the_examples_up(copy, kind):
+    file, name = f"tests/contract/test_{kind}s.py", name_of(kind)
+    out = python(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", file, "-k", name, "-q", "-rA")
+    passed = [line for line in out.splitlines() if line.startswith("PASSED") and f"[{name}" in line]
+    assert passed
+
+
+def test_there_are_commands_of_every_kind():
+    assert {words[3] for words in PYTHON if words[2] == "benchmarks"} == {"list", "run", "sweep", "report"}
+    assert any(words[2] == "plots" for words in PYTHON)
+    assert any("--dry-run" in words for words in SWEEPS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    PYTHON + [shlex.split(text) for text in INLINE if text.startswith("python -m ")],
+    ids=" ".join,
+)
+def test_a_command_line_is_parsed(monkeypatch, words):
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self, *given):
+        raise Stop(parse(self, *given))
+
+    package = importlib.import_module(words[2])
+    module = importlib.import_module(f"{words[2]}.__main__") if hasattr(package, "__path__") else package
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(sys, "argv", words[2:])
+    with pytest.raises(Stop) as stop:
+        module.main()
+    given = stop.value.args[0]
+    if hasattr(given, "suite") and getattr(given, "command", None) != "run":
+        assert given.suite in registry.files("suite")
+    if hasattr(given, "figure"):
+        assert given.figure in figures()
+
+
+@pytest.mark.parametrize("words", RUNS, ids=" ".join)
+def test_a_run_is_accepted_up_to_its_data(monkeypatch, words):
+    def stop(spec, folder):
+        raise Stop(spec)
+
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+    monkeypatch.setattr(train, "load", stop)
+    with pytest.raises(Stop) as reached:
+        main(words[3:])
+    assert reached.value.args[0].method == words[words.index("--method") + 1]
+
+
+def test_list_and_the_dry_run_do_what_they_say(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    for words in [w for w in PYTHON if w[3] == "list" or "--dry-run" in w]:
+        assert main(words[3:]) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_scripts_can_be_run():
+    scripts = {words[0] for words in commands() if words[0].startswith("./")}
+    scripts |= {text.split()[0] for text in INLINE if text.startswith("./")}
+    assert len(scripts) >= 2
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+    suites = [text.split()[1] for text in INLINE if text.startswith("./run_all.sh ")]
+    assert all(
+        suite in registry.files("suite") for suite in suites if not suite.isupper() and suite[0] != "["
+    )
+
+
+def paths():
+    """Every path of the repository that the page names, apart from files the examples would add."""
+    linked = [place for place in re.findall(r"\]\(([^)\s]+)\)", README) if "://" not in place]
+    top = {entry.name for entry in ROOT.iterdir()}
+    named = [text for text in INLINE if re.fullmatch(r"[\w./-]+", text) and text.split("/")[0] in top]
+    layout = next(text for _, text in BLOCKS if text.startswith("addax/"))
+    tree, folder = [], ""
+    for line in layout.splitlines():
+        folder = folder if line.startswith(" ") else line.split()[0]
+        inner = line if line.startswith(" ") else line.removeprefix(folder)
+        tree += [folder, *(folder + name for name in re.findall(r"(?<!\S)(\w+/)(?=\s|,|$)", inner))]
+        tree += [folder + name for name in re.findall(r"`(\w+\.py)`", inner)]
+    examples = {target(kind) for kind in ("method", "task", "model")}
+    return sorted({*linked, *named, *tree} - examples)
+
+
+def made(path):
+    """Whether a path is an output that need not be there: runs and tables, and figures before their rows."""
+    if path.startswith(("results/runs", "results/tables")):
+        return True
+    suite = re.match(r"plots/figures/(\w*)", path)
+    return suite and not (ROOT / f"results/reference/{suite[1]}.jsonl").exists()
+
+
+def test_every_path_exists():
+    named = paths()
+    assert {"benchmarks/models/_fetch.py", "benchmarks/tasks/", "results/reference/", "tests/math/"} <= {
+        *named
+    }
+    assert [path for path in named if not made(path) and not (ROOT / path).exists()] == []
