@@ -1,6 +1,7 @@
 """Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -147,3 +148,51 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
     constant = [name for name in ("model", "task") if means[name].nunique() == 1]
     constant += ["n"] if means["n"].max() == 1 else []
     return pd.DataFrame(table).drop(columns=constant)
+
+
+def speed_table(rows: Sequence[dict]) -> str:
+    """Markdown of the rows of `benchmarks.speed`: seconds of both ways, their ratio, how losses differ."""
+    lines = [
+        {
+            "task": row["task_title"],
+            "part": row["part"],
+            "ours (s)": f"{row['seconds']:.3f}",
+            "released (s)": f"{row['released_seconds']:.3f}",
+            "ratio": f"{row['ratio']:.2f}x",
+            "largest loss difference": f"{row['loss_difference']:.1e}",
+        }
+        for row in rows
+    ]
+    align = ["left", "left", "right", "right", "right", "right"]
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
+
+
+def provenance(rows: Sequence[dict]) -> str:
+    """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
+    statuses = [row["status"] for row in rows if "status" in row]
+    configs = [row["config"] for row in rows if "config" in row]
+    data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
+    commits = [
+        str(r.get("git_commit") or "unknown")[:7] + ("+changes" if r.get("git_dirty") else "") for r in rows
+    ]
+    versions = [f"{k} {v}" for row in rows for k, v in (row.get("versions") or {}).items() if v]
+    days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
+    facts = {
+        "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
+        "seeds": _distinct(c.get("seed") for c in configs),
+        "data": _distinct(data),
+        "dtype": _distinct(c.get("dtype") for c in configs),
+        "batch size": _distinct(row.get("batch_size") for row in rows),
+        "commit": _distinct(commits),
+        "versions": _distinct(versions),
+        "hardware": _distinct(row.get("hardware") for row in rows),
+        "threads a run": _distinct(row.get("threads") for row in rows),
+        "runs at once": _distinct(row.get("jobs") for row in rows),
+        "memory measured as": _distinct(row.get("peak_how") for row in rows),
+        "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
+    }
+    return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact and fact != NONE) + "."
+
+
+def _distinct(values: Iterable) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or NONE

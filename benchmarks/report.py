@@ -1,7 +1,9 @@
 """Tables from result rows: score, peak memory, time, and one long table, as Markdown, CSV and LaTeX."""
 
+import dataclasses
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmarks._tables import NONE, block_of, comment, latex, long_table, markdown, unit_of
+from benchmarks import registry
+from benchmarks._tables import (
+    NONE,
+    block_of,
+    comment,
+    latex,
+    long_table,
+    markdown,
+    provenance,
+    speed_table,
+    unit_of,
+)
 from benchmarks.errors import UserError, unknown
 from plots.__main__ import render
 from plots._rows import ROOT, frame, ordered, raw, summary
@@ -26,15 +39,25 @@ MEASURES = {
 def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> None:
     """Rebuilds a suite's tables and figures, and prints its summary and where to look.
 
+    Rows of other settings than the suite has now are left out.
+
     Args:
         suite: whose rows, from `results/runs/` or else `results/reference/`.
-        commit_reference: also writes this machine's rows to `results/reference/<suite>.jsonl`.
-        root: the folder that holds `results/` and `plots/`.
+        commit_reference: also writes this machine's rows to `results/reference/<suite>.jsonl`, and the
+            tables of the README anew.
+        root: the folder that holds `results/`, `plots/` and the README.
 
     Raises:
-        UserError: there are no rows, or no runs of this machine to make the reference of.
+        UserError: there are no rows, or none of the suite's present settings, or no runs of this machine
+            to make the reference of.
     """
-    rows, source = raw(suite, root)
+    found, source = raw(suite, root)
+    rows = _of_present_specs(suite, found)
+    if not rows:
+        raise UserError(
+            f"the {len(found)} rows in {source} are of other settings than suite {suite!r} has now: "
+            f"run `python -m benchmarks sweep {suite}`"
+        )
     if commit_reference:
         if not source.startswith("results/runs"):
             raise UserError(f"no runs of {suite!r} on this machine: run `python -m benchmarks sweep {suite}`")
@@ -42,10 +65,13 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
         from benchmarks import store
 
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
+        refresh(root / "README.md", root)
     tables = write_tables(suite, rows, root)
     figures = render("all", frame(rows), root / "plots" / "figures" / suite)
     print_summary(rows)
     print(f"{len(rows)} rows from {source}")
+    if len(rows) < len(found):
+        print(f"{len(found) - len(rows)} more there are of settings that the suite no longer has: left out")
     for files in (tables, figures):
         if files:
             print(f"{files[0].parent.relative_to(root)}/: {', '.join(sorted({file.stem for file in files}))}")
@@ -146,30 +172,69 @@ def splice(readme: Path, name: str, markdown: str) -> None:
     readme.write_text(f"{before}{opening}\n{markdown.strip()}\n{closing}{after}", encoding="utf-8")
 
 
-def provenance(rows: Sequence[dict]) -> str:
-    """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
-    done = sum(row.get("status") == "done" for row in rows)
-    configs = [row["config"] for row in rows]
-    data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
-    commits = [
-        str(r.get("git_commit") or "unknown")[:7] + ("+changes" if r.get("git_dirty") else "") for r in rows
-    ]
-    versions = [f"{k} {v}" for row in rows for k, v in (row.get("versions") or {}).items() if v]
-    days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
-    facts = {
-        "runs": f"{done} of {len(rows)} done",
-        "seeds": _distinct(c.get("seed") for c in configs),
-        "data": _distinct(data),
-        "dtype": _distinct(c.get("dtype") for c in configs),
-        "commit": _distinct(commits),
-        "versions": _distinct(versions),
-        "hardware": _distinct(row.get("hardware") for row in rows),
-        "threads a run": _distinct(row.get("threads") for row in rows),
-        "runs at once": _distinct(row.get("jobs") for row in rows),
-        "memory measured as": _distinct(row.get("peak_how") for row in rows),
-        "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
-    }
-    return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact and fact != NONE) + "."
+def refresh(readme: Path, root: Path = ROOT) -> None:
+    """Rebuilds every table of a page from the committed rows alone.
+
+    A table stands between `<!-- table:SUITE:KIND -->` and `<!-- /table:SUITE:KIND -->`, where KIND is one
+    of `KINDS`; below it a line says where its numbers come from. Where no rows are committed yet, a line
+    says which commands make them.
+
+    Args:
+        readme: the page, rewritten in place.
+        root: the folder that holds `results/reference/<SUITE>.jsonl`.
+
+    Raises:
+        UserError: a mark of an unknown kind or one that is never closed, or a file that holds no rows.
+    """
+    for name in re.findall(r"<!-- table:(\S+) -->", readme.read_text(encoding="utf-8")):
+        suite, _, kind = name.rpartition(":")
+        if kind not in KINDS:
+            raise unknown(f"kind of table {name!r} in {readme.name}", kind, KINDS)
+        rows = _committed(suite, root)
+        if rows:
+            text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
+        elif kind == "speed":
+            text = (
+                f"No rows yet: `python -m benchmarks.speed {suite.removeprefix('speed-')} --save` makes them."
+            )
+        else:
+            text = (
+                f"No rows yet: `python -m benchmarks sweep {suite}`, then "
+                f"`python -m benchmarks report {suite} --commit-reference` make them."
+            )
+        splice(readme, name, text)
+
+
+# What a table in a page is made of: kind -> rows -> Markdown.
+KINDS = {"score": score_table, "methods": method_table, "speed": speed_table}
+
+
+def _committed(suite: str, root: Path) -> list[dict]:
+    file = root / "results" / "reference" / f"{suite}.jsonl"
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON lines ({error}); commit its rows anew") from None
+
+
+def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
+    """The rows of specs that the suite has now, whatever their data and device; all if it is no suite."""
+    if suite not in registry.files("suite"):
+        return list(rows)
+    # Not at the top, as for the store: specs need torch.
+    specs = registry.module("suite", suite).specs()
+    ids: dict[tuple, set[str]] = {}
+    kept = []
+    for row in rows:
+        where = {key: row["config"][key] for key in ("data", "device")}
+        place = tuple(where.values())
+        if place not in ids:
+            ids[place] = {dataclasses.replace(spec, **where).id for spec in specs}
+        if row["id"] in ids[place]:
+            kept.append(row)
+    return kept
 
 
 def _means(rows: Sequence[dict], suite: str | None = None) -> pd.DataFrame:
@@ -181,7 +246,3 @@ def _means(rows: Sequence[dict], suite: str | None = None) -> pd.DataFrame:
 
 def _pipe(table: pd.DataFrame) -> str:
     return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
-
-
-def _distinct(values: Iterable) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or NONE

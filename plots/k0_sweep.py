@@ -38,7 +38,7 @@ def _points(data: pd.DataFrame) -> pd.DataFrame:
         (r.model, r.task, r.label) in swept if r.k0 else (r.model, r.task) in places
         for r in points.itertuples()
     ]
-    return points[keep].sort_values("k0", kind="stable")
+    return points.loc[keep].sort_values("k0", kind="stable")
 
 
 def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:

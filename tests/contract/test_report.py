@@ -1,15 +1,17 @@
 """Tables say what the rows say: means, deviations, order, bold, failures, provenance."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
+import shutil
 from statistics import mean, stdev
 
 import pytest
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import registry, report, store
 from benchmarks.errors import UserError
 from tests.contract import result_rows as made
 
@@ -234,3 +236,184 @@ def test_report_rebuilds_tables_and_figures_from_files(tmp_path, capsys):
     assert (tmp_path / "results/tables/demo/score.md").exists()
     with pytest.raises(UserError, match="no runs of 'demo' on this machine"):
         report.write_all("demo", commit_reference=True, root=tmp_path)
+
+
+PAGE = """# Page
+
+<!-- table:demo:score -->
+<!-- /table:demo:score -->
+
+between
+
+<!-- table:real-one:methods -->
+of old
+<!-- /table:real-one:methods -->
+<!-- table:speed-scoring:speed -->
+<!-- /table:speed-scoring:speed -->
+end
+"""
+SPEED = {
+    "task_title": "SST-2",
+    "part": "evaluation",
+    "batch_size": 16,
+    "seconds": 0.5,
+    "released_seconds": 0.9,
+    "ratio": 1.8,
+    "loss_difference": 2.5e-7,
+    "versions": {"torch": "2.13.0"},
+    "hardware": "x86_64, 2 cores",
+    "threads": 1,
+    "git_commit": "0123456789abcdef",
+    "git_dirty": True,
+}
+
+
+def committed(root, **suites):
+    """Writes rows as committed ones; "_" in a name stands for "-"."""
+    folder = root / "results/reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in suites.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name.replace('_', '-')}.jsonl").write_text(text)
+
+
+@pytest.fixture
+def page(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(PAGE)
+    return file
+
+
+def between(page, name):
+    return page.read_text().split(f"<!-- table:{name} -->\n")[1].split(f"<!-- /table:{name} -->")[0]
+
+
+def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
+    demo, real = (
+        made.suite(tasks=("sst2", "rte")),
+        [made.row(m, model="smollm2-135m") for m in ("adam", "sgd")],
+    )
+    other = [SPEED | {"part": "zeroth-order loss", "seconds": 0.25}]
+    committed(tmp_path, demo=demo, real_one=real, speed_scoring=[SPEED, *other])
+    report.refresh(page, tmp_path)
+    score = between(page, "demo:score")
+    adam = next(line for line in cells(score) if line[0] == "Adam")
+    assert adam[1:3] == [f"{scores(demo, 'Adam', task)[0]:.1f}" for task in ("sst2", "rte")]
+    assert score.strip().splitlines()[-1] == report.provenance(demo)
+    methods = between(page, "real-one:methods")
+    assert [line[0] for line in cells(methods)] == ["method", "SGD", "Adam"]
+    assert methods.strip().splitlines()[-1].startswith("runs: 2 of 2 done")
+    assert "of old" not in methods
+    speed = between(page, "speed-scoring:speed")
+    head = ["task", "part", "ours (s)", "released (s)", "ratio", "largest loss difference"]
+    assert cells(speed) == [
+        head,
+        ["SST-2", "evaluation", "0.500", "0.900", "1.80x", "2.5e-07"],
+        ["SST-2", "zeroth-order loss", "0.250", "0.900", "1.80x", "2.5e-07"],
+    ]
+    note = speed.strip().splitlines()[-1]
+    assert "commit: 0123456+changes" in note
+    assert "batch size: 16" in note
+    assert "runs:" not in note
+    text = page.read_text()
+    assert re.sub(r"(?s)(<!-- table:(\S+) -->\n).*?(<!-- /table)", r"\1\3", text) == PAGE.replace(
+        "of old\n", ""
+    )
+    report.refresh(page, tmp_path)
+    assert page.read_text() == text
+
+
+def test_runs_of_this_machine_are_no_part_of_a_page(page, tmp_path):
+    runs = tmp_path / "results/runs/demo"
+    runs.mkdir(parents=True)
+    (runs / "one.json").write_text(json.dumps(made.row("adam")))
+    report.refresh(page, tmp_path)
+    assert not cells(page.read_text())
+    assert "`python -m benchmarks sweep demo`" in between(page, "demo:score")
+    assert "`python -m benchmarks report demo --commit-reference`" in between(page, "demo:score")
+    assert "`python -m benchmarks.speed scoring --save`" in between(page, "speed-scoring:speed")
+    assert "of old" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- table:demo:scores -->\n<!-- /table:demo:scores -->\n", "did you mean 'score'"),
+        ("<!-- table:demo -->\n<!-- /table:demo -->\n", "methods, score, speed"),
+        ("<!-- table:demo:score -->\n", "never closed"),
+    ],
+)
+def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
+    page.write_text(text)
+    with pytest.raises(UserError, match=said):
+        report.refresh(page, tmp_path)
+    assert page.read_text() == text
+
+
+def test_a_broken_file_of_committed_rows_is_named(page, tmp_path):
+    committed(tmp_path, demo=[made.row()])
+    (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
+        report.refresh(page, tmp_path)
+
+
+def test_the_readme_is_what_the_committed_rows_make(tmp_path):
+    page = shutil.copy(registry.ROOT / "README.md", tmp_path / "README.md")
+    marks = re.findall(r"<!-- table:(\S+):\w+ -->", page.read_text(encoding="utf-8"))
+    assert len(marks) >= 3
+    for suite in marks:
+        if not (registry.ROOT / "results/reference" / f"{suite}.jsonl").exists():
+            pytest.skip(f"no rows of {suite} are committed")
+    report.refresh(page)
+    assert page.read_text(encoding="utf-8") == (registry.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def row_of(spec, **changes):
+    """A finished row of a spec, at other data or on another device."""
+    spec = dataclasses.replace(spec, **changes)
+    row = made.row(spec.method, spec.task, spec.model)
+    return row | {"id": spec.id, "config": dataclasses.asdict(spec), "label": spec.label}
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """Rows of suite `quick`: Adam's, SGD's on other data and device, MeZO's and Addax's of old settings."""
+    specs = {
+        spec.method: spec
+        for spec in registry.module("suite", "quick").specs()
+        if (spec.model, spec.task) == ("nano-opt", "sst2")
+    }
+    addax = specs["addax"]
+    rows = {
+        "now": row_of(specs["adam"]),
+        "elsewhere": row_of(specs["sgd"], data="hub", device="cuda:1"),
+        "steps": row_of(specs["mezo"], steps=specs["mezo"].steps + 1),
+        "setting": row_of(addax, set=dict(addax.set) | {"lr": 0.123}),
+    }
+    folder = tmp_path / "results/runs/quick"
+    folder.mkdir(parents=True)
+    for name, row in rows.items():
+        (folder / f"{name}.json").write_text(json.dumps(row))
+    return rows
+
+
+def test_rows_of_old_settings_never_mix_in(quick, page, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
+    page.write_text(PAGE.replace("demo", "quick"))
+    report.write_all("quick", commit_reference=True, root=tmp_path)
+    said = capsys.readouterr().out
+    assert "2 rows from results/runs/quick" in said
+    assert "2 more there are of settings that the suite no longer has" in said
+    lines = (tmp_path / "results/reference/quick.jsonl").read_text().splitlines()
+    assert {json.loads(line)["id"] for line in lines} == {quick["now"]["id"], quick["elsewhere"]["id"]}
+    with (tmp_path / "results/tables/quick/methods.csv").open() as file:
+        assert {line["label"] for line in csv.DictReader(file)} == {"Adam", "SGD"}
+    assert [line[0] for line in cells(between(page, "quick:score"))] == ["method", "SGD", "Adam"]
+
+
+def test_rows_of_old_settings_alone_are_refused(quick, tmp_path):
+    for name in ("now", "elsewhere"):
+        (tmp_path / f"results/runs/quick/{name}.json").unlink()
+    with pytest.raises(UserError, match="the 2 rows in results/runs/quick are of other settings than suite"):
+        report.write_all("quick", root=tmp_path)
+    assert not (tmp_path / "results/tables").exists()
