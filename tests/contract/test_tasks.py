@@ -143,20 +143,32 @@ KINDS = by_word(praise=_words.PRAISE, blame=_words.BLAME, colour=_words.COLOURS)
 PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
 
 
+def in_order(stated, things):
+    """The things, as they stand in a text; where it also says which is first and last, it is right."""
+    assert [order for order in stated if order] in ([], ["first", "last"])
+    return things
+
+
 def remarks(text):
     """Words of praise, blame or colour that sentences say of something, in order."""
-    told = re.findall(r"\bthe \w+ (?:was|seemed|felt|looked) (\w+)\.", text)
-    return [word for word in told if word in KINDS]
+    told = re.findall(r"\bthe (?:(first|last) )?\w+ (?:was|seemed|felt|looked) (\w+)\.", text)
+    told = [(order, word) for order, word in told if word in KINDS]
+    return in_order([order for order, _ in told], [word for _, word in told])
 
 
 def taken(text):
     """(who, what) of the sentences on people who took a thing, in order."""
-    return re.findall(rf"\b([A-Z]\w+) (?:{'|'.join(_words.TAKES)}) (\w+)\.", text)
+    order = r"(?:(first|last) )?"
+    told = re.findall(
+        rf"\b{order}([A-Z]\w+) {order}(?:{'|'.join(_words.TAKES)}) (\w+)\.",
+        text,
+    )
+    return in_order([one + other for one, _, other, _ in told], [(who, what) for _, who, _, what in told])
 
 
 def place(text):
-    """0 or -1: the one of a list that a text asks for."""
-    (order,) = re.findall(r"\b(first|last)\b", text)
+    """0 or -1: the one of a list that a text's question, which ends it, asks for."""
+    order = re.findall(r"\b(first|last)\b", text)[-1]
     return {"first": 0, "last": -1}[order]
 
 
@@ -219,7 +231,7 @@ def test_built_in_labels_follow_from_the_text():
         kind = selected(row["premise"], row["hypothesis"])
         assert row["label"] == {"praise": 0, "blame": 1, "colour": 2}[kind]
     for row in generated("squad", 300):
-        assert re.fullmatch(r"What came (first|last)\?", row["question"])
+        assert re.fullmatch(r"What (was it|came) (first|last)\?", row["question"])
         assert row["answers"] == [taken(row["context"])[place(row["question"])][1]]
     for row in generated("record", 300):
         names = [name for name, _ in taken(row["passage"])]
