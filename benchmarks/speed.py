@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import OPTConfig
 
-from benchmarks import models, store, tasks
+from benchmarks import models, registry, report, store, tasks
 from benchmarks.data import load_splits
 from benchmarks.encoding import Encoded, encode
 from benchmarks.evaluate import evaluate
@@ -73,6 +73,7 @@ def scoring(batch_size: int, repeats: int, device: str, data: str) -> list[dict]
                     "task_title": task.title,
                     "part": part,
                     "batch_size": batch_size,
+                    "data": data if data == "builtin" else "folder",
                     "seconds": times["shared"],
                     "released_seconds": times["per_candidate"],
                     "ratio": times["per_candidate"] / times["shared"],
@@ -132,6 +133,7 @@ def main() -> int:
     if given.save:
         target = store.REFERENCE / "speed-scoring.jsonl"
         store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        report.refresh(registry.ROOT / "README.md")
     return int(any(row["loss_difference"] > TOLERANCE for row in rows))
 
 

@@ -12,13 +12,9 @@ LR = {"adam": 2e-5, "ip-sgd": 1e-3, "addax": 1e-3, "mezo": 1e-6}
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, each method at its learning rate, and Addax with its longest quarter in D0."""
+    """Zero-shot, and each method at its learning rate."""
     runs = [from_dict(MODEL | ROWS | {"method": ZERO_SHOT})]
     for method, own in METHODS.items():
         budget = {"seconds": SECONDS, "evaluations": 3, "lr": LR[method]}
         runs.append(from_dict(MODEL | ROWS | {"method": method} | budget | own))
-        if method == "addax":
-            runs.append(
-                from_dict(MODEL | ROWS | {"method": method, "length_threshold": "q0.75"} | budget | own)
-            )
     return runs

@@ -84,9 +84,12 @@ def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -
             return size
 
 
-def remark(rng: Random, word: str) -> str:
-    """A sentence that says the word of something."""
-    return f"the {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {word}."
+def remarks(rng: Random, words: Sequence[str]) -> list[str]:
+    """The first and the last remark, each saying its word of something."""
+    return [
+        f"the {order} {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {word}."
+        for order, word in zip(ORDER, words, strict=True)
+    ]
 
 
 def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:

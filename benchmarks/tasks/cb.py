@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -21,7 +21,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
     kinds = (_words.PRAISE, _words.BLAME, _words.COLOURS)
     words = tuple(pick(rng, kinds[kind]) for kind in two_kinds(rng, 3))
     size = 0 if bare else length(rng, median=34, low=16, high=95, spread=0.5)
-    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
+    return words, " ".join(fill(rng, remarks(rng, words), size))
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:

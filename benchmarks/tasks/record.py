@@ -55,7 +55,10 @@ def gold(row: Row) -> list[int]:
 def scene(rng: Random, bare: bool = False) -> Story:
     """Two people who each took a thing, and two highlights that name neither; no other sentence if `bare`."""
     names = tuple(rng.sample(_words.NAMES, 2))
-    told = [f"{name} {pick(rng, _words.TAKES)} {pick(rng, _words.THINGS)}." for name in names]
+    told = [
+        f"{order} {name} {pick(rng, _words.TAKES)} {pick(rng, _words.THINGS)}."
+        for order, name in zip(ORDER, names, strict=True)
+    ]
     highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))
     size = 0 if bare else length(rng, median=42, low=12, high=92, spread=0.5)
     return names, "".join([" ".join(fill(rng, told, size)), *highlights])

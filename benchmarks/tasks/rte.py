@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remark, two_kinds
+from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -20,7 +20,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
     """A first and a last remark, of praise or of blame; nothing else if `bare`."""
     words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
     size = 0 if bare else length(rng, median=28, low=12, high=90, spread=0.5)
-    return words, " ".join(fill(rng, [remark(rng, word) for word in words], size))
+    return words, " ".join(fill(rng, remarks(rng, words), size))
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:

@@ -17,7 +17,10 @@ def from_hub(raw: Row) -> list[Row]:
 def scene(rng: Random, bare: bool = False) -> Story:
     """Two people who each took a thing; nothing else if `bare`."""
     words = tuple(rng.sample(_words.THINGS, 2))
-    told = [f"{pick(rng, _words.NAMES)} {pick(rng, _words.TAKES)} {word}." for word in words]
+    told = [
+        f"{pick(rng, _words.NAMES)} {order} {pick(rng, _words.TAKES)} {word}."
+        for order, word in zip(ORDER, words, strict=True)
+    ]
     size = 0 if bare else length(rng, median=45, low=12, high=100)
     return words, " ".join(fill(rng, told, size))
 
@@ -25,7 +28,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
 def ask(rng: Random, words: tuple[str, str], context: str) -> Row:
     """Which of the two things came first, or last."""
     which = int(rng.random() < 0.5)
-    question = f"What came {ORDER[which]}?"
+    question = f"What was it {ORDER[which]}?"
     title = pick(rng, _words.TITLES)
     return {"title": title, "context": context, "question": question, "answers": [words[which]]}
 
