@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.registry import ROOT
 
+# What makes a row's numbers; regenerated figures and pages are no change of theirs.
+SOURCES = ("addax", "baselines", "benchmarks", "constraints.txt", "pyproject.toml")
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "datasets")
 
 
@@ -123,7 +125,8 @@ def provenance() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
-    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    commit = _git("rev-parse", "HEAD")
+    dirty = _git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
     return {
         "versions": versions,
         "hardware": _hardware(),
