@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -120,9 +121,16 @@ def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None
 
 def _begin_worker(jobs: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _end_with_parent() -> None:
+    """A worker whose sweep was killed would go on, beside the sweep that is started next."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _work(spec: RunSpec, suite: str, folder: str | None, jobs: int) -> tuple[str, str | None]:

@@ -1,13 +1,18 @@
 """Sweeps: what is skipped, what a failing run costs, what a dead worker says."""
 
 import io
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmarks import store, sweep, train
+from benchmarks import registry, store, sweep, train
 from benchmarks.errors import UserError
 from benchmarks.spec import from_dict
 
@@ -166,3 +171,39 @@ def test_changes_hold_for_all_runs():
     }
     with pytest.raises(UserError, match="unknown suite 'quik': did you mean 'quick'"):
         sweep.specs_of("quik", {}, {})
+
+
+def test_workers_end_with_their_sweep(tmp_path):
+    """A killed sweep leaves no worker behind that would run beside the next one."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import multiprocessing, os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from benchmarks.sweep import _begin_worker\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(1,))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(registry.ROOT)}
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(worker)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
