@@ -69,6 +69,8 @@ def _curves(axes: Axes, here: pd.DataFrame, look: dict) -> None:
     axes.set_xticks(sorted(here["k0"].unique()))
     axes.set(xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel="accuracy or F1 (%)")
     axes.margins(x=0.04, y=0.15)
+    # No score is above 100 %: where all are close to it, the margin would say so.
+    axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     axes.legend(loc="best", frameon=True, edgecolor="none", framealpha=1)
 
 

@@ -18,7 +18,7 @@ SETTINGS = {
     "mezo-svrg": {"lr": 5e-4, "lr_ratio": 1.0, "steps": 40, "train_rows": 128},
 }
 ROWS = {"train_rows": 1000, "validation_rows": 100, "test_rows": 300}
-K0_TASK, K0_SWEEP, K1 = "boolq", (0, 2, 4, 8, 16), 4
+K0_TASK, K0_SWEEP, K1 = "squad", (0, 2, 4, 8, 16), 4
 
 
 def defaults(method: str | None, model: str | None) -> dict | None:
