@@ -8,9 +8,9 @@ B0 is drawn from the examples longer than L_T tokens, B1 from the others (`addax
 both from all examples. alpha = 1 with `zo_loss` alone is MeZO, alpha = 0 with `fo_loss` alone is IP-SGD.
 Li et al., arXiv 2410.06441, Algorithm 1.
 
-Cost: 3 forwards, 1 backward; 3 draws of z (2 more for each further module a parameter is tied to);
-1 pass over theta, during the backward.
-Memory: the larger of one module's weights (perturbation) and one tensor's gradient with B1's activations.
+Cost: 3 forwards, 1 backward; 3 draws of z; 1 pass over theta, during the backward.
+Memory: the larger of one module's weights, tied parameters' besides (perturbation), and one tensor's gradient
+with B1's activations.
 """
 
 from collections.abc import Iterable

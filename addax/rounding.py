@@ -101,26 +101,32 @@ def apply_update(
     # A gradient keeps its parameter's layout only by custom; a copy is made where it does not.
     flat_grad = None if grad is None else grad[1].reshape(-1)
     half = theta.dtype in HALF
+    wide = torch.float32 if half else theta.dtype
 
     def work(block: int, part: slice) -> None:
         old = flat[part]
         numel = part.stop - part.start
-        new = old.float() if half else old
-        before = new.clone() if half and realised is not None else None
+        step: Tensor | None = None
         for coefficient, seed in directions:
+            # A draw overwrites the one before.
+            held = None if step is None else step.clone()
             z = noise.normal(seed, index, block, numel, theta.device)
-            z = z.double() if theta.dtype == torch.float64 else z
-            new.sub_(z.mul_(coefficient))
+            z = (z.double() if theta.dtype == torch.float64 else z).mul_(coefficient)
+            step = z if held is None else held.add_(z)
         if flat_grad is not None:
-            new.sub_(flat_grad[part].to(new.dtype) * grad[0])
+            descent = flat_grad[part].to(wide) * grad[0]
+            step = descent if step is None else step.add_(descent)
         if not half:
+            old.sub_(step)
             return
+        before = old.float()
+        new = before - step
         if rounding == "stochastic":
             bits = noise.random_bits(step_seed, index, block, numel, theta.device)
             old.copy_(stochastic_round(new, theta.dtype, bits))
         else:
             old.copy_(new)
-        if before is not None:
+        if realised is not None:
             realised.add(before, new, old.float())
 
     noise.for_blocks(flat.numel(), theta.device, work)

@@ -11,8 +11,9 @@ from torch.utils import _pytree as pytree
 class Scratch:
     """Memory for one module's perturbed weights, taken and given back as modules run.
 
-    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules;
-    modules nested in one that owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
+    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules,
+    and what outlives its module has a place of its own for every evaluation; modules nested in one that
+    owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
 
     Args:
         numel: elements of the module that owns most.
@@ -23,11 +24,21 @@ class Scratch:
         self.arena: Tensor | None = None
         self.used = 0
         self.lent = 0
+        self.places: dict[Tensor, Tensor] = {}
 
-    def take(self, like: Tensor) -> Tensor:
-        """Uninitialised memory of a tensor's shape, dtype and device."""
+    def take(self, like: Tensor, *, alone: bool = False) -> Tensor:
+        """Uninitialised memory of a tensor's shape, dtype and device, which other modules' may outlast.
+
+        Args:
+            like: the tensor.
+            alone: outside the arena; the same memory each time.
+        """
         if like.device.type != "cpu":
             return torch.empty_like(like)
+        if alone:
+            if like not in self.places:
+                self.places[like] = torch.empty_like(like)
+            return self.places[like]
         if self.arena is None:
             self.arena = torch.empty(self.numel, dtype=like.dtype)
         if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:

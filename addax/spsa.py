@@ -6,12 +6,15 @@ Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published proced
 subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
 just before a module's forward, the module's parameters point at the scratch while it runs, and point
 back at theta afterwards: theta is only ever read, so it is the same bits whatever happens in between.
-An output that lies in scratch is copied; a weight read while its module does not run is an error.
+An output that lies in scratch is copied; a weight read while its module does not run is an error. A
+parameter tied to several modules stays in scratch until the last of them has run, rather than be drawn
+once for each.
 
-Cost: 2 forwards; 1 draw of z per forward and module that owns the parameter (a tied embedding has two).
-Memory: one module's weights.
+Cost: 2 forwards; 1 draw of z per forward.
+Memory: one module's weights; a tied parameter's own scratch besides, from its first module to its last.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -64,6 +67,8 @@ class Perturbation:
             own = [p for p in dict.fromkeys(used) if p in indices]
             if own:
                 self.owners.append((module, own))
+        uses = Counter(p for _, own in self.owners for p in own)
+        self.tied = {p: n for p, n in uses.items() if n > 1}
 
     @contextmanager
     def _at(
@@ -75,32 +80,46 @@ class Perturbation:
     ) -> Iterator[None]:
         """While open, every forward of a module sees base + scale z in place of its parameters."""
         originals: dict[nn.Parameter, Tensor] = {}
-        users: dict[nn.Parameter, int] = {}
+        users: Counter[nn.Parameter] = Counter()
+        # Of tied parameters: the perturbed weights between two of their modules, and who has run.
+        waiting: dict[nn.Parameter, Tensor] = {}
+        served: dict[nn.Parameter, set[nn.Module]] = {p: set() for p in self.tied}
         watch = OutsideUse(self.model, self.indices) if self.check else None
 
         def enter(parameters: list[nn.Parameter]) -> None:
             for p in parameters:
-                users[p] = users.get(p, 0) + 1
+                users[p] += 1
                 if users[p] == 1:
                     originals[p] = p.data
+                    if p in waiting:
+                        p.data = waiting.pop(p)
+                        continue
                     point = p.data if base is None else base[p]
                     with watch.paused() if watch else nullcontext():
                         p.data = self._perturbed(p, point, scale, step_seed, scratch)
 
-        def leave(parameters: list[nn.Parameter], output: Any) -> Any:
+        def leave(module: nn.Module, parameters: list[nn.Parameter], output: Any) -> Any:
             kept = outliving(output, parameters)
             for p in reversed(parameters):
                 users[p] -= 1
-                if users[p] == 0:
+                if p in served:
+                    served[p].add(module)
+                if users[p]:
+                    continue
+                if p in served and len(served[p]) < self.tied[p]:
+                    waiting[p] = p.data
+                else:
+                    # The closure may run the model again.
+                    served.get(p, set()).clear()
                     scratch.release(p.data)
-                    p.data = originals.pop(p)
+                p.data = originals.pop(p)
             return kept
 
         handles = []
         for module, own in self.owners:
             handles.append(module.register_forward_pre_hook(lambda _m, _i, own=own: enter(own), prepend=True))
             handles.append(
-                module.register_forward_hook(lambda _m, _i, out, own=own: leave(own, out), always_call=True)
+                module.register_forward_hook(lambda m, _i, out, own=own: leave(m, own, out), always_call=True)
             )
         try:
             with watch or nullcontext():
@@ -114,12 +133,15 @@ class Perturbation:
     def _perturbed(
         self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
     ) -> Tensor:
-        out = scratch.take(p)
+        out = scratch.take(p, alone=p in self.tied)
         source, target = point.view(-1), out.view(-1)
         index = self.indices[p]
 
         def work(block: int, part: slice) -> None:
             z = noise.normal(step_seed, index, block, part.stop - part.start, p.device)
+            if p.dtype == torch.float32:
+                torch.add(source[part], z, alpha=scale, out=target[part])
+                return
             if p.dtype == torch.float64:
                 z = z.double()
             target[part] = z.mul_(scale).add_(source[part])
@@ -144,7 +166,7 @@ class Perturbation:
             ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
         """
         states = generator_states(self.indices)
-        scratch = Scratch(max(sum(p.numel() for p in own) for _, own in self.owners))
+        scratch = Scratch(max(sum(p.numel() for p in own if p not in self.tied) for _, own in self.owners))
         with self._at(eps, step_seed, base, scratch):
             plus = scalar(loss(), "zo_loss")
         set_generator_states(states)

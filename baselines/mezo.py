@@ -4,9 +4,8 @@
     theta <- theta - lr g0 z
 
 Malladi et al., arXiv 2305.17333, Algorithm 1.
-Cost: 2 forwards, 0 backwards; 3 draws of z (2 more for each further module a parameter is tied to);
-1 pass over theta.
-Memory: one module's weights.
+Cost: 2 forwards, 0 backwards; 3 draws of z; 1 pass over theta.
+Memory: one module's weights; a tied parameter's besides, from its first module to its last.
 """
 
 from collections.abc import Iterable

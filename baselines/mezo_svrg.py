@@ -11,8 +11,8 @@ theta too, and along a direction of its own.
 A full-batch estimate that is not finite moves nothing and replaces neither anchor nor estimate; while there
 is none yet, every step is a full-batch one.
 Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
-(7 where released; 1 more a forward for each further module a parameter is tied to); 1 pass over theta.
-Memory: one module's weights, and the anchor: a copy of theta (none where released).
+(7 where released); 1 pass over theta.
+Memory: one module's weights, tied parameters' besides, and the anchor: a copy of theta (none where released).
 """
 
 from collections.abc import Iterable

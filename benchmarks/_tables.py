@@ -150,23 +150,6 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).drop(columns=constant)
 
 
-def speed_table(rows: Sequence[dict]) -> str:
-    """Markdown of the rows of `benchmarks.speed`: seconds of both ways, their ratio, how losses differ."""
-    lines = [
-        {
-            "task": row["task_title"],
-            "part": row["part"],
-            "ours (s)": f"{row['seconds']:.3f}",
-            "released (s)": f"{row['released_seconds']:.3f}",
-            "ratio": f"{row['ratio']:.2f}x",
-            "largest loss difference": f"{row['loss_difference']:.1e}",
-        }
-        for row in rows
-    ]
-    align = ["left", "left", "right", "right", "right", "right"]
-    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
-
-
 def provenance(rows: Sequence[dict]) -> str:
     """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
     statuses = [row["status"] for row in rows if "status" in row]

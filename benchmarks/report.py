@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmarks import registry
+from benchmarks import _speed_tables, registry
 from benchmarks._tables import (
     NONE,
     block_of,
@@ -21,7 +21,6 @@ from benchmarks._tables import (
     long_table,
     markdown,
     provenance,
-    speed_table,
     unit_of,
 )
 from benchmarks.errors import UserError, unknown
@@ -206,7 +205,7 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
 
 
 # What a table in a page is made of: kind -> rows -> Markdown.
-KINDS = {"score": score_table, "methods": method_table, "speed": speed_table}
+KINDS = {"score": score_table, "methods": method_table, "speed": _speed_tables.table}
 
 
 def _committed(suite: str, root: Path) -> list[dict]:

@@ -168,7 +168,7 @@ def test_update_against_the_formula(dtype):
     theta = weights(dtype)
     grad = torch.randn(theta.shape, generator=generator(4)).to(dtype)
     z = [noise.draw(s, 2, theta.shape, CPU) for s in (7, 8)]
-    wanted = ((theta.float() - 0.25 * z[0]) - -0.5 * z[1]) - 0.125 * grad.float()
+    wanted = theta.float() - ((0.25 * z[0] - 0.5 * z[1]) + 0.125 * grad.float())
     directions = [(torch.tensor(0.25), 7), (torch.tensor(-0.5), 8)]
     apply_update(theta, 2, 0, directions=directions, grad=(0.125, grad), rounding="nearest")
     assert torch.equal(theta, wanted.to(dtype))
