@@ -19,7 +19,7 @@ from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
 from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
-from tests.math.oracle import bits, generator, opt_model
+from tests.math.oracle import bits, generator, lora_model, opt_model
 
 STEPS, K0, K1, THRESHOLD = 6, 3, 2, 8
 LR = 1e-2
@@ -236,13 +236,14 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
         "max_steps": 8, "save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": "random",
         "save_total_limit": 2, "lr_scheduler_type": "cosine", "warmup_steps": 2,
     }  # fmt: skip
-    whole = trainer(tmp_path / "a", opt_model(dtype, dropout=0.3), changes, **given)
+    # As `from_pretrained` returns a model: the trainer is to turn dropout on.
+    whole = trainer(tmp_path / "a", opt_model(dtype, dropout=0.3).eval(), changes, **given)
     whole.train()
-    still = trainer(tmp_path / "b", opt_model(dtype), changes, **given)
+    still = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
     still.train()
     assert bits(still.model) != bits(whole.model)
 
-    other = opt_model(dtype, dropout=0.3)
+    other = opt_model(dtype, dropout=0.3).eval()
     with torch.no_grad():
         for p in other.parameters():
             p.zero_()
@@ -252,6 +253,24 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
     assert bits(resumed.model) == bits(whole.model)
     assert logged(resumed, "loss") == logged(whole, "loss")
     assert resumed.method.steps == 8
+
+
+def test_lora_adapters_train_and_resume(tmp_path):
+    """A checkpoint holds adapters alone; the resumed run has the whole run's bits."""
+    changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    whole = trainer(tmp_path / "a", lora_model(torch.bfloat16), changes, **mixed())
+    whole.train()
+    names = [n for n, _ in whole.model.named_parameters()]
+    start = bits(lora_model(torch.bfloat16))
+    moved = {n for n, old, new in zip(names, start, bits(whole.model), strict=True) if old != new}
+    assert moved == {n for n in names if "lora_" in n}
+
+    checkpoint = tmp_path / "a" / "checkpoint-2"
+    assert (checkpoint / "adapter_model.safetensors").exists()
+    assert not (checkpoint / "model.safetensors").exists()
+    resumed = trainer(tmp_path / "b", lora_model(torch.bfloat16), changes, **mixed())
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    assert bits(resumed.model) == bits(whole.model)
 
 
 def test_logs_schedule_and_evaluation(tmp_path):
