@@ -35,7 +35,7 @@ _REFUSED = {
     "weight_decay": (0, "the methods have none"),
     "fp16": (False, "the model's own dtype is used: load it with dtype=torch.float16"),
     "bf16": (False, "the model's own dtype is used: load it with dtype=torch.bfloat16"),
-    "torch_compile": (False, "compiled modules do not see perturbed weights"),
+    "torch_compile": (False, "the hooks that perturb weights make a compiled model compile anew each time"),
     "auto_find_batch_size": (False, "running out of memory within a step leaves a part of it done"),
     "torch_empty_cache_steps": (None, "the cache is not emptied within a step"),
 }
