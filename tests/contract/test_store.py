@@ -112,6 +112,7 @@ def fingerprint_after_change(monkeypatch, file, method="sgd"):
     [
         ("addax/noise.py", True),
         ("addax/addax.py", True),
+        ("addax/trainer.py", False),
         ("baselines/sgd.py", True),
         ("baselines/ip_sgd.py", True),
         *((f"benchmarks/{stem}.py", True) for stem in ("scoring", "encoding", "evaluate", "train", "data")),

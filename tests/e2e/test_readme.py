@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import registry, store, train
 from benchmarks.__main__ import main
+from benchmarks.models import WEIGHTS
 from plots.__main__ import figures
 
 ROOT = registry.ROOT
@@ -86,6 +87,28 @@ def name_of(kind):
 def test_the_loop_runs_and_its_loss_is_a_number(capsys):
     exec(compile(EXAMPLES["loop"], "README.md", "exec"), {})
     assert 0 < float(capsys.readouterr().out) < 100
+
+
+def test_the_trainer_trains(monkeypatch, tmp_path):
+    """For two steps, on prompts of which half are longer than its threshold."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def collate(rows):
+        ids = torch.tensor([row["input_ids"] + [1] * (120 - len(row["input_ids"])) for row in rows])
+        return {"input_ids": ids, "labels": ids, "attention_mask": (ids != 1).long()}
+
+    model = AutoModelForCausalLM.from_pretrained(WEIGHTS / "nano-opt")
+    before = [p.detach().clone() for p in model.parameters()]
+    rows = [{"input_ids": [5 + i] * (60 if i % 2 else 120)} for i in range(20)]
+    text = EXAMPLES["trainer"].replace('"max_steps": 1000', '"max_steps": 2')
+    assert text != EXAMPLES["trainer"]
+    monkeypatch.chdir(tmp_path)
+    names = {"model": model, "train_dataset": rows, "collate": collate}
+    exec(compile(text, "README.md", "exec"), names)
+    trainer = names["trainer"]
+    assert (len(trainer.train_dataset), len(trainer.zo_dataset), trainer.state.global_step) == (10, 10, 2)
+    assert not any(torch.equal(p.cpu(), b) for p, b in zip(model.parameters(), before, strict=True))
 
 
 def test_list_shows_the_examples(copy):

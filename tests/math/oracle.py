@@ -7,6 +7,7 @@ knows nothing of hooks, blocks or in-place steps; of the code under test it uses
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +110,20 @@ def opt_model(dtype: torch.dtype, dropout: float = 0.0) -> nn.Module:
     return fill(OPTForCausalLM(config), dtype).train()
 
 
+def lora_model(dtype: torch.dtype, build: Callable[..., nn.Module] = opt_model, **settings: Any) -> nn.Module:
+    """A model under LoRA adapters whose weights are not zero; `settings` are those of `LoraConfig`."""
+    from peft import LoraConfig, get_peft_model
+
+    settings = {"r": 2, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"} | settings
+    model = get_peft_model(build(dtype), LoraConfig(**settings))
+    own = generator(7)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(torch.randn(p.shape, generator=own) * 0.3)
+    return model
+
+
 def llama_model(dtype: torch.dtype) -> nn.Module:
     """A two-layer Llama with tied embeddings and grouped heads."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -141,6 +156,7 @@ def _masked_loss(model: nn.Module, batch: int) -> Tensor:
 MLP = Problem("mlp", _mlp, _mlp_loss)
 TIED = Problem("tied", lambda dtype: fill(TiedLM(), dtype), _tied_loss)
 OPT = Problem("opt", opt_model, _transformer_loss)
+LORA = Problem("lora", lambda dtype: lora_model(dtype).to(dtype), _transformer_loss)
 LLAMA = Problem("llama", llama_model, _transformer_loss)
 ROBERTA = Problem("roberta", roberta_model, _masked_loss)
 
