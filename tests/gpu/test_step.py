@@ -1,0 +1,59 @@
+"""On a GPU: steps wait for nothing, the noise is a function of seed and index, and nothing drifts."""
+
+import pytest
+import torch
+
+from addax import noise
+from benchmarks.registry import files
+from tests.contract.test_methods import class_of
+from tests.math.oracle import MLP
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def no_waiting():
+    """Any operation that waits for the device is an error from here on."""
+    before = torch.cuda.get_sync_debug_mode()
+    yield lambda: torch.cuda.set_sync_debug_mode("error")
+    torch.cuda.set_sync_debug_mode(before)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", sorted(files("method")))
+def test_steps_do_not_wait(name, dtype, no_waiting):
+    model = MLP.build(dtype).to(CUDA)
+    opt = class_of(name)(model, lr=1e-3)
+    x = torch.randn(6, 5, device=CUDA, dtype=dtype)
+    closures = dict.fromkeys(opt.losses, lambda: model(x).float().square().mean())
+    # The first step checks for weights used outside their modules, and MeZO-SVRG waits at anchor steps.
+    opt.step(**closures)
+    no_waiting()
+    opt.step(**closures)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", sorted(n for n in files("method") if "zo_loss" in class_of(n).losses))
+def test_zero_steps_leave_parameters_bit_identical(name, dtype):
+    model = MLP.build(dtype).to(CUDA)
+    opt = class_of(name)(model, lr=0.0)
+    x = torch.randn(6, 5, device=CUDA, dtype=dtype)
+    before = [p.detach().clone().view(torch.uint8) for p in model.parameters()]
+    for _ in range(3):
+        opt.step(**dict.fromkeys(opt.losses, lambda: model(x).float().square().mean()))
+    for p, old in zip(model.parameters(), before, strict=True):
+        assert torch.equal(p.detach().view(torch.uint8), old)
+
+
+def test_noise_is_standard_normal_and_repeats():
+    numel = noise.GPU_BLOCK + 5
+    z = noise.draw(7, 3, torch.Size([numel]), CUDA)
+    assert torch.equal(z, noise.draw(7, 3, torch.Size([numel]), CUDA))
+    assert not torch.equal(z, noise.draw(7, 4, torch.Size([numel]), CUDA))
+    assert abs(z.mean().item()) < 5 / numel**0.5
+    assert abs(z.var().item() - 1) < 5 * (2 / numel) ** 0.5
