@@ -19,9 +19,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from addax import noise
+from addax.distributed import mean_over_ranks
 from addax.outside import OutsideUse
 from addax.scratch import Scratch, outliving
 
@@ -134,8 +136,9 @@ class Perturbation:
         eps: float,
         step_seed: int,
         base: Mapping[nn.Parameter, Tensor] | None = None,
+        group: ProcessGroup | None = None,
     ) -> Estimate:
-        """The two-point estimate along z(step_seed), at `base` (theta where None).
+        """The two-point estimate along z(step_seed), at `base` (theta where None), averaged over a group.
 
         Both evaluations see the same state of torch's generators, so that dropout cannot pose as a
         gradient.
@@ -151,12 +154,18 @@ class Perturbation:
         with self._at(-eps, step_seed, base, scratch):
             minus = scalar(loss(), "zo_loss")
         self.check = False
-        return two_point(plus, minus, eps, step_seed)
+        return two_point(plus, minus, eps, step_seed, group)
 
 
-def two_point(plus: Tensor, minus: Tensor, eps: float, step_seed: int) -> Estimate:
-    """The estimate that two perturbed losses give."""
-    return Estimate((plus - minus) / (2 * eps), (plus + minus) / 2, step_seed)
+def two_point(
+    plus: Tensor, minus: Tensor, eps: float, step_seed: int, group: ProcessGroup | None = None
+) -> Estimate:
+    """The estimate that two perturbed losses give, or the mean of what they give on a group's ranks."""
+    projected_grad, loss = (plus - minus) / (2 * eps), (plus + minus) / 2
+    if group is not None:
+        # Differences are averaged, not losses: a mean of losses would round before they cancel.
+        projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
+    return Estimate(projected_grad, loss, step_seed)
 
 
 def scalar(value: object, name: str) -> Tensor:
