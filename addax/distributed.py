@@ -27,7 +27,7 @@ _ODD = 0x4F1BBCDCBFA53E0B
 def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
     """The mean of a tensor over a group's ranks, in at least float32; the tensor itself without a group.
 
-    Never in place: gradients of two parameters may lie in one memory.
+    Never in place: the backward pass may go on to read the memory that a gradient lies in.
     """
     if group is None:
         return value

@@ -210,7 +210,7 @@ def collectives(group: dist.ProcessGroup, part: slice) -> dict[str, list]:
 
 
 def shared_memory(group: dist.ProcessGroup) -> tuple[list[float], list[float]]:
-    """Two parameters whose gradients autograd hands over in one memory: each averaged once."""
+    """A parameter whose gradient lies where the backward pass still reads on, for the other's gradient."""
 
     class Sum(nn.Module):
         def __init__(self) -> None:
@@ -218,10 +218,11 @@ def shared_memory(group: dist.ProcessGroup) -> tuple[list[float], list[float]]:
             self.a, self.b = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
 
         def forward(self) -> Tensor:
-            return (self.a.view(2, 2) + self.b.view(2, 2)).sum() * (dist.get_rank() + 1)
+            r = dist.get_rank() + 1
+            return (1 + (self.b * r).view(2, 2) + self.a.view(2, 2)).pow(2).sum() / 2 * r
 
     model = Sum()
-    build("sgd", model, process_group=group).step(fo_loss=model)
+    build("ip-sgd", model, process_group=group).step(fo_loss=model)
     return model.a.tolist(), model.b.tolist()
 
 

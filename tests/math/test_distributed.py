@@ -143,11 +143,12 @@ def test_collectives_of_a_step(found):
         assert calls == found[1]["collectives"][method]
 
 
-def test_gradients_that_share_memory_are_averaged_once(found):
-    """rank + 1 averages to 1.5; lr is 0.01."""
+def test_averaging_writes_into_no_memory_that_the_backward_reads(found):
+    """With r = 1, 2 the gradients are the means of r and of r^2; lr is 0.01."""
     for rank in found:
-        for values in rank["shared memory"]:
-            assert values == pytest.approx([-0.015] * 4)
+        a, b = rank["shared memory"]
+        assert a == pytest.approx([-0.015] * 4)
+        assert b == pytest.approx([-0.025] * 4)
 
 
 def test_16_bit_values_are_averaged_in_float32(found):
