@@ -60,6 +60,9 @@ def descend(
             finite.append(whole)
             clean = whole if clean is None else clean & whole
             factor = factor / loss_scale.to(p.device)
+        if lr == 0:
+            # Not even a zero is subtracted: it would turn a negative zero positive.
+            return
         if grad is not None and clean is not None:
             grad = torch.where(clean, grad, 0)
         steps = []

@@ -33,7 +33,8 @@ class StepStats:
         backwards: backward passes; 0 where a step was skipped without one.
         skipped: bool scalar: a loss or projected_grad was not finite and nothing moved.
         realised_fraction: the part of the intended step that 16-bit parameters took, on the steps
-            that measure it (every `REALISED_EVERY`-th); None elsewhere, NaN where none was intended.
+            that measure it (every `REALISED_EVERY`-th); None elsewhere and where every learning rate is 0,
+            NaN where no step was intended.
     """
 
     loss: Tensor

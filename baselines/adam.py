@@ -73,7 +73,13 @@ class Adam(Method, torch.optim.Adam):
                 self._average_gradients()
             # torch's fused Adam takes no step, and counts none, where this is 1.
             self.found_inf = (~ok).float()
+            still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
+            negative_zeros = [(p == 0) & p.signbit() for p in still]
             torch.optim.Adam.step(self)
+            with torch.no_grad():
+                for p, at in zip(still, negative_zeros, strict=True):
+                    # At a learning rate of 0 torch subtracts zeros, which turns these positive.
+                    p.masked_fill_(at, -0.0)
         finally:
             self.zero_grad()
         self.count(~ok)
