@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released
-from addax.checks import check_groups, one_of, trainable, within
+from addax.checks import check_groups, check_unchanged, one_of, trainable, within
 from addax.distributed import check_ranks, mean_over_ranks
 from addax.first_order import descend
 from addax.inplace import LossScale
@@ -60,7 +60,7 @@ class Method(torch.optim.Optimizer):
             with losses that reach the same parameters. None: this process alone.
 
     Raises:
-        ValueError: no trainable parameter; one that is not a contiguous floating-point tensor with
+        ValueError: no trainable parameter; one that is not a plain contiguous floating-point tensor with
             memory of its own (quantised, or offloaded to the meta device); one that no group holds; a
             learning rate that is negative or not finite; ranks that differ in their parameters or seed.
     """
@@ -92,6 +92,8 @@ class Method(torch.optim.Optimizer):
         names = {p: name for name, p in model.named_parameters()}
         check_groups(self.param_groups, self.indices, names)
         self.names = {p: names[p] for p in self.indices}
+        self.model = model
+        self.places = {p: (p.device, p.dtype) for p in self.indices}
         self.seed = seed
         self.rounding = rounding
         self.steps = 0
@@ -128,9 +130,10 @@ class Method(torch.optim.Optimizer):
         return mean_over_ranks(value, self.process_group)
 
     def require(self, **given: Loss | None) -> None:
-        """`ValueError` naming the closures this method wants, unless every one given is one of them.
+        """`ValueError` unless a step can be taken: called first, before anything is evaluated.
 
-        At least one must be given.
+        Names the closures this method wants unless at least one is given and every one given is one of
+        them, or the parameter that was added, replaced, removed or moved since the method was built.
         """
         wants = " and ".join(self.losses)
         for name, closure in given.items():
@@ -138,6 +141,7 @@ class Method(torch.optim.Optimizer):
                 raise ValueError(f"{type(self).__name__} cannot use {name}: it wants {wants}")
         if all(closure is None for closure in given.values()):
             raise ValueError(f"{type(self).__name__}.step got no loss closure: it wants {wants}")
+        check_unchanged(self.model, self.names, self.places)
 
     def update(
         self,
