@@ -5,7 +5,8 @@
 which is the whole batch's loss, projected_grad and gradient where the R parts are equally large and each
 loss is the mean over its part; where parts differ in size, every part counts the same, not every example.
 z and rounding are functions of the seed, and an all-reduce gives all ranks the same bits, so parameters that
-start equal stay equal, bit for bit, on devices of one kind.
+start equal stay equal, bit for bit, on devices of one kind. A closure that raises on one rank, or a loss that
+reaches other parameters there, leaves the other ranks waiting until the group's timeout.
 
 Cost: an all-reduce of two scalars an estimate, of one scalar a first-order loss, and one a gradient.
 Memory: one gradient's mean. 16-bit gradients are averaged in float32, so that ranks beyond the first add no
