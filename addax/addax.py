@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed import ProcessGroup
 
 from addax.checks import within
 from addax.inplace import differentiable
@@ -38,6 +39,7 @@ class Addax(ZerothOrder):
         check: watch the first zeroth-order estimate for weights that are read outside their own
             module's forward, which "exact" cannot perturb there; `ValueError` names the first one.
         params: parameter groups; see `Method`.
+        process_group: ranks that share the work; see `Method`.
 
     >>> model = nn.Linear(4, 1)
     >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
@@ -63,6 +65,7 @@ class Addax(ZerothOrder):
         arithmetic: str = "exact",
         check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -73,6 +76,7 @@ class Addax(ZerothOrder):
             arithmetic=arithmetic,
             check=check,
             params=params,
+            process_group=process_group,
         )
         within(alpha, "alpha", low=0, high=1)
         self.alpha = alpha

@@ -4,7 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_SINCE = "since the method was built: change the model first, then build the method from it"
 
 
 def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
@@ -13,14 +18,22 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
     A parameter's index is its place among all named parameters, so freezing one changes no other's z.
 
     Raises:
-        ValueError: there is none, or one is not a contiguous floating-point tensor with memory.
+        ValueError: there is none, or one is not a plain contiguous floating-point tensor with memory.
     """
     indices = {}
     for index, (name, p) in enumerate(model.named_parameters()):
         if not p.requires_grad:
             continue
-        if not p.is_floating_point():
-            raise ValueError(f"parameter {name!r} is {p.dtype}: only floating-point ones can be trained")
+        if p.dtype not in TRAINABLE:
+            raise ValueError(
+                f"parameter {name!r} is {p.dtype}: only {', '.join(map(str, TRAINABLE))} can be trained; "
+                "freeze it with requires_grad_(False)"
+            )
+        if is_traceable_wrapper_subclass(p):
+            raise ValueError(
+                f"parameter {name!r} is a {type(p).__name__}, which keeps its values quantised or in parts: "
+                "only plain tensors can be trained; freeze it with requires_grad_(False)"
+            )
         if p.device.type == "meta":
             raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
         if not p.is_contiguous():
@@ -29,6 +42,34 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
     if not indices:
         raise ValueError(f"{type(model).__name__} has no trainable parameter")
     return indices
+
+
+def check_unchanged(
+    model: nn.Module, names: Mapping[nn.Parameter, str], places: Mapping[nn.Parameter, tuple[Any, Any]]
+) -> None:
+    """`ValueError` unless the model trains what it trained when a method was built from it, where it was.
+
+    Args:
+        model: the method's.
+        names: of the parameters that the method updates.
+        places: their (device, dtype) when it was built.
+    """
+    seen = 0
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        place = places.get(p)
+        if place is None:
+            done = "replaced" if name in names.values() else "added or unfrozen"
+            raise ValueError(f"parameter {name!r} was {done} {_SINCE}")
+        if place != (p.device, p.dtype):
+            before, now = (f"{dtype} on {device}" for device, dtype in (place, (p.device, p.dtype)))
+            raise ValueError(f"parameter {name!r} was moved or converted from {before} to {now} {_SINCE}")
+        seen += 1
+    if seen < len(places):
+        there = {p for p in model.parameters() if p.requires_grad}
+        gone = next(name for p, name in names.items() if p not in there)
+        raise ValueError(f"parameter {gone!r} was removed or frozen {_SINCE}")
 
 
 def check_groups(

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
+from addax.distributed import mean_over_ranks
 from addax.inplace import LossScale, visiting_gradients
 from addax.rounding import RealisedFraction, apply_update
 
@@ -25,6 +27,7 @@ def descend(
     rounding: str = "stochastic",
     realised: RealisedFraction | None = None,
     in_place: bool = True,
+    group: ProcessGroup | None = None,
 ) -> None:
     """theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), each tensor in one visit.
 
@@ -40,6 +43,7 @@ def descend(
         rounding: see `apply_update`.
         realised: see `apply_update`.
         in_place: update during the backward pass; otherwise after it, with all gradients alive.
+        group: ranks over which each gradient is averaged in its visit; the rest is the same on all.
     """
     table = {p: (index, lr) for p, index, lr in learning_rates}
     finite: list[Tensor] = []
@@ -47,6 +51,8 @@ def descend(
 
     def update(p: nn.Parameter, grad: Tensor | None) -> None:
         index, lr = table[p]
+        if grad is not None:
+            grad = mean_over_ranks(grad, group)
         clean = None if ok is None else ok.to(p.device)
         factor: Tensor | float = lr * fo_weight
         if grad is not None and loss_scale is not None:
@@ -54,6 +60,9 @@ def descend(
             finite.append(whole)
             clean = whole if clean is None else clean & whole
             factor = factor / loss_scale.to(p.device)
+        if lr == 0:
+            # Not even a zero is subtracted: it would turn a negative zero positive.
+            return
         if grad is not None and clean is not None:
             grad = torch.where(clean, grad, 0)
         steps = []

@@ -1,15 +1,17 @@
 """The contract every method keeps: a torch optimizer built from a model, stepped by loss closures."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from addax import noise, released
-from addax.checks import check_groups, one_of, trainable, within
+from addax.checks import check_groups, check_unchanged, one_of, trainable, within
+from addax.distributed import check_ranks, mean_over_ranks
 from addax.first_order import descend
 from addax.inplace import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealisedFraction
@@ -31,7 +33,8 @@ class StepStats:
         backwards: backward passes; 0 where a step was skipped without one.
         skipped: bool scalar: a loss or projected_grad was not finite and nothing moved.
         realised_fraction: the part of the intended step that 16-bit parameters took, on the steps
-            that measure it (every `REALISED_EVERY`-th); None elsewhere, NaN where none was intended.
+            that measure it (every `REALISED_EVERY`-th); None elsewhere and where every learning rate is 0,
+            NaN where no step was intended.
     """
 
     loss: Tensor
@@ -52,11 +55,14 @@ class Method(torch.optim.Optimizer):
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
         params: parameter groups in torch's form, which hold all of the model's trainable parameters
             between them; one group where None.
+        process_group: ranks that each evaluate their own part of every batch, all of one size: losses,
+            projected_grad and gradients are averaged over them (`addax.distributed`). All ranks step alike,
+            with losses that reach the same parameters. None: this process alone.
 
     Raises:
-        ValueError: no trainable parameter; one that is not a contiguous floating-point tensor with
+        ValueError: no trainable parameter; one that is not a plain contiguous floating-point tensor with
             memory of its own (quantised, or offloaded to the meta device); one that no group holds; a
-            learning rate that is negative or not finite.
+            learning rate that is negative or not finite; ranks that differ in their parameters or seed.
     """
 
     #: The name in tables and figures.
@@ -76,6 +82,7 @@ class Method(torch.optim.Optimizer):
         seed: int = 0,
         rounding: str = "stochastic",
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         self.indices = trainable(model)
         within(lr, "lr", low=0)
@@ -85,12 +92,17 @@ class Method(torch.optim.Optimizer):
         names = {p: name for name, p in model.named_parameters()}
         check_groups(self.param_groups, self.indices, names)
         self.names = {p: names[p] for p in self.indices}
+        self.model = model
+        self.places = {p: (p.device, p.dtype) for p in self.indices}
         self.seed = seed
         self.rounding = rounding
         self.steps = 0
         self.skipped_steps: Tensor | None = None
         self.skipped_in_row: Tensor | None = None
         self.loss_scale = LossScale()
+        self.process_group = process_group
+        if process_group is not None:
+            check_ranks(model, self.indices, seed, process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """Initialises the torch optimizer underneath; a method that has another one overrides this."""
@@ -113,10 +125,15 @@ class Method(torch.optim.Optimizer):
         """Seed of this step's direction; `stream` tells several directions of one step apart."""
         return noise.derive(self.seed, self.steps, *stream)
 
-    def require(self, **given: Loss | None) -> None:
-        """`ValueError` naming the closures this method wants, unless every one given is one of them.
+    def mean_over_ranks(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the ranks, in at least float32; itself without a process group."""
+        return mean_over_ranks(value, self.process_group)
 
-        At least one must be given.
+    def require(self, **given: Loss | None) -> None:
+        """`ValueError` unless a step can be taken: called first, before anything is evaluated.
+
+        Names the closures this method wants unless at least one is given and every one given is one of
+        them, or the parameter that was added, replaced, removed or moved since the method was built.
         """
         wants = " and ".join(self.losses)
         for name, closure in given.items():
@@ -124,6 +141,7 @@ class Method(torch.optim.Optimizer):
                 raise ValueError(f"{type(self).__name__} cannot use {name}: it wants {wants}")
         if all(closure is None for closure in given.values()):
             raise ValueError(f"{type(self).__name__}.step got no loss closure: it wants {wants}")
+        check_unchanged(self.model, self.names, self.places)
 
     def update(
         self,
@@ -141,13 +159,14 @@ class Method(torch.optim.Optimizer):
         Args:
             estimates: pairs (w_k, estimate).
             loss: the first-order loss, not yet back-propagated.
-            shown: the loss to report; the first-order loss where None.
+            shown: the loss to report, the same on all ranks; the first-order loss's mean where None.
             fo_weight: weight of the gradient.
             in_place: update within the backward pass.
             forwards: closure evaluations so far in this step, to report.
             arithmetic: "exact" or "released".
         """
-        shown = scalar(loss.detach(), "fo_loss") if shown is None else shown
+        if shown is None:
+            shown = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
         ok = torch.isfinite(shown)
         for _, estimate in estimates:
             ok = ok & torch.isfinite(estimate.projected_grad).to(ok.device)
@@ -168,6 +187,7 @@ class Method(torch.optim.Optimizer):
                 directions=[(w, e.projected_grad, e.step_seed) for w, e in estimates],
                 ok=None if on_cpu else ok,
                 realised=realised,
+                group=self.process_group,
                 **({} if arithmetic == "released" else options),
             )
         self.count(~ok)
@@ -231,16 +251,26 @@ class ZerothOrder(Method):
         arithmetic: str = "exact",
         check: bool,
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
-        super().__init__(model, lr, seed=seed, rounding=rounding, params=params)
+        super().__init__(model, lr, seed=seed, rounding=rounding, params=params, process_group=process_group)
         within(eps, "eps", low=0, open_low=True)
         one_of(arithmetic, "arithmetic", ARITHMETICS)
         self.eps = eps
         self.arithmetic = arithmetic
         self.perturbation = Perturbation(model, self.indices, check=check)
 
-    def estimate(self, zo_loss: Loss) -> Estimate:
-        """The SPSA estimate along this step's direction."""
+    def estimate(
+        self, zo_loss: Loss, *stream: int, base: Mapping[nn.Parameter, Tensor] | None = None
+    ) -> Estimate:
+        """The SPSA estimate along this step's direction, or the one of a stream, over all ranks.
+
+        Args:
+            zo_loss: returns the scalar loss of this rank's part.
+            stream: see `step_seed`.
+            base: the point to take it at, which "exact" alone can; theta where None.
+        """
+        seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":
-            return released.estimate(self.indices, zo_loss, self.eps, self.step_seed())
-        return self.perturbation.estimate(zo_loss, self.eps, self.step_seed())
+            return released.estimate(self.indices, zo_loss, self.eps, seed, group)
+        return self.perturbation.estimate(zo_loss, self.eps, seed, base, group)

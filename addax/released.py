@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from addax import noise
+from addax.distributed import mean_over_ranks
 from addax.inplace import visiting_gradients
 from addax.rounding import HALF, RealisedFraction
 from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point
@@ -32,7 +34,11 @@ def move(p: nn.Parameter, index: int, step_seed: int, scale: Tensor | float) -> 
 
 @torch.no_grad()
 def estimate(
-    indices: Mapping[nn.Parameter, int], loss: Callable[[], Tensor], eps: float, step_seed: int
+    indices: Mapping[nn.Parameter, int],
+    loss: Callable[[], Tensor],
+    eps: float,
+    step_seed: int,
+    group: ProcessGroup | None = None,
 ) -> Estimate:
     """The two-point estimate, by moving theta; see `addax.spsa.Perturbation.estimate`."""
     states = generator_states(indices)
@@ -45,7 +51,7 @@ def estimate(
     minus = scalar(loss(), "zo_loss")
     for p, index in indices.items():
         move(p, index, step_seed, eps)
-    return two_point(plus, minus, eps, step_seed)
+    return two_point(plus, minus, eps, step_seed, group)
 
 
 def descend(
@@ -58,12 +64,14 @@ def descend(
     directions: Sequence[tuple[float, Tensor, int]],
     ok: Tensor | None,
     realised: RealisedFraction | None,
+    group: ProcessGroup | None = None,
 ) -> None:
     """The published update: as `addax.first_order.descend`, in each parameter's own dtype."""
     table = {p: (index, lr) for p, index, lr in learning_rates}
 
     @torch.no_grad()
     def visit(p: nn.Parameter, grad: Tensor) -> None:
+        grad = mean_over_ranks(grad, group).to(p.dtype)
         grad = grad if ok is None else torch.where(ok.to(p.device), grad, 0)
         p.data.sub_(grad * (table[p][1] * fo_weight))
 

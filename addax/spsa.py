@@ -4,32 +4,26 @@
 
 Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
 subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
-just before a module's forward, the module's parameters point at the scratch while it runs, and point
-back at theta afterwards: theta is only ever read, so it is the same bits whatever happens in between.
-An output that lies in scratch is copied; a weight read while its module does not run is an error. A
-parameter tied to several modules stays in scratch until the last of them has run, rather than be drawn
-once for each.
+just before a module's forward, and the module's parameters point there while it runs (`addax.stand_in`):
+theta is only ever read, so it is the same bits whatever happens in between. An output that lies in scratch
+is copied; a weight read while its module does not run is an error.
 
 Cost: 2 forwards; 1 draw of z per forward.
 Memory: one module's weights; a tied parameter's own scratch besides, from its first module to its last.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.distributed import ProcessGroup
 
 from addax import noise
+from addax.distributed import mean_over_ranks
 from addax.outside import OutsideUse
-from addax.scratch import Scratch, outliving
-
-# Modules that only hold parameters, which their parent reads in its own forward.
-_NEVER_CALLED = (nn.ParameterList, nn.ParameterDict, NonDynamicallyQuantizableLinear)
+from addax.scratch import Scratch
+from addax.stand_in import StandIns, owners_of, tied_among
 
 
 @dataclass(frozen=True)
@@ -60,75 +54,24 @@ class Perturbation:
         self.model = model
         self.indices = indices
         self.check = check
-        self.owners: list[tuple[nn.Module, list[nn.Parameter]]] = []
-        for module in model.modules():
-            used = [*module.parameters(recurse=False)]
-            used += [p for c in module.children() if isinstance(c, _NEVER_CALLED) for p in c.parameters()]
-            own = [p for p in dict.fromkeys(used) if p in indices]
-            if own:
-                self.owners.append((module, own))
-        uses = Counter(p for _, own in self.owners for p in own)
-        self.tied = {p: n for p, n in uses.items() if n > 1}
+        self.owners = owners_of(model, indices)
+        self.tied = tied_among(self.owners)
 
-    @contextmanager
-    def _at(
+    def _loss_at(
         self,
+        loss: Callable[[], Tensor],
         scale: float,
         step_seed: int,
         base: Mapping[nn.Parameter, Tensor] | None,
         scratch: Scratch,
-    ) -> Iterator[None]:
-        """While open, every forward of a module sees base + scale z in place of its parameters."""
-        originals: dict[nn.Parameter, Tensor] = {}
-        users: Counter[nn.Parameter] = Counter()
-        # Of tied parameters: the perturbed weights between two of their modules, and who has run.
-        waiting: dict[nn.Parameter, Tensor] = {}
-        served: dict[nn.Parameter, set[nn.Module]] = {p: set() for p in self.tied}
+    ) -> Tensor:
+        """The loss where every forward of a module sees base + scale z in place of its parameters."""
+
+        def make(p: nn.Parameter) -> Tensor:
+            return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
+
         watch = OutsideUse(self.model, self.indices) if self.check else None
-
-        def enter(parameters: list[nn.Parameter]) -> None:
-            for p in parameters:
-                users[p] += 1
-                if users[p] == 1:
-                    originals[p] = p.data
-                    if p in waiting:
-                        p.data = waiting.pop(p)
-                        continue
-                    point = p.data if base is None else base[p]
-                    with watch.paused() if watch else nullcontext():
-                        p.data = self._perturbed(p, point, scale, step_seed, scratch)
-
-        def leave(module: nn.Module, parameters: list[nn.Parameter], output: Any) -> Any:
-            kept = outliving(output, parameters)
-            for p in reversed(parameters):
-                users[p] -= 1
-                if p in served:
-                    served[p].add(module)
-                if users[p]:
-                    continue
-                if p in served and len(served[p]) < self.tied[p]:
-                    waiting[p] = p.data
-                else:
-                    # The closure may run the model again.
-                    served.get(p, set()).clear()
-                    scratch.release(p.data)
-                p.data = originals.pop(p)
-            return kept
-
-        handles = []
-        for module, own in self.owners:
-            handles.append(module.register_forward_pre_hook(lambda _m, _i, own=own: enter(own), prepend=True))
-            handles.append(
-                module.register_forward_hook(lambda m, _i, out, own=own: leave(m, own, out), always_call=True)
-            )
-        try:
-            with watch or nullcontext():
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            for p, original in originals.items():
-                p.data = original
+        return scalar(StandIns(self.owners, self.tied, make, scratch, watch).evaluate(loss), "zo_loss")
 
     def _perturbed(
         self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
@@ -156,8 +99,9 @@ class Perturbation:
         eps: float,
         step_seed: int,
         base: Mapping[nn.Parameter, Tensor] | None = None,
+        group: ProcessGroup | None = None,
     ) -> Estimate:
-        """The two-point estimate along z(step_seed), at `base` (theta where None).
+        """The two-point estimate along z(step_seed), at `base` (theta where None), averaged over a group.
 
         Both evaluations see the same state of torch's generators, so that dropout cannot pose as a
         gradient.
@@ -167,18 +111,22 @@ class Perturbation:
         """
         states = generator_states(self.indices)
         scratch = Scratch(max(sum(p.numel() for p in own if p not in self.tied) for _, own in self.owners))
-        with self._at(eps, step_seed, base, scratch):
-            plus = scalar(loss(), "zo_loss")
+        plus = self._loss_at(loss, eps, step_seed, base, scratch)
         set_generator_states(states)
-        with self._at(-eps, step_seed, base, scratch):
-            minus = scalar(loss(), "zo_loss")
+        minus = self._loss_at(loss, -eps, step_seed, base, scratch)
         self.check = False
-        return two_point(plus, minus, eps, step_seed)
+        return two_point(plus, minus, eps, step_seed, group)
 
 
-def two_point(plus: Tensor, minus: Tensor, eps: float, step_seed: int) -> Estimate:
-    """The estimate that two perturbed losses give."""
-    return Estimate((plus - minus) / (2 * eps), (plus + minus) / 2, step_seed)
+def two_point(
+    plus: Tensor, minus: Tensor, eps: float, step_seed: int, group: ProcessGroup | None = None
+) -> Estimate:
+    """The estimate that two perturbed losses give, or the mean of what they give on a group's ranks."""
+    projected_grad, loss = (plus - minus) / (2 * eps), (plus + minus) / 2
+    if group is not None:
+        # Differences are averaged, not losses: a mean of losses would round before they cancel.
+        projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
+    return Estimate(projected_grad, loss, step_seed)
 
 
 def scalar(value: object, name: str) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed import ProcessGroup
 
 from addax.inplace import differentiable, refuse_gradients
 from addax.method import Loss, Method, StepStats
@@ -36,9 +37,10 @@ class Adam(Method, torch.optim.Adam):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         self.betas = tuple(betas)
-        super().__init__(model, lr, params=params)
+        super().__init__(model, lr, params=params, process_group=process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """torch's Adam underneath."""
@@ -55,22 +57,37 @@ class Adam(Method, torch.optim.Adam):
         refuse_gradients(self.names)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
-        shown = scalar(loss.detach(), "fo_loss")
+        shown = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
         ok = torch.isfinite(shown)
         try:
             if any(p.dtype == torch.float16 for p in self.indices):
                 self.grad_scale = self.loss_scale.begin(loss.device)
                 (loss.float() * self.grad_scale).backward()
+                self._average_gradients()
                 finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
                 ok = ok & torch.stack([f.to(ok.device) for f in finite]).all()
             else:
                 self.grad_scale = None
                 loss.backward()
+                self._average_gradients()
             # torch's fused Adam takes no step, and counts none, where this is 1.
             self.found_inf = (~ok).float()
+            still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
+            negative_zeros = [(p == 0) & p.signbit() for p in still]
             torch.optim.Adam.step(self)
+            with torch.no_grad():
+                for p, at in zip(still, negative_zeros, strict=True):
+                    # At a learning rate of 0 torch subtracts zeros, which turns these positive.
+                    p.masked_fill_(at, -0.0)
         finally:
             self.zero_grad()
         self.count(~ok)
         return StepStats(shown, None, forwards=1, backwards=1, skipped=~ok)
+
+    def _average_gradients(self) -> None:
+        """Over the ranks, in an order that all of them share."""
+        if self.process_group is not None:
+            for p in self.indices:
+                if p.grad is not None:
+                    p.grad = self.mean_over_ranks(p.grad).to(p.dtype)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
+from torch.distributed import ProcessGroup
 
 from addax.method import Loss, StepStats, ZerothOrder
 
@@ -33,6 +34,7 @@ class MeZO(ZerothOrder):
         arithmetic: str = "exact",
         check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -43,6 +45,7 @@ class MeZO(ZerothOrder):
             arithmetic=arithmetic,
             check=check,
             params=params,
+            process_group=process_group,
         )
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:

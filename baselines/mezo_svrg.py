@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from addax.checks import one_of, within
 from addax.method import Loss, StepStats, ZerothOrder
@@ -37,7 +38,7 @@ class MeZOSVRG(ZerothOrder):
         lr_ratio: eta2 / eta1.
         anchor_every: q, a full-batch step every so many steps.
         variant: "paper" or "released".
-        eps, seed, rounding, check, params: as in `addax.Addax`.
+        eps, seed, rounding, check, params, process_group: as in `addax.Addax`.
     """
 
     label = "MeZO-SVRG"
@@ -57,8 +58,18 @@ class MeZOSVRG(ZerothOrder):
         rounding: str = "stochastic",
         check: bool = True,
         params: Iterable[dict[str, Any]] | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
-        super().__init__(model, lr, eps=eps, seed=seed, rounding=rounding, check=check, params=params)
+        super().__init__(
+            model,
+            lr,
+            eps=eps,
+            seed=seed,
+            rounding=rounding,
+            check=check,
+            params=params,
+            process_group=process_group,
+        )
         within(lr_ratio, "lr_ratio", low=0)
         within(anchor_every, "anchor_every", low=1)
         one_of(variant, "variant", VARIANTS)
@@ -120,7 +131,7 @@ class MeZOSVRG(ZerothOrder):
         return held
 
     def _anchor_step(self, full_loss: Loss) -> StepStats:
-        estimate = self.perturbation.estimate(full_loss, self.eps, self.step_seed())
+        estimate = self.estimate(full_loss)
         # Which seed to keep is the host's to know, so an anchor step alone waits for the device.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
             if self.variant == "paper":
@@ -132,14 +143,13 @@ class MeZOSVRG(ZerothOrder):
         return self.update(estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:
-        seed = self.step_seed()
-        here = self.perturbation.estimate(zo_loss, self.eps, seed)
+        here = self.estimate(zo_loss)
         if self.variant == "paper":
             base = dict(zip(self.indices, self.anchor, strict=True))
-            there = self.perturbation.estimate(zo_loss, self.eps, seed, base)
-            reduced = Estimate(here.projected_grad - there.projected_grad, here.loss, seed)
+            there = self.estimate(zo_loss, base=base)
+            reduced = Estimate(here.projected_grad - there.projected_grad, here.loss, here.step_seed)
             estimates = [(self.lr_ratio, reduced), (self.lr_ratio, self.full)]
         else:
-            there = self.perturbation.estimate(zo_loss, self.eps, self.step_seed(1))
+            there = self.estimate(zo_loss, 1)
             estimates = [(self.lr_ratio, here), (-self.lr_ratio, there), (self.lr_ratio, self.full)]
         return self.update(estimates=estimates, shown=here.loss, forwards=4)

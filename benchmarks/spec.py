@@ -173,9 +173,8 @@ def settings_of(method: str) -> dict[str, Any]:
         return {}
     cls = method_class(method)
     signature = inspect.signature(cls.__init__).parameters
-    known = {
-        n: p.default for n, p in signature.items() if n not in ("self", "model", "seed", "params", "check")
-    }
+    no_settings = ("self", "model", "seed", "params", "check", "process_group")
+    known = {n: p.default for n, p in signature.items() if n not in no_settings}
     both = {"zo_loss", "fo_loss"} <= set(cls.losses)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.losses:

@@ -184,6 +184,125 @@ def test_models_that_cannot_be_trained(method):
         method(odd, lr=0.1)
 
 
+class Quantised(torch.Tensor):
+    """A tensor that shows itself as float32 and holds codes, as quantising libraries make them."""
+
+    @staticmethod
+    def __new__(cls, codes):
+        """Around int8 codes."""
+        return torch.Tensor._make_wrapper_subclass(cls, codes.shape, dtype=torch.float32)
+
+    def __init__(self, codes):
+        self.codes = codes
+
+    def __tensor_flatten__(self):
+        """What it holds."""
+        return ["codes"], None
+
+    @classmethod
+    def __tensor_unflatten__(cls, inner, meta, size, stride):
+        """And the way back."""
+        return cls(inner["codes"])
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        """Knows only how to be a parameter."""
+        if func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+            return cls(args[0].codes)
+        raise NotImplementedError(f"{func} on {cls.__name__}")
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_quantised_parameters_cannot_be_trained(method):
+    """Integers cannot require gradients in torch; what can is refused, and may be there frozen."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = nn.Parameter(Quantised(torch.ones(2, 2, dtype=torch.int8)))
+    assert model[1].weight.requires_grad
+    with pytest.raises(ValueError, match=r"'1\.weight' is a Quantised.*requires_grad_\(False\)"):
+        method(model, lr=0.1)
+    model[1].weight.requires_grad_(False)
+    assert len(method(model, lr=0.1).indices) == 3
+    model[0].bias = nn.Parameter(torch.ones(2).to(torch.float8_e4m3fn))
+    with pytest.raises(ValueError, match=r"'0\.bias' is torch\.float8_e4m3fn: only torch\.float32, "):
+        method(model, lr=0.1)
+
+
+def replace(model):
+    model[3].bias = nn.Parameter(torch.zeros(3))
+
+
+def add(model):
+    model[3].extra = nn.Linear(2, 2)
+
+
+def unfreeze(model):
+    model[0].bias.requires_grad_(True)
+
+
+def freeze(model):
+    model[3].bias.requires_grad_(False)
+
+
+def remove(model):
+    model[3].bias = None
+
+
+def tie(model):
+    model[3].bias = model[0].weight
+
+
+def convert(model):
+    model[3].half()
+
+
+def move(model):
+    """Torch makes new parameters for devices of another kind, and moves others in place."""
+    model[3].to("meta")
+
+
+SINCE = "since the method was built: change the model first, then build the method from it"
+CHANGES = {
+    replace: r"'3\.bias' was replaced",
+    add: r"'3\.extra\.weight' was added or unfrozen",
+    unfreeze: r"'0\.bias' was added or unfrozen",
+    freeze: r"'3\.bias' was removed or frozen",
+    remove: r"'3\.bias' was removed or frozen",
+    tie: r"'3\.bias' was removed or frozen",
+    convert: r"'3\.weight' was moved or converted from torch\.float32 on cpu to torch\.float16 on cpu",
+    move: r"'3\.weight' was replaced",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("method", ALL)
+def test_a_model_changed_after_the_method_was_built(method, change):
+    """Refused at the next step, before a closure is called; what was frozen all along may change."""
+    model = MLP.build(torch.float32)
+    model[0].bias.requires_grad_(False)
+    opt = method(model, lr=0.1)
+    model[0].bias = nn.Parameter(model[0].bias.detach().clone(), requires_grad=False)
+    opt.step(**dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+    change(model)
+    before = [p.detach().clone() for p in model.parameters()]
+    called = []
+    with pytest.raises(ValueError, match=f"parameter {CHANGES[change]} .*{SINCE}$"):
+        opt.step(**dict.fromkeys(opt.losses, lambda: called.append(None)))
+    assert not called
+    assert opt.steps == 1
+    on_cpu = [(p, b) for p, b in zip(model.parameters(), before, strict=True) if p.device.type == "cpu"]
+    assert all(torch.equal(p, b) for p, b in on_cpu)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_parameter_on_another_device_in_place(method):
+    """As `model.cuda()` does; a device that this test has not got is recorded in its stead."""
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    opt.places[model[0].bias] = (torch.device("cuda:0"), torch.float32)
+    match = r"'0\.bias' was moved or converted from torch\.float32 on cuda:0 to torch\.float32 on cpu since"
+    refused(opt, model, match, **dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_frozen_integer_parameters_are_left_alone(method):
     """As in a quantised model with trainable parts."""

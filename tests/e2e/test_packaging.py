@@ -1,0 +1,127 @@
+"""The wheel: built and installed away from the repository, it holds `addax` alone and needs torch alone."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+
+from benchmarks.registry import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LOOP = re.search(r"<!-- example:loop -->\n```python\n(.*?)^```$", README, re.M | re.S).group(1)
+# trainer.py is for those who have transformers, and is imported by name only.
+OPTIONAL = {"addax/trainer.py": {"transformers"}}
+
+USE = """
+import importlib.metadata, json, sys
+import addax
+exec(compile(sys.argv[1], "README.md", "exec"))
+print(json.dumps({
+    "file": addax.__file__,
+    "names": sorted(addax.__all__),
+    "requires": importlib.metadata.requires("addax"),
+    "step": opt.steps,
+    "optional": sorted({"transformers", "baselines", "benchmarks", "plots"} & set(sys.modules)),
+}))
+"""
+
+
+def run(*words, folder):
+    """Standard output of a command run in a folder; its error output fails the test."""
+    done = subprocess.run(
+        [*map(str, words)], cwd=folder, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy of the sources, without the network; setuptools comes from the dev extra."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in ("addax", "baselines", "benchmarks", "plots", "tests", "scripts"):
+        ignored = shutil.ignore_patterns("__pycache__", "figures", "weights")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index"]
+    run(*pip, "--wheel-dir", out, source, folder=out)
+    (built,) = out.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """The interpreter of a fresh environment that holds the wheel, and torch from the present one.
+
+    `--system-site-packages` shows the base interpreter's packages, not those of the environment that the
+    tests run in. The folder that torch lies in comes last on the path; as a plain path its `.pth` files are
+    not read, so that an editable install of the repository there stays out.
+    """
+    home = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", home, folder=home)
+    installed = home / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", installed, "install", "--no-deps", "--no-index"]
+    run(*pip, wheel, folder=home)
+    (packages,) = home.glob("lib/python3*/site-packages")
+    (packages / "torch-of-the-tests.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
+    return installed
+
+
+def metadata(wheel):
+    """The wheel's METADATA."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_it_holds_addax_alone_and_the_licence(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        licence = next(n for n in names if n.endswith("LICENSE"))
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+    code = {n for n in names if ".dist-info/" not in n}
+    assert code == {f"addax/{p.name}" for p in (ROOT / "addax").glob("*.py")}
+    assert metadata(wheel)["License-Expression"] == "Apache-2.0"
+
+
+def test_it_requires_torch_alone(wheel):
+    lines = [Requirement(line) for line in metadata(wheel).get_all("Requires-Dist")]
+    extras = set(metadata(wheel).get_all("Provides-Extra"))
+    always = [r for r in lines if r.marker is None]
+    assert [r.name for r in always] == ["torch"]
+    assert all(re.search(r'extra == "(\w+)"', str(r.marker))[1] in extras for r in lines if r.marker)
+
+
+def test_it_imports_torch_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for file in (n for n in archive.namelist() if n.endswith(".py")):
+            names = set()
+            for node in ast.walk(ast.parse(archive.read(file))):
+                if isinstance(node, ast.Import):
+                    names |= {a.name.split(".")[0] for a in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    assert node.level == 0, file
+                    names.add(node.module.split(".")[0])
+            foreign = names - sys.stdlib_module_names - {"torch", "addax"}
+            assert foreign <= OPTIONAL.get(file, set()), file
+
+
+def test_installed_it_runs_the_readmes_loop(python, tmp_path):
+    shown = run(python, "-I", "-c", USE, LOOP, folder=tmp_path).splitlines()
+    assert 0 < float(shown[0]) < 100
+    said = json.loads(shown[1])
+    assert Path(said["file"]).is_relative_to(python.parents[1])
+    assert {"Addax", "StepStats", "assign"} <= set(said["names"])
+    assert said["step"] == 10
+    assert said["optional"] == []
+    assert [Requirement(r).name for r in said["requires"] if "extra ==" not in r] == ["torch"]
