@@ -15,6 +15,7 @@ from tabulate import tabulate
 from benchmarks import registry
 from benchmarks._tables import (
     NONE,
+    arithmetic_table,
     block_of,
     comment,
     latex,
@@ -49,9 +50,13 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
 
     Raises:
         UserError: there are no rows, or none of the suite's present settings, or no runs of this machine
-            to make the reference of.
+            to make the reference of; or the rows are of a benchmark and not of runs.
     """
     found, source = raw(suite, root)
+    if any("config" not in row for row in found):
+        raise UserError(
+            f"{source} holds no runs: `python -m plots {suite}` draws it, its table is in the README"
+        )
     rows = _of_present_specs(suite, found)
     if not rows:
         raise UserError(
@@ -193,6 +198,8 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
         rows = _committed(suite, root)
         if rows:
             text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
+        elif kind == "arithmetic":
+            text = "No rows yet: `python -m benchmarks.arithmetic --save` makes them."
         elif kind == "speed":
             text = (
                 f"No rows yet: `python -m benchmarks.speed {suite.removeprefix('speed-')} --save` makes them."
@@ -206,7 +213,12 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
 
 
 # What a table in a page is made of: kind -> rows -> Markdown.
-KINDS = {"score": score_table, "methods": method_table, "speed": speed_table}
+KINDS = {
+    "score": score_table,
+    "methods": method_table,
+    "speed": speed_table,
+    "arithmetic": arithmetic_table,
+}
 
 
 def _committed(suite: str, root: Path) -> list[dict]:

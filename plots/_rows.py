@@ -21,8 +21,8 @@ def _parse(text: str, where: str) -> dict:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
-    if not isinstance(row, dict) or "config" not in row:
-        raise UserError(f"{where}: not a result row (an object with a 'config')")
+    if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
+        raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
     return row
 
 
@@ -127,7 +127,22 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
     ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
     checkpoint), steps, lr, batch sizes, curve (list of evaluations).
+
+    Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
+    name.
+
+    Raises:
+        UserError: rows of runs and of benchmarks, or of several benchmarks.
     """
+    benchmarks = {row.get("benchmark") for row in rows}
+    if len(benchmarks) > 1:
+        raise UserError(
+            f"rows of several kinds in {source or 'one frame'}: give those of one suite or benchmark"
+        )
+    if benchmarks - {None}:
+        data = pd.DataFrame(rows)
+        data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
+        return data
     newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
     flat = sorted(newest.values(), key=_rank)
     data = pd.DataFrame(flat)
