@@ -167,44 +167,6 @@ def speed_table(rows: Sequence[dict]) -> str:
     return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
 
 
-SHOWN_SIZES = (1e-7, 1e-6, 1e-5, 1e-4)
-
-
-def arithmetic_table(rows: Sequence[dict]) -> str:
-    """Markdown of the rows of `benchmarks.arithmetic`: drift after the most steps, fractions realised.
-
-    A fraction is a mean over directions, ± its standard error where that shows.
-    """
-    drifts = [row for row in rows if row["measure"] == "drift"]
-    longest = max(row["steps"] for row in drifts)
-    drift = {
-        (row["weights"], row["dtype"], row["arithmetic"]): row["drift"]
-        for row in drifts
-        if row["steps"] == longest
-    }
-    lines: dict[tuple, dict] = {}
-    for row in rows:
-        if row["measure"] != "fraction":
-            continue
-        place = (row["weights"], row["dtype"], row["arithmetic"])
-        rounding = f", {row['rounding']}" if row["rounding"] else ""
-        line = lines.setdefault(
-            (*place, rounding),
-            {
-                "weights": row["weights"],
-                "dtype": row["dtype"],
-                "arithmetic": row["arithmetic"] + rounding,
-                f"drift after {longest:,} steps": f"{100 * drift[place]:.2g} %",
-            },
-        )
-        if row["size"] in SHOWN_SIZES:
-            error = 100 * row["standard_error"]
-            entry = f"{100 * row['fraction']:.1f}" + (f" ± {error:.1f}" if error >= 0.05 else "")
-            line[f"arrives of {row['size']:.0e} z"] = f"{entry} %"
-    align = ["left"] * 3 + ["right"] * (1 + len(SHOWN_SIZES))
-    return tabulate(list(lines.values()), "keys", "pipe", disable_numparse=True, colalign=align)
-
-
 def provenance(rows: Sequence[dict]) -> str:
     """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
     statuses = [row["status"] for row in rows if "status" in row]

@@ -19,7 +19,7 @@ from addax import noise, released
 from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
 from benchmarks import models, registry, report, store
-from benchmarks._tables import arithmetic_table
+from benchmarks._tables16 import arithmetic_table
 from benchmarks.measure import provenance
 from plots.__main__ import FIGURES, render
 from plots._rows import frame

@@ -15,7 +15,6 @@ from tabulate import tabulate
 from benchmarks import registry
 from benchmarks._tables import (
     NONE,
-    arithmetic_table,
     block_of,
     comment,
     latex,
@@ -25,6 +24,7 @@ from benchmarks._tables import (
     speed_table,
     unit_of,
 )
+from benchmarks._tables16 import arithmetic_table, dtype_table
 from benchmarks.errors import UserError, unknown
 from plots.__main__ import render
 from plots._rows import ROOT, frame, ordered, raw, summary
@@ -216,6 +216,7 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
 KINDS = {
     "score": score_table,
     "methods": method_table,
+    "dtypes": dtype_table,
     "speed": speed_table,
     "arithmetic": arithmetic_table,
 }

@@ -12,6 +12,7 @@ from benchmarks.errors import UserError, unknown
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
+HALF = ("bfloat16", "float16")
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
 
@@ -98,6 +99,7 @@ def _flat(row: dict) -> dict:
         "ended": row.get("ended") or "",
         "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
         "method": config["method"],
+        "dtype": config.get("dtype"),
         "metric": metric,
         "score": row.get("score"),
         "auc": test.get("auc"),
@@ -147,6 +149,9 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     flat = sorted(newest.values(), key=_rank)
     data = pd.DataFrame(flat)
     if flat:
+        # Where runs of several dtypes lie together they are told apart as methods are.
+        half = data["dtype"].isin(HALF) & (data["dtype"].nunique() > 1)
+        data.loc[half, "label"] += " " + data.loc[half, "dtype"]
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
     data.attrs["source"] = source
     return data

@@ -14,9 +14,18 @@ from plots._style import TWO_COLUMNS, style
 SUITE = BENCHMARK = "arithmetic"
 # Okabe and Ito's palette; a way has a line and a marker of its own too.
 WAYS = {
-    ("released", None): ("published", {"color": "#D55E00", "ls": "-", "marker": "o"}),
-    ("exact", "nearest"): ("ours, nearest", {"color": "#009E73", "ls": (0, (3, 1.5)), "marker": "x"}),
-    ("exact", "stochastic"): ("ours, stochastic (default)", {"color": "#0072B2", "ls": "-", "marker": "D"}),
+    ("released", None): (
+        "released",
+        {"color": "#D55E00", "ls": "-", "marker": "o", "ms": 4.5, "mfc": "white"},
+    ),
+    ("exact", "nearest"): (
+        "ours, nearest",
+        {"color": "#009E73", "ls": (0, (3, 1.5)), "marker": "x", "ms": 4},
+    ),
+    ("exact", "stochastic"): (
+        "ours, stochastic (default)",
+        {"color": "#0072B2", "ls": "-", "marker": "D", "ms": 3},
+    ),
 }
 MARKERS = {"float32": "^", "bfloat16": "o", "float16": "s"}
 TITLES = {"synthetic": "synthetic", "smollm2-135m": "SmolLM2-135M"}
@@ -33,10 +42,10 @@ def draw(data: pd.DataFrame) -> dict[str, Figure]:
         for line, name in zip(grid, weights, strict=True):
             here = data[data["weights"] == name]
             title = TITLES.get(name, name)
-            line[0].set_title(f"{title}: drift without a step")
+            line[0].set_title(f"{title}: drift")
             _drift(line[0], here[here["measure"] == "drift"])
             for axes, dtype in zip(line[1:], halves, strict=True):
-                axes.set_title(f"{title}: what arrives, {dtype}")
+                axes.set_title(f"{title}: step, {dtype}")
                 _fraction(axes, here[here["measure"] == "fraction"], dtype)
         for axes in grid[-1]:
             axes.set_xlabel("steps at lr = 0" if axes is grid[-1][0] else "lr × projected_grad")
@@ -50,16 +59,19 @@ def _drift(axes: Axes, here: pd.DataFrame) -> None:
         line = line.sort_values("steps")
         rounding = None if arithmetic == "released" else "stochastic"
         look = WAYS[arithmetic, rounding][1] | {"marker": MARKERS[dtype]}
-        axes.plot(line["steps"], line["drift"], **look, markersize=3, clip_on=False, zorder=3)
+        axes.plot(line["steps"], line["drift"], **look, clip_on=False, zorder=3)
         if arithmetic == "released":
-            last = line.iloc[len(line) // 2]
+            middle = line.iloc[len(line) // 2]
+            # Above its line, unless another one lies close above that.
+            place = {"xytext": (0, 6), "ha": "right"}
+            if dtype == "float16":
+                place = {"xytext": (0, -6), "ha": "left", "va": "top"}
             axes.annotate(
                 dtype,
-                (last["steps"], last["drift"]),
-                xytext=(0, 5),
+                (middle["steps"], middle["drift"]),
                 textcoords="offset points",
-                ha="right",
                 color=look["color"],
+                **place,
             )
     ours = here.loc[here["arithmetic"] == "exact", "drift"]
     if len(ours) and (ours == 0).all():
@@ -67,18 +79,18 @@ def _drift(axes: Axes, here: pd.DataFrame) -> None:
         color = WAYS["exact", "stochastic"][1]["color"]
         axes.annotate(text, (1, 0), xytext=(0, 5), textcoords="offset points", color=color)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yscale("symlog", linthresh=SMALLEST_DRIFT, linscale=0.8)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(FixedLocator([0, 1e-8, 1e-6, 1e-4, 1e-2, 1]))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel("relative change of weights")
+    axes.set_ylabel("relative RMS change")
 
 
 def _fraction(axes: Axes, here: pd.DataFrame, dtype: str) -> None:
     wide = here[(here["dtype"] == "float32") & (here["arithmetic"] == "released")].sort_values("size")
-    axes.plot(
-        wide["size"], 100 * wide["fraction"], color="#555555", lw=0.8, ls=":", label="published, float32"
-    )
+    look = {"color": "#555555", "lw": 0.8, "ls": ":", "zorder": 4}
+    axes.plot(wide["size"], 100 * wide["fraction"], **look, label="released, float32")
     of_dtype = here[here["dtype"] == dtype]
     for (arithmetic, rounding), (label, look) in WAYS.items():
         same = of_dtype["rounding"].isna() if rounding is None else of_dtype["rounding"] == rounding
@@ -88,11 +100,10 @@ def _fraction(axes: Axes, here: pd.DataFrame, dtype: str) -> None:
             100 * line["fraction"],
             yerr=100 * line["standard_error"],
             **look,
-            markersize=3,
             elinewidth=0.8,
             label=label,
             zorder=3,
         )
     axes.set_xscale("log")
     axes.set_ylim(-4, 112)
-    axes.set_ylabel("part of the step (%)")
+    axes.set_ylabel("part realised (%)")
