@@ -1,9 +1,10 @@
 """The published arithmetic, for comparison: parameters are moved and moved back in their own dtype.
 
     theta <- theta + eps z;  L+;   theta <- theta - 2 eps z;  L-;   theta <- theta + eps z
-    theta <- theta - lr w g0 z
+    theta <- theta - lr (w g0 z)
 
-In 16 bits the three moves do not cancel and small updates round away (see `addax.rounding`).
+Every product and sum is rounded to nearest in theta's dtype, z too. In 16 bits the three moves do not
+cancel and small updates round away (see `addax.rounding`).
 After the released code of Malladi et al., arXiv 2305.17333. Cost: 4 draws of z, 4 passes over theta.
 """
 
@@ -21,13 +22,17 @@ from addax.spsa import Estimate, generator_states, scalar, set_generator_states,
 
 
 @torch.no_grad()
-def move(p: nn.Parameter, index: int, step_seed: int, scale: Tensor | float) -> None:
-    """p <- p + scale z, with z, the product and the sum each rounded to p's dtype."""
+def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -> None:
+    """p <- p + s_n ( ... (s_1 z)), with z, each product and the sum rounded to p's dtype."""
     flat = p.data.view(-1)
+    wide = torch.promote_types(p.dtype, torch.float32)
 
     def work(block: int, part: slice) -> None:
         z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
-        flat[part].add_((z * scale).to(p.dtype))
+        for scale in scales:
+            # A GPU would first round a scale that lies on it to z's dtype; the published one is a number.
+            z = (z.to(wide) * scale).to(p.dtype)
+        flat[part].add_(z)
 
     noise.for_blocks(flat.numel(), p.device, work)
 
@@ -80,12 +85,12 @@ def descend(
             loss.backward()
     for weight, projected_grad, seed in directions:
         for p, (index, lr) in table.items():
-            coefficient = projected_grad.to(p.device) * (lr * weight)
+            slope = projected_grad.to(p.device) * weight
             if ok is not None:
-                coefficient = torch.where(ok.to(p.device), coefficient, 0)
+                slope = torch.where(ok.to(p.device), slope, 0)
             before = p.detach().float() if realised is not None and p.dtype in HALF else None
-            move(p, index, seed, -coefficient)
+            move(p, index, seed, slope, -lr)
             if before is not None:
                 z = noise.draw(seed, index, p.shape, p.device)
-                intended = before - coefficient * z
+                intended = before - lr * slope * z
                 realised.add(before.view(-1), intended.view(-1), p.detach().float().view(-1))

@@ -23,6 +23,7 @@ from benchmarks._tables import (
     provenance,
     unit_of,
 )
+from benchmarks._tables16 import arithmetic_table, dtype_table
 from benchmarks.errors import UserError, unknown
 from plots.__main__ import render
 from plots._rows import ROOT, frame, ordered, raw, summary
@@ -48,9 +49,13 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
 
     Raises:
         UserError: there are no rows, or none of the suite's present settings, or no runs of this machine
-            to make the reference of.
+            to make the reference of; or the rows are of a benchmark and not of runs.
     """
     found, source = raw(suite, root)
+    if any("config" not in row for row in found):
+        raise UserError(
+            f"{source} holds no runs: `python -m plots {suite}` draws it, its table is in the README"
+        )
     rows = _of_present_specs(suite, found)
     if not rows:
         raise UserError(
@@ -192,6 +197,8 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
         rows = _committed(suite, root)
         if rows:
             text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
+        elif kind == "arithmetic":
+            text = "No rows yet: `python -m benchmarks.arithmetic --save` makes them."
         elif kind == "speed":
             text = (
                 f"No rows yet: `python -m benchmarks.speed {suite.removeprefix('speed-')} --save` makes them."
@@ -205,7 +212,13 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
 
 
 # What a table in a page is made of: kind -> rows -> Markdown.
-KINDS = {"score": score_table, "methods": method_table, "speed": _speed_tables.table}
+KINDS = {
+    "score": score_table,
+    "methods": method_table,
+    "dtypes": dtype_table,
+    "speed": _speed_tables.table,
+    "arithmetic": arithmetic_table,
+}
 
 
 def _committed(suite: str, root: Path) -> list[dict]:

@@ -94,7 +94,8 @@ class RunSpec:
         label = method_class(self.method).label
         if self.method == "addax" and self.set["length_threshold"] is None:
             label += "-WA"
-        return f"{label} (released)" if "released" in self.set.values() else label
+        other = [way for way in ("released", "nearest") if way in self.set.values()]
+        return f"{label} ({', '.join(other)})" if other else label
 
 
 def from_dict(values: Mapping[str, Any]) -> RunSpec:

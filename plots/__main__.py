@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ def main(words: list[str] | None = None) -> int:
         "python -m plots", description="Figures from result rows, as PNG and PDF."
     )
     parser.add_argument("figure", metavar="FIGURE", help=f"all, {', '.join(figures())}")
-    parser.add_argument("--suite", default="quick", help="whose rows (default: quick)")
+    parser.add_argument("--suite", help="whose rows (default: the figure's own; quick for all)")
     parser.add_argument(
         "--rows", metavar="GLOB", help="your own rows instead: .json, or .jsonl with one a line"
     )
@@ -35,15 +36,20 @@ def main(words: list[str] | None = None) -> int:
     try:
         if asked.figure != "all" and asked.figure not in figures():
             raise unknown("figure", asked.figure, ["all", *figures()])
-        data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(asked.suite)
+        suite = asked.suite or ("quick" if asked.figure == "all" else _module(asked.figure).SUITE)
+        data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(suite)
         print(f"{len(data)} rows from {data.attrs['source']}")
-        out = asked.out or FIGURES / ("own" if asked.rows else asked.suite)
+        out = asked.out or FIGURES / ("own" if asked.rows else suite)
         for file in render(asked.figure, data, out):
             print(file)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _module(figure: str) -> ModuleType:
+    return importlib.import_module(f"plots.{figure}")
 
 
 def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
@@ -54,12 +60,13 @@ def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
     """
     written = []
     for name in figures() if figure == "all" else [figure]:
-        module = importlib.import_module(f"plots.{name}")
-        drawn = module.draw(data)
+        module = _module(name)
+        # A figure shows runs, or what the one benchmark that it names measured.
+        benchmark = getattr(module, "BENCHMARK", None)
+        drawn = module.draw(data) if data.attrs.get("benchmark") == benchmark else {}
         if not drawn and figure != "all":
-            raise UserError(
-                f"no rows here that {name} shows: `python -m benchmarks sweep {module.SUITE}` makes them"
-            )
+            command = f"benchmarks.{benchmark} --save" if benchmark else f"benchmarks sweep {module.SUITE}"
+            raise UserError(f"no rows here that {name} shows: `python -m {command}` makes them")
         for stem, canvas in drawn.items():
             written += _style.save(canvas, out, stem)
     return written

@@ -12,6 +12,7 @@ from benchmarks.errors import UserError, unknown
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
+HALF = ("bfloat16", "float16")
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
 
@@ -21,8 +22,8 @@ def _parse(text: str, where: str) -> dict:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
-    if not isinstance(row, dict) or "config" not in row:
-        raise UserError(f"{where}: not a result row (an object with a 'config')")
+    if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
+        raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
     return row
 
 
@@ -98,6 +99,7 @@ def _flat(row: dict) -> dict:
         "ended": row.get("ended") or "",
         "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
         "method": config["method"],
+        "dtype": config.get("dtype"),
         "metric": metric,
         "score": row.get("score"),
         "auc": test.get("auc"),
@@ -127,11 +129,29 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
     ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
     checkpoint), steps, lr, batch sizes, curve (list of evaluations).
+
+    Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
+    name.
+
+    Raises:
+        UserError: rows of runs and of benchmarks, or of several benchmarks.
     """
+    benchmarks = {row.get("benchmark") for row in rows}
+    if len(benchmarks) > 1:
+        raise UserError(
+            f"rows of several kinds in {source or 'one frame'}: give those of one suite or benchmark"
+        )
+    if benchmarks - {None}:
+        data = pd.DataFrame(rows)
+        data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
+        return data
     newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
     flat = sorted(newest.values(), key=_rank)
     data = pd.DataFrame(flat)
     if flat:
+        # Where runs of several dtypes lie together they are told apart as methods are.
+        half = data["dtype"].isin(HALF) & (data["dtype"].nunique() > 1)
+        data.loc[half, "label"] += " " + data.loc[half, "dtype"]
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
     data.attrs["source"] = source
     return data

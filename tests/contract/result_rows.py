@@ -110,6 +110,30 @@ def row(
     }
 
 
+def arithmetic():
+    """Rows of `benchmarks.arithmetic` on two sets of weights."""
+    rows = []
+    for weights in ("synthetic", "smollm2-135m"):
+        for dtype, unit in (("float32", 1e-7), ("bfloat16", 4e-3), ("float16", 5e-4)):
+            common = {"benchmark": "arithmetic", "weights": weights, "dtype": dtype, "threads": 1}
+            for arithmetic, scale in (("released", unit), ("exact", 0.0)):
+                shared = common | {"measure": "drift", "arithmetic": arithmetic}
+                rows += [shared | {"steps": n, "drift": scale * n**0.5} for n in (1, 10, 100, 2000)]
+            lost = 1e3 * unit
+            ways = [("released", None, lost), ("exact", "nearest", lost), ("exact", "stochastic", 0.0)]
+            if dtype == "float32":
+                ways = [("released", None, 0.0), ("exact", None, 0.0)]
+            for size in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-2):
+                measured = {"measure": "fraction", "size": size, "standard_error": 1e-6 / size**0.5}
+                rows += [
+                    common
+                    | measured
+                    | {"arithmetic": a, "rounding": r, "fraction": size / (size + 1e-5 * gone)}
+                    for a, r, gone in ways
+                ]
+    return rows
+
+
 def suite(models=("nano-opt",), seeds=(0,), methods=tuple(METHODS), tasks=tuple(TITLES)):
     """Every method on every task of every model."""
     return [row(m, t, model, s) for model in models for t in tasks for m in methods for s in seeds]

@@ -17,7 +17,7 @@ from matplotlib.text import Annotation
 
 from benchmarks.errors import UserError
 from plots import __main__ as command
-from plots import _rows, _style, convergence, figure1, k0_sweep
+from plots import _rows, _style, arithmetic, convergence, figure1, k0_sweep
 from tests.contract import result_rows as made
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,8 +223,10 @@ def test_no_text_is_cut_or_crowded_or_under_seven_points(rows, count):
     if count != "nine tasks":
         wide = TASKS[:1] if count == "one task" else TASKS[:7]
         rows = [*made.suite(models=("big",), tasks=wide), made.row(label="Mine", model="big")]
-    for module in (figure1, convergence, k0_sweep):
-        for figure in module.draw(_rows.frame(rows)).values():
+    measured = _rows.frame(made.arithmetic())
+    drawn = [m.draw(_rows.frame(rows)) for m in (figure1, convergence, k0_sweep)]
+    for figures in [*drawn, arithmetic.draw(measured)]:
+        for figure in figures.values():
             assert faults(figure) == []
             assert min(t.get_fontsize() for t in figure.findobj(lambda a: hasattr(a, "get_fontsize"))) >= 7
             assert figure.get_figwidth() in (3.3, 6.9)
@@ -256,10 +258,84 @@ def test_files_are_the_same_bytes_in_another_process(tmp_path, rows):
 
 
 def test_plots_does_without_torch():
-    code = "import sys; from plots import __main__, convergence, figure1, k0_sweep; print(*sys.modules)"
+    names = ", ".join(["__main__", *command.figures()])
+    code = f"import sys; from plots import {names}; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
     assert "matplotlib" in loaded
     assert "torch" not in loaded
+
+
+def lines_of(axes, color):
+    """Lines of a colour with their points."""
+    return [line for line in axes.lines if line.get_color() == color and len(line.get_xdata()) > 1]
+
+
+def test_arithmetic_draws_drift_and_what_arrives():
+    rows = made.arithmetic()
+    figure = arithmetic.draw(_rows.frame(rows))["arithmetic"]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert [title.split(":")[0] for title in titles] == ["synthetic"] * 3 + ["SmolLM2-135M"] * 3
+    drift, step = figure.axes[3], figure.axes[4]
+    assert titles[4] == "SmolLM2-135M: step, bfloat16"
+    told = {
+        (r["dtype"], r["steps"]): r["drift"]
+        for r in rows
+        if (r["weights"], r["measure"], r["arithmetic"]) == ("smollm2-135m", "drift", "released")
+    }
+    dtypes = {marker: dtype for dtype, marker in arithmetic.MARKERS.items()}
+    points = {
+        (dtypes[line.get_marker()], x): y
+        for line in lines_of(drift, arithmetic.WAYS["released", None][1]["color"])
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+    assert points == told
+    for (way, rounding), (_, look) in arithmetic.WAYS.items():
+        (line,) = lines_of(step, look["color"])
+        told = {
+            r["size"]: 100 * r["fraction"]
+            for r in rows
+            if (r["weights"], r["dtype"], r["measure"]) == ("smollm2-135m", "bfloat16", "fraction")
+            and (r["arithmetic"], r["rounding"]) == (way, rounding)
+        }
+        assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == pytest.approx(told)
+
+
+def test_a_drift_of_zero_lies_on_the_axis_and_says_so():
+    """0 has a place of its own below the smallest other drift; a drift that is not 0 claims nothing."""
+    rows = made.arithmetic()
+    for drifts in (False, True):
+        if drifts:
+            last = next(r for r in reversed(rows) if (r["measure"], r["arithmetic"]) == ("drift", "exact"))
+            last["drift"] = 1e-3
+        axes = arithmetic.draw(_rows.frame(rows))["arithmetic"].axes[3]
+        heights = [axes.transData.transform((1, y))[1] for y in (0, 1e-8, 1e-7)]
+        assert axes.get_ylim()[0] == 0
+        assert min(b - a for a, b in pairwise(heights)) > 5
+        ours = lines_of(axes, arithmetic.WAYS["exact", "stochastic"][1]["color"])
+        assert sorted(max(line.get_ydata()) for line in ours) == [0, 0, 1e-3 * drifts]
+        assert any("bit for bit" in text.get_text() for text in axes.texts) != drifts
+
+
+def test_rows_of_a_benchmark_fill_its_figure_alone(tmp_path):
+    measured = _rows.frame(made.arithmetic())
+    written = command.render("all", measured, tmp_path / "arithmetic")
+    assert {file.name for file in written} == {"arithmetic.png", "arithmetic.pdf"}
+    written = command.render("all", _rows.frame(made.suite(tasks=("rte",))), tmp_path / "suite")
+    assert written
+    assert not any("arithmetic" in file.name for file in written)
+    with pytest.raises(UserError, match="no rows here that figure1 shows"):
+        command.render("figure1", measured, tmp_path)
+    with pytest.raises(UserError, match=r"arithmetic shows: `python -m benchmarks\.arithmetic --save`"):
+        command.render("arithmetic", _rows.frame([made.row()]), tmp_path)
+    with pytest.raises(UserError, match="rows of several kinds"):
+        _rows.frame([*made.arithmetic(), made.row()])
+
+
+def test_dtypes_side_by_side_are_entries_of_their_own():
+    wide, half = made.row("adam"), made.row("adam")
+    half["config"]["dtype"] = "bfloat16"
+    assert sorted(_rows.frame([wide, half])["label"]) == ["Adam", "Adam bfloat16"]
+    assert list(_rows.frame([half])["label"]) == ["Adam"]
 
 
 def test_the_machine_s_own_runs_come_before_committed_rows(tmp_path):

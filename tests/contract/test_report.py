@@ -250,6 +250,8 @@ of old
 <!-- /table:real-one:methods -->
 <!-- table:speed-scoring:speed -->
 <!-- /table:speed-scoring:speed -->
+<!-- table:arithmetic:arithmetic -->
+<!-- /table:arithmetic:arithmetic -->
 end
 """
 SPEED = {
@@ -332,6 +334,7 @@ def test_runs_of_this_machine_are_no_part_of_a_page(page, tmp_path):
     assert "`python -m benchmarks sweep demo`" in between(page, "demo:score")
     assert "`python -m benchmarks report demo --commit-reference`" in between(page, "demo:score")
     assert "`python -m benchmarks.speed scoring --save`" in between(page, "speed-scoring:speed")
+    assert "`python -m benchmarks.arithmetic --save`" in between(page, "arithmetic:arithmetic")
     assert "of old" not in page.read_text()
 
 
@@ -366,6 +369,58 @@ def test_the_readme_is_what_the_committed_rows_make(tmp_path):
             pytest.skip(f"no rows of {suite} are committed")
     report.refresh(page)
     assert page.read_text(encoding="utf-8") == (registry.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_arithmetic_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
+    rows = made.arithmetic()
+    committed(tmp_path, arithmetic=rows)
+    report.refresh(page, tmp_path)
+    head, *lines = cells(between(page, "arithmetic:arithmetic"))
+    steps = ["c = 1e-07", "c = 1e-06", "c = 1e-05", "c = 1e-04"]
+    assert head == ["weights", "dtype", "arithmetic", "drift after 2,000 steps", *steps]
+    # 2,000 steps: 4e-3 x sqrt(2000) is 18 %. c / (c + 4e-5) and c / c, their errors 1e-6 / sqrt(c).
+    half = [line[2:] for line in lines if line[:2] == ["smollm2-135m", "bfloat16"]]
+    assert half == [
+        ["released", "18 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
+        ["exact, nearest", "0 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
+        ["exact, stochastic", "0 %", "100.0 ± 0.3 %", "100.0 ± 0.1 %", "100.0 %", "100.0 %"],
+    ]
+    assert [line[2] for line in lines if line[1] == "float32"] == ["released", "exact"] * 2
+    with pytest.raises(UserError, match=r"arithmetic\.jsonl holds no runs"):
+        report.write_all("arithmetic", root=tmp_path)
+
+
+def run_in(dtype, scores, method="mezo", task="cb", **settings):
+    """Rows of one cell of suite `rounding`, a seed a score."""
+    suffix = "".join(f" ({way})" for way in settings.values())
+    rows = []
+    for seed, score in enumerate(scores):
+        row = made.row(method, task, seed=seed, label=made.METHODS[method][0] + suffix, **settings)
+        row["config"]["dtype"] = dtype
+        rows.append(row | {"score": score})
+    return rows
+
+
+def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
+    rows = [
+        *run_in("float32", (0.5, 0.6, 0.7)),
+        *run_in("bfloat16", (0.4, 0.6, 0.6)),
+        *run_in("float16", (0.7, 0.7, 0.703)),
+        *run_in("bfloat16", (0.1, 0.5, 0.8), rounding="nearest"),
+        *run_in("bfloat16", (0.7, 0.7, 0.7), arithmetic="released"),
+        *run_in("float32", (1.0, 1.0), "ip-sgd"),
+        *run_in("float16", (1.0, 0.98), "ip-sgd"),
+        *run_in("bfloat16", (0.3,), "addax", "rte"),
+    ]
+    text = report.KINDS["dtypes"](rows[::-1])
+    assert cells(text) == [
+        ["method", "task", "float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released"],
+        ["Addax", "RTE", "–", "30.0", "–", "–", "–"],
+        ["MeZO", "CB", "60.0 (50.0 to 70.0)", "53.3", "**70.1**", "**46.7**", "70.0"],
+        ["IP-SGD", "CB", "100.0 (100.0 to 100.0)", "–", "**99.0**", "–", "–"],
+    ]
+    counted = "bfloat16: 1 of 1; float16: 0 of 2; bfloat16, nearest: 0 of 1; bfloat16, released: 1 of 1."
+    assert text.endswith(f"\n\nMeans between float32's lowest and highest seed: {counted}")
 
 
 def row_of(spec, **changes):

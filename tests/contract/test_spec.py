@@ -167,6 +167,7 @@ def test_labels():
     assert from_dict(ADDAX | {"length_threshold": None}).label == "Addax-WA"
     assert from_dict(MEZO | {"arithmetic": "released"}).label == "MeZO (released)"
     assert from_dict(SVRG | {"variant": "released"}).label == "MeZO-SVRG (released)"
+    assert from_dict(MEZO | {"rounding": "nearest"}).label == "MeZO (nearest)"
     assert from_dict(ZERO).label == ZERO_SHOT
     assert from_dict(ZERO | {"steps": 100}).id == from_dict(ZERO).id
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import registry, sweep, tasks
 from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
-from benchmarks.suites import quick
+from benchmarks.suites import quick, rounding
 
 SUITES = tuple(registry.files("suite"))
 
@@ -88,3 +88,19 @@ def test_quick_gives_its_settings_to_runs_by_hand():
         assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
     assert quick.defaults("addax", "facebook/opt-13b") is None
     assert quick.defaults("no-such", "nano-opt") is None
+
+
+def test_rounding_compares_quick_s_settings_seed_by_seed():
+    """Every 16-bit run has its float32 twin, equal in all but the arithmetic."""
+    groups = {}
+    for s in rounding.specs():
+        assert s.seed == s.data_seed
+        own = {k: v for k, v in s.set.items() if k not in ("rounding", "arithmetic")}
+        assert own.items() >= {k: v for k, v in quick.SETTINGS[s.method].items() if k != "steps"}.items()
+        way = (s.dtype, s.set["rounding"], s.set.get("arithmetic", "exact"))
+        groups.setdefault((s.method, s.task, s.seed, s.steps, str(own)), []).append(way)
+    assert len(groups) == 3 * 3 * 3
+    every = [(dtype, "stochastic", "exact") for dtype in ("float32", "bfloat16", "float16")]
+    every += [("bfloat16", "nearest", "exact"), ("bfloat16", "stochastic", "released")]
+    for (method, *_), ways in groups.items():
+        assert ways == (every[:-1] if method == "ip-sgd" else every)

@@ -1,16 +1,25 @@
 """z is standard normal, and a pure function of the step seed and the parameter's index."""
 
+import hashlib
 import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from scipy import stats
 
 from addax import noise
 from addax.addax import Addax
-from tests.math.oracle import CPU, MLP, TIED
+from addax.rounding import apply_update
+from tests.math.oracle import CPU, HALVES, MLP, TIED
 
-N = 2_000_000
+ROOT = Path(__file__).resolve().parents[2]
+N = 10_000_000
 DRAWS = 2**18
 
 
@@ -20,9 +29,8 @@ def draw(seed, index=0, numel=DRAWS):
 
 
 def test_moments_and_distribution():
-    """Six standard errors each, and Kolmogorov-Smirnov against N(0, 1); seven and a bit blocks."""
+    """Six standard errors each, and Kolmogorov-Smirnov against N(0, 1), over many blocks."""
     z = draw(17, index=3, numel=N).double()
-    assert z.dtype == torch.float64
     assert abs(z.mean().item()) < 6 / N**0.5
     assert abs(z.var().item() - 1) < 6 * (2 / N) ** 0.5
     assert abs((z**3).mean().item()) < 6 * (15 / N) ** 0.5
@@ -147,11 +155,42 @@ def test_z_does_not_depend_on_dtype(dtype):
         assert torch.equal(seen[number], (module.weight.to(wide) + 0.5 * z.to(wide)).to(dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
+def test_an_update_cut_into_blocks_takes_the_whole_z(dtype):
+    """A step of -1 from zero leaves z itself, rounded once, in a tensor of two blocks and a bit."""
+    theta = torch.zeros(2 * noise.CPU_BLOCK + 5, dtype=dtype)
+    apply_update(theta, 6, 0, directions=[(torch.tensor(-1.0), 9)], rounding="nearest")
+    assert torch.equal(theta, draw(9, 6, theta.numel()).to(dtype))
+
+
+ANOTHER_RANK = """
+import hashlib, torch
+from addax import noise
+torch.manual_seed(99)
+torch.set_num_threads(2)
+noise.draw(8, 0, torch.Size([7]), torch.device("cpu"))
+z = noise.draw(4, 2, torch.Size([600_001]), torch.device("cpu"))
+print(hashlib.sha256(z.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_another_process_draws_the_same_bits():
+    """As another rank: whatever its global seed, its threads and what it drew before."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.check_output([sys.executable, "-c", ANOTHER_RANK], cwd=ROOT, env=environment, text=True)
+    assert told.strip() == hashlib.sha256(draw(4, 2, 600_001).numpy().tobytes()).hexdigest()
+
+
+def global_states():
+    """What torch, numpy and Python would draw next."""
+    return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate()
+
+
 def test_global_generators_are_not_touched():
     model = TIED.build(torch.bfloat16)
     opt = Addax(model, lr=1e-3, alpha=0.5)
-    before = torch.get_rng_state()
+    before = global_states()
     for k in range(3):
         opt.step(zo_loss=TIED.closure(model, k), fo_loss=TIED.closure(model, k))
     draw(3)
-    assert torch.equal(torch.get_rng_state(), before)
+    assert global_states() == before

@@ -1,4 +1,4 @@
-"""Updates written into 16-bit parameters: exact on average, and nearly all of a small step arrives."""
+"""Updates written into 16-bit parameters: exact on average, and what the fraction realised says of them."""
 
 import math
 
@@ -75,28 +75,6 @@ def weights(dtype: torch.dtype) -> torch.Tensor:
 def along(taken: torch.Tensor, z: torch.Tensor, size: float) -> float:
     """The part of the step -size z that was taken."""
     return (-torch.dot(taken, z) / (size * torch.dot(z, z))).item()
-
-
-@TYPES
-def test_a_small_step_arrives(dtype):
-    """At lr x projected_grad = 1e-6 within 2 % with stochastic rounding, and mostly lost with nearest.
-
-    The stochastic estimate has a standard error of sqrt(spacing / (step N)): under 1 % over 2^18 x 8 draws.
-    """
-    size, repeats = 1e-6, 8 if dtype == torch.float16 else 64
-    arrived = {"stochastic": 0.0, "nearest": 0.0}
-    start = weights(dtype)
-    for rounding in arrived:
-        for k in range(repeats):
-            theta = start.clone()
-            apply_update(theta, 0, k, directions=[(torch.tensor(size), k)], rounding=rounding)
-            z = noise.draw(k, 0, theta.shape, CPU).double()
-            arrived[rounding] += along(theta.double() - start.double(), z, size) / repeats
-            if rounding == "nearest" and k == 3:
-                arrived[rounding] *= repeats / 4
-                break
-    assert arrived["stochastic"] == pytest.approx(1, abs=0.02)
-    assert arrived["nearest"] < 0.5
 
 
 class Flat(nn.Module):

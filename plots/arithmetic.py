@@ -1,0 +1,109 @@
+"""Drift without a step, and the part of a step that arrives, in 16 bits: ours and the published arithmetic.
+
+Rows of `benchmarks.arithmetic`. Drift has an axis that is linear below 1e-8, so that 0 has a place on it.
+Source of the published procedure: arXiv 2305.17333.
+"""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from plots._style import TWO_COLUMNS, style
+
+SUITE = BENCHMARK = "arithmetic"
+# Okabe and Ito's palette; a way has a line and a marker of its own too.
+WAYS = {
+    ("released", None): (
+        "released",
+        {"color": "#D55E00", "ls": "-", "marker": "o", "ms": 4.5, "mfc": "white"},
+    ),
+    ("exact", "nearest"): (
+        "ours, nearest",
+        {"color": "#009E73", "ls": (0, (3, 1.5)), "marker": "x", "ms": 4},
+    ),
+    ("exact", "stochastic"): (
+        "ours, stochastic (default)",
+        {"color": "#0072B2", "ls": "-", "marker": "D", "ms": 3},
+    ),
+}
+MARKERS = {"float32": "^", "bfloat16": "o", "float16": "s"}
+TITLES = {"synthetic": "synthetic", "smollm2-135m": "SmolLM2-135M"}
+SMALLEST_DRIFT = 1e-8
+
+
+def draw(data: pd.DataFrame) -> dict[str, Figure]:
+    """One figure: a line of panels for each set of weights. `data` holds one row a measurement."""
+    weights = list(dict.fromkeys(data["weights"]))
+    halves = [dtype for dtype in ("bfloat16", "float16") if dtype in set(data["dtype"])]
+    with style():
+        figure = Figure(figsize=(TWO_COLUMNS, 0.5 + 2.0 * len(weights)), layout="constrained")
+        grid = figure.subplots(len(weights), 1 + len(halves), squeeze=False, sharex="col")
+        for line, name in zip(grid, weights, strict=True):
+            here = data[data["weights"] == name]
+            title = TITLES.get(name, name)
+            line[0].set_title(f"{title}: drift")
+            _drift(line[0], here[here["measure"] == "drift"])
+            for axes, dtype in zip(line[1:], halves, strict=True):
+                axes.set_title(f"{title}: step, {dtype}")
+                _fraction(axes, here[here["measure"] == "fraction"], dtype)
+        for axes in grid[-1]:
+            axes.set_xlabel("steps at lr = 0" if axes is grid[-1][0] else "lr × projected_grad")
+        handles, labels = grid[0][-1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return {"arithmetic": figure}
+
+
+def _drift(axes: Axes, here: pd.DataFrame) -> None:
+    for (arithmetic, dtype), line in here.groupby(["arithmetic", "dtype"], sort=False):
+        line = line.sort_values("steps")
+        rounding = None if arithmetic == "released" else "stochastic"
+        look = WAYS[arithmetic, rounding][1] | {"marker": MARKERS[dtype]}
+        axes.plot(line["steps"], line["drift"], **look, clip_on=False, zorder=3)
+        if arithmetic == "released":
+            middle = line.iloc[len(line) // 2]
+            # Above its line, unless another one lies close above that.
+            place = {"xytext": (0, 6), "ha": "right"}
+            if dtype == "float16":
+                place = {"xytext": (0, -6), "ha": "left", "va": "top"}
+            axes.annotate(
+                dtype,
+                (middle["steps"], middle["drift"]),
+                textcoords="offset points",
+                color=look["color"],
+                **place,
+            )
+    ours = here.loc[here["arithmetic"] == "exact", "drift"]
+    if len(ours) and (ours == 0).all():
+        text = "ours: 0, bit for bit"
+        color = WAYS["exact", "stochastic"][1]["color"]
+        axes.annotate(text, (1, 0), xytext=(0, 5), textcoords="offset points", color=color)
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_yscale("symlog", linthresh=SMALLEST_DRIFT, linscale=0.8)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_locator(FixedLocator([0, 1e-8, 1e-6, 1e-4, 1e-2, 1]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel("relative RMS change")
+
+
+def _fraction(axes: Axes, here: pd.DataFrame, dtype: str) -> None:
+    wide = here[(here["dtype"] == "float32") & (here["arithmetic"] == "released")].sort_values("size")
+    look = {"color": "#555555", "lw": 0.8, "ls": ":", "zorder": 4}
+    axes.plot(wide["size"], 100 * wide["fraction"], **look, label="released, float32")
+    of_dtype = here[here["dtype"] == dtype]
+    for (arithmetic, rounding), (label, look) in WAYS.items():
+        same = of_dtype["rounding"].isna() if rounding is None else of_dtype["rounding"] == rounding
+        line = of_dtype[(of_dtype["arithmetic"] == arithmetic) & same].sort_values("size")
+        axes.errorbar(
+            line["size"],
+            100 * line["fraction"],
+            yerr=100 * line["standard_error"],
+            **look,
+            elinewidth=0.8,
+            label=label,
+            zorder=3,
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(-4, 112)
+    axes.set_ylabel("part realised (%)")
