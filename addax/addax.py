@@ -22,7 +22,8 @@ from torch.distributed import ProcessGroup
 
 from addax.checks import within
 from addax.inplace import differentiable
-from addax.method import Loss, StepStats, ZerothOrder
+from addax.method import Loss, StepStats
+from addax.zeroth_order import ZerothOrder
 
 
 class Addax(ZerothOrder):

@@ -1,7 +1,7 @@
 """The contract every method keeps: a torch optimizer built from a model, stepped by loss closures."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,9 +15,7 @@ from addax.distributed import check_ranks, mean_over_ranks
 from addax.first_order import descend
 from addax.inplace import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealisedFraction
-from addax.spsa import Estimate, Perturbation, scalar
-
-ARITHMETICS = ("exact", "released")
+from addax.spsa import Estimate, scalar
 
 Loss = Callable[[], Tensor]
 
@@ -235,42 +233,3 @@ class Method(torch.optim.Optimizer):
     def restored(self, held: dict[str, Any]) -> dict[str, Any]:
         """Attributes from what a state holds of them; `ValueError` if they do not fit the model."""
         return held
-
-
-class ZerothOrder(Method):
-    """What methods with a zeroth-order part share: eps and the perturbation; see `addax.Addax`."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        lr: float,
-        *,
-        eps: float,
-        seed: int,
-        rounding: str,
-        arithmetic: str = "exact",
-        check: bool,
-        params: Iterable[dict[str, Any]] | None = None,
-        process_group: ProcessGroup | None = None,
-    ) -> None:
-        super().__init__(model, lr, seed=seed, rounding=rounding, params=params, process_group=process_group)
-        within(eps, "eps", low=0, open_low=True)
-        one_of(arithmetic, "arithmetic", ARITHMETICS)
-        self.eps = eps
-        self.arithmetic = arithmetic
-        self.perturbation = Perturbation(model, self.indices, check=check)
-
-    def estimate(
-        self, zo_loss: Loss, *stream: int, base: Mapping[nn.Parameter, Tensor] | None = None
-    ) -> Estimate:
-        """The SPSA estimate along this step's direction, or the one of a stream, over all ranks.
-
-        Args:
-            zo_loss: returns the scalar loss of this rank's part.
-            stream: see `step_seed`.
-            base: the point to take it at, which "exact" alone can; theta where None.
-        """
-        seed, group = self.step_seed(*stream), self.process_group
-        if self.arithmetic == "released":
-            return released.estimate(self.indices, zo_loss, self.eps, seed, group)
-        return self.perturbation.estimate(zo_loss, self.eps, seed, base, group)

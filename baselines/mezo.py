@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.method import Loss, StepStats, ZerothOrder
+from addax.method import Loss, StepStats
+from addax.zeroth_order import ZerothOrder
 
 
 class MeZO(ZerothOrder):

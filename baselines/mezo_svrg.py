@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax.checks import one_of, within
-from addax.method import Loss, StepStats, ZerothOrder
+from addax.method import Loss, StepStats
 from addax.spsa import Estimate
+from addax.zeroth_order import ZerothOrder
 
 VARIANTS = ("paper", "released")
 
