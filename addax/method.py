@@ -206,6 +206,8 @@ class Method(torch.optim.Optimizer):
         self.skipped_steps = self.skipped_steps + skipped
         self.skipped_in_row = (self.skipped_in_row + 1) * skipped
         self.steps += 1
+        # An autocast around several steps would go on with weights that it cast before this one.
+        torch.clear_autocast_cache()
 
     def state_dict(self) -> dict[str, Any]:
         """Torch's optimizer state, and under "method" all else that the next step depends on.
