@@ -70,6 +70,8 @@ class StandIns:
         self.live = True
         self.handles: list[Any] = []
         self.originals: dict[nn.Parameter, Tensor] = {}
+        # Modules that run now, outermost first, and what of their parameters each of them has entered with.
+        self.running: list[tuple[nn.Module, list[nn.Parameter]]] = []
         self.users: Counter[nn.Parameter] = Counter()
         # Of tied parameters: stand-ins between two of their modules, and which of these have run.
         self.waiting: dict[nn.Parameter, Tensor] = {}
@@ -98,28 +100,28 @@ class StandIns:
             handle.remove()
 
     def _entering(self, parameters: list[nn.Parameter]) -> Callable:
-        def enter(_module: nn.Module, _inputs: Any) -> None:
+        def enter(module: nn.Module, _inputs: Any) -> None:
             if not self.live:
                 return
+            held: list[nn.Parameter] = []
+            self.running.append((module, held))
             for p in parameters:
+                if p not in self.originals:
+                    self._point_at_stand_in(p)
                 self.users[p] += 1
-                if self.users[p] > 1:
-                    continue
-                self.originals[p] = p.data
-                if p in self.waiting:
-                    p.data = self.waiting.pop(p)
-                else:
-                    with self.watch.paused() if self.watch else nullcontext():
-                        p.data = self.make(p)
+                held.append(p)
 
         return enter
 
     def _leaving(self, parameters: list[nn.Parameter]) -> Callable:
         def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
-            if not self.live:
+            # A closure may go on after an error, memory that ran out for one, that kept the module from
+            # being entered, or from being entered in full.
+            if not self.live or not self.running or self.running[-1][0] is not module:
                 return None
+            _, held = self.running.pop()
             kept = outliving(output, parameters)
-            for p in reversed(parameters):
+            for p in reversed(held):
                 self.users[p] -= 1
                 if p in self.served:
                     self.served[p].add(module)
@@ -128,6 +130,15 @@ class StandIns:
             return kept
 
         return leave
+
+    def _point_at_stand_in(self, p: nn.Parameter) -> None:
+        if p in self.waiting:
+            stand_in = self.waiting.pop(p)
+        else:
+            with self.watch.paused() if self.watch else nullcontext():
+                stand_in = self.make(p)
+        self.originals[p] = p.data
+        p.data = stand_in
 
     def _point_back(self, p: nn.Parameter) -> None:
         if p in self.served and len(self.served[p]) < self.tied[p]:
