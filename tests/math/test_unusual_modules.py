@@ -173,9 +173,50 @@ class Held(nn.Module):
         return torch.tanh(x @ self.some[0] + self.some[1]) * self.named["a"] + self.named["b"][0]
 
 
+class Keeping(nn.Module):
+    """Keeps a view of its weight for others to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5, 5))
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        self.kept = self.weight.t()
+        return x @ self.kept
+
+
+class Kept(nn.Module):
+    """A view that its module has kept is read after another module ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keeping = Keeping()
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        return torch.tanh(self.layer(torch.tanh(self.keeping(x)))) @ self.keeping.kept
+
+
+class Force(nn.Module):
+    """Minus the gradient of an energy with respect to its input, as potentials of molecules have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 1))
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(x).sum(), x)
+        return -slope
+
+
 UNUSUAL = pytest.mark.parametrize(
     "build",
-    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held],
+    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held, Kept, Force],
     ids=lambda b: b.__name__,
 )
 
