@@ -8,11 +8,13 @@ does anything stays behind.
 Memory: one module's stand-ins; a tied parameter's besides, from its first module to its last.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
@@ -44,7 +46,7 @@ def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
 
 
 class StandIns:
-    """One evaluation of a loss on stand-ins.
+    """One evaluation of a loss on stand-ins, by one thread and outside of torch.func's transforms.
 
     Args:
         owners: modules and the parameters that their forward reads.
@@ -68,6 +70,7 @@ class StandIns:
         self.scratch = scratch
         self.watch = watch
         self.live = True
+        self.thread = threading.get_ident()
         self.handles: list[Any] = []
         self.originals: dict[nn.Parameter, Tensor] = {}
         # Modules that run now, outermost first, and what of their parameters each of them has entered with.
@@ -103,6 +106,7 @@ class StandIns:
         def enter(module: nn.Module, _inputs: Any) -> None:
             if not self.live:
                 return
+            self._refuse(module)
             held: list[nn.Parameter] = []
             self.running.append((module, held))
             for p in parameters:
@@ -130,6 +134,20 @@ class StandIns:
             return kept
 
         return leave
+
+    def _refuse(self, module: nn.Module) -> None:
+        """What would perturb weights wrongly, or end in memory that is not there, without a sign of it."""
+        kind = type(module).__name__
+        if threading.get_ident() != self.thread:
+            raise ValueError(
+                f"zo_loss runs {kind} in a thread of its own, where modules cannot be perturbed one at a "
+                "time: run the model in the thread that takes the step"
+            )
+        if torch._C._functorch.maybe_current_level() is not None:
+            raise ValueError(
+                f"zo_loss runs {kind} within a transform of torch.func (grad, jvp, vmap, ...), where weights "
+                "cannot be exchanged: use torch.autograd or batched operators in its stead"
+            )
 
     def _point_at_stand_in(self, p: nn.Parameter) -> None:
         if p in self.waiting:

@@ -1,5 +1,7 @@
 """Modules that hand weights about: seen at theta + eps z, or refused by name; never wrong in silence."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -346,3 +348,33 @@ def test_the_check_sees_through_checkpoints(reentrant):
 
     with pytest.raises(ValueError, match=r"'second\.weight' is read"):
         MeZO(model, lr=1e-3).estimate(loss)
+
+
+def _in_a_thread(model):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_cubes, model, 0).result()
+
+
+ELSEWHERE = {
+    "thread": (_in_a_thread, "thread of its own"),
+    "grad": (lambda m: torch.func.grad(lambda x: m(x).sum())(torch.ones(5).double()).sum(), r"torch\.func"),
+    "jvp": (lambda m: torch.func.jvp(m, *2 * [(torch.ones(5).double(),)])[1].sum(), r"torch\.func"),
+    "vmap": (lambda m: torch.vmap(m)(torch.ones(4, 5).double()).sum(), r"torch\.func"),
+}
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_modules_run_where_weights_cannot_be_exchanged_are_refused(where, check):
+    """Several threads would mix up their modules' weights; within torch.func, torch ends the process."""
+    loss, says = ELSEWHERE[where]
+    model = MLP.build(torch.float64)
+    opt = MeZO(model, lr=1e-3, check=check)
+    assert torch.isfinite(loss(model))
+
+    def run():
+        with pytest.raises(ValueError, match=f"zo_loss runs Linear .*{says}"):
+            opt.step(zo_loss=lambda: loss(model))
+
+    check_unmoved(model, run)
+    assert opt.steps == 0
