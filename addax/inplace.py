@@ -22,7 +22,7 @@ def visiting_gradients(
 
     Args:
         names: the parameters to visit, with their names.
-        visit: takes a parameter and its gradient.
+        visit: takes a parameter and its gradient, dense.
 
     Yields:
         The set of parameters visited so far.
@@ -42,7 +42,8 @@ def visiting_gradients(
                 "checkpointed segments that share it need use_reentrant=False"
             )
         visited.add(p)
-        visit(p, grad)
+        # Embeddings with sparse=True, for one, whose rows may come several times.
+        visit(p, grad if grad.layout == torch.strided else grad.to_dense())
 
     refuse_gradients(names)
     handles = [p.register_post_accumulate_grad_hook(hook) for p in names]
