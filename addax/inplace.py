@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+UNREACHED = "the first-order loss does not depend on trainable parameters of the model"
+
 
 @contextmanager
 def visiting_gradients(
@@ -28,9 +30,9 @@ def visiting_gradients(
         The set of parameters visited so far.
 
     Raises:
-        ValueError: a parameter holds a gradient already, which the visit would take for its own; or, from
-            within the backward pass, one gets a second gradient after its visit (reentrant checkpoints
-            back-propagate each segment alone). Parameters visited before that have moved.
+        ValueError: a parameter holds a gradient already, which the visit would take for its own; none got
+            one; or, from within the backward pass, one gets a second gradient after its visit (reentrant
+            checkpoints back-propagate each segment alone). Parameters visited before that have moved.
     """
     visited: set[nn.Parameter] = set()
 
@@ -52,6 +54,8 @@ def visiting_gradients(
     finally:
         for handle in handles:
             handle.remove()
+    if not visited:
+        raise ValueError(UNREACHED)
 
 
 def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
@@ -69,9 +73,7 @@ def differentiable(loss: object) -> Tensor:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"fo_loss must return a scalar tensor, not {got}")
     if not loss.requires_grad:
-        raise ValueError(
-            "fo_loss returned a loss without gradient: it does not depend on trainable parameters"
-        )
+        raise ValueError(f"fo_loss returned a loss without gradient: {UNREACHED}")
     return loss.reshape(())
 
 

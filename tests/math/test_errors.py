@@ -92,6 +92,16 @@ def test_a_loss_without_gradient(method):
     refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_loss_that_reaches_no_parameter(method, dtype):
+    """But something else that has a gradient; the zeroth-order part is not taken alone either."""
+    model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
+    opt = method(model, lr=0.1)
+    closures = dict.fromkeys(opt.losses, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
+    refused(opt, model, "does not depend on trainable parameters of the model", **closures)
+
+
 def test_a_step_works_where_gradients_are_off():
     """A caller's `no_grad` does not take the first-order closure's gradient."""
     model = MLP.build(torch.float32)
