@@ -57,8 +57,6 @@ class Perturbation:
         self.model = model
         self.indices = indices
         self.check = check
-        self.owners = owners_of(model, indices)
-        self.tied = tied_among(self.owners)
 
     def _loss_at(
         self,
@@ -113,6 +111,9 @@ class Perturbation:
         Raises:
             ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
         """
+        # Each time, since a parameter may go to another module, as an adapter's or a wrapper's.
+        self.owners = owners_of(self.model, self.indices)
+        self.tied = tied_among(self.owners)
         states = generator_states(self.indices)
         scratch = Scratch(max(sum(p.numel() for p in own if p not in self.tied) for _, own in self.owners))
         plus = self._loss_at(loss, eps, step_seed, base, scratch)

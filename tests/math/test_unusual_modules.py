@@ -238,6 +238,19 @@ def test_unusual_modules_see_theta_plus_eps_z(build):
         assert g0 == pytest.approx(dense.g0(0, 1e-3, dense.z(opt.step_seed())), rel=1e-8)
 
 
+def test_parameters_may_go_to_another_module():
+    """After a first step as well, whose check has seen all modules then."""
+    model = MLP.build(torch.float64)
+    opt = MeZO(model, lr=0.0)
+    opt.step(zo_loss=MLP.closure(model, 0))
+    other = nn.Linear(5, 8, dtype=torch.float64)
+    other.weight, other.bias = model[0].weight, model[0].bias
+    model[0] = other
+    dense = Dense(model, MLP)
+    g0 = opt.estimate(MLP.closure(model, 0)).projected_grad.item()
+    assert g0 == pytest.approx(dense.g0(0, 1e-3, dense.z(opt.step_seed())), rel=1e-8)
+
+
 @pytest.mark.parametrize("problem", [MLP, TIED, OPT, LLAMA, ROBERTA], ids=lambda p: p.name)
 def test_the_check_changes_no_bit(problem):
     """So that a resumed run, whose first estimate is checked anew, is the same run."""
