@@ -7,7 +7,8 @@ round-to-nearest loses most of the step in 16 bits, because most coordinates rou
 were; stochastic rounding goes up with the probability of the remainder, so its mean is exact.
 
 Cost: 1 pass over theta; 1 draw of z a direction, and 16 random bits an element in 16-bit.
-Memory: a block a thread (1 MiB float32 on a CPU, 64 MiB on a GPU), twice that in 16-bit.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32, 6 in bfloat16,
+9 in float16, and 1 more where a gradient or a second direction meets a direction.
 """
 
 from collections.abc import Sequence

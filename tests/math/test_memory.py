@@ -1,9 +1,12 @@
 """What a step holds beyond theta and activations, measured with the tracker on a model of 24 layers."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
+from addax import noise, rounding
 from addax.inplace import visiting_gradients
 from benchmarks.measure import LiveBytes
 from tests.contract.test_methods import class_of
@@ -92,3 +95,26 @@ def test_a_first_order_step_holds_one_gradient(method, problem):
     assert held - least <= (3 if model.dtype == torch.float32 else 7) * block
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
     assert beyond_theta(model, all_gradients) - least > 0.6 * theta
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("parts", ["direction", "gradient", "both", "two directions"])
+def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypatch):
+    """On one thread, with the buffers that a thread keeps."""
+    said = re.search(r"(\d) in float32, (\d) in bfloat16,\s(\d) in float16, and (\d) more", rounding.__doc__)
+    *each, more = (int(n) for n in said.groups())
+    blocks = dict(zip((torch.float32, torch.bfloat16, torch.float16), each, strict=True))[dtype]
+    blocks += more * (parts in ("both", "two directions"))
+    theta, grad = (torch.ones(3 * noise.CPU_BLOCK, dtype=dtype) for _ in range(2))
+    count = {"gradient": 0, "two directions": 2}.get(parts, 1)
+    monkeypatch.setattr(noise, "_workspace", noise._Workspace())
+    with LiveBytes([theta, grad]) as tracker:
+        before = tracker.live
+        rounding.apply_update(
+            theta,
+            0,
+            0,
+            directions=[(torch.tensor(1.0), seed) for seed in range(count)],
+            grad=(1.0, grad) if parts in ("gradient", "both") else None,
+        )
+    assert tracker.peak - before == pytest.approx(blocks * 4 * noise.CPU_BLOCK, rel=0.01)
