@@ -7,6 +7,7 @@ that weight's own gradient is complete, gradient checkpointing included, so it m
 Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, where all gradients would be theta's size.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -75,6 +76,13 @@ def differentiable(loss: object) -> Tensor:
     if not loss.requires_grad:
         raise ValueError(f"fo_loss returned a loss without gradient: {UNREACHED}")
     return loss.reshape(())
+
+
+def all_finite(grad: Tensor) -> Tensor:
+    """Whether every element is finite, as a bool scalar on the device, without scratch of its size."""
+    if not grad.numel():
+        return torch.ones((), dtype=torch.bool, device=grad.device)
+    return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))
 
 
 class LossScale:

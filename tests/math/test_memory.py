@@ -1,5 +1,6 @@
 """What a step holds beyond theta and activations, measured with the tracker on a model of 24 layers."""
 
+import math
 import re
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from addax import noise, rounding
-from addax.inplace import visiting_gradients
+from addax.first_order import descend
+from addax.inplace import LossScale, all_finite, visiting_gradients
 from benchmarks.measure import LiveBytes
 from tests.contract.test_methods import class_of
 
@@ -118,3 +120,34 @@ def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypat
             grad=(1.0, grad) if parts in ("gradient", "both") else None,
         )
     assert tracker.peak - before == pytest.approx(blocks * 4 * noise.CPU_BLOCK, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_mask_makes_no_second_gradient(dtype):
+    """As on a GPU, where whether the losses were finite travels with the update, and in float16 anywhere."""
+    numel = 64 * noise.CPU_BLOCK
+    theta, x = nn.Parameter(torch.zeros(numel, dtype=dtype)), torch.ones(numel, dtype=dtype)
+
+    def work():
+        loss = (theta * x).sum()
+        options = {"ok": torch.tensor(True), "scale": LossScale()}
+        descend([(theta, 0, 1.0)], 0, names={theta: "theta"}, loss=loss.float(), **options)
+
+    work()
+    with LiveBytes([theta, x]) as tracker:
+        before = tracker.live
+        work()
+    assert torch.equal(theta, torch.full_like(theta, -2))
+    assert tracker.peak - before < 1.05 * numel * theta.element_size() + 9 * 4 * noise.CPU_BLOCK
+
+
+def test_finite_or_not():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        grad = torch.full((1000,), torch.finfo(dtype).max, dtype=dtype)
+        assert all_finite(grad)
+        assert all_finite(grad[:0])
+        for bad in (math.nan, math.inf, -math.inf):
+            for at in (0, 501, 999):
+                broken = grad.clone()
+                broken[at] = bad
+                assert not all_finite(broken)
