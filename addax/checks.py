@@ -1,6 +1,7 @@
 """Checks of what a method is built from: its arguments, its parameters and their groups."""
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -100,6 +101,14 @@ def within(value: float, name: str, *, low: float, high: float = math.inf, open_
     if not (low <= value <= high) or (open_low and value == low) or math.isinf(value):
         left, right = "(" if open_low else "[", ")" if math.isinf(high) else "]"
         raise ValueError(f"{name} must be in {left}{low:g}, {high:g}{right}, not {value}")
+
+
+def whole(value: object, name: str) -> int:
+    """The integer that any integer type holds, as numpy's do; `ValueError` naming the argument for others."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, not {value!r}") from None
 
 
 def one_of(value: str, name: str, known: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax.distributed import mean_over_ranks
-from addax.inplace import LossScale, visiting_gradients
+from addax.inplace import LossScale, all_finite, visiting_gradients
 from addax.rounding import RealisedFraction, apply_update
 
 
@@ -56,15 +56,13 @@ def descend(
         clean = None if ok is None else ok.to(p.device)
         factor: Tensor | float = lr * fo_weight
         if grad is not None and loss_scale is not None:
-            whole = torch.isfinite(grad).all()
+            whole = all_finite(grad)
             finite.append(whole)
             clean = whole if clean is None else clean & whole
             factor = factor / loss_scale.to(p.device)
         if lr == 0:
             # Not even a zero is subtracted: it would turn a negative zero positive.
             return
-        if grad is not None and clean is not None:
-            grad = torch.where(clean, grad, 0)
         steps = []
         for weight, projected_grad, seed in directions:
             coefficient = projected_grad.to(p.device) * (lr * weight)
@@ -75,6 +73,7 @@ def descend(
             step_seed,
             directions=steps,
             grad=None if grad is None else (factor, grad),
+            ok=clean,
             rounding=rounding,
             realised=realised,
         )

@@ -7,11 +7,14 @@ that weight's own gradient is complete, gradient checkpointing included, so it m
 Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, where all gradients would be theta's size.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+UNREACHED = "the first-order loss does not depend on trainable parameters of the model"
 
 
 @contextmanager
@@ -22,15 +25,15 @@ def visiting_gradients(
 
     Args:
         names: the parameters to visit, with their names.
-        visit: takes a parameter and its gradient.
+        visit: takes a parameter and its gradient, dense.
 
     Yields:
         The set of parameters visited so far.
 
     Raises:
-        ValueError: a parameter holds a gradient already, which the visit would take for its own; or, from
-            within the backward pass, one gets a second gradient after its visit (reentrant checkpoints
-            back-propagate each segment alone). Parameters visited before that have moved.
+        ValueError: a parameter holds a gradient already, which the visit would take for its own; none got
+            one; or, from within the backward pass, one gets a second gradient after its visit (reentrant
+            checkpoints back-propagate each segment alone). Parameters visited before that have moved.
     """
     visited: set[nn.Parameter] = set()
 
@@ -42,7 +45,8 @@ def visiting_gradients(
                 "checkpointed segments that share it need use_reentrant=False"
             )
         visited.add(p)
-        visit(p, grad)
+        # Embeddings with sparse=True, for one, whose rows may come several times.
+        visit(p, grad if grad.layout == torch.strided else grad.to_dense())
 
     refuse_gradients(names)
     handles = [p.register_post_accumulate_grad_hook(hook) for p in names]
@@ -51,6 +55,8 @@ def visiting_gradients(
     finally:
         for handle in handles:
             handle.remove()
+    if not visited:
+        raise ValueError(UNREACHED)
 
 
 def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
@@ -68,10 +74,15 @@ def differentiable(loss: object) -> Tensor:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"fo_loss must return a scalar tensor, not {got}")
     if not loss.requires_grad:
-        raise ValueError(
-            "fo_loss returned a loss without gradient: it does not depend on trainable parameters"
-        )
+        raise ValueError(f"fo_loss returned a loss without gradient: {UNREACHED}")
     return loss.reshape(())
+
+
+def all_finite(grad: Tensor) -> Tensor:
+    """Whether every element is finite, as a bool scalar on the device, without scratch of its size."""
+    if not grad.numel():
+        return torch.ones((), dtype=torch.bool, device=grad.device)
+    return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))
 
 
 class LossScale:

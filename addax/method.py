@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released
-from addax.checks import check_groups, check_unchanged, one_of, trainable, within
+from addax.checks import check_groups, check_unchanged, one_of, trainable, whole, within
 from addax.distributed import check_ranks, mean_over_ranks
 from addax.first_order import descend
 from addax.inplace import LossScale
@@ -92,7 +92,7 @@ class Method(torch.optim.Optimizer):
         self.names = {p: names[p] for p in self.indices}
         self.model = model
         self.places = {p: (p.device, p.dtype) for p in self.indices}
-        self.seed = seed
+        self.seed = whole(seed, "seed")
         self.rounding = rounding
         self.steps = 0
         self.skipped_steps: Tensor | None = None
@@ -100,7 +100,7 @@ class Method(torch.optim.Optimizer):
         self.loss_scale = LossScale()
         self.process_group = process_group
         if process_group is not None:
-            check_ranks(model, self.indices, seed, process_group)
+            check_ranks(model, self.indices, self.seed, process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """Initialises the torch optimizer underneath; a method that has another one overrides this."""
@@ -206,6 +206,8 @@ class Method(torch.optim.Optimizer):
         self.skipped_steps = self.skipped_steps + skipped
         self.skipped_in_row = (self.skipped_in_row + 1) * skipped
         self.steps += 1
+        # An autocast around several steps would go on with weights that it cast before this one.
+        torch.clear_autocast_cache()
 
     def state_dict(self) -> dict[str, Any]:
         """Torch's optimizer state, and under "method" all else that the next step depends on.

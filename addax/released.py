@@ -18,7 +18,7 @@ from addax import noise
 from addax.distributed import mean_over_ranks
 from addax.inplace import visiting_gradients
 from addax.rounding import HALF, RealisedFraction
-from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point
+from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point, without_kept_casts
 
 
 @torch.no_grad()
@@ -49,11 +49,11 @@ def estimate(
     states = generator_states(indices)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
-    plus = scalar(loss(), "zo_loss")
+    plus = scalar(without_kept_casts(loss), "zo_loss")
     set_generator_states(states)
     for p, index in indices.items():
         move(p, index, step_seed, -2 * eps)
-    minus = scalar(loss(), "zo_loss")
+    minus = scalar(without_kept_casts(loss), "zo_loss")
     for p, index in indices.items():
         move(p, index, step_seed, eps)
     return two_point(plus, minus, eps, step_seed, group)

@@ -7,7 +7,8 @@ round-to-nearest loses most of the step in 16 bits, because most coordinates rou
 were; stochastic rounding goes up with the probability of the remainder, so its mean is exact.
 
 Cost: 1 pass over theta; 1 draw of z a direction, and 16 random bits an element in 16-bit.
-Memory: a block a thread (1 MiB float32 on a CPU, 64 MiB on a GPU), twice that in 16-bit.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32, 6 in bfloat16,
+9 in float16, and 1 more where a gradient or a second direction meets a direction.
 """
 
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ def apply_update(
     *,
     directions: Sequence[tuple[Tensor, int]] = (),
     grad: tuple[Tensor | float, Tensor] | None = None,
+    ok: Tensor | None = None,
     rounding: str = "stochastic",
     realised: RealisedFraction | None = None,
 ) -> None:
@@ -94,6 +96,7 @@ def apply_update(
         step_seed: seed of the rounding bits.
         directions: pairs of a 0-dim coefficient on theta's device and the step seed of its z.
         grad: a coefficient and a gradient of theta's shape.
+        ok: bool scalar on theta's device; where False the gradient counts as zero.
         rounding: "stochastic" or "nearest"; float32 and float64 parameters need neither.
         realised: where to add what 16-bit parameters took of the step.
     """
@@ -115,6 +118,8 @@ def apply_update(
             step = z if held is None else held.add_(z)
         if flat_grad is not None:
             descent = flat_grad[part].to(wide) * grad[0]
+            if ok is not None:
+                descent.masked_fill_(~ok, 0)
             step = descent if step is None else step.add_(descent)
         if not half:
             old.sub_(step)

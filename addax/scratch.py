@@ -13,7 +13,8 @@ class Scratch:
 
     On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules,
     and what outlives its module has a place of its own for every evaluation; modules nested in one that
-    owns parameters itself, and GPUs, whose allocator keeps its memory, allocate.
+    owns parameters itself, and GPUs, whose allocator keeps its memory, allocate. What somebody still has a
+    view of, such as the graph of a gradient taken within the loss, is left to them and replaced.
 
     Args:
         numel: elements of the module that owns most.
@@ -39,7 +40,7 @@ class Scratch:
             if like not in self.places:
                 self.places[like] = torch.empty_like(like)
             return self.places[like]
-        if self.arena is None:
+        if self.arena is None or (self.lent == 0 and _viewed(self.arena)):
             self.arena = torch.empty(self.numel, dtype=like.dtype)
         if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
             return torch.empty_like(like)
@@ -55,6 +56,12 @@ class Scratch:
         self.lent -= 1
         if self.lent == 0:
             self.used = 0
+
+
+def _viewed(tensor: Tensor) -> bool:
+    """Whether other tensors share a tensor's memory: they would see what is written into it next."""
+    # Its own use, and that of the storage object made to ask.
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
 
 
 def memory(tensor: Tensor) -> int | None:

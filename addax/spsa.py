@@ -14,6 +14,7 @@ Memory: one module's weights; a tied parameter's own scratch besides, from its f
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from addax.distributed import mean_over_ranks
 from addax.outside import OutsideUse
 from addax.scratch import Scratch
 from addax.stand_in import StandIns, owners_of, tied_among
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,6 @@ class Perturbation:
         self.model = model
         self.indices = indices
         self.check = check
-        self.owners = owners_of(model, indices)
-        self.tied = tied_among(self.owners)
 
     def _loss_at(
         self,
@@ -71,7 +72,8 @@ class Perturbation:
             return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
 
         watch = OutsideUse(self.model, self.indices) if self.check else None
-        return scalar(StandIns(self.owners, self.tied, make, scratch, watch).evaluate(loss), "zo_loss")
+        stand_ins = StandIns(self.owners, self.tied, make, scratch, watch)
+        return scalar(without_kept_casts(lambda: stand_ins.evaluate(loss)), "zo_loss")
 
     def _perturbed(
         self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
@@ -109,6 +111,9 @@ class Perturbation:
         Raises:
             ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
         """
+        # Each time, since a parameter may go to another module, as an adapter's or a wrapper's.
+        self.owners = owners_of(self.model, self.indices)
+        self.tied = tied_among(self.owners)
         states = generator_states(self.indices)
         scratch = Scratch(max(sum(p.numel() for p in own if p not in self.tied) for _, own in self.owners))
         plus = self._loss_at(loss, eps, step_seed, base, scratch)
@@ -127,6 +132,18 @@ def two_point(
         # Differences are averaged, not losses: a mean of losses would round before they cancel.
         projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
     return Estimate(projected_grad, loss, step_seed)
+
+
+def without_kept_casts(loss: Callable[[], T]) -> T:
+    """What a closure returns; an autocast around it neither lends it weights cast before nor keeps its own.
+
+    Autocast casts each parameter once until its outermost region ends, wherever the parameter points later.
+    """
+    torch.clear_autocast_cache()
+    try:
+        return loss()
+    finally:
+        torch.clear_autocast_cache()
 
 
 def scalar(value: object, name: str) -> Tensor:

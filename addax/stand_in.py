@@ -8,11 +8,13 @@ does anything stays behind.
 Memory: one module's stand-ins; a tied parameter's besides, from its first module to its last.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
@@ -44,7 +46,7 @@ def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
 
 
 class StandIns:
-    """One evaluation of a loss on stand-ins.
+    """One evaluation of a loss on stand-ins, by one thread and outside of torch.func's transforms.
 
     Args:
         owners: modules and the parameters that their forward reads.
@@ -68,8 +70,11 @@ class StandIns:
         self.scratch = scratch
         self.watch = watch
         self.live = True
+        self.thread = threading.get_ident()
         self.handles: list[Any] = []
         self.originals: dict[nn.Parameter, Tensor] = {}
+        # Modules that run now, outermost first, and what of their parameters each of them has entered with.
+        self.running: list[tuple[nn.Module, list[nn.Parameter]]] = []
         self.users: Counter[nn.Parameter] = Counter()
         # Of tied parameters: stand-ins between two of their modules, and which of these have run.
         self.waiting: dict[nn.Parameter, Tensor] = {}
@@ -98,28 +103,29 @@ class StandIns:
             handle.remove()
 
     def _entering(self, parameters: list[nn.Parameter]) -> Callable:
-        def enter(_module: nn.Module, _inputs: Any) -> None:
+        def enter(module: nn.Module, _inputs: Any) -> None:
             if not self.live:
                 return
+            self._refuse(module)
+            held: list[nn.Parameter] = []
+            self.running.append((module, held))
             for p in parameters:
+                if p not in self.originals:
+                    self._point_at_stand_in(p)
                 self.users[p] += 1
-                if self.users[p] > 1:
-                    continue
-                self.originals[p] = p.data
-                if p in self.waiting:
-                    p.data = self.waiting.pop(p)
-                else:
-                    with self.watch.paused() if self.watch else nullcontext():
-                        p.data = self.make(p)
+                held.append(p)
 
         return enter
 
     def _leaving(self, parameters: list[nn.Parameter]) -> Callable:
         def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
-            if not self.live:
+            # A closure may go on after an error, memory that ran out for one, that kept the module from
+            # being entered, or from being entered in full.
+            if not self.live or not self.running or self.running[-1][0] is not module:
                 return None
+            _, held = self.running.pop()
             kept = outliving(output, parameters)
-            for p in reversed(parameters):
+            for p in reversed(held):
                 self.users[p] -= 1
                 if p in self.served:
                     self.served[p].add(module)
@@ -128,6 +134,29 @@ class StandIns:
             return kept
 
         return leave
+
+    def _refuse(self, module: nn.Module) -> None:
+        """What would perturb weights wrongly, or end in memory that is not there, without a sign of it."""
+        kind = type(module).__name__
+        if threading.get_ident() != self.thread:
+            raise ValueError(
+                f"zo_loss runs {kind} in a thread of its own, where modules cannot be perturbed one at a "
+                "time: run the model in the thread that takes the step"
+            )
+        if torch._C._functorch.maybe_current_level() is not None:
+            raise ValueError(
+                f"zo_loss runs {kind} within a transform of torch.func (grad, jvp, vmap, ...), where weights "
+                "cannot be exchanged: use torch.autograd or batched operators in its stead"
+            )
+
+    def _point_at_stand_in(self, p: nn.Parameter) -> None:
+        if p in self.waiting:
+            stand_in = self.waiting.pop(p)
+        else:
+            with self.watch.paused() if self.watch else nullcontext():
+                stand_in = self.make(p)
+        self.originals[p] = p.data
+        p.data = stand_in
 
     def _point_back(self, p: nn.Parameter) -> None:
         if p in self.served and len(self.served[p]) < self.tied[p]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.inplace import differentiable, refuse_gradients
+from addax.inplace import UNREACHED, differentiable, refuse_gradients
 from addax.method import Loss, Method, StepStats
 from addax.spsa import scalar
 
@@ -60,17 +60,16 @@ class Adam(Method, torch.optim.Adam):
         shown = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
         ok = torch.isfinite(shown)
         try:
-            if any(p.dtype == torch.float16 for p in self.indices):
-                self.grad_scale = self.loss_scale.begin(loss.device)
-                (loss.float() * self.grad_scale).backward()
-                self._average_gradients()
+            half = any(p.dtype == torch.float16 for p in self.indices)
+            self.grad_scale = self.loss_scale.begin(loss.device) if half else None
+            (loss.float() * self.grad_scale if half else loss).backward()
+            if all(p.grad is None for p in self.indices):
+                raise ValueError(UNREACHED)
+            self._average_gradients()
+            if half:
                 finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
                 ok = ok & torch.stack([f.to(ok.device) for f in finite]).all()
-            else:
-                self.grad_scale = None
-                loss.backward()
-                self._average_gradients()
             # torch's fused Adam takes no step, and counts none, where this is 1.
             self.found_inf = (~ok).float()
             still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]

@@ -1,8 +1,9 @@
 """A step beside the evaluations it cannot do without, the released arithmetic and torch's optimizers.
 
 Zeroth-order steps are compared with two bare forwards, first-order ones with a forward and a backward,
-Addax with both. All ways share one model and lr = 0, so that each does its whole work at the same theta;
-they take turns on the same random tokens, whose next-token loss is the closure.
+Addax with both. All ways share one model, and a learning rate that moves no weight but is not 0, at which
+ours would leave the update out; they take turns on the same random tokens, whose next-token loss is the
+closure.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -26,6 +27,7 @@ from benchmarks.speed._published import PublishedMeZO
 from benchmarks.speed._shapes import opt
 from benchmarks.speed.scoring import nano_tokens_on_opt_125m, training_batches
 
+LR = 1e-30
 Step = Callable[[Tensor], object]
 # Parts, each with the way that does nothing but evaluate.
 BARE = {
@@ -117,7 +119,7 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
     shared, released = (
         Scorer(loaded, tasks.load("sst2"), scoring=way) for way in ("shared", "per_candidate")
     )
-    ours, published = MeZO(loaded.model, lr=0.0, check=False), PublishedMeZO(loaded.model, lr=0.0)
+    ours, published = MeZO(loaded.model, lr=LR, check=False), PublishedMeZO(loaded.model, lr=LR)
     ways = {
         "released": lambda batch: published.step(zo_loss=lambda: released.loss(batch)),
         "ours": lambda batch: ours.step(zo_loss=lambda: shared.loss(batch)),
@@ -166,25 +168,25 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
     def method_step(method) -> Step:
         return lambda ids: method.step(**dict.fromkeys(method.losses, lambda: loss(ids)))
 
-    published = PublishedMeZO(model, lr=0.0)
+    published = PublishedMeZO(model, lr=LR)
     return {
         "zeroth order": {
             BARE["zeroth order"]: forwards,
             "released": lambda ids: published.step(zo_loss=lambda: loss(ids)),
-            "released, our noise": method_step(MeZO(model, lr=0.0, arithmetic="released")),
-            "MeZO": method_step(MeZO(model, lr=0.0, check=False)),
+            "released, our noise": method_step(MeZO(model, lr=LR, arithmetic="released")),
+            "MeZO": method_step(MeZO(model, lr=LR, check=False)),
         },
         "first order": {
             BARE["first order"]: backward,
-            "torch SGD": torch_step(torch.optim.SGD(model.parameters(), lr=0.0)),
-            "IP-SGD": method_step(IPSGD(model, lr=0.0)),
-            "SGD": method_step(SGD(model, lr=0.0)),
-            "torch Adam": torch_step(torch.optim.Adam(model.parameters(), lr=0.0, fused=True)),
-            "Adam": method_step(Adam(model, lr=0.0)),
+            "torch SGD": torch_step(torch.optim.SGD(model.parameters(), lr=LR)),
+            "IP-SGD": method_step(IPSGD(model, lr=LR)),
+            "SGD": method_step(SGD(model, lr=LR)),
+            "torch Adam": torch_step(torch.optim.Adam(model.parameters(), lr=LR, fused=True)),
+            "Adam": method_step(Adam(model, lr=LR)),
         },
         "mixed": {
             BARE["mixed"]: lambda ids: (forwards(ids), backward(ids)),
-            "Addax": method_step(Addax(model, lr=0.0, check=False)),
+            "Addax": method_step(Addax(model, lr=LR, check=False)),
         },
     }
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -91,6 +92,16 @@ def test_a_loss_without_gradient(method):
     refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_loss_that_reaches_no_parameter(method, dtype):
+    """But something else that has a gradient; the zeroth-order part is not taken alone either."""
+    model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
+    opt = method(model, lr=0.1)
+    closures = dict.fromkeys(opt.losses, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
+    refused(opt, model, "does not depend on trainable parameters of the model", **closures)
+
+
 def test_a_step_works_where_gradients_are_off():
     """A caller's `no_grad` does not take the first-order closure's gradient."""
     model = MLP.build(torch.float32)
@@ -106,6 +117,11 @@ ARGUMENTS = [
     *((Addax, {"lr": 0.1, "alpha": a}, "alpha") for a in (-0.1, 1.1, math.nan)),
     *((m, {"lr": 0.1, "rounding": "up"}, "rounding.*stochastic") for m in (*ZEROTH_ORDER, IPSGD, SGD)),
     *((m, {"lr": 0.1, "arithmetic": "fast"}, "arithmetic.*released") for m in (Addax, MeZO)),
+    *(
+        (m, {"lr": 0.1, "seed": s}, f"seed must be an integer, not {s}")
+        for m in ZEROTH_ORDER
+        for s in (1.5, None)
+    ),
     (MeZOSVRG, {"lr": 0.1, "lr_ratio": -1}, "lr_ratio"),
     (MeZOSVRG, {"lr": 0.1, "anchor_every": 0}, "anchor_every"),
     (MeZOSVRG, {"lr": 0.1, "variant": "fixed"}, "variant.*paper"),
@@ -116,6 +132,18 @@ ARGUMENTS = [
 def test_arguments_out_of_range(method, arguments, match):
     with pytest.raises(ValueError, match=match):
         method(MLP.build(torch.float32), **arguments)
+
+
+@pytest.mark.parametrize("seed", [numpy.int64(7), numpy.uint32(7), torch.tensor(7)], ids=repr)
+def test_a_seed_of_any_integer_type(seed):
+    ends = []
+    for given in (seed, 7):
+        model = MLP.build(torch.float32)
+        opt = MeZO(model, lr=0.1, seed=given)
+        opt.step(zo_loss=MLP.closure(model, 0))
+        ends.append((bits(model), opt.state_dict()["method"]["seed"]))
+    assert ends[0] == ends[1]
+    assert type(ends[0][1]) is int
 
 
 def _groups(model, **options):

@@ -128,6 +128,17 @@ def test_parameters_that_the_loss_did_not_reach_get_their_zeroth_order_part(dtyp
             torch.testing.assert_close(p.detach() - b, m, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("options", [{"arithmetic": "exact"}, {"arithmetic": "released"}, None], ids=str)
+def test_sparse_gradients_are_those_of_the_dense_embedding(options):
+    ends = []
+    for sparse in (False, True):
+        model = fill(nn.Sequential(nn.Embedding(6, 3, sparse=sparse), nn.Linear(3, 1)), torch.float32)
+        opt = SGD(model, lr=0.1) if options is None else Addax(model, lr=0.1, **options)
+        opt.step(fo_loss=lambda model=model: model(torch.tensor([1, 4, 4])).pow(2).mean())
+        ends.append(bits(model))
+    assert ends[0] == ends[1]
+
+
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_layer_shared_by_checkpointed_segments(reentrant, method):

@@ -1,10 +1,15 @@
 """What a step holds beyond theta and activations, measured with the tracker on a model of 24 layers."""
 
+import math
+import re
+
 import pytest
 import torch
 from torch import nn
 
-from addax.inplace import visiting_gradients
+from addax import noise, rounding
+from addax.first_order import descend
+from addax.inplace import LossScale, all_finite, visiting_gradients
 from benchmarks.measure import LiveBytes
 from tests.contract.test_methods import class_of
 
@@ -92,3 +97,57 @@ def test_a_first_order_step_holds_one_gradient(method, problem):
     assert held - least <= (3 if model.dtype == torch.float32 else 7) * block
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
     assert beyond_theta(model, all_gradients) - least > 0.6 * theta
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("parts", ["direction", "gradient", "both", "two directions"])
+def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypatch):
+    """On one thread, with the buffers that a thread keeps."""
+    said = re.search(r"(\d) in float32, (\d) in bfloat16,\s(\d) in float16, and (\d) more", rounding.__doc__)
+    *each, more = (int(n) for n in said.groups())
+    blocks = dict(zip((torch.float32, torch.bfloat16, torch.float16), each, strict=True))[dtype]
+    blocks += more * (parts in ("both", "two directions"))
+    theta, grad = (torch.ones(3 * noise.CPU_BLOCK, dtype=dtype) for _ in range(2))
+    count = {"gradient": 0, "two directions": 2}.get(parts, 1)
+    monkeypatch.setattr(noise, "_workspace", noise._Workspace())
+    with LiveBytes([theta, grad]) as tracker:
+        before = tracker.live
+        rounding.apply_update(
+            theta,
+            0,
+            0,
+            directions=[(torch.tensor(1.0), seed) for seed in range(count)],
+            grad=(1.0, grad) if parts in ("gradient", "both") else None,
+        )
+    assert tracker.peak - before == pytest.approx(blocks * 4 * noise.CPU_BLOCK, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_mask_makes_no_second_gradient(dtype):
+    """As on a GPU, where whether the losses were finite travels with the update, and in float16 anywhere."""
+    numel = 64 * noise.CPU_BLOCK
+    theta, x = nn.Parameter(torch.zeros(numel, dtype=dtype)), torch.ones(numel, dtype=dtype)
+
+    def work():
+        loss = (theta * x).sum()
+        options = {"ok": torch.tensor(True), "scale": LossScale()}
+        descend([(theta, 0, 1.0)], 0, names={theta: "theta"}, loss=loss.float(), **options)
+
+    work()
+    with LiveBytes([theta, x]) as tracker:
+        before = tracker.live
+        work()
+    assert torch.equal(theta, torch.full_like(theta, -2))
+    assert tracker.peak - before < 1.05 * numel * theta.element_size() + 9 * 4 * noise.CPU_BLOCK
+
+
+def test_finite_or_not():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        grad = torch.full((1000,), torch.finfo(dtype).max, dtype=dtype)
+        assert all_finite(grad)
+        assert all_finite(grad[:0])
+        for bad in (math.nan, math.inf, -math.inf):
+            for at in (0, 501, 999):
+                broken = grad.clone()
+                broken[at] = bad
+                assert not all_finite(broken)

@@ -1,5 +1,7 @@
 """Modules that hand weights about: seen at theta + eps z, or refused by name; never wrong in silence."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -173,9 +175,50 @@ class Held(nn.Module):
         return torch.tanh(x @ self.some[0] + self.some[1]) * self.named["a"] + self.named["b"][0]
 
 
+class Keeping(nn.Module):
+    """Keeps a view of its weight for others to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5, 5))
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        self.kept = self.weight.t()
+        return x @ self.kept
+
+
+class Kept(nn.Module):
+    """A view that its module has kept is read after another module ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keeping = Keeping()
+        self.layer = nn.Linear(5, 5)
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        return torch.tanh(self.layer(torch.tanh(self.keeping(x)))) @ self.keeping.kept
+
+
+class Force(nn.Module):
+    """Minus the gradient of an energy with respect to its input, as potentials of molecules have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 1))
+
+    def forward(self, x):
+        """`(4, 5)` to `(4, 5)`."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(x).sum(), x)
+        return -slope
+
+
 UNUSUAL = pytest.mark.parametrize(
     "build",
-    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held],
+    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held, Kept, Force],
     ids=lambda b: b.__name__,
 )
 
@@ -193,6 +236,19 @@ def test_unusual_modules_see_theta_plus_eps_z(build):
     for _ in range(2):
         g0 = opt.estimate(problem.closure(model, 0)).projected_grad.item()
         assert g0 == pytest.approx(dense.g0(0, 1e-3, dense.z(opt.step_seed())), rel=1e-8)
+
+
+def test_parameters_may_go_to_another_module():
+    """After a first step as well, whose check has seen all modules then."""
+    model = MLP.build(torch.float64)
+    opt = MeZO(model, lr=0.0)
+    opt.step(zo_loss=MLP.closure(model, 0))
+    other = nn.Linear(5, 8, dtype=torch.float64)
+    other.weight, other.bias = model[0].weight, model[0].bias
+    model[0] = other
+    dense = Dense(model, MLP)
+    g0 = opt.estimate(MLP.closure(model, 0)).projected_grad.item()
+    assert g0 == pytest.approx(dense.g0(0, 1e-3, dense.z(opt.step_seed())), rel=1e-8)
 
 
 @pytest.mark.parametrize("problem", [MLP, TIED, OPT, LLAMA, ROBERTA], ids=lambda p: p.name)
@@ -305,3 +361,33 @@ def test_the_check_sees_through_checkpoints(reentrant):
 
     with pytest.raises(ValueError, match=r"'second\.weight' is read"):
         MeZO(model, lr=1e-3).estimate(loss)
+
+
+def _in_a_thread(model):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_cubes, model, 0).result()
+
+
+ELSEWHERE = {
+    "thread": (_in_a_thread, "thread of its own"),
+    "grad": (lambda m: torch.func.grad(lambda x: m(x).sum())(torch.ones(5).double()).sum(), r"torch\.func"),
+    "jvp": (lambda m: torch.func.jvp(m, *2 * [(torch.ones(5).double(),)])[1].sum(), r"torch\.func"),
+    "vmap": (lambda m: torch.vmap(m)(torch.ones(4, 5).double()).sum(), r"torch\.func"),
+}
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_modules_run_where_weights_cannot_be_exchanged_are_refused(where, check):
+    """Several threads would mix up their modules' weights; within torch.func, torch ends the process."""
+    loss, says = ELSEWHERE[where]
+    model = MLP.build(torch.float64)
+    opt = MeZO(model, lr=1e-3, check=check)
+    assert torch.isfinite(loss(model))
+
+    def run():
+        with pytest.raises(ValueError, match=f"zo_loss runs Linear .*{says}"):
+            opt.step(zo_loss=lambda: loss(model))
+
+    check_unmoved(model, run)
+    assert opt.steps == 0
