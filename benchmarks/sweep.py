@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -95,9 +96,10 @@ def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None
         TimeElapsedColumn(),
     )
     context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     with (
         Progress(*columns, console=console) as bar,
-        ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(jobs,)) as pool,
+        ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(jobs, stop)) as pool,
     ):
         task = bar.add_task(suite, total=len(todo.todo))
         futures = [pool.submit(_work, spec, suite, folder, jobs) for spec in todo.todo]
@@ -114,22 +116,25 @@ def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None
                 "continues (with fewer --jobs where memory is short)"
             ) from None
         except KeyboardInterrupt:
+            # Whoever sent the signal may have sent it to this process alone.
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failed
 
 
-def _begin_worker(jobs: int) -> None:
+def _begin_worker(jobs: int, stop: Event) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for wait in (multiprocessing.parent_process().join, stop.wait):
+        threading.Thread(target=_end_after, args=(wait,), daemon=True).start()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
 
 
-def _end_with_parent() -> None:
-    """A worker whose sweep was killed would go on, beside the sweep that is started next."""
-    multiprocessing.parent_process().join()
+def _end_after(wait: Callable[[], object]) -> None:
+    """A worker whose sweep was stopped or killed would go on, beside the sweep that is started next."""
+    wait()
     os._exit(1)
 
 

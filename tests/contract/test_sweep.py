@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -73,7 +74,7 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(inline):
     assert (broken["score"], broken["curve"], broken["label"]) == (None, [], "Addax")
     assert all(rows[s.id]["jobs"] == 2 for s in SPECS if s is not SPECS[1])
     # One pool for all runs.
-    assert (Inline.made, Inline.arguments) == (1, (2, (2,)))
+    assert (Inline.made, Inline.arguments[0], Inline.arguments[1][0]) == (1, 2, 2)
 
     failed, text = swept(SPECS)
     assert failed == 1
@@ -145,7 +146,8 @@ def test_data_that_cannot_be_had_is_refused_before_any_run(inline, tmp_path):
 
 def test_more_jobs_than_runs_are_not_started(inline):
     swept(SPECS[:1], jobs=8)
-    assert Inline.arguments == (1, (1,))
+    jobs, (shared, stop) = Inline.arguments
+    assert (jobs, shared, stop.is_set()) == (1, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,8 @@ def test_workers_end_with_their_sweep(tmp_path):
         "from benchmarks.sweep import _begin_worker\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
-        "    pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(1,))\n"
+        "    given = (1, context.Event())\n"
+        "    pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=given)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    pool.submit(time.sleep, 600)\n"
         "    time.sleep(600)\n"
@@ -198,6 +201,35 @@ def test_workers_end_with_their_sweep(tmp_path):
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not alive(worker)
+
+
+def test_an_interrupt_of_the_sweep_alone_stops_its_workers(tmp_path):
+    """As `kill -INT`, or a job scheduler, sends it; in a terminal Ctrl-C reaches the workers as well."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, time\n"
+        "from rich.console import Console\n"
+        "from benchmarks import sweep\n"
+        "def work(*_):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    sweep.plan = lambda *_: sweep.Plan(list('abcdef'), [])\n"
+        "    sweep._work = work\n"
+        "    sweep.sweep('s', 'abcdef', jobs=2, folder=None, console=Console(quiet=True))\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
+        start_new_session=True,
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(60) != 0
+    assert not any(alive(worker) for worker in workers)
 
 
 def alive(pid: int) -> bool:
