@@ -29,7 +29,8 @@ def _scoring(rows: Sequence[dict]) -> str:
 def _step(rows: Sequence[dict]) -> str:
     """Seconds, and those beyond the bare evaluations, against the released way's where there is one.
 
-    Peak bytes are those beyond theta and beyond the bare evaluations.
+    Scratch is the peak of what a step makes, beyond that of the bare evaluations; what an optimizer keeps
+    between steps is not counted.
     """
     lines = []
     for row in rows:
@@ -52,7 +53,7 @@ def _step(rows: Sequence[dict]) -> str:
                 "of released": "" if against is None else f"{against:.2f}",
                 "draws of z": _number(row.get("draws"), ".2f"),
                 "passes over theta": _number(row.get("passes"), ".2f"),
-                "memory beyond bare (MB)": _number(
+                "scratch beyond bare (MB)": _number(
                     None if bare or beyond is None else (row["peak_bytes"] - same[0]["peak_bytes"]) / 1e6,
                     ".0f",
                 ),

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from rich.console import Console
-from rich.markdown import Markdown
 
 from benchmarks import _speed_tables, registry, report, store
 from benchmarks.speed import scoring, step
@@ -45,7 +43,7 @@ def main() -> int:
         if given.shape == "opt-125m" and dtype == torch.float32:
             rows += step.training_step(16, given.repeats, given.device, given.data)
         wrong = False
-    Console().print(Markdown(_speed_tables.table(rows)))
+    print(_speed_tables.table(rows))
     if given.save:
         _keep(f"speed-{given.benchmark}", rows)
     return int(wrong)

@@ -223,7 +223,7 @@ def _counted(work: Step, model: nn.Module, batch: Tensor, device: torch.device) 
 
 
 def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> int:
-    """Peak bytes of a step beyond theta; an optimizer's state is counted where the step touches it."""
+    """Peak bytes of what a step makes; theta and what an optimizer keeps between steps are not counted."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

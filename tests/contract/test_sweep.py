@@ -229,6 +229,9 @@ def test_an_interrupt_of_the_sweep_alone_stops_its_workers(tmp_path):
     workers = [int(parent.stdout.readline()) for _ in range(2)]
     parent.send_signal(signal.SIGINT)
     assert parent.wait(60) != 0
+    deadline = time.monotonic() + 60
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not any(alive(worker) for worker in workers)
 
 
