@@ -106,6 +106,8 @@ class LossScale:
             self.scale = torch.full((), self.INITIAL, device=device)
             self.clean = torch.zeros((), dtype=torch.int64, device=device)
             self.overflows = torch.zeros((), dtype=torch.int64, device=device)
+        # A state loaded from a file may lie on another device.
+        vars(self).update({name: held.to(device) for name, held in vars(self).items()})
         return self.scale
 
     def end(self, finite: list[Tensor]) -> None:

@@ -203,8 +203,9 @@ class Method(torch.optim.Optimizer):
         if self.skipped_steps is None:
             self.skipped_steps = torch.zeros((), dtype=torch.int64, device=skipped.device)
             self.skipped_in_row = torch.zeros((), dtype=torch.int64, device=skipped.device)
-        self.skipped_steps = self.skipped_steps + skipped
-        self.skipped_in_row = (self.skipped_in_row + 1) * skipped
+        # A state loaded from a file may lie on another device.
+        self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
+        self.skipped_in_row = (self.skipped_in_row.to(skipped.device) + 1) * skipped
         self.steps += 1
         # An autocast around several steps would go on with weights that it cast before this one.
         torch.clear_autocast_cache()

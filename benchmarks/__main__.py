@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _shared(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", help='"builtin", "hub" or a folder (default: $ADDAX_DATA, else builtin)')
+    command.add_argument(
+        "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
+    )
     command.add_argument("--device", help='"cpu", "cuda" or "auto" to shard (default: cuda if there is one)')
 
 
@@ -58,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped: finished runs are kept, the same command continues", file=sys.stderr)
+        again = shlex.join(arguments if arguments is not None else sys.argv[1:])
+        print(
+            f"stopped: finished runs and checkpoints are kept; continue with\n  python -m benchmarks {again}",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -102,7 +110,8 @@ def _run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from benchmarks import spec, store, train
+    from benchmarks import spec, store, tracking, train
+    from benchmarks.work import work
 
     data, folder = _source(given.data)
     fields = {
@@ -119,20 +128,30 @@ def _run(given: argparse.Namespace) -> int:
         if key in fields:
             raise UserError(f"--set {key}: give it as --{key}")
     one = spec.with_defaults(fields | settings)
-    splits = train.load(one, folder)
+    wandb = tracking.check_mode(given.wandb)
+    train.load(one, folder)
+    store.check_writable(given.suite)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(one.label, total=1.0)
-        row = train.run(
+        outcome = work(
             one,
-            splits,
             suite=given.suite,
+            folder=folder,
+            jobs=1,
+            wandb=wandb,
+            by_hand=True,
             progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
         )
-    path = store.write(given.suite, row)
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
+    if outcome.status == "busy":
+        raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
+    path = store.folder(given.suite) / f"{one.id}.json"
+    row = store.read_row(path)
     print(f"row: {path.relative_to(registry.ROOT)}")
     if row["status"] != "done":
-        print(f"failed: {row['reason']}", file=sys.stderr)
+        print(f"{row['status']}: {row['reason']}", file=sys.stderr)
         return 1
     peak = "" if row["peak_bytes"] is None else f", peak {row['peak_bytes'] / 2**20:,.1f} MiB"
     print(
@@ -146,7 +165,8 @@ def _run(given: argparse.Namespace) -> int:
 def _sweep(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from benchmarks import sweep
+    from benchmarks import sweep, tracking
+    from benchmarks.executors.local import LocalExecutor
 
     suite = registry.module("suite", given.suite)
     data, folder = _source(given.data or getattr(suite, "DATA", None))
@@ -168,7 +188,14 @@ def _sweep(given: argparse.Namespace) -> int:
         print(f"{given.suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None) or (1 if device != "cpu" else os.cpu_count() or 1)
-    failed = sweep.sweep(given.suite, specs, jobs=jobs, folder=folder, console=console)
+    failed = sweep.sweep(
+        given.suite,
+        specs,
+        make_executor=lambda runs: LocalExecutor(min(jobs, runs)),
+        folder=folder,
+        console=console,
+        wandb=tracking.check_mode(given.wandb),
+    )
     return 1 if failed else 0
 
 

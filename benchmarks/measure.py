@@ -85,6 +85,12 @@ class PeakMemory:
         """How the peak was measured, for the result row."""
         return "cuda allocator" if self.device.type == "cuda" else "cpu live tensor bytes"
 
+    def so_far(self) -> int | None:
+        """The peak up to now; None where it is not measured yet."""
+        if self.device.type != "cuda":
+            return self.peak
+        return max(self.peak or 0, torch.cuda.max_memory_allocated(self.device))
+
     @contextmanager
     def training(self) -> Iterator[None]:
         """On a GPU, counts what happens inside."""

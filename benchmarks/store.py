@@ -1,24 +1,35 @@
-"""Results on disk: one file a finished run, written whole or not at all."""
+"""Results on disk: one file a finished run, written whole or not at all, and sealed with a checksum.
+
+results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
+"""
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from benchmarks import registry
 from benchmarks.errors import UserError
 from benchmarks.models import WEIGHTS, builtin
+from benchmarks.row_file import checksum, parse
 from benchmarks.spec import ZERO_SHOT, RunSpec
 
 ROOT = registry.ROOT
 RUNS = ROOT / "results" / "runs"
 REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
-HARNESS = ("data", "dropout", "encoding", "evaluate", "measure", "scoring", "spec", "train")
+HARNESS = (
+    "checkpoint", "data", "dropout", "encoding", "evaluate", "loop", "measure", "out_of_memory", "scoring",
+    "spec", "tally", "train",
+)  # fmt: skip
+# Statuses that stand: what failed or was killed is tried again by the next sweep.
+FINISHED = ("done", "OOM")
 
 
 def folder(suite: str) -> Path:
@@ -26,19 +37,47 @@ def folder(suite: str) -> Path:
     return RUNS / suite
 
 
+def checkpoints(suite: str) -> Path:
+    """Where the checkpoints of a suite's runs lie."""
+    return folder(suite) / "checkpoints"
+
+
+def check_writable(suite: str) -> None:
+    """`UserError` if the suite's folder cannot be written to: found before any run, not after it."""
+    _guarded(folder(suite), lambda: write_atomically(folder(suite) / ".writable", "yes\n"))
+    (folder(suite) / ".writable").unlink(missing_ok=True)
+
+
+def lock(suite: str, spec_id: str) -> FileLock:
+    """The lock of one run, released by the kernel when its process ends; `acquire(timeout=0)` never waits.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    path = folder(suite) / "locks" / f"{spec_id}.lock"
+    _guarded(path.parent, lambda: None)
+    return FileLock(path)
+
+
 def write(suite: str, row: Mapping[str, Any]) -> Path:
-    """Writes a row under its id, atomically.
+    """Writes a row under its id, atomically, with the checksum of what it holds.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     target = folder(suite) / f"{row['id']}.json"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json.dumps(row, indent=1, sort_keys=True) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write results to {target.parent}: {error.strerror}") from None
+    sealed = {**row, "checksum": checksum(row)}
+    text = json.dumps(sealed, indent=1, sort_keys=True) + "\n"
+    _guarded(target.parent, lambda: write_atomically(target, text))
     return target
+
+
+def _guarded(parent: Path, work: Callable[[], None]) -> None:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        work()
+    except OSError as error:
+        raise UserError(f"cannot write results to {parent}: {error.strerror}") from None
 
 
 def write_atomically(target: Path, text: str) -> None:
@@ -64,26 +103,27 @@ def read_suite(suite: str) -> list[dict[str, Any]]:
 
 
 def read_row(path: Path) -> dict[str, Any]:
-    """One row; UserError naming the file if it is not whole."""
+    """One row; UserError naming the file if it is not whole, or not what was written."""
     try:
-        row = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not a whole result row ({error}): remove it to run it again") from None
-    if not isinstance(row, dict) or "id" not in row or "status" not in row:
-        raise UserError(f"{path} is not a result row: remove it to run it again")
-    return row
+        return parse(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
-    """Whether the suite holds a finished row of this spec, these data and these sources."""
+    """Whether the suite holds a finished row of this spec, these data and these sources.
+
+    Raises:
+        UserError: there is a row, and it is damaged.
+    """
     path = folder(suite) / f"{spec.id}.json"
     if not path.exists():
         return False
     row = read_row(path)
     return (
-        row["status"] == "done"
-        and row["data_fingerprint"] == data_fingerprint
-        and row["source_fingerprint"] == source_fingerprint(spec.method, spec.model, spec.task)
+        row["status"] in FINISHED
+        and row.get("data_fingerprint") == data_fingerprint
+        and row.get("source_fingerprint") == source_fingerprint(spec.method, spec.model, spec.task)
     )
 
 

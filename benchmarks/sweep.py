@@ -1,24 +1,25 @@
-"""Sweep: a suite's runs on persistent workers; finished runs are skipped, a failed one costs only itself."""
+"""Sweep: a suite's runs on an executor; finished runs are skipped, a failed one costs only itself."""
 
 import dataclasses
-import multiprocessing
-import os
-import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing.synchronize import Event
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import registry, store, train
+from benchmarks import checkpoint, registry, store, train
 from benchmarks.errors import UserError, unknown
+from benchmarks.executors import Died, Executor
 from benchmarks.spec import RunSpec
+from benchmarks.work import Outcome, work
 
 FILTERS = ("method", "model", "task", "seed", "label")
+# Deaths of a run's process, without a new checkpoint in between, after which it is given up.
+DEATHS = 2
+# Seconds that a worker with nothing else to do waits for a run that another sweep is at.
+PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Plan:
     Attributes:
         todo: specs to run.
         finished: specs whose rows are there already, equal in spec, data and sources.
+        damaged: one line for every row that cannot be believed, and is set aside when the sweep begins.
     """
 
     todo: list[RunSpec]
     finished: list[RunSpec]
+    damaged: list[str] = field(default_factory=list)
 
 
 def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
@@ -57,98 +60,114 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
 def plan(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Plan:
     """Reads the data of every spec, which refuses what is wrong with them, and looks up finished rows."""
     fingerprints: dict[tuple, str] = {}
-    todo, finished = [], []
+    todo, finished, damaged = [], [], []
     for spec in {spec.id: spec for spec in specs}.values():
         key = (spec.task, spec.data, spec.train_rows, spec.validation_rows, spec.test_rows, spec.data_seed)
         if key not in fingerprints:
             fingerprints[key] = train.load(spec, folder).fingerprint
-        done = store.finished(suite, spec, fingerprints[key])
+        try:
+            done = store.finished(suite, spec, fingerprints[key])
+        except UserError as error:
+            done = False
+            damaged.append(str(error))
         (finished if done else todo).append(spec)
-    return Plan(todo, finished)
+    return Plan(todo, finished, damaged)
 
 
-def sweep(suite: str, specs: Sequence[RunSpec], *, jobs: int, folder: str | None, console: Console) -> int:
+def sweep(
+    suite: str,
+    specs: Sequence[RunSpec],
+    *,
+    make_executor: Callable[[int], Executor],
+    folder: str | None,
+    console: Console,
+    wandb: str = "disabled",
+) -> int:
     """Runs what is not finished.
 
     Args:
         suite: where the rows go.
         specs: what to run.
-        jobs: worker processes; the machine's cores are shared out among them.
+        make_executor: makes what runs them, for that many runs.
         folder: where rows lie for `data="folder"`.
         console: for the progress bar.
+        wandb: see `benchmarks.tracking`.
 
     Returns:
-        The number of runs that failed.
+        The number of runs that failed or were killed; what is out of memory is a result.
 
     Raises:
-        UserError: data that cannot be had, or a worker that died.
+        UserError: data that cannot be had, or results that cannot be written.
     """
-    todo = plan(suite, specs, folder)
-    console.print(f"{suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
-    if not todo.todo:
+    store.check_writable(suite)
+    planned = plan(suite, specs, folder)
+    console.print(f"{suite}: {len(planned.todo)} runs to do, {len(planned.finished)} finished before")
+    for line in planned.damaged:
+        console.print(line, markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if not planned.todo:
         return 0
-    jobs = min(jobs, len(todo.todo))
-    failed = 0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    with (
-        Progress(*columns, console=console) as bar,
-        ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(jobs, stop)) as pool,
-    ):
-        task = bar.add_task(suite, total=len(todo.todo))
-        futures = [pool.submit(_work, spec, suite, folder, jobs) for spec in todo.todo]
-        try:
-            for future in as_completed(futures):
-                name, reason = future.result()
-                if reason:
+    failed, now = 0, True
+    executor = make_executor(len(planned.todo))
+    try:
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(suite, total=len(planned.todo))
+            for spec, outcome in _outcomes(suite, planned.todo, executor, folder, wandb, bar.console):
+                name = _name(spec)
+                for note in outcome.notes:
+                    bar.console.print(f"{name}: {note}", markup=False)
+                if outcome.status not in (*store.FINISHED, "elsewhere"):
                     failed += 1
-                    bar.console.print(f"failed: {name}: {reason}", markup=False)
+                    bar.console.print(f"{outcome.status}: {name}: {outcome.reason}", markup=False)
+                elif outcome.status == "OOM":
+                    bar.console.print(f"out of memory: {name}: {outcome.reason}", markup=False)
                 bar.update(task, advance=1, description=name)
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process died, perhaps for lack of memory: finished runs are kept, the same command "
-                "continues (with fewer --jobs where memory is short)"
-            ) from None
-        except KeyboardInterrupt:
-            # Whoever sent the signal may have sent it to this process alone.
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        now = False
+    finally:
+        executor.close(now)
     return failed
 
 
-def _begin_worker(jobs: int, stop: Event) -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    for wait in (multiprocessing.parent_process().join, stop.wait):
-        threading.Thread(target=_end_after, args=(wait,), daemon=True).start()
-    import torch
+def _outcomes(
+    suite: str,
+    todo: Sequence[RunSpec],
+    executor: Executor,
+    folder: str | None,
+    wandb: str,
+    console: Console,
+) -> Iterator[tuple[RunSpec, Outcome]]:
+    """(spec, outcome) of each run as it ends; those that died or are another sweep's go to the end again."""
+    one = partial(work, suite=suite, folder=folder, jobs=executor.jobs, wandb=wandb)
+    futures: dict[Future, RunSpec] = {executor.submit(one, spec): spec for spec in todo}
+    deaths: dict[str, tuple[int, tuple]] = {}
+    while futures:
+        for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            spec = futures.pop(future)
+            try:
+                outcome = future.result()
+            except Died as error:
+                outcome = _after_death(suite, spec, folder, error, deaths)
+                console.print(f"{_name(spec)}: {error}", markup=False)
+            if outcome.status == "busy":
+                futures[executor.submit(partial(one, patience=PATIENCE), spec)] = spec
+            else:
+                yield spec, outcome
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+def _after_death(
+    suite: str, spec: RunSpec, folder: str | None, error: Died, deaths: dict[str, tuple[int, tuple]]
+) -> Outcome:
+    """Whether a run whose process died is tried again; a run that keeps dying at one place is given up."""
+    mark = checkpoint.progress_mark(store.checkpoints(suite), spec.id)
+    count, before = deaths.get(spec.id, (0, ()))
+    count = (count if mark == before else 0) + (not error.node_lost)
+    deaths[spec.id] = (count, mark)
+    if count < DEATHS:
+        return Outcome("busy")
+    reason = f"{error}, {count} times without progress"
+    store.write(suite, train.unfinished_row(spec, train.load(spec, folder), suite, reason, "killed"))
+    return Outcome("killed", reason)
 
 
-def _end_after(wait: Callable[[], object]) -> None:
-    """A worker whose sweep was stopped or killed would go on, beside the sweep that is started next."""
-    wait()
-    os._exit(1)
-
-
-def _work(spec: RunSpec, suite: str, folder: str | None, jobs: int) -> tuple[str, str | None]:
-    """One run in a worker: writes its row; (what it was, why it failed or None)."""
-    name = f"{spec.model} {spec.task} {spec.label}"
-    splits = train.load(spec, folder)
-    try:
-        row = train.run(spec, splits, suite=suite, jobs=jobs)
-    except UserError as error:
-        row = train.failed_row(spec, splits, suite, str(error))
-    except Exception as error:
-        # Whatever breaks one run is that run's result; the traceback goes into its row.
-        trace = traceback.format_exc(limit=-3)
-        row = train.failed_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
-    store.write(suite, row)
-    return name, row["reason"]
+def _name(spec: RunSpec) -> str:
+    return f"{spec.model} {spec.task} {spec.label}"

@@ -1,44 +1,39 @@
-"""The only training loop: one spec in, one result row out."""
+"""One spec in, one result row out."""
 
-import contextlib
 import dataclasses
 import datetime
-import math
+import gc
 import time
-from collections.abc import Callable, Sequence
-from random import Random
-from statistics import fmean, median
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from addax import assignment
-from benchmarks import models, store, tasks
+from benchmarks import store, tasks
+from benchmarks.checkpoint import Checkpoints
 from benchmarks.data import Splits, load_splits
-from benchmarks.dropout import Dropout
-from benchmarks.encoding import Encoded, encode
 from benchmarks.errors import UserError
-from benchmarks.evaluate import Score, evaluate
-from benchmarks.measure import PeakMemory, now, provenance, tensors_of
-from benchmarks.scoring import Scorer
-from benchmarks.spec import ZERO_SHOT, RunSpec, build_optimizer
-
-SKIPS_IN_A_ROW = 20
-# On a GPU, reading the counter of skipped steps waits for the device.
-LOOK_EVERY = {"cpu": 1, "cuda": 10}
-# (share of the budget used, one line on where the run is)
-Progress = Callable[[float, str], None]
-
-
-class Diverged(Exception):
-    """Too many steps in a row were not finite."""
+from benchmarks.loop import Attempt, Diverged, Log, Progress
+from benchmarks.measure import provenance
+from benchmarks.out_of_memory import OutOfMemory, attempt, smaller
+from benchmarks.spec import RunSpec
+from benchmarks.tally import Tally, pools
 
 
 def run(
-    spec: RunSpec, splits: Splits, *, suite: str, jobs: int = 1, progress: Progress | None = None
-) -> dict:
+    spec: RunSpec,
+    splits: Splits,
+    *,
+    suite: str,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> dict[str, Any]:
     """Runs a spec and returns its row; a run that fails by itself is a row with its reason.
+
+    Where memory runs out, the batch that asked for it is halved and the run begins anew; one that does not
+    fit at a batch of 1 is a row with status "OOM".
 
     Args:
         spec: what to run.
@@ -46,37 +41,103 @@ def run(
         suite: recorded in the row.
         jobs: runs that shared the machine, recorded.
         progress: called now and then.
+        log: called with the step and named values after every step and evaluation.
+        checkpoints: where the state is kept on the way, and continued from.
 
     Raises:
         UserError: the spec does not fit its data or model, found before any training.
     """
-    started = _utc()
-    clock = time.perf_counter()
-    running = _Run(spec, splits, progress or (lambda share, text: None))
-    status, reason = "done", None
-    try:
-        running.train()
-    except Diverged as error:
-        status, reason = "failed", str(error)
-    return _head(spec, splits, suite, running.task) | {
+    tally = Tally(sizes=_sizes(spec), started=_utc())
+    begin = time.perf_counter()
+    known = {}
+    while True:
+        status, reason, left = "done", None, None
+        running = None
+        try:
+            running = Attempt(
+                spec,
+                splits,
+                tally,
+                progress=progress or (lambda share, text: None),
+                log=log or (lambda step, **values: None),
+                checkpoints=checkpoints,
+            )
+            running.train()
+        except Diverged as error:
+            status, reason = "failed", str(error)
+        except OutOfMemory as error:
+            status, reason = "OOM", f"out of memory in {error.part}"
+            tally.tried.append(attempt(tally.sizes, error.part, error.bytes_asked))
+            left = smaller(tally.sizes, error.part)
+        if running is not None:
+            known = _known(running, status)
+        if left is None:
+            break
+        # Nothing of the attempt may stay where the next one has to fit.
+        del running
+        _free()
+        if checkpoints is not None:
+            checkpoints.drop()
+        tally = Tally(sizes=left, tried=tally.tried, started=tally.started)
+    return _head(spec, splits, suite) | {
         "status": status,
         "reason": reason,
-        **running.results(status),
+        **known,
+        **tally.as_fields(),
         "jobs": jobs,
-        "started": started.isoformat(timespec="seconds"),
-        "ended": _utc().isoformat(timespec="seconds"),
-        "wall_seconds": time.perf_counter() - clock,
+        "started": tally.started,
+        "ended": _utc(),
+        "wall_seconds": tally.wall_seconds + time.perf_counter() - begin,
+        "checkpoint_seconds": checkpoints.seconds if checkpoints else 0.0,
     }
 
 
-def failed_row(spec: RunSpec, splits: Splits, suite: str, reason: str) -> dict[str, Any]:
-    """The row of a run that broke before it could measure anything."""
-    ended = _utc().isoformat(timespec="seconds")
-    row = _head(spec, splits, suite, tasks.load(spec.task))
-    return row | {"status": "failed", "reason": reason, "score": None, "curve": [], "ended": ended}
+def _known(running: Attempt, status: str) -> dict[str, Any]:
+    """The fields of a row that only the attempt itself knows."""
+    optimizer = running.optimizer
+    tested = running.test if status == "done" else None
+    return {
+        "score": tested.score if tested else None,
+        "test": tested.as_dict() if tested else None,
+        "peak_how": running.memory.how,
+        "skipped_steps": int(optimizer.skipped_steps) if optimizer and running.tally.steps else 0,
+        **pools(running.assignment),
+        "train_rows": len(running.rows["train"]),
+        "parameters": sum(p.numel() for p in running.model.parameters()),
+    }
 
 
-def _head(spec: RunSpec, splits: Splits, suite: str, task: tasks.Task) -> dict[str, Any]:
+def unfinished_row(
+    spec: RunSpec, splits: Splits, suite: str, reason: str, status: str = "failed"
+) -> dict[str, Any]:
+    """The row of a run that broke, or whose process died, without a word on what it measured."""
+    row = _head(spec, splits, suite)
+    return row | {"status": status, "reason": reason, "score": None, "curve": [], "ended": _utc()}
+
+
+def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str], None]) -> Checkpoints:
+    """Where a run's state is kept: it may be continued where data, sources and libraries are the same."""
+    identity = {
+        "data": splits.fingerprint,
+        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        **provenance()["versions"],
+    }
+    return Checkpoints(store.checkpoints(suite), spec.id, identity, say)
+
+
+def _sizes(spec: RunSpec) -> dict[str, int]:
+    own = {k: spec.set[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.set}
+    return own | {"eval_batch_size": spec.eval_batch_size}
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
+    task = tasks.load(spec.task)
     return {
         "id": spec.id,
         "suite": suite,
@@ -92,8 +153,8 @@ def _head(spec: RunSpec, splits: Splits, suite: str, task: tasks.Task) -> dict[s
     }
 
 
-def _utc() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def _utc() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def load(spec: RunSpec, folder: str | None) -> Splits:
@@ -116,228 +177,3 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
         test=spec.test_rows,
         seed=spec.data_seed,
     )
-
-
-class _Run:
-    """The state of one run."""
-
-    def __init__(self, spec: RunSpec, splits: Splits, progress: Progress) -> None:
-        self.spec, self.progress = spec, progress
-        self.task = tasks.load(spec.task)
-        labels = len(self.task.candidates(splits.train[0])) if spec.head == "classification" else None
-        self.loaded = models.load(
-            spec.model,
-            dtype=getattr(torch, spec.dtype),
-            device=spec.device,
-            head=spec.head,
-            num_labels=labels,
-        )
-        self.model = self.loaded.model
-        self.scorer = Scorer(self.loaded, self.task, spec.head, spec.scoring)
-        self.device = self.scorer.device
-        self.rows = {
-            name: encode(getattr(splits, name), self.task, self.loaded, spec.head)
-            for name in ("train", "validation", "test")
-        }
-        self.dropout = Dropout(self.model)
-        self.memory = PeakMemory(self.device)
-        self.curve: list[dict[str, Any]] = []
-        self.losses: list[Tensor] = []
-        self.realised: list[Tensor] = []
-        self.step_seconds: list[float] = []
-        self.eval_seconds = 0.0
-        self.forwards = self.backwards = self.examples = 0
-        self.best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
-        self.heaviest: dict[str, list[Encoded]] = {}
-        self.test: Score | None = None
-        self.assignment: assignment.Assignment | None = None
-        self.optimizer = None
-        if spec.method != ZERO_SHOT:
-            self._prepare()
-
-    def _prepare(self) -> None:
-        spec = self.spec
-        lengths = [e.length for e in self.rows["train"]]
-        threshold = spec.set.get("length_threshold")
-        if isinstance(threshold, str):
-            threshold = assignment.quantile(lengths, float(threshold[1:]))
-        self.assignment = assignment.assign(lengths, threshold)
-        pools = {"zo": self.assignment.zo, "fo": self.assignment.fo}
-        self.draws = {}
-        for part, pool in pools.items():
-            size = spec.set.get(f"{part}_batch_size", 0)
-            if size and not pool:
-                side = "longer than" if part == "zo" else "of at most"
-                raise UserError(
-                    f"task {spec.task}: no training example is {side} length_threshold = {threshold} tokens "
-                    f"(lengths {min(lengths)} to {max(lengths)}), so {part}_batch_size = {size} cannot be "
-                    f"drawn: move the threshold or set {part}_batch_size=0"
-                )
-            if size:
-                self.draws[part] = (pool, min(size, len(pool)))
-        if spec.gradient_checkpointing:
-            self.model.activation_checkpointing_enable(
-                activation_checkpointing_kwargs={"use_reentrant": False}
-            )
-        try:
-            self.optimizer = build_optimizer(spec, self.model)
-        except ValueError as error:
-            raise UserError(f"{spec.method} on {spec.model}: {error}") from None
-        decay = (lambda step: 1 - step / spec.steps) if spec.schedule == "linear" else (lambda step: 1.0)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
-        # Dropout draws from torch's own generators, which a run begins with its seed.
-        torch.manual_seed(spec.seed)
-
-    @property
-    def train_seconds(self) -> float:
-        return sum(self.step_seconds)
-
-    @property
-    def share(self) -> float:
-        """The part of the budget that is used."""
-        if self.spec.method == ZERO_SHOT:
-            return 1.0
-        if self.spec.steps is not None:
-            return len(self.step_seconds) / self.spec.steps
-        return self.train_seconds / self.spec.seconds
-
-    def train(self) -> None:
-        spec = self.spec
-        self._evaluate(keep=spec.method == ZERO_SHOT)
-        for k in range(1, spec.evaluations + 1 if self.optimizer else 1):
-            before = len(self.step_seconds)
-            with self.memory.training():
-                while self.share < k / spec.evaluations - 1e-12:
-                    self._step(len(self.step_seconds))
-            # Where evaluations outnumber steps, nothing has changed since the last one.
-            if len(self.step_seconds) > before:
-                self._evaluate(keep=True)
-        if self.optimizer:
-            self._measure_heaviest()
-        self.model.load_state_dict(self.best[2], strict=False)
-        begin = now(self.device)
-        self.test = evaluate(self.scorer, self.rows["test"], spec.eval_batch_size)
-        self.eval_seconds += now(self.device) - begin
-
-    def _measure_heaviest(self) -> None:
-        """One more step on the heaviest batches of the run; the best checkpoint is already kept."""
-        counted, skipped = self.examples, self.optimizer.skipped_steps
-        with self.memory.heaviest_step(tensors_of(self.model, self.optimizer)):
-            # A method with an anchor has two kinds of step.
-            for _ in range(getattr(self.optimizer, "anchor_every", 1)):
-                self._take(self.heaviest)
-        self.examples, self.optimizer.skipped_steps = counted, skipped
-
-    def _step(self, step: int) -> None:
-        batches = {
-            # A batch is a function of (data seed, step, pool): nothing to save, and equal for all methods.
-            part: [
-                self.rows["train"][i] for i in Random(f"{self.spec.data_seed} {step} {part}").sample(*draw)
-            ]
-            for part, draw in self.draws.items()
-        }
-        for part, batch in batches.items():
-            if _weight(batch) > _weight(self.heaviest.get(part, [])):
-                self.heaviest[part] = batch
-        begin = now(self.device)
-        stats = self._take(batches)
-        self.scheduler.step()
-        self.step_seconds.append(now(self.device) - begin)
-        self.forwards += stats.forwards
-        self.backwards += stats.backwards
-        self.losses.append(stats.loss)
-        if stats.realised_fraction is not None:
-            self.realised.append(stats.realised_fraction)
-        if step % LOOK_EVERY[self.device.type] == 0:
-            if int(self.optimizer.skipped_in_row) >= SKIPS_IN_A_ROW:
-                raise Diverged(f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row")
-            self.progress(self.share, f"loss {float(stats.loss):.3f}")
-
-    def _take(self, batches: dict[str, list[Encoded]]) -> Any:
-        closures = {}
-        if "fo" in batches:
-            closures["fo_loss"] = lambda: self._fo_loss(batches["fo"])
-        # A method with a full-batch step says itself when it needs which loss.
-        at_anchor = getattr(self.optimizer, "at_anchor", False)
-        if "zo" in batches and not at_anchor:
-            closures["zo_loss"] = lambda: self._zo_loss(batches["zo"])
-        if at_anchor:
-            closures["full_loss"] = self._full_loss
-        return self.optimizer.step(**closures)
-
-    def _fo_loss(self, batch: Sequence[Encoded]) -> Tensor:
-        self.examples += len(batch)
-        with contextlib.nullcontext() if self.spec.dropout else self.dropout.off():
-            return self.scorer.loss(batch)
-
-    def _zo_loss(self, batch: Sequence[Encoded]) -> Tensor:
-        self.examples += len(batch)
-        with self.dropout.off():
-            return self.scorer.loss(batch)
-
-    def _full_loss(self) -> Tensor:
-        rows = sorted(self.rows["train"], key=lambda e: e.length)
-        size = self.spec.eval_batch_size
-        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-        return sum(self._zo_loss(chunk) * len(chunk) for chunk in chunks) / len(rows)
-
-    def _evaluate(self, keep: bool) -> None:
-        begin = now(self.device)
-        score = evaluate(self.scorer, self.rows["validation"], self.spec.eval_batch_size)
-        self.eval_seconds += now(self.device) - begin
-        # Losses that are not finite are counted as skipped steps.
-        recent = [value for loss in self.losses if math.isfinite(value := float(loss))]
-        self.losses.clear()
-        self.curve.append(
-            {
-                "step": len(self.step_seconds),
-                "train_seconds": self.train_seconds,
-                "examples_forward": self.examples,
-                "train_loss": fmean(recent) if recent else None,
-                **score.as_dict(),
-            }
-        )
-        self.progress(self.share, f"{self.task.metric} {score.score:.3f}")
-        rank = (score.score, -score.loss)
-        if keep and (self.best is None or rank > self.best[0]):
-            trained = {n for n, p in self.model.named_parameters() if p.requires_grad}
-            held = self.model.state_dict() if self.optimizer else {}
-            state = {n: t.detach().to("cpu", copy=True) for n, t in held.items() if n in trained}
-            self.best = (rank, len(self.curve) - 1, state)
-
-    def results(self, status: str) -> dict[str, Any]:
-        """What the run measured, as fields of its row; null where it did not come to it."""
-        best = self.curve[self.best[1]] if self.best else None
-        done = status == "done"
-        part = self.assignment
-        # NaN where a step intended no movement, as at a learning rate of zero.
-        realised = [r for r in map(float, self.realised) if math.isfinite(r)]
-        return {
-            "score": self.test.score if done else None,
-            "test": self.test.as_dict() if done else None,
-            "validation": {k: best[k] for k in ("score", "loss", "auc", "n")} if best else None,
-            "best_step": best["step"] if best else None,
-            "curve": self.curve,
-            "step_seconds": median(self.step_seconds) if self.step_seconds else None,
-            "train_seconds": self.train_seconds,
-            "train_seconds_to_best": best["train_seconds"] if best else None,
-            "eval_seconds": self.eval_seconds,
-            "steps": len(self.step_seconds),
-            "forwards": self.forwards,
-            "backwards": self.backwards,
-            "examples_forward": self.examples,
-            "peak_bytes": self.memory.peak,
-            "peak_how": self.memory.how,
-            "skipped_steps": int(self.optimizer.skipped_steps) if self.step_seconds else 0,
-            "realised_fraction": fmean(realised) if realised else None,
-            "length_threshold_tokens": part.length_threshold if part else None,
-            "d0_rows": len(part.zo) if part else None,
-            "d1_rows": len(part.fo) if part else None,
-            "train_rows": len(self.rows["train"]),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-        }
-
-
-def _weight(batch: Sequence[Encoded]) -> int:
-    """Tokens of a batch with its padding, which is what its activations grow with."""
-    return len(batch) * max((e.length for e in batch), default=0)

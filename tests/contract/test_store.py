@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import models, registry, store
 from benchmarks.errors import UserError
+from benchmarks.row_file import checksum
 from benchmarks.spec import ZERO_SHOT, from_dict
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 1})
@@ -31,7 +32,8 @@ def test_rows_come_back_as_written(runs):
     rows = [done_row(id=name, score=0.1 + 0.2, curve=[{"step": 0}], reason=None) for name in ("b", "a", "c")]
     for row in rows:
         assert store.write("s", row) == runs / "s" / f"{row['id']}.json"
-    assert store.read_suite("s") == sorted(rows, key=lambda row: row["id"])
+    sealed = [row | {"checksum": checksum(row)} for row in rows]
+    assert store.read_suite("s") == sorted(sealed, key=lambda row: row["id"])
     assert store.read_suite("none") == []
 
 

@@ -1,20 +1,14 @@
-"""Sweeps: what is skipped, what a failing run costs, what a dead worker says."""
+"""Sweeps: what is skipped, what a failing or dying run costs, what two of them do in one folder."""
 
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from concurrent.futures import Future
 
 import pytest
 from rich.console import Console
 
-from benchmarks import registry, store, sweep, train
+from benchmarks import checkpoint, store, sweep, train, work
 from benchmarks.errors import UserError
+from benchmarks.executors import Died
 from benchmarks.spec import from_dict
 
 TINY = {
@@ -30,39 +24,42 @@ SPECS = [
 ]
 
 
-class Inline(Executor):
-    """Runs everything at once in this process, and counts how often it was made."""
+class Inline:
+    """Runs everything at once in this process, and remembers how it was used."""
 
-    made = 0
+    made, jobs, closed = 0, 2, None
 
-    def __init__(self, workers, context, initializer, initargs):
+    def __init__(self, runs):
         type(self).made += 1
-        type(self).arguments = workers, initargs
+        type(self).runs = runs
 
-    def submit(self, work, *args):
+    def submit(self, work, spec):
         future = Future()
         try:
-            future.set_result(work(*args))
+            future.set_result(work(spec))
         except BaseException as error:
             future.set_exception(error)
         return future
 
+    def close(self, now=False):
+        type(self).closed = now
+
 
 @pytest.fixture
-def inline(tmp_path, monkeypatch):
+def runs(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path)
-    monkeypatch.setattr(sweep, "ProcessPoolExecutor", Inline)
-    Inline.made = 0
-    return tmp_path
+    Inline.made, Inline.closed = 0, None
+    return tmp_path / "s"
 
 
-def swept(specs, jobs=2):
+def swept(specs, executor=Inline):
     out = io.StringIO()
-    failed = sweep.sweep("s", specs, jobs=jobs, folder=None, console=Console(file=out, width=200))
+    console = Console(file=out, width=200)
+    failed = sweep.sweep("s", specs, make_executor=executor, folder=None, console=console)
     return failed, out.getvalue()
 
 
-def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(inline):
+def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(runs):
     failed, text = swept(SPECS)
     assert failed == 1
     assert "4 runs to do, 0 finished before" in text
@@ -73,8 +70,9 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(inline):
     assert "length_threshold = 150" in broken["reason"]
     assert (broken["score"], broken["curve"], broken["label"]) == (None, [], "Addax")
     assert all(rows[s.id]["jobs"] == 2 for s in SPECS if s is not SPECS[1])
-    # One pool for all runs.
-    assert (Inline.made, Inline.arguments[0], Inline.arguments[1][0]) == (1, 2, 2)
+    assert "reason" in rows[SPECS[1].id]
+    # One executor for all runs, let go in peace.
+    assert (Inline.made, Inline.runs, Inline.closed) == (1, 4, False)
 
     failed, text = swept(SPECS)
     assert failed == 1
@@ -84,7 +82,7 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(inline):
     assert "0 runs to do, 2 finished before" in text
 
 
-def test_a_plan_follows_specs_data_and_sources(inline, monkeypatch):
+def test_a_plan_follows_specs_data_and_sources(runs, monkeypatch):
     assert swept(SPECS[:1])[0] == 0
 
     def todo(specs):
@@ -108,7 +106,7 @@ def test_a_plan_follows_specs_data_and_sources(inline, monkeypatch):
     assert todo(SPECS[:1]) == (0, 1)
 
 
-def test_an_unexpected_error_is_a_row_with_its_traceback(inline, monkeypatch):
+def test_an_unexpected_error_is_a_row_with_its_traceback(runs, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("out of luck")
 
@@ -122,32 +120,160 @@ def test_an_unexpected_error_is_a_row_with_its_traceback(inline, monkeypatch):
     assert "RuntimeError: out of luck" in text
 
 
-def test_a_worker_that_died_is_one_line(inline, monkeypatch):
-    class Dying(Inline):
-        def submit(self, work, *args):
+class Dying(Inline):
+    """The process dies instead of running the first spec, as often as it is told; `at` is its checkpoint."""
+
+    times, node_lost, moves = 2, False, False
+    seen: list
+
+    def submit(self, work, spec):
+        self.seen.append(spec.id)
+        if spec.id == SPECS[0].id and self.seen.count(spec.id) <= self.times:
+            if self.moves:
+                last = store.checkpoints("s") / f"{spec.id}-0" / checkpoint.STATE
+                last.parent.mkdir(parents=True, exist_ok=True)
+                last.write_bytes(b"0" * len(self.seen))
+                last.replace(last.with_name("x"))
+                last.with_name("x").rename(last)
             future = Future()
-            future.set_exception(BrokenProcessPool("killed"))
+            future.set_exception(Died("its worker process was ended by SIGKILL", node_lost=self.node_lost))
             return future
+        return super().submit(work, spec)
 
-    monkeypatch.setattr(sweep, "ProcessPoolExecutor", Dying)
-    with pytest.raises(UserError, match=r"a worker process died.*fewer --jobs") as error:
-        swept(SPECS[:2])
+
+def dying(**how):
+    return type("Dying", (Dying,), {"seen": [], **how})
+
+
+def test_a_run_that_dies_once_is_tried_again(runs):
+    executor = dying(times=1)
+    failed, text = swept(SPECS[::2], executor)
+    assert failed == 0
+    assert "nano-opt sst2 SGD: its worker process was ended by SIGKILL" in text
+    assert executor.seen == [SPECS[0].id, SPECS[2].id, SPECS[0].id]
+    assert {row["status"] for row in store.read_suite("s")} == {"done"}
+
+
+def test_a_run_that_dies_twice_without_progress_is_killed_and_the_sweep_goes_on(runs):
+    failed, text = swept(SPECS[::2], dying(times=9))
+    assert failed == 1
+    rows = {row["id"]: row for row in store.read_suite("s")}
+    assert (rows[SPECS[0].id]["status"], rows[SPECS[2].id]["status"]) == ("killed", "done")
+    assert "SIGKILL, 2 times without progress" in rows[SPECS[0].id]["reason"]
+    assert "killed: nano-opt sst2 SGD: " in text
+    # What was killed is tried again by the next sweep.
+    assert len(sweep.plan("s", SPECS[::2], None).todo) == 1
+
+
+@pytest.mark.parametrize("how", [{"node_lost": True}, {"moves": True}])
+def test_a_lost_machine_or_a_new_checkpoint_is_no_death_without_progress(runs, how):
+    failed, _ = swept(SPECS[:1], dying(times=4, **how))
+    assert failed == 0
+    assert [row["status"] for row in store.read_suite("s")] == ["done"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"id": "ha', "[]", "changed"], ids=["empty", "cut", "no object", "changed"]
+)
+def test_a_damaged_row_is_named_set_aside_and_run_again(runs, text):
+    swept(SPECS[:1])
+    path = runs / f"{SPECS[0].id}.json"
+    whole = path.read_text()
+    damaged = whole.replace('"steps": 1', '"steps": 2', 1) if text == "changed" else text
+    path.write_text(damaged)
+    failed, said = swept(SPECS[:1])
+    assert failed == 0
+    assert f"{path} " in said
+    assert f"set aside as {path.name}.damaged-1" in said
+    assert (runs / f"{path.name}.damaged-1").read_text() == damaged
+    assert store.read_row(path)["status"] == "done"
+    assert "0 runs to do, 1 finished before" in swept(SPECS[:1])[1]
+
+
+def test_two_sweeps_never_run_one_spec_at_once(runs, monkeypatch):
+    """While another process is at a run this one does the others; then it takes the row that was made."""
+    held = store.lock("s", SPECS[0].id)
+    held.acquire(timeout=0)
+    order, real = [], train.run
+
+    def watched(spec, *args, **kwargs):
+        order.append(spec.id)
+        return real(spec, *args, **kwargs)
+
+    class Other(Inline):
+        def submit(self, work, spec):
+            if work.keywords.get("patience"):
+                # The other sweep finishes just before this one looks again.
+                row = {"id": spec.id, "status": "done", "reason": None}
+                row["data_fingerprint"] = train.load(spec, None).fingerprint
+                row["source_fingerprint"] = store.source_fingerprint(spec.method, spec.model, spec.task)
+                store.write("s", row)
+                held.release()
+            return super().submit(work, spec)
+
+    monkeypatch.setattr(train, "run", watched)
+    failed, _ = swept(SPECS[::2], Other)
+    assert failed == 0
+    assert order == [SPECS[2].id]
+    assert len(store.read_suite("s")) == 2
+
+
+def test_a_lock_of_a_process_that_died_holds_nobody_up(runs):
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+
+    def hold():
+        store.lock("s", SPECS[0].id).acquire(timeout=0)
+        ready.set()
+        import time
+
+        time.sleep(60)
+
+    other = context.Process(target=hold)
+    other.start()
+    assert ready.wait(30)
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled"}
+    assert work.work(SPECS[0], **one).status == "busy"
+    other.kill()
+    other.join()
+    assert work.work(SPECS[0], **one).status == "done"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_before_any_run(runs, monkeypatch):
+    runs.parent.mkdir(exist_ok=True)
+    runs.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write results to") as error:
+        swept(SPECS[:1])
     assert "\n" not in str(error.value)
+    assert Inline.made == 0
 
 
-def test_data_that_cannot_be_had_is_refused_before_any_run(inline, tmp_path):
+def test_a_disk_that_fills_up_ends_the_sweep_and_keeps_what_is_written(runs, monkeypatch):
+    swept(SPECS[:1])
+    before = (runs / f"{SPECS[0].id}.json").read_bytes()
+
+    def full(suite, row):
+        raise UserError(f"cannot write results to {runs}: No space left on device")
+
+    monkeypatch.setattr(store, "write", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        swept(SPECS[::2])
+    assert Inline.closed is True
+    assert (runs / f"{SPECS[0].id}.json").read_bytes() == before
+    assert len(list(runs.glob("*.json"))) == 1
+
+
+def test_data_that_cannot_be_had_is_refused_before_any_run(runs, tmp_path):
     specs = [from_dict({"method": "sgd", **TINY, "data": "folder"})]
     with pytest.raises(UserError, match="--data DIR"):
         swept(specs)
     with pytest.raises(UserError, match="sst2"):
-        sweep.sweep("s", specs, jobs=1, folder=str(tmp_path), console=Console(file=io.StringIO()))
+        sweep.sweep(
+            "s", specs, make_executor=Inline, folder=str(tmp_path), console=Console(file=io.StringIO())
+        )
     assert Inline.made == 0
-
-
-def test_more_jobs_than_runs_are_not_started(inline):
-    swept(SPECS[:1], jobs=8)
-    jobs, (shared, stop) = Inline.arguments
-    assert (jobs, shared, stop.is_set()) == (1, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -173,72 +299,3 @@ def test_changes_hold_for_all_runs():
     }
     with pytest.raises(UserError, match="unknown suite 'quik': did you mean 'quick'"):
         sweep.specs_of("quik", {}, {})
-
-
-def test_workers_end_with_their_sweep(tmp_path):
-    """A killed sweep leaves no worker behind that would run beside the next one."""
-    script = tmp_path / "parent.py"
-    script.write_text(
-        "import multiprocessing, os, time\n"
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "from benchmarks.sweep import _begin_worker\n"
-        "if __name__ == '__main__':\n"
-        "    context = multiprocessing.get_context('spawn')\n"
-        "    given = (1, context.Event())\n"
-        "    pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=given)\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
-        "    pool.submit(time.sleep, 600)\n"
-        "    time.sleep(600)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(registry.ROOT)}
-    parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    worker = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    deadline = time.monotonic() + 60
-    while alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not alive(worker)
-
-
-def test_an_interrupt_of_the_sweep_alone_stops_its_workers(tmp_path):
-    """As `kill -INT`, or a job scheduler, sends it; in a terminal Ctrl-C reaches the workers as well."""
-    script = tmp_path / "parent.py"
-    script.write_text(
-        "import os, time\n"
-        "from rich.console import Console\n"
-        "from benchmarks import sweep\n"
-        "def work(*_):\n"
-        "    print(os.getpid(), flush=True)\n"
-        "    time.sleep(600)\n"
-        "if __name__ == '__main__':\n"
-        "    sweep.plan = lambda *_: sweep.Plan(list('abcdef'), [])\n"
-        "    sweep._work = work\n"
-        "    sweep.sweep('s', 'abcdef', jobs=2, folder=None, console=Console(quiet=True))\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
-        start_new_session=True,
-    )
-    workers = [int(parent.stdout.readline()) for _ in range(2)]
-    parent.send_signal(signal.SIGINT)
-    assert parent.wait(60) != 0
-    deadline = time.monotonic() + 60
-    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(alive(worker) for worker in workers)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has waited for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, OPTConfig, RobertaConfig
 
-from benchmarks import models, registry, train
+from benchmarks import loop, models, registry, train
 from benchmarks.dropout import Dropout
 from benchmarks.errors import UserError
 from benchmarks.evaluate import Score
@@ -134,7 +134,7 @@ def test_the_best_checkpoint_on_validation_is_the_one_tested(monkeypatch):
         seen.append((snapshot(scorer.model), len(examples)))
         return Score(scores[len(seen) - 1], losses[len(seen) - 1], None, len(examples))
 
-    monkeypatch.setattr(train, "evaluate", watched)
+    monkeypatch.setattr(loop, "evaluate", watched)
     row = row_of(tiny("sgd", evaluations=4))
     states = [state for state, _ in seen]
     assert [n for _, n in seen] == [8] * 5 + [12]
@@ -209,7 +209,7 @@ def test_a_model_that_the_method_cannot_train_is_refused(monkeypatch):
         return loaded
 
     original = models.load
-    monkeypatch.setattr(train.models, "load", frozen)
+    monkeypatch.setattr(models, "load", frozen)
     with pytest.raises(UserError, match=r"sgd on nano-opt: .* no trainable parameter"):
         row_of(tiny("sgd"))
 
@@ -329,7 +329,7 @@ def test_gradient_checkpointing_changes_memory_and_no_loss(method, monkeypatch):
         return loaded
 
     original = models.load
-    monkeypatch.setattr(train.models, "load", load)
+    monkeypatch.setattr(models, "load", load)
     rows, recomputed = [], []
     for checkpointing in (False, True):
         layers.clear()

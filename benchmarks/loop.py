@@ -1,0 +1,333 @@
+"""The only training loop: one attempt at a run with given batch sizes, from its start or a checkpoint."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from addax import assignment
+from addax.spsa import generator_states, set_generator_states
+from benchmarks import models, tasks
+from benchmarks.checkpoint import Checkpoints
+from benchmarks.data import Splits
+from benchmarks.dropout import Dropout
+from benchmarks.encoding import Encoded, encode
+from benchmarks.errors import UserError
+from benchmarks.evaluate import Score, evaluate
+from benchmarks.measure import PeakMemory, now, tensors_of
+from benchmarks.out_of_memory import OutOfMemory, attempt, recognise, smaller
+from benchmarks.scoring import Scorer
+from benchmarks.spec import ZERO_SHOT, RunSpec, build_optimizer
+from benchmarks.tally import Tally
+
+SKIPS_IN_A_ROW = 20
+T = TypeVar("T")
+# (share of the budget used, one line on where the run is)
+Progress = Callable[[float, str], None]
+# (step, named values): what a tracker is told.
+Log = Callable[..., None]
+
+
+class Diverged(Exception):
+    """Too many steps in a row were not finite."""
+
+
+class Attempt:
+    """The state of one attempt.
+
+    Args:
+        spec: what to run.
+        splits: its data.
+        tally: batch sizes to use; everything else is counted into it.
+        progress: called now and then.
+        log: called after every step and evaluation.
+        checkpoints: where the state is kept, and continued from; None keeps none.
+
+    Raises:
+        UserError: the spec does not fit its data or model.
+        OutOfMemory: the model does not fit.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        splits: Splits,
+        tally: Tally,
+        *,
+        progress: Progress,
+        log: Log,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.spec, self.progress, self.log, self.checkpoints = spec, progress, log, checkpoints
+        self.task = tasks.load(spec.task)
+        self.tally = tally
+        self.began = time.perf_counter()
+        self.part = "load"
+        labels = len(self.task.candidates(splits.train[0])) if spec.head == "classification" else None
+        self.loaded = self._fitting(
+            lambda: models.load(
+                spec.model,
+                dtype=getattr(torch, spec.dtype),
+                device=spec.device,
+                head=spec.head,
+                num_labels=labels,
+            )
+        )
+        self.model = self.loaded.model
+        self.scorer = Scorer(self.loaded, self.task, spec.head, spec.scoring)
+        self.device = self.scorer.device
+        self.rows = {
+            name: encode(getattr(splits, name), self.task, self.loaded, spec.head)
+            for name in ("train", "validation", "test")
+        }
+        self.dropout = Dropout(self.model)
+        self.memory = PeakMemory(self.device)
+        self.best_weights: dict[str, Tensor] | None = None
+        self.size = 0
+        self.test: Score | None = None
+        self.assignment: assignment.Assignment | None = None
+        self.optimizer = None
+        if spec.method != ZERO_SHOT:
+            self._prepare()
+            self._restore()
+
+    def _prepare(self) -> None:
+        spec = self.spec
+        lengths = [e.length for e in self.rows["train"]]
+        threshold = spec.set.get("length_threshold")
+        if isinstance(threshold, str):
+            threshold = assignment.quantile(lengths, float(threshold[1:]))
+        self.assignment = assignment.assign(lengths, threshold)
+        self.draws = {}
+        for part, pool in (("zo", self.assignment.zo), ("fo", self.assignment.fo)):
+            size = self.tally.sizes.get(f"{part}_batch_size", 0)
+            if size and not pool:
+                side = "longer than" if part == "zo" else "of at most"
+                raise UserError(
+                    f"task {spec.task}: no training example is {side} length_threshold = {threshold} tokens "
+                    f"(lengths {min(lengths)} to {max(lengths)}), so {part}_batch_size = {size} cannot be "
+                    f"drawn: move the threshold or set {part}_batch_size=0"
+                )
+            if size:
+                self.draws[part] = (pool, min(size, len(pool)))
+        if spec.gradient_checkpointing:
+            self.model.activation_checkpointing_enable(
+                activation_checkpointing_kwargs={"use_reentrant": False}
+            )
+        try:
+            self.optimizer = build_optimizer(spec, self.model)
+        except ValueError as error:
+            raise UserError(f"{spec.method} on {spec.model}: {error}") from None
+        decay = (lambda step: 1 - step / spec.steps) if spec.schedule == "linear" else (lambda step: 1.0)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
+        # Dropout draws from torch's own generators, which a run begins with its seed.
+        torch.manual_seed(spec.seed)
+
+    @property
+    def share(self) -> float:
+        """The part of the budget that is used."""
+        if self.spec.method == ZERO_SHOT:
+            return 1.0
+        if self.spec.steps is not None:
+            return self.tally.steps / self.spec.steps
+        return self.tally.train_seconds / self.spec.seconds
+
+    def train(self) -> None:
+        """Trains, evaluates on the way, and tests the best weights.
+
+        Raises:
+            Diverged: too many steps in a row were not finite.
+            OutOfMemory: a batch does not fit.
+        """
+        spec, tally = self.spec, self.tally
+        if not tally.curve:
+            self._evaluate(keep=spec.method == ZERO_SHOT)
+        for k in range(tally.segment, spec.evaluations + 1 if self.optimizer else 1):
+            tally.segment, due = k, k / spec.evaluations - 1e-12
+            with self.memory.training():
+                while self.share < due:
+                    self._step(tally.steps)
+            # Where evaluations outnumber steps, nothing has changed since the last one.
+            if tally.steps > tally.curve[-1]["step"]:
+                self._evaluate(keep=True)
+        if self.optimizer:
+            self._measure_heaviest()
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights, strict=False)
+        self.test = self._scored("test")
+
+    def _measure_heaviest(self) -> None:
+        """One more step on the heaviest batches of the run; the best checkpoint is already kept."""
+        counted, skipped = self.tally.examples, self.optimizer.skipped_steps
+        batches = self._batches(self.tally.heaviest)
+        with self.memory.heaviest_step(tensors_of(self.model, self.optimizer)):
+            # A method with an anchor has two kinds of step.
+            for _ in range(getattr(self.optimizer, "anchor_every", 1)):
+                self._fitting(lambda: self._take(batches))
+        self.tally.examples, self.optimizer.skipped_steps = counted, skipped
+        self._note_peak()
+
+    def _batches(self, indices: dict[str, list[int]]) -> dict[str, list[Encoded]]:
+        return {part: [self.rows["train"][i] for i in chosen] for part, chosen in indices.items()}
+
+    def _step(self, step: int) -> None:
+        tally = self.tally
+        indices = {
+            # A batch is a function of (data seed, step, pool): nothing to save, and equal for all methods.
+            part: Random(f"{self.spec.data_seed} {step} {part}").sample(*draw)
+            for part, draw in self.draws.items()
+        }
+        batches = self._batches(indices)
+        heaviest = self._batches(tally.heaviest)
+        for part, batch in batches.items():
+            if _weight(batch) > _weight(heaviest.get(part, [])):
+                tally.heaviest[part] = indices[part]
+        lr = self.optimizer.param_groups[0]["lr"]
+        begin = now(self.device)
+        stats = self._fitting(lambda: self._take(batches))
+        self.scheduler.step()
+        seconds = now(self.device) - begin
+        tally.step_seconds.append(seconds)
+        tally.forwards += stats.forwards
+        tally.backwards += stats.backwards
+        loss = float(stats.loss)
+        tally.losses.append(loss)
+        if stats.realised_fraction is not None:
+            tally.realised.append(float(stats.realised_fraction))
+        self._note_peak()
+        grad = None if stats.projected_grad is None else float(stats.projected_grad)
+        self.log(
+            tally.steps,
+            loss=loss,
+            lr=lr,
+            projected_grad=grad,
+            step_seconds=seconds,
+            peak_bytes=tally.peak_bytes,
+        )
+        if int(self.optimizer.skipped_in_row) >= SKIPS_IN_A_ROW:
+            raise Diverged(f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row")
+        self.progress(self.share, f"loss {loss:.3f}")
+        self._checkpoint()
+
+    def _note_peak(self) -> None:
+        peak = self.memory.so_far()
+        if peak is not None:
+            self.tally.peak_bytes = max(peak, self.tally.peak_bytes or 0)
+
+    def _take(self, batches: dict[str, list[Encoded]]) -> Any:
+        closures = {}
+        if "fo" in batches:
+            closures["fo_loss"] = lambda: self._fo_loss(batches["fo"])
+        # A method with a full-batch step says itself when it needs which loss.
+        at_anchor = getattr(self.optimizer, "at_anchor", False)
+        if "zo" in batches and not at_anchor:
+            closures["zo_loss"] = lambda: self._zo_loss(batches["zo"])
+        if at_anchor:
+            closures["full_loss"] = self._full_loss
+        return self.optimizer.step(**closures)
+
+    def _fo_loss(self, batch: Sequence[Encoded]) -> Tensor:
+        self.part = "fo"
+        self.tally.examples += len(batch)
+        with contextlib.nullcontext() if self.spec.dropout else self.dropout.off():
+            return self.scorer.loss(batch)
+
+    def _zo_loss(self, batch: Sequence[Encoded], part: str = "zo") -> Tensor:
+        self.part = part
+        self.tally.examples += len(batch)
+        with self.dropout.off():
+            return self.scorer.loss(batch)
+
+    def _full_loss(self) -> Tensor:
+        rows = sorted(self.rows["train"], key=lambda e: e.length)
+        size = self.tally.sizes["eval_batch_size"]
+        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+        return sum(self._zo_loss(chunk, "full") * len(chunk) for chunk in chunks) / len(rows)
+
+    def _evaluate(self, keep: bool) -> None:
+        score = self._scored("validation")
+        tally = self.tally
+        tally.evaluated(score.as_dict())
+        # The next evaluation is the first whose steps a checkpoint may hold.
+        rank = [score.score, -score.loss]
+        if keep and (tally.best is None or rank > tally.best[0]):
+            tally.best = [rank, len(tally.curve) - 1]
+            if self.optimizer:
+                self.best_weights = {n: t.to("cpu", copy=True) for n, t in self._weights().items()}
+        self.log(tally.steps, **{f"validation/{k}": v for k, v in score.as_dict().items() if k != "n"})
+        self.progress(self.share, f"{self.task.metric} {score.score:.3f}")
+        self._checkpoint()
+
+    def _scored(self, name: str) -> Score:
+        """The score on rows of a split; the batch is halved where it does not fit, which changes no score."""
+        begin = now(self.device)
+        while True:
+            self.part = "eval"
+            size = self.tally.sizes["eval_batch_size"]
+            try:
+                score = self._fitting(lambda size=size: evaluate(self.scorer, self.rows[name], size))
+                break
+            except OutOfMemory as error:
+                sizes = smaller(self.tally.sizes, error.part)
+                if sizes is None:
+                    raise
+                self.tally.tried.append(attempt(self.tally.sizes, error.part, error.bytes_asked))
+                self.tally.sizes = sizes
+        self.tally.eval_seconds += now(self.device) - begin
+        return score
+
+    def _fitting(self, work: Callable[[], T]) -> T:
+        """What `work` returns; an allocation that fails in it ends as `OutOfMemory`."""
+        try:
+            return work()
+        except Exception as error:
+            known, asked = recognise(error)
+            if not known:
+                raise
+        # Out here the traceback of the failure, and the activations that it holds on to, are gone.
+        raise OutOfMemory(self.part, asked)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The trainable parameters as the model's state names them."""
+        trained = {n for n, p in self.model.named_parameters() if p.requires_grad}
+        return {n: t.detach() for n, t in self.model.state_dict().items() if n in trained}
+
+    def _checkpoint(self) -> None:
+        if self.checkpoints is None or not self.tally.steps:
+            return
+        if not self.size:
+            self.size = sum(t.nbytes for t in tensors_of(self.model, self.optimizer))
+        if not self.checkpoints.due(self.tally.train_seconds, self.size):
+            return
+        wall = self.tally.wall_seconds + time.perf_counter() - self.began
+        state = {
+            "weights": self._weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "generators": [(str(d), state) for d, state in generator_states(self.optimizer.indices)],
+            "tally": dataclasses.asdict(self.tally) | {"wall_seconds": wall},
+        }
+        best = self.tally.curve[self.tally.best[1]]["step"] if self.tally.best else None
+        self.checkpoints.save(state, self.best_weights, best)
+
+    def _restore(self) -> None:
+        state = self.checkpoints.load() if self.checkpoints else None
+        if state is None:
+            return
+        self.model.load_state_dict(state["weights"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        set_generator_states([(torch.device(name), held) for name, held in state["generators"]])
+        vars(self.tally).update(state["tally"])
+        self.tally.resumed.append(self.tally.steps)
+        self.best_weights = state["best"]
+
+
+def _weight(batch: Sequence[Encoded]) -> int:
+    """Tokens of a batch with its padding, which is what its activations grow with."""
+    return len(batch) * max((e.length for e in batch), default=0)
