@@ -1,8 +1,8 @@
 """The process that tells wandb what a worker's runs send: JSON lines in, run folders or uploads out.
 
-Started by `benchmarks.tracking` as `_wandb_writer.py MODE FOLDER PARENT`, by its path: it imports the standard
-library and wandb alone. It ends with its input, and soon after its parent. Nothing it does reaches the
-terminal but one line on the first failure.
+Started by `benchmarks.tracking` as `_wandb_writer.py MODE FOLDER PARENT`, by its path: it imports the
+standard library and wandb alone. It ends with its input, and soon after its parent. Nothing it does reaches
+the terminal but one line on the first failure.
 """
 
 import json
@@ -69,8 +69,7 @@ class Writer:
             reinit="create_new",
             # Without it, an earlier attempt under the same id is replaced.
             resume="allow" if resumed_step and self.mode == "online" else None,
-            # The machine may be busy, and nobody waits here.
-            init_timeout=300,
+            # At this priority wandb's own process may take long to start, and nobody waits here.
             x_service_wait=300,
             console="off",
             silent=True,

@@ -109,8 +109,8 @@ class Tracker:
             except subprocess.TimeoutExpired:
                 _kill(writer)
                 _warn(
-                    f"wandb was not done after {timeout:g} s and was stopped: what it had not written is lost "
-                    f"(`wandb sync` sends what lies in {self.folder})"
+                    f"wandb was not done after {timeout:g} s and was stopped: what it had not written is "
+                    f"lost (`wandb sync` sends what lies in {self.folder})"
                 )
 
     def send(self, message: Mapping[str, Any], *, droppable: bool) -> bool:
@@ -124,7 +124,7 @@ class Tracker:
                     return False
                 if self._writer is None:
                     self._writer = self._start()
-                self._waiting += json.dumps(message).encode() + b"\n"
+                self._waiting += json.dumps(message, default=float).encode() + b"\n"
                 self._push()
                 if len(self._waiting) > 2 * LIMIT:
                     raise TimeoutError("it has not taken anything for too long")

@@ -52,7 +52,13 @@ def tracking(batch_size: int, repeats: int, runs: int) -> list[dict]:
         blocks = {mode: _Block(mode, Path(folder) / "wandb", spec, runs) for mode in MODES}
         ways = {m: lambda _, b=block: b.live(scorer, optimizer, batches) for m, block in blocks.items()}
         times = interleaved(ways, range(repeats), torch.device("cpu"))
-        shared = {"shape": "nano-opt", "batch_size": batch_size, "steps": STEPS, "runs": runs, "device": "cpu"}
+        shared = {
+            "shape": "nano-opt",
+            "batch_size": batch_size,
+            "steps": STEPS,
+            "runs": runs,
+            "device": "cpu",
+        }
         return [
             shared | {"wandb": mode, "block_seconds": median(times[mode]), **block.found(), **provenance()}
             for mode, block in blocks.items()
@@ -82,9 +88,7 @@ class _Block:
         self.close_seconds.append(time.perf_counter() - begin)
         self.cpu_seconds.append(_cpu_of_children() - before)
 
-    def _run(
-        self, run: RunLog, scorer: Scorer, optimizer: IPSGD, batches: Sequence[list[Encoded]]
-    ) -> None:
+    def _run(self, run: RunLog, scorer: Scorer, optimizer: IPSGD, batches: Sequence[list[Encoded]]) -> None:
         for step in range(1, STEPS + 1):
             begin = time.perf_counter()
             stats = optimizer.step(fo_loss=lambda step=step: scorer.loss(batches[step % len(batches)]))
