@@ -17,7 +17,7 @@ from typing import Any, TextIO
 # Uploads that may go on while the next runs are logged.
 FINISHING = 4
 # Seconds for what is left to be written when the parent has ended without a word.
-GRACE = 10.0
+GRACE = 30.0
 # Exit code: there is nothing to be done, as the one line has said.
 TOLD = 3
 

@@ -35,7 +35,7 @@ TOLD = 3
 
 
 def default_mode() -> str:
-    """ "offline" where wandb is installed, else "disabled"."""
+    """The mode "offline" where wandb is installed, else "disabled"."""
     found = importlib.util.find_spec("wandb")
     # A folder of runs named wandb in the working directory is found too, as a package without a file.
     return "offline" if found and found.origin else "disabled"

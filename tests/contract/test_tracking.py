@@ -42,7 +42,7 @@ SCALARS = {
 }
 # A wandb that writes down what it hears, and does what WANDB_FAKE says on the way.
 FAKE = """
-import json, os, time, __main__
+import json, os, sys, time, __main__
 
 Settings = dict
 __main__.GRACE = 0.2
@@ -62,13 +62,14 @@ class Run:
         trouble("finish")
         note("finish", self.id, exit_code, dict(self.summary))
 
-def init(id, **_):
-    note("init", id)
+def init(id, settings, **_):
+    note("init", id, settings["mode"], settings["resume"])
     trouble("init")
     return Run(id)
 
 def trouble(place, id="", step=0):
     print("wandb: chatter")
+    print("wandb: chatter", file=sys.stderr)
     exec(os.environ["WANDB_FAKE"])
 
 trouble("import")
@@ -321,6 +322,18 @@ def test_runs_end_side_by_side(folder, fake, monkeypatch):
     tracker.close()
     assert time.perf_counter() - begin < 2.5
     assert [what[0] for what in fake()] == ["init"] * 4 + ["finish"] * 4
+
+
+def test_a_second_attempt_waits_for_the_end_of_the_first(folder, fake, monkeypatch):
+    """wandb refuses an id that is in use."""
+    monkeypatch.setenv("WANDB_FAKE", "if place == 'finish': time.sleep(0.3)")
+    tracker = Tracker("online", folder)
+    for spec, resumed_step in ((SPEC, 0), (OTHER, 0), (SPEC, 5)):
+        tracker.begin(spec, "quick", resumed_step).finish(ROW)
+    tracker.close()
+    heard = [what for what in fake() if SPEC.id in what[1] and what[0] != "log"]
+    assert [what[0] for what in heard] == ["init", "finish", "init", "finish"]
+    assert [what[2:] for what in heard if what[0] == "init"] == [["online", None], ["online", "allow"]]
 
 
 def test_a_hanging_wandb_ends_soon_after_its_worker(folder, fake, monkeypatch):
