@@ -1,8 +1,8 @@
 """The process that tells wandb what a worker's runs send: JSON lines in, run folders or uploads out.
 
-Started by `benchmarks.tracking` as `_wandb_writer.py MODE FOLDER PARENT`, by its path: it imports the standard
-library and wandb alone. It ends with its input, and soon after its parent. Nothing it does reaches the
-terminal but one line on the first failure.
+Started by `benchmarks.tracking` as `_wandb_writer.py MODE FOLDER PARENT`, by its path: it imports the
+standard library and wandb alone. It ends with its input, and soon after its parent. Nothing it does reaches
+the terminal but one line on the first failure.
 """
 
 import json
@@ -10,14 +10,16 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TextIO
 
 # Uploads that may go on while the next runs are logged.
 FINISHING = 4
 # Seconds for what is left to be written when the parent has ended without a word.
-GRACE = 10.0
+GRACE = 30.0
+# Exit code: there is nothing to be done, as the one line has said.
+TOLD = 3
 
 
 class Writer:
@@ -40,6 +42,7 @@ class Writer:
         self.mode, self.folder, self.said = mode, folder, said
         self.runs: dict[int, Any] = {}
         self.threads = ThreadPoolExecutor(FINISHING)
+        self.ending: dict[str, Future] = {}
         self.free = threading.BoundedSemaphore(FINISHING)
 
     def take(self, message: dict[str, Any]) -> None:
@@ -66,8 +69,7 @@ class Writer:
             reinit="create_new",
             # Without it, an earlier attempt under the same id is replaced.
             resume="allow" if resumed_step and self.mode == "online" else None,
-            # The machine may be busy, and nobody waits here.
-            init_timeout=300,
+            # At this priority wandb's own process may take long to start, and nobody waits here.
             x_service_wait=300,
             console="off",
             silent=True,
@@ -82,6 +84,8 @@ class Writer:
             x_disable_stats=True,
             x_save_requirements=False,
         )
+        # An earlier attempt under the same id may still be ending.
+        wait([self.ending.pop(id)] if id in self.ending else [])
         project = os.environ.get("WANDB_PROJECT", "addax")
         run = self.wandb.init(id=id, project=project, settings=settings, **identity)
         if resumed_step:
@@ -90,8 +94,12 @@ class Writer:
 
     def finish(self, run: Any, summary: dict[str, Any], failed: bool) -> None:
         """Ends a run in a thread, which online takes as long as its upload."""
-        run.summary.update(summary)
+        # The last row first: its values must not stand where the result row's belong.
+        run.log({}, commit=True)
+        if summary:
+            run.summary.update(summary)
         self.free.acquire()
+        self.ending = {id: ending for id, ending in self.ending.items() if not ending.done()}
 
         def end() -> None:
             try:
@@ -101,7 +109,7 @@ class Writer:
             finally:
                 self.free.release()
 
-        self.threads.submit(end)
+        self.ending[run.id] = self.threads.submit(end)
 
     def end(self) -> None:
         """Ends what the parent left unfinished, and waits for all that is being finished."""
@@ -145,7 +153,7 @@ def main(mode: str, folder: str, parent: str) -> int:
         writer = Writer(mode, Path(folder), said)
     except Exception as error:
         print_failure(said, error)
-        return 1
+        return TOLD
     for line in messages:
         if line.endswith(b"\n"):
             writer.take(json.loads(line))

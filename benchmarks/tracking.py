@@ -30,11 +30,15 @@ STEP_VALUES = frozenset(("loss", "lr", "projected_grad", "step_seconds", "peak_b
 # Bytes waiting for the pipe: about 70,000 steps. At twice as many wandb is given up.
 LIMIT = 8 * 2**20
 WRITER = Path(__file__).with_name("_wandb_writer.py")
+# The writer's exit code where it has said itself what is wrong.
+TOLD = 3
 
 
 def default_mode() -> str:
-    """ "offline" where wandb is installed, else "disabled"."""
-    return "offline" if importlib.util.find_spec("wandb") else "disabled"
+    """The mode "offline" where wandb is installed, else "disabled"."""
+    found = importlib.util.find_spec("wandb")
+    # A folder of runs named wandb in the working directory is found too, as a package without a file.
+    return "offline" if found and found.origin else "disabled"
 
 
 def check_mode(mode: str | None) -> str:
@@ -99,14 +103,14 @@ class Tracker:
                 self._drain(writer, end)
                 writer.stdin.close()
                 writer.wait(max(0.0, end - time.monotonic()))
+                _explain(writer)
             except OSError:
-                # It died, for a reason that it has told.
-                _kill(writer)
+                _explain(writer)
             except subprocess.TimeoutExpired:
                 _kill(writer)
                 _warn(
-                    f"wandb was not done after {timeout:g} s and was stopped: what it had not written is lost "
-                    f"(`wandb sync` sends what lies in {self.folder})"
+                    f"wandb was not done after {timeout:g} s and was stopped: what it had not written is "
+                    f"lost (`wandb sync` sends what lies in {self.folder})"
                 )
 
     def send(self, message: Mapping[str, Any], *, droppable: bool) -> bool:
@@ -120,12 +124,12 @@ class Tracker:
                     return False
                 if self._writer is None:
                     self._writer = self._start()
-                self._waiting += json.dumps(message).encode() + b"\n"
+                self._waiting += json.dumps(message, default=float).encode() + b"\n"
                 self._push()
                 if len(self._waiting) > 2 * LIMIT:
                     raise TimeoutError("it has not taken anything for too long")
             except BrokenPipeError:
-                # The writer has ended, for a reason that it has told.
+                _explain(self._writer)
                 self._give_up()
             except Exception as error:
                 self._give_up()
@@ -229,6 +233,12 @@ def _kill(writer: subprocess.Popen) -> None:
     writer.kill()
     writer.wait()
     writer.stdin.close()
+
+
+def _explain(writer: subprocess.Popen) -> None:
+    """Says that the writer has ended, unless it did so as it should or has given its reason."""
+    if (code := writer.wait()) not in (0, TOLD):
+        _warn(f"runs go on without wandb: its process ended with code {code}")
 
 
 def _warn(text: str) -> None:

@@ -1,1 +1,1 @@
-"""Speed, as ratios measured side by side in one run: `python -m benchmarks.speed scoring|step`."""
+"""Speed, as ratios measured side by side in one run: `python -m benchmarks.speed scoring|step|tracking`."""

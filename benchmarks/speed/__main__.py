@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks.speed scoring|step [--save]`."""
+"""Command line: `python -m benchmarks.speed scoring|step|tracking [--save]`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks import _speed_tables, registry, report, store
-from benchmarks.speed import scoring, step
+from benchmarks.speed import scoring, step, tracking
 from benchmarks.speed._shapes import SHAPES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -19,13 +19,16 @@ def main() -> int:
     """Runs a benchmark, prints its table, and with --save keeps its rows; 1 if losses disagree."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     each = parser.add_subparsers(dest="benchmark", required=True)
-    for name, module in (("scoring", scoring), ("step", step)):
+    for name, module in (("scoring", scoring), ("step", step), ("tracking", tracking)):
         own = each.add_parser(name, help=module.__doc__.split("\n")[0], description=module.__doc__)
-        own.add_argument("--batch-size", type=int, default=8 if name == "scoring" else 4)
+        own.add_argument("--batch-size", type=int, default=4 if name == "step" else 8)
         own.add_argument("--repeats", type=int, default=5)
+        own.add_argument("--save", action="store_true", help="rows into results/reference/")
+        if name == "tracking":
+            own.add_argument("--runs", type=int, default=10, help="of a worker")
+            continue
         own.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         own.add_argument("--data", default="builtin", help='"builtin" or a folder with real rows')
-        own.add_argument("--save", action="store_true", help="rows into results/reference/")
         if name == "step":
             own.add_argument("--shape", choices=SHAPES, default="opt-125m")
             own.add_argument("--dtype", choices=DTYPES, default="float32")
@@ -35,6 +38,9 @@ def main() -> int:
     if given.benchmark == "scoring":
         rows = scoring.scoring(given.batch_size, given.repeats, given.device, given.data)
         wrong = any(row["loss_difference"] > scoring.TOLERANCE for row in rows)
+    elif given.benchmark == "tracking":
+        rows = tracking.tracking(given.batch_size, given.repeats, given.runs)
+        wrong = False
     else:
         dtype = DTYPES[given.dtype]
         rows = step.step(

@@ -1,6 +1,7 @@
 """The speed benchmarks' rows: that they count what they say, on a tiny model; times are not looked at."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from transformers import OPTConfig
 
 from benchmarks import _speed_tables, models
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import step
+from benchmarks.speed import step, tracking
 
 
 def tiny(_shape, dtype, device, *_):
@@ -96,3 +97,19 @@ def test_saved_rows_replace_those_of_the_same_setting_alone(tmp_path, monkeypatc
     command._keep("speed-step", [here | {"seconds": 3}])
     kept = [json.loads(line) for line in (tmp_path / "speed-step.jsonl").read_text().splitlines()]
     assert sorted((row["hardware"], row["seconds"]) for row in kept) == [("a", 3), ("b", 2)]
+
+
+def test_tracking_beside_none(monkeypatch):
+    monkeypatch.setattr(tracking, "STEPS", 2)
+    cores = os.sched_getaffinity(0)
+    rows = tracking.tracking(2, repeats=1, runs=2)
+    assert os.sched_getaffinity(0) == cores
+    without, offline = rows
+    assert (without["wandb"], offline["wandb"]) == ("disabled", "offline")
+    assert without["wandb_cpu_seconds"] == 0
+    # wandb's own process is among those counted: its start alone takes more than the writer's import.
+    assert 0.05 < offline["wandb_cpu_seconds"] < 60
+    assert offline["close_seconds"] > without["close_seconds"]
+    without["run_seconds"], offline["run_seconds"] = 2.0, 2.5
+    lines = [line for line in _speed_tables.table(rows).splitlines() if "offline" in line]
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")][:3] == ["offline", "2.500", "1.250"]
