@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 
 from benchmarks.executors import Died, T
 from benchmarks.spec import RunSpec
@@ -27,10 +27,10 @@ class LocalExecutor:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
         self._lanes = ThreadPoolExecutor(jobs)
         self._own = threading.local()
         self._pools: list[ProcessPoolExecutor] = []
+        self._lifelines: list[Connection] = []
 
     def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
         """See `Executor`."""
@@ -40,7 +40,8 @@ class LocalExecutor:
         """See `Executor`."""
         if now:
             # Whoever interrupted this process may have sent the signal to it alone.
-            self._stop.set()
+            for lifeline in self._lifelines:
+                lifeline.close()
         self._lanes.shutdown(wait=not now, cancel_futures=now)
         for pool in self._pools:
             pool.shutdown(wait=not now, cancel_futures=now)
@@ -56,9 +57,11 @@ class LocalExecutor:
             raise Died(_end_of(process)) from None
 
     def _begin(self) -> None:
-        pool = ProcessPoolExecutor(
-            1, self._context, initializer=_begin_worker, initargs=(self.jobs, self._stop)
-        )
+        # This end closes with the sweep, however that ends. An event would not do: a killed worker that waits
+        # for one makes `set` wait for ever.
+        theirs, ours = self._context.Pipe(duplex=False)
+        self._lifelines.append(ours)
+        pool = ProcessPoolExecutor(1, self._context, initializer=_begin_worker, initargs=(self.jobs, theirs))
         self._own.pool, self._own.process = pool, None
         self._pools.append(pool)
         pid = pool.submit(os.getpid).result()
@@ -78,18 +81,17 @@ def _end_of(process: BaseProcess | None) -> str:
     return f"its worker process ended with code {code}"
 
 
-def _begin_worker(jobs: int, stop: Event) -> None:
+def _begin_worker(jobs: int, lifeline: Connection) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Ctrl-C in a terminal reaches workers too; the sweep ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for wait in (multiprocessing.parent_process().join, stop.wait):
-        threading.Thread(target=_end_after, args=(wait,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
 
 
-def _end_after(wait: Callable[[], object]) -> None:
+def _end_with(lifeline: Connection) -> None:
     """A worker whose sweep was stopped or killed would go on, beside the sweep that is started next."""
-    wait()
+    lifeline.poll(None)
     os._exit(1)

@@ -225,7 +225,8 @@ def test_a_lock_of_a_process_that_died_holds_nobody_up(runs):
     ready = context.Event()
 
     def hold():
-        store.lock("s", SPECS[0].id).acquire(timeout=0)
+        held = store.lock("s", SPECS[0].id)
+        held.acquire(timeout=0)
         ready.set()
         import time
 
