@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/setup.sh
-setup harness,data,plots,gguf,dev
+setup harness,data,plots,gguf,ray,dev
 
 ruff check .
 ruff format --check .

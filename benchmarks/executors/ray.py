@@ -160,26 +160,25 @@ def _connect(address: str | None) -> None:
     if address is None:
         new = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     else:
-        new = {"address": _answering(address)}
+        _check_answer(address)
+        new = {"address": address}
     try:
         ray.init(**new, **quiet, runtime_env={"env_vars": {"PYTHONPATH": path}})
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         where = "on this machine" if address is None else f"at {address}"
         raise UserError(f"no Ray cluster {where}: {_line(error)}") from None
 
 
-def _answering(address: str) -> str:
-    """The address as `host:port`. Ray itself would try an address that is silent for many minutes."""
+def _check_answer(address: str) -> None:
+    """Ray itself would try an address that is silent for many minutes."""
     try:
-        found = canonicalize_bootstrap_address_or_die(address)
-        host, _, port = found.rpartition(":")
+        host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
     except ValueError:
         raise UserError(f"--ray-address is host:port or auto, not {address!r}") from None
     except OSError as error:
         reason = _line(error) if address != "auto" else "start one here with `ray start`, or give host:port"
         raise UserError(f"--ray-address {address}: no Ray cluster answers ({reason})") from None
-    return found
 
 
 def _check_shared_folder() -> None:

@@ -1,7 +1,10 @@
 """Runs on a local Ray cluster of two nodes, one of which is killed."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, wait
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import store
+from benchmarks import registry, store
 from benchmarks.errors import UserError
 from benchmarks.executors import Died
 
@@ -21,7 +24,8 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.executors.ray import RayExecutor, threads_per_run
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+# Nothing runs on the GPU; Ray believes that there is one.
+NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,10 @@ def begin(folder, spec, seconds):
     time.sleep(seconds)
     (Path(folder) / f"{spec}.{os.getpid()}.done").touch()
     return spec
+
+
+def visible(spec):
+    return os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
 
 
 def steady(folder, spec):
@@ -110,7 +118,7 @@ def test_an_error_of_the_work_arrives_as_itself(executor):
 
 def test_a_lost_node_loses_nothing(executor, cluster, tmp_path):
     work = partial(steady, str(tmp_path))
-    futures = {executor.submit(work, f"run{i}"): f"run{i}" for i in range(6)}
+    futures = {executor.submit(work, f"run{i}"): f"run{i}" for i in range(4)}
     lost = cluster.second.node_id
     until(lambda: lost in {f.read_text() for f in tmp_path.glob("*.begun")})
     cluster.remove_node(cluster.second, allow_graceful=False)
@@ -127,12 +135,12 @@ def test_a_lost_node_loses_nothing(executor, cluster, tmp_path):
                 finished.append(future.result())
     assert died
     until(lambda: executor.jobs == 1)
-    assert sorted(finished) == [f"run{i}" for i in range(6)]
+    assert sorted(finished) == [f"run{i}" for i in range(4)]
     # What ran on the lost node began twice; nothing was done twice.
     begun, done = (Counter(f.name.split(".")[0] for f in tmp_path.glob(f"*.{s}")) for s in ("begun", "done"))
     assert {spec for spec, times in begun.items() if times > 1} == set(died)
     assert set(done.values()) == {1}
-    assert len(done) == 6
+    assert len(done) == 4
 
 
 def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, tmp_path):
@@ -142,17 +150,20 @@ def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, t
     executor.close(now=True)
     assert time.monotonic() - start < 10
     assert all(isinstance(f.exception(0), CancelledError) for f in futures)
-    for file in begun:
-        until(lambda process=file.name.split(".")[1]: not alive(process))
+    until(lambda: not any(alive(file.name.split(".")[1]) for file in begun))
     assert cluster.head_node.any_processes_alive()
-    again = RayExecutor(cluster.address, "cpu")
-    assert again.submit(where, 1).result(60)[0] == 1
+    again = RayExecutor(cluster.address, "cuda")
+    assert again.jobs == 1 + (cluster.second in cluster.worker_nodes)
+    devices, processes = zip(
+        *(f.result(60) for f in [again.submit(visible, i) for i in range(3)]), strict=True
+    )
     again.close()
+    # The node's one GPU, and a fresh process for each run.
+    assert (set(devices), len(set(processes))) == ({"0"}, 3)
 
 
 def test_a_cluster_that_cannot_serve_is_refused_in_one_line(cluster, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="has a GPU to offer"):
-        RayExecutor(cluster.address, "cuda")
+    ray.shutdown()
     with pytest.raises(UserError, match="--device cuda or cpu, not auto"):
         RayExecutor(cluster.address, "auto")
     for address, said in (
@@ -174,6 +185,43 @@ def test_a_cluster_that_cannot_serve_is_refused_in_one_line(cluster, tmp_path, m
     assert not ray.is_initialized()
 
 
+def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
+    """As a shell sends it: to all processes of the sweep, Ray's too."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import sys\n"
+        "from functools import partial\n"
+        "from benchmarks.executors.ray import RayExecutor\n"
+        "from tests.e2e.test_ray import endless\n"
+        "executor = RayExecutor(None, 'cpu', per_node=1)\n"
+        "assert executor.jobs == 1\n"
+        "futures = [executor.submit(partial(endless, sys.argv[1]), spec) for spec in 'ab']\n"
+        "try:\n"
+        "    futures[0].result()\n"
+        "except KeyboardInterrupt:\n"
+        "    executor.close(now=True)\n"
+        "    print(*(type(future.exception(0)).__name__ for future in futures))\n"
+    )
+    # Ray keeps a token of the cluster in the home folder.
+    environment = os.environ | {"PYTHONPATH": str(registry.ROOT), "HOME": str(tmp_path)}
+    out = tmp_path / "out"
+    out.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    (begun,) = until(lambda: list(out.iterdir()), seconds=60)
+    os.killpg(parent.pid, signal.SIGINT)
+    # Not a word of Ray's.
+    assert parent.communicate(timeout=60)[0].splitlines() == ["CancelledError CancelledError"]
+    until(lambda: not alive(begun.name.split(".")[1]))
+    until(lambda: not sessions(parent.pid))
+
+
 @pytest.mark.parametrize(
     ("nodes", "gpu", "per_node", "threads"),
     [
@@ -190,9 +238,26 @@ def test_share_of_cores(nodes, gpu, per_node, threads):
     assert threads_per_run(nodes, gpu, per_node) == threads
 
 
+@pytest.mark.parametrize(("gpu", "named"), [(True, "a GPU"), (False, "cores")])
+def test_nodes_without_what_a_run_needs_are_refused(gpu, named):
+    with pytest.raises(UserError, match=f"no node of the Ray cluster has {named} to offer"):
+        threads_per_run([(0, 2), (4 if gpu else 0, 0)], gpu, None)
+
+
 def alive(pid):
     """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return any(process == str(pid) for process, _ in processes())
+
+
+def sessions(leader):
+    """What runs in the session that a process led."""
+    return [process for process, session in processes() if session == str(leader)]
+
+
+def processes():
+    """(id, session) of all that run."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, _, session = file.read_text().rpartition(")")[2].split()[:4]
+            if state != "Z":
+                yield file.parent.name, session
