@@ -154,7 +154,7 @@ def _size(node: dict[str, Any]) -> tuple[int, int]:
 
 
 def _connect(address: str | None) -> None:
-    # A node finds this code, and the test of the folder finds rows, at the same path as here.
+    # Nodes import this code from the shared folder; nothing is uploaded.
     path = os.pathsep.join(filter(None, (str(registry.ROOT), os.environ.get("PYTHONPATH"))))
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:

@@ -1,7 +1,9 @@
 """Runs on a local Ray cluster of two nodes, one of which is killed."""
 
 import contextlib
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,11 +157,11 @@ def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, t
     again = RayExecutor(cluster.address, "cuda")
     assert again.jobs == 1 + (cluster.second in cluster.worker_nodes)
     devices, processes = zip(
-        *(f.result(60) for f in [again.submit(visible, i) for i in range(2)]), strict=True
+        *(f.result(60) for f in [again.submit(visible, i) for i in range(3)]), strict=True
     )
     again.close()
     # The node's one GPU, and a fresh process for each run.
-    assert (set(devices), len(set(processes))) == ({"0"}, 2)
+    assert (set(devices), len(set(processes))) == ({"0"}, 3)
 
 
 def test_a_cluster_that_cannot_serve_is_refused_in_one_line(cluster, tmp_path, monkeypatch):
@@ -220,6 +222,13 @@ def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
     assert parent.communicate(timeout=60)[0].splitlines() == ["CancelledError CancelledError"]
     until(lambda: not alive(begun.name.split(".")[1]))
     until(lambda: not sessions(parent.pid))
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.executors.ray")
+    with pytest.raises(UserError, match=re.escape('pip install -e ".[ray]"')):
+        importlib.import_module("benchmarks.executors.ray")
 
 
 @pytest.mark.parametrize(
