@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/setup.sh
-setup harness,data,plots,gguf,tracking,dev
+setup harness,data,plots,gguf,tracking,ray,dev
 
 ruff check .
 ruff format --check .

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, unknown
+from benchmarks.executors import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +33,12 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--jobs", type=int, help="worker processes (default: the cores, or 1 on a GPU)")
     many.add_argument("--only", nargs="+", action="extend", default=[], metavar="KEY=A,B")
     many.add_argument("--dry-run", action="store_true", help="say what would run")
+    many.add_argument("--executor", default="local", help="local (default) or ray")
+    many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
     _shared(many)
+
+    slurm = commands.add_parser("slurm", help="print a job file that runs a suite on several machines")
+    _slurm.add_arguments(slurm)
 
     fetch = commands.add_parser("fetch", help="download a built-in model that does not ship with the suite")
     fetch.add_argument("name")
@@ -55,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code. A user's mistake is one line on stderr and code 2."""
     given = parser().parse_args(arguments)
     try:
-        return {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}[
-            given.command
-        ](given)
+        commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
+        return (commands | {"slurm": _slurm.main})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -166,6 +171,7 @@ def _sweep(given: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks import sweep, tracking
+    from benchmarks.executors import Executor
     from benchmarks.executors.local import LocalExecutor
 
     suite = registry.module("suite", given.suite)
@@ -176,7 +182,12 @@ def _sweep(given: argparse.Namespace) -> int:
         if not equals or not values:
             raise UserError(f"--only wants key=a,b, not {pair!r}")
         only[key] = values.split(",")
-    device = _device(given.device)
+    if given.executor not in ("local", "ray"):
+        raise unknown("executor", given.executor, ("local", "ray"))
+    if given.ray_address and given.executor != "ray":
+        raise UserError("--ray-address needs --executor ray")
+    # The machine that hands out runs need not have the GPU that they run on.
+    device = given.device if given.executor == "ray" and given.device else _device(given.device)
     specs = sweep.specs_of(given.suite, {"data": data, "device": device}, only)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
@@ -187,11 +198,19 @@ def _sweep(given: argparse.Namespace) -> int:
             print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
         print(f"{given.suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
-    jobs = given.jobs or getattr(suite, "JOBS", None) or (1 if device != "cpu" else os.cpu_count() or 1)
+    jobs = given.jobs or getattr(suite, "JOBS", None)
+
+    def make_executor(runs: int) -> Executor:
+        if given.executor == "ray":
+            from benchmarks.executors.ray import RayExecutor
+
+            return RayExecutor(given.ray_address, device, jobs)
+        return LocalExecutor(min(jobs or (1 if device != "cpu" else os.cpu_count() or 1), runs))
+
     failed = sweep.sweep(
         given.suite,
         specs,
-        make_executor=lambda runs: LocalExecutor(min(jobs, runs)),
+        make_executor=make_executor,
         folder=folder,
         console=console,
         wandb=tracking.check_mode(given.wandb),

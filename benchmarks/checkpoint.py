@@ -50,18 +50,27 @@ class Checkpoints:
         self.seconds = 0.0
         self.cost: float | None = None
         self.broken = False
+        self._found: dict[str, Any] | None = None
 
-    def load(self) -> dict[str, Any] | None:
-        """The last state saved, tensors on the CPU, its best weights under "best"; None if there is none.
+    def open(self) -> int:
+        """Reads the last checkpoint, for `take`; the steps that it holds, 0 if there is none."""
+        self._found = self._load()
+        return len(self._found["tally"]["step_seconds"]) if self._found else 0
 
-        A file that cannot be read is set aside, and said so.
-        """
+    def take(self) -> dict[str, Any] | None:
+        """What `open` read, once: the state, tensors on the CPU, its best weights under "best"; or None."""
+        found, self._found = self._found, None
+        return found
+
+    def _load(self) -> dict[str, Any] | None:
+        """The last state saved; None if there is none, or it cannot be read, is set aside and said so."""
         self._mention_others()
         last = self.folder / STATE
         if not last.exists():
             return None
         try:
             state = _read(last)
+            len(state["tally"]["step_seconds"])
             if state["best"] is not None:
                 state["best"] = _read(self.folder / state["best"])
             return state

@@ -316,7 +316,7 @@ class Attempt:
         self.checkpoints.save(state, self.best_weights, best)
 
     def _restore(self) -> None:
-        state = self.checkpoints.load() if self.checkpoints else None
+        state = self.checkpoints.take() if self.checkpoints else None
         if state is None:
             return
         self.model.load_state_dict(state["weights"], strict=False)

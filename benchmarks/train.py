@@ -42,7 +42,7 @@ def run(
         jobs: runs that shared the machine, recorded.
         progress: called now and then.
         log: called with the step and named values after every step and evaluation.
-        checkpoints: where the state is kept on the way, and continued from.
+        checkpoints: where the state is kept on the way; one that was opened is continued.
 
     Raises:
         UserError: the spec does not fit its data or model, found before any training.

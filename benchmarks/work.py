@@ -3,6 +3,7 @@
 import traceback
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.util import Finalize
 
 from filelock import Timeout
 
@@ -80,7 +81,7 @@ def _locked(
         aside = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
         notes.append(f"its damaged row is set aside as {aside.name}")
     checkpoints = train.checkpoints_of(spec, splits, suite, notes.append)
-    log = _tracker(wandb).begin(spec, suite)
+    log = _tracker(wandb).begin(spec, suite, checkpoints.open())
     try:
         row = train.run(
             spec, splits, suite=suite, jobs=jobs, progress=progress, log=log.log, checkpoints=checkpoints
@@ -103,4 +104,7 @@ def _locked(
 @cache
 def _tracker(mode: str) -> tracking.Tracker:
     """This process's tracker, over all its runs."""
-    return tracking.Tracker(mode, store.RUNS / "wandb")
+    tracker = tracking.Tracker(mode, store.RUNS / "wandb")
+    # At the end of this process, a worker's or not, what is still to be written is waited for.
+    Finalize(None, tracker.close, exitpriority=10)
+    return tracker

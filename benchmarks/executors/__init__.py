@@ -1,4 +1,4 @@
-"""Executors: what runs the specs of a sweep, one file each, behind one interface."""
+"""Where the runs of a sweep take place: one file an executor, all with this interface."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,28 +10,31 @@ T = TypeVar("T")
 
 
 class Died(Exception):
-    """The process or the machine that ran a spec is gone.
+    """The process or the machine that ran a spec is gone, and the run with it.
 
     Attributes:
-        node_lost: whether a whole machine went, which is nobody's fault.
+        node_lost: whether the whole machine went, which says nothing against the run.
     """
 
-    def __init__(self, reason: str, node_lost: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, message: str, node_lost: bool = False) -> None:
+        super().__init__(message)
         self.node_lost = node_lost
 
 
 class Executor(Protocol):
-    """Runs specs on processes that live over many runs.
+    """Runs specs somewhere else than in this process.
 
     Attributes:
-        jobs: runs at once.
+        jobs: runs at once; where machines come and go, as many as now.
     """
 
     jobs: int
 
     def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
-        """A future of `work(spec)` in a worker; it raises `Died` if the worker did not live to the end."""
+        """Queues `work(spec)`; `work` is a function of a module, or a `functools.partial` of one.
+
+        The future returns what `work` returns, and raises what it raises, or `Died`. Nothing is tried twice.
+        """
 
     def close(self, now: bool = False) -> None:
-        """Lets the workers go when they have finished, or at once."""
+        """Ends the workers: when all work is done, or at once, dropping what is queued or runs."""

@@ -117,7 +117,10 @@ def fingerprint_after_change(monkeypatch, file, method="sgd"):
         ("addax/trainer.py", False),
         ("baselines/sgd.py", True),
         ("baselines/ip_sgd.py", True),
-        *((f"benchmarks/{stem}.py", True) for stem in ("scoring", "encoding", "evaluate", "train", "data")),
+        *(
+            (f"benchmarks/{stem}.py", True)
+            for stem in ("scoring", "encoding", "loop", "tally", "checkpoint", "train", "data")
+        ),
         ("benchmarks/tasks/sst2.py", True),
         ("benchmarks/tasks/_language.py", True),
         ("benchmarks/tasks/__init__.py", True),

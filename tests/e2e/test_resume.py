@@ -1,0 +1,249 @@
+"""A run that is killed, whenever, goes on from its last checkpoint and ends with the same bits."""
+
+import json
+import multiprocessing
+import os
+import time
+from random import Random
+
+import pytest
+import torch
+
+from benchmarks import checkpoint, models, registry, store, train, work
+from benchmarks.spec import from_dict, method_class
+
+METHODS = tuple(registry.files("method"))
+MOMENTS = 20
+STEPS = 12
+TINY = {
+    "task": "boolq", "train_rows": 24, "validation_rows": 8, "test_rows": 12, "steps": STEPS,
+    "evaluations": 6, "eval_batch_size": 8, "lr": 1e-3, "dropout": True,
+}  # fmt: skip
+SIZES = {"zo_batch_size": 3, "fo_batch_size": 2}
+# What a clock says, or what only a run that was stopped has.
+DIFFERENT = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds", "train_seconds_to_best"}
+DIFFERENT |= {"eval_seconds", "checkpoint_seconds", "resumed_at_steps", "checksum", "threads"}
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory):
+    """nano-opt with dropout, so that a run draws from torch's generators."""
+    folder = tmp_path_factory.mktemp("model") / "dropping"
+    loaded = models.load("nano-opt", dtype=torch.float32, device="cpu", head="lm")
+    loaded.model.config.dropout = 0.2
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def spec_of(method, model, **changes):
+    losses = method_class(method).losses
+    own = {k: v for k, v in SIZES.items() if f"{k[:2]}_loss" in losses}
+    return from_dict({"method": method, "model": model, **TINY, **own, **changes})
+
+
+def numbers(row):
+    curve = [{k: v for k, v in point.items() if k != "train_seconds"} for point in row["curve"]]
+    return json.loads(json.dumps({k: v for k, v in row.items() if k not in DIFFERENT} | {"curve": curve}))
+
+
+def one(spec, runs):
+    """In a process of its own: the run with a checkpoint after every step."""
+    torch.set_num_threads(1)
+    store.RUNS, checkpoint.SHARE = runs, float("inf")
+    work.work(spec, suite="s", folder=None, jobs=1, wandb="disabled")
+
+
+@pytest.fixture(scope="module")
+def process():
+    """Makes processes that have imported everything already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.work", "benchmarks.models", "transformers", __name__])
+    return context.Process
+
+
+@pytest.fixture(scope="module")
+def whole(dropping):
+    """The row of an uninterrupted run of each method, made when first asked for."""
+    rows = {}
+
+    def row(method):
+        if method not in rows:
+            spec = spec_of(method, dropping)
+            rows[method] = train.run(spec, train.load(spec, None), suite="s")
+        return rows[method]
+
+    return row
+
+
+def wait_for(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition() and process.is_alive() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, process, whole):
+    rng = Random(f"moment {moment}")
+    method = METHODS[moment % len(METHODS)]
+    spec = spec_of(method, dropping)
+    folder = tmp_path / "s" / "checkpoints"
+    reached = rng.randrange(STEPS - 4)
+    seen = set()
+
+    def far_enough():
+        seen.add(checkpoint.progress_mark(folder, spec.id))
+        return len(seen - {()}) > reached
+
+    first = process(target=one, args=(spec, tmp_path))
+    first.start()
+    wait_for(far_enough, first)
+    time.sleep(rng.random() * 0.03)
+    killed = first.is_alive()
+    first.kill()
+    first.join()
+    second = process(target=one, args=(spec, tmp_path))
+    second.start()
+    second.join(120)
+    row = store.read_row(tmp_path / "s" / f"{spec.id}.json")
+    assert row["status"] == "done"
+    assert bool(row["resumed_at_steps"]) == killed
+    assert numbers(row) == numbers(whole(method))
+    assert not folder.exists()
+
+
+class Stopped(Exception):
+    """As a kill, but within this process."""
+
+
+def stopped_at(monkeypatch, spec, splits, runs, step):
+    """Runs a spec until a step is done, then stops; returns its checkpoints."""
+    monkeypatch.setattr(store, "RUNS", runs)
+    monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
+    checkpoints = train.checkpoints_of(spec, splits, "s", pytest.fail)
+
+    def log(at, loss=None, **values):
+        if at == step + 1 and loss is not None:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train.run(spec, splits, suite="s", checkpoints=checkpoints, log=log)
+    return checkpoints
+
+
+def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch, dropping):
+    spec = spec_of("sgd", dropping, steps=None, seconds=0.4, evaluations=2)
+    splits = train.load(spec, None)
+    stopped_at(monkeypatch, spec, splits, tmp_path, 3)
+    again = train.checkpoints_of(spec, splits, "s", pytest.fail)
+    assert again.open() == 3
+    before = sum(again._found["tally"]["step_seconds"])
+    row = train.run(spec, splits, suite="s", checkpoints=again)
+    assert row["resumed_at_steps"] == [3]
+    assert 0.4 <= row["train_seconds"] < 0.4 + 1
+    assert row["curve"][-1]["train_seconds"] == row["train_seconds"] > before
+
+
+def test_a_checkpoint_of_other_sources_is_left_and_mentioned(tmp_path, monkeypatch, dropping):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stopped_at(monkeypatch, spec, splits, tmp_path, 2)
+    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "0" * 16)
+    said = []
+    new = train.checkpoints_of(spec, splits, "s", said.append)
+    assert new.open() == 0
+    (line,) = said
+    assert str(old.folder) in line
+    assert "starts anew" in line
+    assert (old.folder / checkpoint.STATE).exists()
+    assert train.run(spec, splits, suite="s", checkpoints=new)["resumed_at_steps"] == []
+    new.remove()
+    assert not old.folder.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "no best"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tmp_path, monkeypatch, dropping, damage):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stopped_at(monkeypatch, spec, splits, tmp_path, 10)
+    last = old.folder / checkpoint.STATE
+    if damage == "no best":
+        next(old.folder.glob("best-*")).unlink()
+    else:
+        content = {"cut": last.read_bytes()[:-500], "empty": b"", "text": b"no checkpoint"}[damage]
+        last.write_bytes(content)
+    said = []
+    new = train.checkpoints_of(spec, splits, "s", said.append)
+    assert new.open() == 0
+    (line,) = said
+    assert "\n" not in line
+    assert f"set aside as {old.folder.name}.damaged-1" in line
+    assert (tmp_path / "s" / "checkpoints" / f"{old.folder.name}.damaged-1").is_dir()
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping):
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    spec, said = spec_of("sgd", dropping), []
+    splits = train.load(spec, None)
+    row = train.run(spec, splits, suite="s", checkpoints=train.checkpoints_of(spec, splits, "s", said.append))
+    assert row["status"] == "done"
+    (line,) = said
+    assert "No space left on device" in line
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_a_kill_leaves_of_a_write_is_no_checkpoint(tmp_path, monkeypatch, dropping):
+    """At every file operation of a write: the checkpoint before it is still whole, or the new one is."""
+    spec = spec_of("sgd", dropping, evaluations=STEPS)
+    splits = train.load(spec, None)
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
+    operations = [(os, "fsync"), (os, "replace"), (torch, "save"), (type(tmp_path), "unlink")]
+    for target, name in operations:
+        for call in (5, 6, 7):
+            checkpoints = train.checkpoints_of(spec, splits, "s", pytest.fail)
+            checkpoints.drop()
+            calls, real = [], getattr(target, name)
+
+            def dies(*args, calls=calls, real=real, call=call, **kwargs):
+                calls.append(1)
+                if len(calls) >= call:
+                    raise Stopped
+                return real(*args, **kwargs)
+
+            monkeypatch.setattr(target, name, dies)
+            with pytest.raises(Stopped):
+                train.run(spec, splits, suite="s", checkpoints=checkpoints)
+            monkeypatch.setattr(target, name, real)
+            assert train.checkpoints_of(spec, splits, "s", pytest.fail).open() > 0
+
+
+def test_checkpoints_take_less_than_a_twentieth_of_the_training_time(tmp_path, monkeypatch):
+    """With costs that vary, and at a first one that is far above what was expected."""
+    clock = [0.0]
+    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: clock[0])
+    rng = Random(0)
+    checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail)
+    spent, written, trained = 0.0, 0, 0.0
+
+    def write(target, content):
+        nonlocal spent
+        cost = 0.3 * rng.uniform(0.8, 1.2)
+        clock[0] += cost
+        spent += cost
+
+    monkeypatch.setattr(checkpoint, "_write", write)
+    for _ in range(20_000):
+        trained += 0.05
+        if checkpoints.due(trained, 10**6):
+            checkpoints.save({}, None, None)
+            written += 1
+        if trained > 30:
+            assert spent < 0.05 * trained
+    assert written > 100
