@@ -3,17 +3,19 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
-from benchmarks.errors import UserError
+from benchmarks.errors import Parser, UserError, unwritten
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
-    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    top = Parser(prog="python -m benchmarks", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="methods, models, tasks and suites, with one line each")
 
@@ -49,13 +51,18 @@ def _shared(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code. A user's mistake is one line on stderr and code 2."""
-    given = parser().parse_args(arguments)
     try:
+        given = parser().parse_args(arguments)
         return {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}[
             given.command
         ](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"error: {unwritten(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped: finished runs are kept, the same command continues", file=sys.stderr)
@@ -98,6 +105,21 @@ def _device(device: str | None) -> str:
     return device
 
 
+def _writable(suite: str) -> None:
+    """Refuses, before any work, a folder that the rows cannot be written to in the end."""
+    from benchmarks import store
+
+    if not re.fullmatch(r"\w[\w.-]*", suite):
+        raise UserError(f"--suite {suite!r}: the name of a folder, of letters, digits, '-', '_' and '.'")
+    folder = store.folder(suite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"row")
+    except OSError as error:
+        raise UserError(f"cannot write results to {folder}: {error.strerror}") from None
+
+
 def _run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
@@ -119,6 +141,7 @@ def _run(given: argparse.Namespace) -> int:
         if key in fields:
             raise UserError(f"--set {key}: give it as --{key}")
     one = spec.with_defaults(fields | settings)
+    _writable(given.suite)
     splits = train.load(one, folder)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -146,7 +169,7 @@ def _run(given: argparse.Namespace) -> int:
 def _sweep(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from benchmarks import sweep
+    from benchmarks import suites, sweep
 
     suite = registry.module("suite", given.suite)
     data, folder = _source(given.data or getattr(suite, "DATA", None))
@@ -157,6 +180,7 @@ def _sweep(given: argparse.Namespace) -> int:
             raise UserError(f"--only wants key=a,b, not {pair!r}")
         only[key] = values.split(",")
     device = _device(given.device)
+    suites.load(given.suite)
     specs = sweep.specs_of(given.suite, {"data": data, "device": device}, only)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
@@ -167,6 +191,7 @@ def _sweep(given: argparse.Namespace) -> int:
             print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
         print(f"{given.suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
+    _writable(given.suite)
     jobs = given.jobs or getattr(suite, "JOBS", None) or (1 if device != "cpu" else os.cpu_count() or 1)
     failed = sweep.sweep(given.suite, specs, jobs=jobs, folder=folder, console=console)
     return 1 if failed else 0

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from addax.checks import TRAINABLE
 from benchmarks.errors import UserError
 
 # They retry aloud and remark on offloaded parameters, which a user asked for.
@@ -24,8 +25,9 @@ def auto_class(masked: bool, head: str) -> Any:
 def guarded(name: str) -> Iterator[None]:
     """Inside, transformers is silent, what it calls too, and unreadable files are one `UserError`.
 
-    Their settings are those of before afterwards.
+    Their settings are those of before afterwards. Memory that is out stays its own error.
     """
+    import torch
     from transformers.utils import logging as settings
 
     verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
@@ -36,10 +38,14 @@ def guarded(name: str) -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         yield
-    except OSError as error:
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    # Damaged files raise whatever the code that meets them first happens to raise.
+    except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         raise UserError(
-            f"model {name}: cannot be read: {first.strip()} "
+            f"model {name}: cannot be read: {kind}{first.strip()} "
             f"(without network use a built-in name or a local folder)"
         ) from error
     finally:
@@ -84,4 +90,26 @@ def refuse_missing(name: str, model: Any, missing: Iterable[str], head: str) -> 
             raise UserError(f"model {name}: no language-model head in it; use the classification head")
         raise UserError(
             f"model {name}: weights are missing: {', '.join(missing[:3])} ({len(missing)} in all)"
+        )
+
+
+def refuse_damaged(name: str, model: Any) -> None:
+    """A model with NaN in it could not be trained, and would score noise without complaint.
+
+    Raises:
+        UserError: a weight is NaN or infinite.
+    """
+    import torch
+
+    bad = []
+    for key, p in model.named_parameters():
+        # The extremes are NaN where any value is, and take no memory.
+        if p.numel() and not p.is_meta and p.dtype in TRAINABLE:
+            low, high = torch.aminmax(p.detach())
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                bad.append(key)
+    if bad:
+        raise UserError(
+            f"model {name}: weights are not finite: {', '.join(bad[:3])} ({len(bad)} in all); "
+            "its files are damaged"
         )
