@@ -121,7 +121,7 @@ def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[
 def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
     """The corpus; a batch is lines of about one length."""
     rng = Random(f"corpus {recipe.seed}")
-    names = list(registry.files("task"))
+    names = [name for name in registry.files("task") if load(name).generate]
     if family.masked:
         # What a masked model cannot be asked would only take its time.
         names = [name for name in names if load(name).loss == "classification"]

@@ -30,7 +30,7 @@ def _parse(text: str, where: str) -> dict:
             line = _flat(row)
             pd.to_numeric(pd.Series([line[name] for name in NUMBERS], dtype=object))
             if not isinstance(line["curve"], list):
-                raise TypeError(f"curve is a {type(line['curve']).__name__}")
+                raise TypeError("curve should be a list")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{where}: not a result row ({type(error).__name__}: {error}); remove it or run it again"

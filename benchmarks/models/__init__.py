@@ -222,8 +222,10 @@ def load(
             device_map=None if device == "cpu" else device_map,
             offload_folder=offload_folder,
             output_loading_info=True,
+            # Refused below, with their names.
+            ignore_mismatched_sizes=True,
         )
-    _transformers.refuse_missing(name, model, info["missing_keys"], head)
+    _transformers.refuse_missing(name, model, info, head)
     _transformers.refuse_damaged(name, model)
     return LoadedModel(model.train(), tokenizer, family, name, min(MAX_LENGTH, family.positions(config)))
 

@@ -1,8 +1,9 @@
 """What loading takes of transformers: its classes, a quiet log, one-line errors, tokenizer sides."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from addax.checks import TRAINABLE
@@ -42,12 +43,12 @@ def guarded(name: str) -> Iterator[None]:
         raise
     # Damaged files raise whatever the code that meets them first happens to raise.
     except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+        said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-        raise UserError(
-            f"model {name}: cannot be read: {kind}{first.strip()} "
-            f"(without network use a built-in name or a local folder)"
-        ) from error
+        local = Path(name).expanduser().is_dir()
+        hint = "is the folder whole?" if local else "without network use a built-in name or a local folder"
+        raise UserError(f"model {name}: cannot be read: {kind}{said} ({hint})") from error
     finally:
         settings.set_verbosity(verbosity)
         if bars:
@@ -75,12 +76,25 @@ def set_labels(config: Any, head: str, num_labels: int | None) -> None:
         config.num_labels = num_labels
 
 
-def refuse_missing(name: str, model: Any, missing: Iterable[str], head: str) -> None:
+def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) -> None:
     """Only a classification head and the pooler that feeds it may start without stored weights.
 
+    Args:
+        name: the model's.
+        model: as loaded.
+        info: transformers' loading information.
+        head: "lm" or "classification".
+
     Raises:
-        UserError: the files lack anything else; an untrained language-model head would score noise.
+        UserError: the files lack anything else, as an untrained language-model head would score noise; or
+            they hold weights of other shapes.
     """
+    for key, stored, wanted in sorted(info["mismatched_keys"]):
+        raise UserError(
+            f"model {name}: {key} is stored as {tuple(stored)} and config.json makes it {tuple(wanted)}: "
+            "the configuration is another model's"
+        )
+    missing = info["missing_keys"]
     body = model.base_model_prefix + "."
     if head == "classification":
         missing = [key for key in missing if key.startswith(body) and ".pooler." not in key]

@@ -1,5 +1,6 @@
 """Suites: one file a table or figure, each with `specs() -> list[RunSpec]`."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchmarks import registry
@@ -19,7 +20,10 @@ def load(name: str) -> "list[RunSpec]":
 
     module = registry.module("suite", name)
     with registry.told(registry.path("suite", name)):
-        specs = list(module.specs())
+        made = module.specs()
+        if not isinstance(made, Iterable):
+            raise UserError(f"specs() gives {made!r:.40}, not a list of runs")
+        specs = list(made)
     if not specs:
         raise UserError(f"suite {name}: specs() makes no runs")
     for place, spec in enumerate(specs):

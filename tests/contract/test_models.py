@@ -68,7 +68,7 @@ def test_tied_and_untied_embeddings_are_both_there():
 
 
 @pytest.mark.parametrize("name", NANO)
-@pytest.mark.parametrize("task", registry.files("task"))
+@pytest.mark.parametrize("task", [name for name in registry.files("task") if load(name).generate])
 def test_nano_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
     tokenizer = nano(name).tokenizer
     rng = Random(task)

@@ -76,4 +76,10 @@ CASES = [
     Case(
         "a file for a folder", WORDS, ("--data {tmp}/data: no such folder",), lambda p: p.write("data", "x")
     ),
+    Case(
+        "a data folder of the environment that is gone",
+        ["run", "--method", "addax", "--model", "nano-opt", "--task", "sst2"],
+        ("no such data folder: {tmp}/gone", "--data takes hub, builtin or a folder"),
+        lambda place: place.patch.setenv("ADDAX_DATA", str(place.folder / "gone")),
+    ),
 ]

@@ -90,13 +90,13 @@ CASES = [
     folder(
         "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file in", loads=False
     ),
-    folder("sizes that are words", configured(hidden_size="wide"), "cannot be read"),
+    folder("sizes that are words", configured(hidden_size="wide"), "cannot be read", "expected int, got str"),
     folder("no weights", lambda m: (m / "model.safetensors").unlink(), "cannot be read", "model.safetensors"),
-    folder("weights cut off", _cut, "cannot be read"),
+    folder("weights cut off", _cut, "cannot be read", "is the folder whole?"),
     folder(
         "weights that are text", lambda m: (m / "model.safetensors").write_text("x" * 99), "cannot be read"
     ),
-    folder("weights of other shapes", configured(ffn_dim=8), "cannot be read"),
+    folder("weights of other shapes", configured(ffn_dim=8), "fc1.bias is stored as (256,)", "makes it (8,)"),
     folder(
         "weights that lack a part",
         weighted(lambda s: s.pop(next(k for k in s if "fc1.weight" in k))),
