@@ -245,11 +245,15 @@ def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
     ids: dict[tuple, set[str]] = {}
     kept = []
     for row in rows:
-        where = {key: row["config"][key] for key in ("data", "device")}
+        where = {key: str(row["config"].get(key)) for key in ("data", "device")}
         place = tuple(where.values())
         if place not in ids:
-            ids[place] = {dataclasses.replace(spec, **where).id for spec in specs}
-        if row["id"] in ids[place]:
+            try:
+                ids[place] = {dataclasses.replace(spec, **where).id for spec in specs}
+            except UserError:
+                # No run has such data: it is a row of something else.
+                ids[place] = set()
+        if row.get("id") in ids[place]:
             kept.append(row)
     return kept
 

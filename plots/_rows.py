@@ -28,6 +28,7 @@ def _parse(text: str, where: str) -> dict:
     if "config" in row:
         try:
             line = _flat(row)
+            of_newest_prompts([row])
             pd.to_numeric(pd.Series([line[name] for name in NUMBERS], dtype=object))
             if not isinstance(line["curve"], list):
                 raise TypeError("curve should be a list")

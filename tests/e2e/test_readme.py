@@ -174,26 +174,6 @@ def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
     assert (row["train_rows"], row["validation"]["n"], row["test"]["n"]) == (16, 4, 4)
 
 
-SUITE = """\"\"\"Mine.\"\"\"
-
-from benchmarks.spec import from_dict, parse_settings
-
-
-def specs():
-    own = {"method": "addax", "model": "./my-model", "task": "follows"}
-    return [from_dict(own | parse_settings(%r))]
-"""
-
-
-def test_your_own_model_runs_in_a_suite(copy, mydata):
-    (copy / "benchmarks/suites/mine.py").write_text(SUITE % TINY)
-    out = python(copy, "-m", "benchmarks", "sweep", "mine", "--jobs", 1, "--data", mydata)
-    assert "mine: 1 runs to do, 0 finished before" in out
-    (file,) = (copy / "results/runs/mine").iterdir()
-    row = json.loads(file.read_text())
-    assert (row["status"], row["config"]["model"], row["steps"]) == ("done", "./my-model", 2)
-
-
 @pytest.mark.parametrize("kind", ["texts", "pairs"])
 def test_a_task_for_your_own_data_is_short(kind):
     assert len(EXAMPLES[kind].splitlines()) < 30

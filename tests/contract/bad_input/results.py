@@ -14,6 +14,8 @@ from tests.contract import result_rows as made
 from tests.contract.bad_input.case import ADDAX, TINY, Case, Place
 
 WORDS = [*ADDAX, "--set", *TINY]
+CONFIG = made.row()["config"]
+PLACELESS = {key: value for key, value in CONFIG.items() if key != "device"}
 PLOT = ["figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]
 
 
@@ -85,6 +87,7 @@ CASES = [
         "a row whose config lacks its task", _row(config={"method": "addax"}), "not a result row (KeyError"
     ),
     drawn("a row whose score is a word", _row(score="high"), "not a result row (ValueError", "high"),
+    drawn("a row whose prompt has no number", _row(task_version="new"), "not a result row (TypeError"),
     drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
     drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json: cannot be read"),
     drawn(
@@ -113,6 +116,8 @@ CASES = [
     ),
     _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
     _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),
+    _reported("a row of unknown data in a report", _row(config=CONFIG | {"data": "x"}), "sweep quick"),
+    _reported("a row of no device in a report", _row(config=PLACELESS, id=None), "sweep quick"),
     Case("tables that are to go into a file", ["report", "adhoc"], ("results/tables",), _tables_are_a_file),
     Case("no runs to commit", ["report", "rounding", "--commit-reference"], ("sweep rounding",)),
     written("a read-only results folder", _read_only, "cannot write results to", "Read-only file system"),
