@@ -180,6 +180,7 @@ def _sweep(given: argparse.Namespace) -> int:
             raise UserError(f"--only wants key=a,b, not {pair!r}")
         only[key] = values.split(",")
     device = _device(given.device)
+    # A file of the user's own may make something else than runs, or break.
     suites.load(given.suite)
     specs = sweep.specs_of(given.suite, {"data": data, "device": device}, only)
     console = Console()

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from addax.checks import TRAINABLE
 from benchmarks.errors import UserError
 
@@ -28,7 +30,6 @@ def guarded(name: str) -> Iterator[None]:
 
     Their settings are those of before afterwards. Memory that is out stays its own error.
     """
-    import torch
     from transformers.utils import logging as settings
 
     verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
@@ -91,8 +92,8 @@ def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) ->
     """
     for key, stored, wanted in sorted(info["mismatched_keys"]):
         raise UserError(
-            f"model {name}: {key} is stored as {tuple(stored)} and config.json makes it {tuple(wanted)}: "
-            "the configuration is another model's"
+            f"model {name}: {key} is stored as {tuple(stored)}, and this run makes it {tuple(wanted)}: "
+            "the config.json is another model's, or the head has another number of classes"
         )
     missing = info["missing_keys"]
     body = model.base_model_prefix + "."
@@ -113,8 +114,6 @@ def refuse_damaged(name: str, model: Any) -> None:
     Raises:
         UserError: a weight is NaN or infinite.
     """
-    import torch
-
     bad = []
     for key, p in model.named_parameters():
         # The extremes are NaN where any value is, and take no memory.

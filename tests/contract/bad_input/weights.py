@@ -10,19 +10,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks import models
 from tests.contract.bad_input.case import TINY, Case, Place
 
-WORDS = [
-    "run",
-    "--method",
-    "sgd",
-    "--model",
-    "{tmp}/model",
-    "--task",
-    "sst2",
-    "--data",
-    "builtin",
-    "--set",
-    *TINY,
-]
+WORDS = [*"run --method sgd --model {tmp}/model --task sst2 --data builtin --set".split(), *TINY]
 
 
 def folder(name: str, change: Callable[[Path], object], *says: str, loads: bool = True) -> Case:
@@ -96,7 +84,13 @@ CASES = [
     folder(
         "weights that are text", lambda m: (m / "model.safetensors").write_text("x" * 99), "cannot be read"
     ),
-    folder("weights of other shapes", configured(ffn_dim=8), "fc1.bias is stored as (256,)", "makes it (8,)"),
+    folder(
+        "weights of other shapes",
+        configured(ffn_dim=8),
+        "fc1.bias is stored as (256,)",
+        "this run makes it (8,)",
+        "config.json",
+    ),
     folder(
         "weights that lack a part",
         weighted(lambda s: s.pop(next(k for k in s if "fc1.weight" in k))),
