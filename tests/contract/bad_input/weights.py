@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from benchmarks import models
 from tests.contract.bad_input.case import TINY, Case, Place
 
-WORDS = [*"run --method sgd --model {tmp}/model --task sst2 --data builtin --set".split(), *TINY]
+MINE = ["--model", "{tmp}/model", "--task", "sst2", "--data", "builtin"]
+WORDS = ["run", "--method", "sgd", *MINE, "--set", *TINY]
 
 
 def folder(name: str, change: Callable[[Path], object], *says: str, loads: bool = True) -> Case:
