@@ -7,7 +7,15 @@ from random import Random
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, DistilBertConfig, LlamaConfig, OPTConfig, RobertaConfig
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    LlamaConfig,
+    OPTConfig,
+    RobertaConfig,
+    RobertaPreLayerNormConfig,
+)
 
 from benchmarks import models, registry
 from benchmarks.errors import UserError
@@ -19,6 +27,7 @@ CONFIGS = [
     OPTConfig(**SMALL, word_embed_proj_dim=16, ffn_dim=16),
     LlamaConfig(**SMALL, intermediate_size=16),
     RobertaConfig(**SMALL, intermediate_size=16),
+    RobertaPreLayerNormConfig(**SMALL, intermediate_size=16),
     BertConfig(**SMALL, intermediate_size=16),
     DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16),
 ]
