@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import Parser, UserError, unknown, unwritten
 from benchmarks.executors import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
-    top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    top = Parser(prog="python -m benchmarks", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="methods, models, tasks and suites, with one line each")
 
@@ -59,12 +59,17 @@ def _shared(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code. A user's mistake is one line on stderr and code 2."""
-    given = parser().parse_args(arguments)
     try:
+        given = parser().parse_args(arguments)
         commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
         return (commands | {"slurm": _slurm.main})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"error: {unwritten(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = shlex.join(arguments if arguments is not None else sys.argv[1:])
@@ -134,8 +139,8 @@ def _run(given: argparse.Namespace) -> int:
             raise UserError(f"--set {key}: give it as --{key}")
     one = spec.with_defaults(fields | settings)
     wandb = tracking.check_mode(given.wandb)
-    train.load(one, folder)
     store.check_writable(given.suite)
+    train.load(one, folder)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(one.label, total=1.0)

@@ -22,6 +22,11 @@ from benchmarks.tasks import Row, Task
 SMALL_TRAIN = 1_500
 SMALL_VALIDATION = 100
 SUFFIXES = (".jsonl", ".jsonl.gz")
+NEEDED = {
+    "train": "the public training split needs two different rows at least",
+    "validation": "the public training split needs two rows at least",
+    "test": "the public validation split needs a row that is not in the training split",
+}
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,24 @@ def load_splits(task_name: str, source: str, *, train: int, validation: int, tes
         UserError: no such task, folder or file; a malformed row; the hub cannot be reached.
     """
     task = tasks.load(task_name)
+    wanted = {"train": train, "validation": validation, "test": test}
     if source == "builtin":
-        wanted = {"train": train, "validation": validation, "test": test}
+        if task.generate is None:
+            raise UserError(
+                f"task {task_name} has no built-in rows: give --data DIR with a folder {task_name}/"
+            )
         parts = [_generate(task_name, task, split, count, seed) for split, count in wanted.items()]
     elif source == "hub":
+        if task.hub is None:
+            raise UserError(
+                f"task {task_name} has no copy on the hub: give --data DIR with a folder {task_name}/"
+            )
         parts = _draw_all(_hub_pools(task), train, validation, test, seed)
     else:
         parts = _draw_all(_folder_pools(Path(source), task_name, task), train, validation, test, seed)
+    for (split, count), part in zip(wanted.items(), parts, strict=True):
+        if count and not part:
+            raise UserError(f"task {task_name} from {source}: no row is left for {split}: {NEEDED[split]}")
     kind = source if source in ("builtin", "hub") else "folder"
     return Splits(*parts, source=kind, fingerprint=_fingerprint(parts))
 
@@ -145,7 +161,7 @@ def _hub_pools(task: Task) -> tuple[_Pool, _Pool]:
 def _hub_pool(task: Task, split: Sequence[Row], name: str) -> _Pool:
     def rows(i: int) -> list[Row]:
         try:
-            return list(task.from_hub(split[i]))
+            return _canonical(task, task.from_hub, split[i])
         except ValueError as error:
             raise UserError(f"{task.hub.dataset} on the hub, split {name}, row {i}: {error}") from error
 
@@ -183,8 +199,28 @@ def _file_rows(path: Path, task: Task) -> Iterator[Row]:
 
 def _line_rows(line: str, task: Task, where: str) -> list[Row]:
     try:
-        return list(task.from_file(json.loads(line)))
+        return _canonical(task, task.from_file, json.loads(line))
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _canonical(task: Task, convert: Callable[[Row], Iterable[Row]], raw: Row) -> list[Row]:
+    """The rows of a raw one, of which the harness can make all that it needs; `ValueError` if it cannot."""
+    try:
+        rows = list(convert(raw))
+        made = [(task.prompt(row), task.candidates(row), task.gold(row)) for row in rows]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"the task cannot use this row ({type(error).__name__}: {error})") from error
+    for _, candidates, gold in made:
+        right = [gold] if isinstance(gold, int) else gold
+        if not right:
+            raise ValueError("no answer of this row is right")
+        for index in [] if task.generative else right:
+            if type(index) is not int or not 0 <= index < len(candidates):
+                raise ValueError(
+                    f"the right answer should be the place of one of the {len(candidates)} candidates, "
+                    f"from 0, not {index!r}"
+                )
+    return rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from benchmarks.errors import UserError
 from benchmarks.models import LoadedModel
@@ -44,14 +44,23 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
         head: "lm", or "classification" for the plain inputs without a prompt.
 
     Raises:
-        UserError: a task that this kind of model cannot score, or a candidate that is more than one
-            token for a masked LM.
+        UserError: a task that this kind of model cannot score, a candidate that is more than one token
+            for a masked LM, or a tokenizer of another model, which gives tokens that this one does not have.
     """
     if head == "classification":
-        return _encode_inputs(rows, task, loaded)
-    if loaded.family.masked:
-        return _encode_masked(rows, task, loaded)
-    return _encode_causal(rows, task, loaded)
+        encoded = _encode_inputs(rows, task, loaded)
+    elif loaded.family.masked:
+        encoded = _encode_masked(rows, task, loaded)
+    else:
+        encoded = _encode_causal(rows, task, loaded)
+    known = loaded.model.get_input_embeddings().num_embeddings
+    last = max((max((*e.prompt, *e.answer, *chain(*e.candidates)), default=0) for e in encoded), default=0)
+    if last >= known:
+        raise UserError(
+            f"model {loaded.name}: its tokenizer gives token {last}, and it has {known} embeddings: "
+            "the tokenizer is another model's"
+        )
+    return encoded
 
 
 def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) -> list[list[int]]:

@@ -1,7 +1,9 @@
-"""The one error a user sees as a single line, and the search for the name they meant."""
+"""The one error a user sees as a single line, in words of the command line too, and the name they meant."""
 
+import argparse
 import difflib
 from collections.abc import Iterable
+from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -23,3 +25,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UserError(f"unknown {kind} {name!r}: {hint}(known: {', '.join(known)})")
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments of a command, whose mistakes are `UserError`s instead of a page on how to use it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse with its complaint."""
+        raise UserError(f"{message}: see {self.prog} --help")
+
+
+def unwritten(error: OSError) -> str:
+    """One line on a file or folder that could not be read or written."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -1,166 +1,58 @@
 """Pretrains a nano model on the built-in language: `python -m benchmarks.pretrain nano-opt`.
 
-Causal models predict the next token, masked ones the masked tokens, of `corpus_line`s of all nine tasks.
-What follows a prompt is one token in sixty and the only one that a relation decides, so it weighs as
-much as the rest of its line. The same name gives the same weights on the same machine and libraries.
+Causal models predict the next token, masked ones the masked tokens, of lines about all nine tasks; the
+answers weigh as much as the rest of their line. Reading left to right, a token sees which of two remarks
+came first by what it does not see yet, and selection by order forms in a thousand steps; looking both ways
+it did not form in four thousand. So a masked model learns as a causal one first, under a causal attention
+mask; then answers are asked for at their masks, still left to right (taken in one with the next change, this
+one is not learnt); then the causal mask is taken away, batch by batch. The same name gives the same weights
+on the same machine and libraries.
 """
 
 import argparse
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from benchmarks import models, registry
+from benchmarks import models
+from benchmarks._corpus import IGNORED, Batch, Recipe, batches, encode
 from benchmarks.errors import unknown
-from benchmarks.models import Family, _nano, _transformers
+from benchmarks.models import _nano, _transformers
 from benchmarks.models._muon import Muon
-from benchmarks.tasks import _language, _lessons, load
+from benchmarks.tasks import _language
 
 POSITIONS = 160
-IGNORED = -100
-Line = tuple[list[int], list[bool]]
+RECIPES = {
+    "nano-roberta": Recipe(steps=5400, schooling=0.8, left_to_right=2322, masked_after=1722, turning=1350)
+}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how fast a model learns.
+def losses(
+    model: torch.nn.Module, batch: Batch, *, answers_ahead: bool, text_ahead: bool, left_to_right: bool
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of the answers and of the other tokens learnt, in nats; 0 where there is none.
 
-    Attributes:
-        steps: of the two optimizers.
-        batch_tokens: of a step, padding included.
-        lessons: share of lines that are lessons, for the first part of the steps.
-        later_lessons: the same share afterwards.
-        schooling: that part.
-        matrix_lr: peak learning rate of Muon, for the layers' matrices.
-        lr: peak learning rate of AdamW, for the rest; both rates warm up linearly and decay as a cosine
-            to a tenth.
-        warmup: steps.
-        text_weight: weight of the other tokens' mean loss beside the continuation's.
-        mask_rate: share of the other tokens that a masked model has to fill in.
-        seed: of initial weights and corpus.
+    Args:
+        model: returns logits `(batch, seq, vocabulary)`.
+        batch: of `encode`.
+        answers_ahead, text_ahead: whether a position predicts the token after it, or else its own.
+        left_to_right: hides from each position what comes after it.
     """
-
-    steps: int = 2000
-    batch_tokens: int = 3200
-    lessons: float = 0.95
-    later_lessons: float = 0.5
-    schooling: float = 0.5
-    matrix_lr: float = 2e-2
-    lr: float = 3e-3
-    warmup: int = 100
-    text_weight: float = 0.5
-    mask_rate: float = 0.1
-    seed: int = 0
-
-
-# An encoder is slower to learn the language: only its masked tokens teach it.
-RECIPES = {"nano-roberta": Recipe(steps=4000, schooling=0.6, mask_rate=0.2)}
-
-
-@dataclass
-class Batch:
-    """A batch of lines, all (batch, seq); labels are `IGNORED` where nothing is learnt.
-
-    Attributes:
-        input_ids: padded on the right.
-        attention_mask: 1 where a token is.
-        answer_labels: the tokens that follow from what stands before them.
-        text_labels: the others.
-    """
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    answer_labels: torch.Tensor
-    text_labels: torch.Tensor
-
-
-def encode(lines: list[Line], tokenizer: Any, family: Family, rng: Random, mask_rate: float) -> Batch:
-    """Lines of (token ids with special tokens, whether each follows); masked models see answers masked."""
-    longest = max(len(ids) for ids, _ in lines)
-    inputs, answers, texts = [], [], []
-    for ids, follows in lines:
-        if family.masked:
-            learnt = [0 < i < len(ids) - 1 and rng.random() < mask_rate for i in range(len(ids))]
-            shown = [
-                tokenizer.mask_token_id if f or h else t for t, f, h in zip(ids, follows, learnt, strict=True)
-            ]
-        else:
-            learnt, shown = [i > 0 for i in range(len(ids))], ids
-        room = longest - len(ids)
-        inputs.append(shown + [tokenizer.pad_token_id] * room)
-        answers.append([t if f else IGNORED for t, f in zip(ids, follows, strict=True)] + [IGNORED] * room)
-        text = [t if h and not f else IGNORED for t, f, h in zip(ids, follows, learnt, strict=True)]
-        texts.append(text + [IGNORED] * room)
-    lengths = torch.tensor([len(ids) for ids, _ in lines])
-    mask = (torch.arange(longest)[None] < lengths[:, None]).long()
-    return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
-
-
-def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[str, str]]:
-    """Texts and what follows each: a lesson with that probability, else one prompt and its continuation.
-
-    Lessons of tasks that ask one thing of a text are strung together, one after the other.
-    """
-    if rng.random() >= lessons:
-        task = load(task_name)
-        row = task.generate(rng)
-        return [(task.prompt(row), _language.continuation(task_name, row, rng))]
-    pairs = _lessons.lesson(task_name, rng, bare)
-    if not hasattr(registry.module("task", task_name), "scene"):
-        while sum(len(_language.tokens(text + answer)) for text, answer in pairs) < 90:
-            pairs[-1] = (pairs[-1][0], pairs[-1][1] + "\n")
-            pairs += _lessons.lesson(task_name, rng)
-    return pairs
-
-
-def batches(tokenizer: Any, family: Family, recipe: Recipe) -> Iterator[Batch]:
-    """The corpus; a batch is lines of about one length."""
-    rng = Random(f"corpus {recipe.seed}")
-    names = list(registry.files("task"))
-    if family.masked:
-        # What a masked model cannot be asked would only take its time.
-        names = [name for name in names if load(name).loss == "classification"]
-    made = 0
-    while True:
-        progress = made / recipe.steps / recipe.schooling
-        lessons = recipe.lessons if progress < 1 else recipe.later_lessons
-        lines = []
-        for i in range(256):
-            bare = progress < 1 and rng.random() < 0.8 * (1 - progress)
-            pairs = line(names[i % len(names)], rng, lessons, bare)
-            ids = tokenizer("".join(text + answer for text, answer in pairs)).input_ids
-            follows = [f for p in pairs for f in (False, True) for _ in _language.tokens(p[f])]
-            lines.append((ids, [False, *follows, False][: len(ids)]))
-        # Lengths are blurred, so that a batch mixes tasks.
-        lines.sort(key=lambda line: len(line[0]) + 20 * rng.random())
-        groups = [[]]
-        for entry in lines:
-            if (len(groups[-1]) + 1) * len(entry[0]) > recipe.batch_tokens:
-                groups.append([])
-            groups[-1].append(entry)
-        rng.shuffle(groups)
-        for group in groups:
-            yield encode(group, tokenizer, family, rng, recipe.mask_rate)
-        made += len(groups)
-
-
-def losses(model: torch.nn.Module, batch: Batch, masked: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean cross-entropy of the continuation's tokens and of the other tokens, in nats."""
-    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
-    labels = torch.stack((batch.answer_labels, batch.text_labels))
-    if not masked:
-        logits, labels = logits[:, :-1], labels[:, :, 1:]
-    wanted = (labels != IGNORED).any(0)
-    each = torch.nn.functional.cross_entropy(
-        logits[wanted], labels[:, wanted].max(0).values, reduction="none"
-    )
-    answer = labels[0][wanted] != IGNORED
-    return each[answer].mean(), each[~answer].mean()
+    mask = batch.attention_mask
+    if left_to_right:
+        mask = mask[:, None, None, :].bool() & torch.ones(mask.shape[1], mask.shape[1]).tril().bool()
+    logits = model(input_ids=batch.input_ids, attention_mask=mask).logits
+    parts = []
+    for labels, ahead in ((batch.answer_labels, answers_ahead), (batch.text_labels, text_ahead)):
+        seen, wanted = (logits[:, :-1], labels[:, 1:]) if ahead else (logits, labels)
+        learnt = wanted != IGNORED
+        reduction = "mean" if learnt.any() else "sum"
+        parts.append(torch.nn.functional.cross_entropy(seen[learnt], wanted[learnt], reduction=reduction))
+    return tuple(parts)
 
 
 def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -182,14 +74,21 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
         model = models.build(family.nano(tokenizer), dtype=torch.float32)
+    if family.masked:
+        _begin_with_sinusoids(model.base_model.embeddings.position_embeddings.weight)
     optimizers = _optimizers(model, recipe)
-    corpus = batches(tokenizer, family, recipe)
+    # Before it turns, a masked model learns all that a causal one does; then it begins with short stories.
+    corpus = batches(tokenizer, False, recipe, recipe.steps)
+    turned = recipe.steps - recipe.left_to_right
+    later = batches(tokenizer, family.masked, recipe, turned, "corpus both ways")
+    rng = Random(f"masks {recipe.seed}")
     sums = [0.0, 0.0]
     for step in range(recipe.steps):
         decay = 0.55 + 0.45 * math.cos(math.pi * step / recipe.steps)
         for optimizer, lr in zip(optimizers, (recipe.matrix_lr, recipe.lr), strict=True):
             optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / recipe.warmup) * decay
-        answer, text = losses(model, next(corpus), family.masked)
+        lines = next(corpus if step < recipe.left_to_right or not family.masked else later)
+        answer, text = _step_losses(model, lines, tokenizer, family.masked, recipe, step, rng)
         model.zero_grad()
         (answer + recipe.text_weight * text).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -202,6 +101,39 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
             )
             sums = [0.0, 0.0]
     return model, tokenizer
+
+
+@torch.no_grad()
+def _begin_with_sinusoids(positions: Tensor) -> None:
+    """Sets learned positions `(position, width)` to sinusoids of the other embeddings' scale.
+
+    Then a distance is a rotation, and one head can find the token three places before, which a model that
+    looks both ways needs to bind a remark to its order. Vaswani et al., arXiv 1706.03762, section 3.5.
+    """
+    number, width = positions.shape
+    waves = torch.exp(-torch.arange(0, width, 2) / width * math.log(200.0))
+    phases = torch.arange(number)[:, None] * waves
+    positions[:, 0::2] = 0.14 * torch.sin(phases)
+    positions[:, 1::2] = 0.14 * torch.cos(phases)
+
+
+def _step_losses(
+    model: torch.nn.Module,
+    lines: list,
+    tokenizer: Any,
+    masked: bool,
+    recipe: Recipe,
+    step: int,
+    rng: Random,
+) -> tuple[Tensor, Tensor]:
+    """The losses of one step: next tokens, answers at their masks left to right, or all masks both ways."""
+    if not masked or step < recipe.left_to_right:
+        asked = masked and step >= recipe.masked_after
+        batch = encode(lines, tokenizer, asked=asked)
+        return losses(model, batch, answers_ahead=not asked, text_ahead=True, left_to_right=masked)
+    left_to_right = rng.random() >= (step - recipe.left_to_right) / max(1, recipe.turning)
+    batch = encode(lines, tokenizer, masks=(rng, recipe))
+    return losses(model, batch, answers_ahead=False, text_ahead=False, left_to_right=left_to_right)
 
 
 def save(model: torch.nn.Module, tokenizer: Any, folder: Path) -> None:

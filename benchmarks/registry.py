@@ -6,14 +6,19 @@ A file `benchmarks/tasks/sst2.py` that binds `TASK` is the task `sst2`; the same
 
 import ast
 import importlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.errors import unknown
+from benchmarks.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
+# What a file has to bind; a method's class has any name.
+BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs"}
 
 
 def _stems(folder: Path) -> dict[str, Path]:
@@ -30,7 +35,9 @@ def files(kind: str) -> dict[str, Path]:
 
 def summary(kind: str, name: str) -> str:
     """First line of the file's docstring, read without importing it (`list` stays fast)."""
-    text = ast.get_docstring(ast.parse(path(kind, name).read_text())) or ""
+    file = path(kind, name)
+    with told(file):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
     return text.split("\n", 1)[0]
 
 
@@ -43,6 +50,31 @@ def path(kind: str, name: str) -> Path:
 
 
 def module(kind: str, name: str) -> ModuleType:
-    """Imports the file that defines a name."""
-    relative = path(kind, name).relative_to(ROOT).with_suffix("")
-    return importlib.import_module(".".join(relative.parts))
+    """Imports the file that defines a name.
+
+    Raises:
+        UserError: no such name; or its file cannot be imported, or binds nothing of this kind.
+    """
+    file = path(kind, name)
+    with told(file):
+        found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    wanted = BINDS.get(kind)
+    if wanted and not hasattr(found, wanted):
+        raise UserError(f"{file}: binds no {wanted}, which makes a file a {kind}")
+    return found
+
+
+@contextmanager
+def told(file: Path) -> Iterator[None]:
+    """Whatever a user's file raises inside is one `UserError` that names it and the line to blame."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+        if isinstance(error, SyntaxError) and error.filename == str(file):
+            lines.append(error.lineno)
+        at = f", line {lines[-1]}" if lines else ""
+        said = (str(error).splitlines() or ["no message"])[0]
+        raise UserError(f"{file}{at}: {type(error).__name__}: {said}") from error

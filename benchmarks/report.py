@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmarks import _speed_tables, registry
+from benchmarks import _speed_tables, registry, suites
 from benchmarks._tables import (
     NONE,
     block_of,
@@ -26,7 +26,7 @@ from benchmarks._tables import (
 from benchmarks._tables16 import arithmetic_table, dtype_table
 from benchmarks.errors import UserError, unknown
 from plots.__main__ import render
-from plots._rows import ROOT, frame, ordered, raw, summary
+from plots._rows import ROOT, frame, of_newest_prompts, ordered, raw, summary
 
 # file stem -> column of the summary and the table's heading
 MEASURES = {
@@ -39,7 +39,7 @@ MEASURES = {
 def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> None:
     """Rebuilds a suite's tables and figures, and prints its summary and where to look.
 
-    Rows of other settings than the suite has now are left out.
+    Rows of other settings than the suite has now are left out, and of earlier versions of a prompt.
 
     Args:
         suite: whose rows, from `results/runs/` or else `results/reference/`.
@@ -56,7 +56,8 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
         raise UserError(
             f"{source} holds no runs: `python -m plots {suite}` draws it, its table is in the README"
         )
-    rows = _of_present_specs(suite, found)
+    present = _of_present_specs(suite, found)
+    rows = of_newest_prompts(present)
     if not rows:
         raise UserError(
             f"the {len(found)} rows in {source} are of other settings than suite {suite!r} has now: "
@@ -74,8 +75,12 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
     figures = render("all", frame(rows), root / "plots" / "figures" / suite)
     print_summary(rows)
     print(f"{len(rows)} rows from {source}")
-    if len(rows) < len(found):
-        print(f"{len(found) - len(rows)} more there are of settings that the suite no longer has: left out")
+    for count, why in (
+        (len(found) - len(present), "settings that the suite no longer has"),
+        (len(present) - len(rows), "earlier versions of their task's prompt"),
+    ):
+        if count:
+            print(f"{count} more there are of {why}: left out")
     for files in (tables, figures):
         if files:
             print(f"{files[0].parent.relative_to(root)}/: {', '.join(sorted({file.stem for file in files}))}")
@@ -236,15 +241,19 @@ def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
     if suite not in registry.files("suite"):
         return list(rows)
     # Not at the top, as for the store: specs need torch.
-    specs = registry.module("suite", suite).specs()
+    specs = suites.load(suite)
     ids: dict[tuple, set[str]] = {}
     kept = []
     for row in rows:
-        where = {key: row["config"][key] for key in ("data", "device")}
+        where = {key: str(row["config"].get(key)) for key in ("data", "device")}
         place = tuple(where.values())
         if place not in ids:
-            ids[place] = {dataclasses.replace(spec, **where).id for spec in specs}
-        if row["id"] in ids[place]:
+            try:
+                ids[place] = {dataclasses.replace(spec, **where).id for spec in specs}
+            except UserError:
+                # No run has such data: it is a row of something else.
+                ids[place] = set()
+        if row.get("id") in ids[place]:
             kept.append(row)
     return kept
 

@@ -106,7 +106,10 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
     """
     names = {f.name for f in dataclasses.fields(RunSpec)} - {"set"}
     fields = {k: v for k, v in values.items() if k in names}
-    own = {k: v for k, v in values.items() if k not in names and k != "set"} | dict(values.get("set", {}))
+    held = values.get("set", {})
+    if not isinstance(held, Mapping):
+        raise UserError(f"set holds the method's settings by name, not {held!r}")
+    own = {k: v for k, v in values.items() if k not in names and k != "set"} | dict(held)
     for name in ("method", "model", "task"):
         if name not in fields:
             raise UserError(f"a run needs --{name}")
@@ -163,7 +166,11 @@ def method_class(name: str) -> type[Method]:
         if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__
     ]
     if len(own) != 1:
-        raise UserError(f"{registry.path('method', name)}: defines {len(own)} methods, not one")
+        found = f" ({', '.join(c.__name__ for c in own)})" if own else ""
+        raise UserError(f"{registry.path('method', name)}: defines {len(own)} methods{found}, not one")
+    for attribute in ("label", "losses"):
+        if not hasattr(own[0], attribute):
+            raise UserError(f"{registry.path('method', name)}: {own[0].__name__} has no {attribute}")
     return own[0]
 
 
@@ -203,6 +210,8 @@ def _complete(spec: RunSpec) -> dict[str, Any]:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):
             raise UserError(f"{key} must be a number, not {value!r}")
+        if isinstance(default, tuple) and (type(value) not in (list, tuple) or len(value) != len(default)):
+            raise UserError(f"{spec.method}: {key} must be a list of {len(default)} numbers, not {value!r}")
         if type(value) is int and (type(default) is float or key == "lr"):
             values[key] = float(value)
         if isinstance(value, tuple):
@@ -230,6 +239,10 @@ def _validate(spec: RunSpec) -> None:
     for name in ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows"):
         if getattr(spec, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(spec, name)}")
+    for name in ("seed", "data_seed"):
+        # Beyond 64 bits seeds would wrap around: two of them would be one.
+        if not 0 <= getattr(spec, name) < 2**63:
+            raise UserError(f"{name} must be in [0, 2**63), not {getattr(spec, name)}")
     _validate_model(spec)
     _validate_settings(spec)
 

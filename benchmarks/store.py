@@ -6,6 +6,7 @@ results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -43,9 +44,15 @@ def checkpoints(suite: str) -> Path:
 
 
 def check_writable(suite: str) -> None:
-    """`UserError` if the suite's folder cannot be written to: found before any run, not after it."""
-    _guarded(folder(suite), lambda: write_atomically(folder(suite) / ".writable", "yes\n"))
-    (folder(suite) / ".writable").unlink(missing_ok=True)
+    """`UserError` if the suite's folder cannot be written to, or its name is none; before any run."""
+    if not re.fullmatch(r"\w[\w.-]*", suite):
+        raise UserError(f"--suite {suite!r}: the name of a folder, of letters, digits, '-', '_' and '.'")
+
+    def probe() -> None:
+        with tempfile.TemporaryFile(dir=folder(suite)) as file:
+            file.write(b"row")
+
+    _guarded(folder(suite), probe)
 
 
 def lock(suite: str, spec_id: str) -> FileLock:

@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import checkpoint, registry, store, train
+from benchmarks import checkpoint, store, suites, train
 from benchmarks.errors import UserError, unknown
 from benchmarks.executors import Died, Executor
 from benchmarks.spec import RunSpec
@@ -43,7 +43,7 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
     Raises:
         UserError: unknown suite or filter, or a filter that leaves nothing.
     """
-    specs = [dataclasses.replace(spec, **changes) for spec in registry.module("suite", suite).specs()]
+    specs = [dataclasses.replace(spec, **changes) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)

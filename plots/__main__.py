@@ -1,6 +1,5 @@
 """Command line: `python -m plots FIGURE|all [--suite quick] [--rows GLOB] [--out DIR]`."""
 
-import argparse
 import contextlib
 import importlib
 import sys
@@ -9,7 +8,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import Parser, UserError, unknown, unwritten
 from plots import _rows, _style
 
 HERE = Path(__file__).resolve().parent
@@ -23,27 +22,32 @@ def figures() -> list[str]:
 
 def main(words: list[str] | None = None) -> int:
     """Draws what the command line asks for; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m plots", description="Figures from result rows, as PNG and PDF."
-    )
+    parser = Parser("python -m plots", description="Figures from result rows, as PNG and PDF.")
     parser.add_argument("figure", metavar="FIGURE", help=f"all, {', '.join(figures())}")
     parser.add_argument("--suite", help="whose rows (default: the figure's own; quick for all)")
     parser.add_argument(
         "--rows", metavar="GLOB", help="your own rows instead: .json, or .jsonl with one a line"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: plots/figures/SUITE")
-    asked = parser.parse_args(words)
     try:
+        asked = parser.parse_args(words)
         if asked.figure != "all" and asked.figure not in figures():
             raise unknown("figure", asked.figure, ["all", *figures()])
         suite = asked.suite or ("quick" if asked.figure == "all" else _module(asked.figure).SUITE)
         data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(suite)
         print(f"{len(data)} rows from {data.attrs['source']}")
+        if data.attrs.get("left_out"):
+            print(f"{data.attrs['left_out']} more of earlier versions of their task's prompt: left out")
         out = asked.out or FIGURES / ("own" if asked.rows else suite)
         for file in render(asked.figure, data, out):
             print(file)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"error: {unwritten(error)}", file=sys.stderr)
         return 2
     return 0
 

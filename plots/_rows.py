@@ -1,6 +1,7 @@
 """Result rows as a pandas frame: reading, order, one setting a method, mean over seeds."""
 
 import json
+from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
@@ -24,14 +25,29 @@ def _parse(text: str, where: str) -> dict:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
     if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
         raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
+    if "config" in row:
+        try:
+            line = _flat(row)
+            of_newest_prompts([row])
+            pd.to_numeric(pd.Series([line[name] for name in NUMBERS], dtype=object))
+            if not isinstance(line["curve"], list):
+                raise TypeError("curve should be a list")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{where}: not a result row ({type(error).__name__}: {error}); remove it or run it again"
+            ) from error
     return row
 
 
 def _load(file: Path) -> list[dict]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read: {error}") from error
     if file.suffix == ".jsonl":
-        lines = enumerate(file.read_text().splitlines(), 1)
+        lines = enumerate(text.splitlines(), 1)
         return [_parse(line, f"{file}:{n}") for n, line in lines if line.strip()]
-    return [_parse(file.read_text(), str(file))]
+    return [_parse(text, str(file))]
 
 
 def raw(suite: str, root: Path = ROOT) -> tuple[list[dict], str]:
@@ -96,7 +112,7 @@ def _flat(row: dict) -> dict:
         "seed": config.get("seed"),
         "setting": json.dumps(fixed, sort_keys=True),
         "run": json.dumps([row.get("label"), config], sort_keys=True),
-        "ended": row.get("ended") or "",
+        "ended": str(row.get("ended") or ""),
         "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
         "method": config["method"],
         "dtype": config.get("dtype"),
@@ -125,6 +141,8 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     """One line a run, in the fixed order of models, tasks, methods and seeds.
 
     Of several rows with one and the same config, the newest stands: a run repeated is no second seed.
+    Of rows of several versions of a task's prompt, those of the newest stand, and `attrs["left_out"]` says
+    how many do not: scores of two prompts have no mean.
 
     Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
     ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
@@ -145,7 +163,8 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
         data = pd.DataFrame(rows)
         data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
         return data
-    newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
+    kept = of_newest_prompts(rows)
+    newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
     flat = sorted(newest.values(), key=_rank)
     data = pd.DataFrame(flat)
     if flat:
@@ -153,8 +172,17 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
         half = data["dtype"].isin(HALF) & (data["dtype"].nunique() > 1)
         data.loc[half, "label"] += " " + data.loc[half, "dtype"]
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
-    data.attrs["source"] = source
+    data.attrs |= {"source": source, "left_out": len(rows) - len(kept)}
     return data
+
+
+def of_newest_prompts(rows: Sequence[dict]) -> list[dict]:
+    """The rows that are of the newest version of their task's prompt that any row is of."""
+    versions: dict[str, int] = {}
+    for row in rows:
+        task = row["config"]["task"]
+        versions[task] = max(versions.get(task, 0), row.get("task_version") or 0)
+    return [row for row in rows if (row.get("task_version") or 0) == versions[row["config"]["task"]]]
 
 
 def ordered(data: pd.DataFrame, column: str) -> list[str]:

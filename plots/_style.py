@@ -1,5 +1,6 @@
 """One look for every figure: sizes, a colour, marker and hatch for each method, stable files."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def style():
 
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Writes `<stem>.png` and `<stem>.pdf`; the same rows give the same bytes."""
+    # A model may be named by its path.
+    stem = re.sub(r"[^\w.-]+", "-", stem)
     folder.mkdir(parents=True, exist_ok=True)
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = []

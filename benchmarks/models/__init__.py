@@ -73,7 +73,11 @@ class LoadedModel:
 @cache
 def families() -> dict[str, Family]:
     """Every family, by file name."""
-    return {name: registry.module("model", name).FAMILY for name in registry.files("model")}
+    found = {name: registry.module("model", name).FAMILY for name in registry.files("model")}
+    for name, family in found.items():
+        if not isinstance(family, Family):
+            raise UserError(f"{registry.path('model', name)}: FAMILY is a {type(family).__name__}, no Family")
+    return found
 
 
 def builtin() -> dict[str, Family]:
@@ -187,8 +191,8 @@ def load(
             its own forward: it can be evaluated, but neither back-propagated into nor updated in place.
 
     Raises:
-        UserError: the name is wrong, no family serves it, its files cannot be read, or they hold
-            no weights for the head asked for.
+        UserError: the name is wrong, no family serves it, its files cannot be read, they hold no weights
+            for the head asked for, or some are not finite.
     """
     import torch
     from transformers import AutoTokenizer
@@ -200,6 +204,9 @@ def load(
     family = family_of(config.model_type, name)
     with _transformers.guarded(name):
         tokenizer = AutoTokenizer.from_pretrained(where)
+    # Where a folder has none, transformers makes one of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UserError(f"model {name}: no tokenizer in it (a tokenizer.json, or what its kind has instead)")
     _transformers.prepare_tokenizer(tokenizer, family.masked)
     if family.masked and head == "lm" and tokenizer.mask_token_id is None:
         raise UserError(f"{name}: its tokenizer has no mask token; use the classification head")
@@ -215,8 +222,11 @@ def load(
             device_map=None if device == "cpu" else device_map,
             offload_folder=offload_folder,
             output_loading_info=True,
+            # Refused below, with their names.
+            ignore_mismatched_sizes=True,
         )
-    _transformers.refuse_missing(name, model, info["missing_keys"], head)
+    _transformers.refuse_missing(name, model, info, head)
+    _transformers.refuse_damaged(name, model)
     return LoadedModel(model.train(), tokenizer, family, name, min(MAX_LENGTH, family.positions(config)))
 
 

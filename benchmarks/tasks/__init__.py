@@ -1,6 +1,7 @@
 """Tasks: one file a task, each binding one `TASK`.
 
-A row is one scored example in one canonical form, whatever its source (hub, folder, generator).
+A row is one scored example in one canonical form, whatever its source (hub, folder, generator). A task
+of a user's own JSON lines needs neither a hub copy nor a generator.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from random import Random
 from typing import Any, Literal
 
 from benchmarks import registry
+from benchmarks.errors import UserError
 
 Row = Mapping[str, Any]
 Gold = int | list[int] | list[str]
@@ -37,8 +39,9 @@ class Task:
         gold: row -> index of the right candidate, indices of the right ones, or answer strings.
         inputs: row -> one or two plain texts for a prompt-free classification head.
         answer: row -> the text that teacher forcing trains on (None: the gold candidate).
-        from_hub, from_file: one raw row -> canonical rows; `ValueError` on a malformed one.
-        generate: random source -> one built-in canonical row.
+        from_file: one raw row of a folder -> canonical rows; `ValueError` on a malformed one.
+        hub, from_hub: the public copy and its raw row -> canonical rows; None where there is none.
+        generate: random source -> one built-in canonical row; None where rows are not built in.
         metric: "accuracy" or "f1" (token F1, best over the gold answers).
         loss: "classification": cross-entropy over the candidates' mean token log-likelihoods;
             "teacher_forcing": mean cross-entropy of the right answer's tokens.
@@ -46,14 +49,14 @@ class Task:
 
     title: str
     version: int
-    hub: Hub
     prompt: Callable[[Row], str]
     candidates: Callable[[Row], list[str]]
     gold: Callable[[Row], Gold]
     inputs: Callable[[Row], tuple[str, ...]]
-    from_hub: Callable[[Row], Iterable[Row]]
     from_file: Callable[[Row], Iterable[Row]]
-    generate: Callable[[Random], Row]
+    hub: Hub | None = None
+    from_hub: Callable[[Row], Iterable[Row]] | None = None
+    generate: Callable[[Random], Row] | None = None
     metric: Literal["accuracy", "f1"] = "accuracy"
     loss: Literal["classification", "teacher_forcing"] = "classification"
     answer: Callable[[Row], str] | None = None
@@ -68,4 +71,9 @@ class Task:
 @cache
 def load(name: str) -> Task:
     """The task a file of that name defines; `UserError` with the nearest name if none does."""
-    return registry.module("task", name).TASK
+    task = registry.module("task", name).TASK
+    if not isinstance(task, Task):
+        raise UserError(f"{registry.path('task', name)}: TASK is a {type(task).__name__}, not a Task")
+    if (task.hub is None) != (task.from_hub is None):
+        raise UserError(f"{registry.path('task', name)}: hub and from_hub go together: give both or neither")
+    return task

@@ -1,5 +1,6 @@
 """Reading the fields of a raw row: what is missing or of the wrong kind is named."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,9 @@ def named(raw: Mapping[str, Any], names: tuple[str, ...]) -> int:
     """The place of a label given by name."""
     value = get(raw, "label", str)
     if value not in names:
-        raise ValueError(f"field 'label' should be one of {', '.join(names)}, not {value!r}")
+        near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"field 'label' should be one of {', '.join(names)}, not {value!r:.40}{hint}")
     return names.index(value)
 
 

@@ -384,3 +384,10 @@ def test_a_time_of_zero_is_marked_on_the_logarithmic_axis():
     assert [t.get_text() for t in time.texts] == ["0"]
     assert len(bars(time)) == 1
     assert all(math.isfinite(y) for y in time.get_ylim())
+
+
+def test_a_model_named_by_its_path_stays_in_its_folder(tmp_path):
+    figures = figure1.draw(_rows.frame([made.row(model="./mine/opt"), made.row(model="facebook/opt-13b")]))
+    written = [file for stem, figure in figures.items() for file in _style.save(figure, tmp_path, stem)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(file.name for file in written)
+    assert {file.stem for file in written} == {"figure1-.-mine-opt", "figure1-facebook-opt-13b"}

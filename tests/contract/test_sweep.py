@@ -1,12 +1,14 @@
 """Sweeps: what is skipped, what a failing or dying run costs, what two of them do in one folder."""
 
 import io
+import os
+import shutil
 from concurrent.futures import Future
 
 import pytest
 from rich.console import Console
 
-from benchmarks import checkpoint, store, sweep, train, work
+from benchmarks import checkpoint, models, store, sweep, train, work
 from benchmarks.errors import UserError
 from benchmarks.executors import Died
 from benchmarks.spec import from_dict
@@ -104,6 +106,21 @@ def test_a_plan_follows_specs_data_and_sources(runs, monkeypatch):
         )
         assert todo(SPECS[:1]) == (1, 0)
     assert todo(SPECS[:1]) == (0, 1)
+
+
+def test_a_local_model_is_swept_by_its_path(runs, tmp_path, monkeypatch):
+    """And again once its weights are others."""
+    folder = shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "my-model")
+    monkeypatch.chdir(tmp_path)
+    specs = [from_dict({"method": "sgd", **TINY, "model": "./my-model"})]
+    assert swept(specs)[0] == 0
+    (row,) = store.read_suite("s")
+    assert (row["status"], row["config"]["model"]) == ("done", "./my-model")
+    store.source_fingerprint.cache_clear()
+    assert "0 runs to do, 1 finished before" in swept(specs)[1]
+    os.utime(folder / "model.safetensors")
+    store.source_fingerprint.cache_clear()
+    assert "1 runs to do, 0 finished before" in swept(specs)[1]
 
 
 def test_an_unexpected_error_is_a_row_with_its_traceback(runs, monkeypatch):

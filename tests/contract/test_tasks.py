@@ -11,7 +11,8 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks import registry, tasks
+from benchmarks import data, registry, tasks
+from benchmarks.errors import UserError
 from benchmarks.tasks import _language, _lessons, _text, _words
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
@@ -25,6 +26,7 @@ CANDIDATES = {
     "multirc": ["No", "Yes"],
 }
 NINE = sorted(FIXTURES)
+GENERATED = sorted(name for name in registry.files("task") if tasks.load(name).generate)
 
 
 def generated(name, count, seed=0):
@@ -55,6 +57,16 @@ def test_prompts_and_answers_against_fixed_strings(name, form):
 @pytest.mark.parametrize("name", sorted(registry.files("task")))
 def test_every_task_file_keeps_the_contract(name):
     task = tasks.load(name)
+    assert task.title
+    assert task.version >= 1
+    assert task.loss == "classification" or task.answer is not None
+    with pytest.raises(UserError, match=r"^here: "):
+        data._line_rows("{}", task, "here")
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_rows_keep_the_contract(name):
+    task = tasks.load(name)
     texts = set()
     for row in generated(name, 60):
         gold, candidates = task.gold(row), task.candidates(row)
@@ -66,11 +78,9 @@ def test_every_task_file_keeps_the_contract(name):
         else:
             assert len(set(candidates)) == len(candidates) >= 2
             assert all(0 <= i < len(candidates) for i in ([gold] if isinstance(gold, int) else gold))
-        assert task.loss == "classification" or task.answer is not None
         assert 1 <= len(task.inputs(row)) <= 2
         texts.add(task.prompt(row) + right_answer(task, row))
     assert len(texts) > 50
-    assert task.version >= 1
     assert generated(name, 5) == generated(name, 5)
     assert generated(name, 5) != generated(name, 5, seed=1)
 

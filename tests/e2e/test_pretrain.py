@@ -1,12 +1,16 @@
 """Pretraining of the nano models: the same name gives the same weights, in a folder that loads."""
 
+from random import Random
+
 import pytest
 import torch
 
 from benchmarks import models, pretrain
+from benchmarks._corpus import IGNORED, encode
 
 NANO = [name for name in models.builtin() if name.startswith("nano-")]
-SHORT = pretrain.Recipe(steps=3, batch_tokens=600, warmup=1)
+# A masked model reads left to right in two steps, the second one with masked answers, and turns in two.
+SHORT = pretrain.Recipe(steps=5, batch_tokens=600, warmup=1, left_to_right=2, masked_after=1, turning=2)
 
 
 def quiet(line: str) -> None:
@@ -36,6 +40,66 @@ def test_the_same_name_gives_the_same_weights(name, tmp_path):
     )
 
 
+def test_left_to_right_hides_what_comes_after():
+    loaded = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm")
+    line = (list(range(10, 20)), [False] * 10)
+    batch = encode([line, (line[0][:6], line[1][:6])], loaded.tokenizer)
+    batch.text_labels[:, 5:] = IGNORED
+    found = {}
+    for last in (19, 30):
+        batch.input_ids[0, -1] = last
+        for left_to_right in (True, False):
+            how = {"answers_ahead": True, "text_ahead": True, "left_to_right": left_to_right}
+            loss = pretrain.losses(loaded.model, batch, **how)[1]
+            found.setdefault(left_to_right, []).append(loss.item())
+    assert found[True][0] == found[True][1]
+    assert found[False][0] != found[False][1]
+
+
+def test_a_masked_line_hides_answers_or_text_never_both():
+    tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
+    ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
+    recipe = pretrain.Recipe(asked=0.5, mask_rate=0.3)
+    batch = encode([(ids, follows)] * 40, tokenizer, masks=(Random(0), recipe))
+    asked, text = batch.answer_labels != IGNORED, batch.text_labels != IGNORED
+    hidden = batch.input_ids == tokenizer.mask_token_id
+    assert torch.equal(hidden, asked | text)
+    assert 10 <= asked.any(1).sum() <= 30
+    for line in range(40):
+        assert asked[line].tolist() in (follows, [False] * 30)
+        assert not (asked[line].any() and text[line].any())
+    assert not text[:, [0, -1]].any()
+    shown = torch.tensor(ids).expand(40, -1)
+    assert torch.equal(batch.input_ids[~hidden], shown[~hidden])
+
+
 @pytest.mark.parametrize("name", NANO)
 def test_committed_weights_are_small(name):
     assert (models.WEIGHTS / name / "model.safetensors").stat().st_size <= 1.5e6
+
+
+def test_an_asked_line_hides_its_answers_alone():
+    tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
+    ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
+    batch = encode([(ids, follows)], tokenizer, asked=True)
+    assert (batch.input_ids == tokenizer.mask_token_id).tolist() == [follows]
+    assert (batch.answer_labels != IGNORED).tolist() == [follows]
+    assert (batch.text_labels != IGNORED).tolist() == [[i > 0 and not f for i, f in enumerate(follows)]]
+
+
+def test_losses_ahead_read_the_place_before_a_label():
+    class Told(torch.nn.Module):
+        """Sure of token 7 at place 2, of token 9 at place 4, of nothing else."""
+
+        def forward(self, input_ids, attention_mask):
+            logits = torch.zeros(*input_ids.shape, 12)
+            logits[0, 2, 7] = logits[0, 4, 9] = 50.0
+            return type("Output", (), {"logits": logits})
+
+    batch = encode([([1] * 6, [False] * 6)], type("Tokenizer", (), {"mask_token_id": 0, "pad_token_id": 0}))
+    batch.answer_labels[:], batch.text_labels[:] = IGNORED, IGNORED
+    batch.answer_labels[0, 2], batch.text_labels[0, 5] = 7, 9
+    right = {"answers_ahead": False, "text_ahead": True, "left_to_right": False}
+    assert [loss.item() for loss in pretrain.losses(Told(), batch, **right)] == [0.0, 0.0]
+    wrong = {"answers_ahead": True, "text_ahead": False, "left_to_right": False}
+    assert all(loss > 2 for loss in pretrain.losses(Told(), batch, **wrong))

@@ -2,12 +2,14 @@
 
 import argparse
 import importlib
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from ast import literal_eval
 
 import pytest
 
@@ -25,7 +27,12 @@ INLINE = [
     " ".join(text.split())
     for text in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", README, count=0, flags=re.M | re.S))
 ]
-TINY = ["lr=1e-3", "steps=2", "evaluations=1", "train_rows=16", "validation_rows=4", "test_rows=4"]
+ROWS = ["evaluations=1", "train_rows=16", "validation_rows=4", "test_rows=4"]
+TINY = ["lr=1e-3", "steps=2", *ROWS]
+# What a block shows -> the kind of file that it is.
+FILES = {"method": "method", "task": "task", "texts": "task", "pairs": "task", "model": "model"}
+# Lines of a user's own files, as the page shows them.
+LINES = [json.loads(text) for text in INLINE if text.startswith('{"')]
 
 
 def target(kind):
@@ -47,7 +54,8 @@ def commands():
 
 PYTHON = [words for words in commands() if words[:2] == ["python", "-m"]]
 SWEEPS = [words for words in PYTHON if words[2:4] == ["benchmarks", "sweep"]]
-RUNS = [words for words in PYTHON if words[2:4] == ["benchmarks", "run"]]
+RUNS = [words for words in PYTHON if words[2:4] == ["benchmarks", "run"] and "mydata" not in words]
+OWN = [words for words in PYTHON if "mydata" in words]
 
 
 class Stop(Exception):
@@ -61,7 +69,7 @@ def copy(tmp_path_factory):
     for name in ("addax", "baselines", "benchmarks", "plots", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "figures"))
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for kind in ("method", "task", "model"):
+    for kind in FILES:
         file = folder / target(kind)
         assert not file.exists()
         file.write_text(EXAMPLES[kind], encoding="utf-8")
@@ -113,7 +121,7 @@ def test_the_trainer_trains(monkeypatch, tmp_path):
 
 def test_list_shows_the_examples(copy):
     out = python(copy, "-m", "benchmarks", "list").splitlines()
-    for kind in ("method", "task", "model"):
+    for kind in FILES:
         first = EXAMPLES[kind].split("\n")[0].strip('"')
         assert f"  {name_of(kind):<12} {first}" in out
 
@@ -127,6 +135,48 @@ def test_an_example_runs_on_a_built_in_model(copy, method, task, said):
     out = python(copy, "-m", "benchmarks", "run", *words, "--set", *TINY)
     assert f"{said}: test accuracy" in out
     assert "step 2 of 2" in out or "step 0 of 2" in out
+
+
+@pytest.fixture(scope="module")
+def mydata(copy):
+    """A user's folders as the page describes them: 40 lines like the one it shows, and a model."""
+    shutil.copytree(WEIGHTS / "nano-opt", copy / "my-model")
+    for kind, line in zip(("texts", "pairs"), LINES, strict=True):
+        names = {"label"} | set(re.findall(r'"(text|premise|hypothesis)"', EXAMPLES[kind]))
+        assert set(line) == names
+        (labels,) = re.findall(r"^LABELS = (.*)$", EXAMPLES[kind], re.M)
+        folder = copy / "mydata" / name_of(kind)
+        folder.mkdir(parents=True)
+        first = next(iter(line))
+        for split, count in (("train", 30), ("validation", 10)):
+            rows = [
+                line | {first: f"{line[first]} , {split} {i}", "label": literal_eval(labels)[i % 2]}
+                for i in range(count)
+            ]
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return copy / "mydata"
+
+
+@pytest.mark.parametrize("words", OWN, ids=" ".join)
+def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
+    given = dict(zip(words[4::2], words[5::2], strict=False))
+    settings = ROWS if "--set" in words else ["--set", *TINY]
+    out = python(copy, *words[1:], *settings)
+    (path,) = re.findall(r"row: (\S+)", out)
+    row = json.loads((copy / path).read_text())
+    assert (row["status"], row["steps"]) == ("done", 2 if settings[0] == "--set" else 60)
+    assert [row["config"][key] for key in ("model", "task", "data")] == [
+        given["--model"],
+        given["--task"],
+        "folder",
+    ]
+    assert row["task_title"].lower() == given["--task"]
+    assert (row["train_rows"], row["validation"]["n"], row["test"]["n"]) == (16, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["texts", "pairs"])
+def test_a_task_for_your_own_data_is_short(kind):
+    assert len(EXAMPLES[kind].splitlines()) < 30
 
 
 MAKE_GPT2 = """
@@ -158,14 +208,14 @@ def test_the_model_example_is_built_and_trained(copy):
 
 
 def test_the_examples_keep_the_house_style(copy):
-    files = [copy / target(kind) for kind in ("method", "task", "model")]
+    files = [copy / target(kind) for kind in FILES]
     python(copy, "-m", "ruff", "check", "--no-cache", *files)
     python(copy, "-m", "ruff", "format", "--no-cache", "--check", *files)
 
 
-@pytest.mark.parametrize("kind", ["method", "task", "model"])
+@pytest.mark.parametrize("kind", FILES)
 def test_the_contract_tests_pick_the_examples_up(copy, kind):
-    file, name = f"tests/contract/test_{kind}s.py", name_of(kind)
+    file, name = f"tests/contract/test_{FILES[kind]}s.py", name_of(kind)
     out = python(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", file, "-k", name, "-q", "-rA")
     passed = [line for line in out.splitlines() if line.startswith("PASSED") and f"[{name}" in line]
     assert passed
@@ -245,7 +295,7 @@ def paths():
         inner = line if line.startswith(" ") else line.removeprefix(folder)
         tree += [folder, *(folder + name for name in re.findall(r"(?<!\S)(\w+/)(?=\s|,|$)", inner))]
         tree += [folder + name for name in re.findall(r"`(\w+\.py)`", inner)]
-    examples = {target(kind) for kind in ("method", "task", "model")}
+    examples = {target(kind) for kind in FILES}
     return sorted({*linked, *named, *tree} - examples)
 
 

@@ -20,7 +20,7 @@ from benchmarks.scoring import Scorer
 
 CAUSAL = ("nano-opt", "nano-llama")
 MASKED = ("nano-roberta",)
-TASKS = tuple(registry.files("task"))
+TASKS = tuple(name for name in registry.files("task") if tasks.load(name).generate)
 CHOICE = tuple(name for name in TASKS if tasks.load(name).loss == "classification")
 
 
