@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from plots._rows import chosen, ordered
-from plots._style import legend_columns, looks, style, width_for
+from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
 AXES = {
@@ -86,16 +86,7 @@ def _figure(points: pd.DataFrame, look: dict, model: str, name: str) -> Figure:
     figure.supxlabel(title, fontsize=7.5)
     figure.align_ylabels(grid[:, 0])
     keys = [Line2D([], [], color=look[m].color, marker=look[m].marker) for m in labels]
-    figure.legend(
-        keys,
-        labels,
-        loc="outside upper center",
-        ncols=legend_columns(figure, len(keys)),
-        columnspacing=1.2,
-        handletextpad=0.5,
-        title=f"{model}, validation",
-        title_fontsize=8,
-    )
+    legend_above(figure, keys, labels, f"{shown(model)}, validation")
     return figure
 
 

@@ -67,6 +67,7 @@ def row(
         "suite": "quick",
         "status": status,
         "reason": reason,
+        **({"batch_sizes_tried": [8, 4, 2, 1]} if status == "OOM" else {}),
         "config": {
             "method": method,
             "model": model,
