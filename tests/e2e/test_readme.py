@@ -195,7 +195,7 @@ def test_a_command_line_is_parsed(monkeypatch, words):
     with pytest.raises(Stop) as stop:
         module.main()
     given = stop.value.args[0]
-    if hasattr(given, "suite") and getattr(given, "command", None) != "run":
+    if getattr(given, "suite", None) and getattr(given, "command", None) != "run":
         assert given.suite in registry.files("suite")
     if hasattr(given, "figure"):
         assert given.figure in figures()
