@@ -185,6 +185,15 @@ def test_k0_sweep_without_assignment_shows_no_run_with_it():
     assert list(curve.get_ydata()) == pytest.approx([100 * r["score"] for r in sweep])
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_k0_sweep_has_a_panel_for_each_swept_task_and_no_other(count):
+    rows = [row for task in TASKS[:count] for row in made.k0_sweep(task=task)]
+    figure = k0_sweep.draw(_rows.frame(rows))["k0_sweep-nano-opt"]
+    titles = [f"{title}, nano-opt" for title in list(made.TITLES.values())[:count]]
+    assert [axes.get_title() for axes in figure.axes] == titles
+    assert faults(figure) == []
+
+
 def test_k0_sweep_needs_a_sweep():
     assert k0_sweep.draw(_rows.frame(made.suite())) == {}
 
