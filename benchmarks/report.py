@@ -54,7 +54,7 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
     found, source = raw(suite, root)
     if any("config" not in row for row in found):
         raise UserError(
-            f"{source} holds no runs: `python -m plots {suite}` draws it, its table is in the README"
+            f"{source} holds no runs: `python -m plots {suite}` draws it, or its table is in the README"
         )
     present = _of_present_specs(suite, found)
     rows = of_newest_prompts(present)

@@ -29,7 +29,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
         row = json.loads(text)
     except ValueError as error:
         raise UserError(f"{where} is not a whole result row ({error}): {advice}") from None
-    if not isinstance(row, dict) or not ({"id", "status"} <= row.keys() or "benchmark" in row):
+    if not isinstance(row, dict) or not {"id", "status"} <= row.keys():
         raise UserError(f"{where} is not a result row: {advice}")
     if "checksum" in row and row["checksum"] != checksum(row):
         raise UserError(f"{where} was changed after it was written: {advice}")

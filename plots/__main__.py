@@ -24,22 +24,19 @@ def main(words: list[str] | None = None) -> int:
     """Draws what the command line asks for; returns the exit status."""
     parser = Parser("python -m plots", description="Figures from result rows, as PNG and PDF.")
     parser.add_argument("figure", metavar="FIGURE", help=f"all, {', '.join(figures())}")
-    parser.add_argument("--suite", help="whose rows (default: the figure's own; quick for all)")
+    parser.add_argument(
+        "--suite", help="whose rows, also one of your own (default: the figure's; quick for all)"
+    )
     parser.add_argument(
         "--rows", metavar="GLOB", help="your own rows instead: .json, or .jsonl with one a line"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: plots/figures/SUITE")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: plots/figures/SUITE, or own")
     try:
         asked = parser.parse_args(words)
         if asked.figure != "all" and asked.figure not in figures():
             raise unknown("figure", asked.figure, ["all", *figures()])
-        suite = asked.suite or ("quick" if asked.figure == "all" else _module(asked.figure).SUITE)
-        data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(suite)
-        print(f"{len(data)} rows from {data.attrs['source']}")
-        if data.attrs.get("left_out"):
-            print(f"{data.attrs['left_out']} more of earlier versions of their task's prompt: left out")
-        out = asked.out or FIGURES / ("own" if asked.rows else suite)
-        for file in render(asked.figure, data, out):
+        data, folder = _asked(asked)
+        for file in render(asked.figure, data, asked.out or FIGURES / folder):
             print(file)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -52,12 +49,41 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
+def _asked(asked: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+    """The rows to draw, and the name of the folder that the figures belong in."""
+    suite = "quick" if asked.figure == "all" else _module(asked.figure).SUITE
+    if suite is None:
+        if asked.rows or asked.suite:
+            raise UserError(f"{asked.figure} is drawn from no rows: leave --rows and --suite out")
+        return _rows.frame([]), asked.figure
+    suite = asked.suite or suite
+    data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(suite, maker=_benchmark(suite))
+    print(f"{len(data)} rows from {data.attrs['source']}")
+    if data.attrs.get("left_out"):
+        print(f"{data.attrs['left_out']} more of earlier versions of their task's prompt: left out")
+    return data, "own" if asked.rows else suite
+
+
 def _module(figure: str) -> ModuleType:
     return importlib.import_module(f"plots.{figure}")
 
 
+def _maker(module: ModuleType) -> str:
+    """The command that makes a figure's rows."""
+    benchmark = getattr(module, "BENCHMARK", None)
+    return f"benchmarks.{benchmark} --save" if benchmark else f"benchmarks sweep {module.SUITE}"
+
+
+def _benchmark(suite: str) -> str | None:
+    """What makes the rows of a name that is a benchmark's, and None for a suite's."""
+    modules = map(_module, figures())
+    return next((_maker(m) for m in modules if getattr(m, "BENCHMARK", None) == suite), None)
+
+
 def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
     """Draws one figure, or with "all" every one that the rows can fill; returns the files written.
+
+    A figure whose `SUITE` is None is drawn from no rows, and so by its own name alone.
 
     Raises:
         UserError: the rows hold nothing that the one figure asked for shows.
@@ -65,12 +91,13 @@ def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
     written = []
     for name in figures() if figure == "all" else [figure]:
         module = _module(name)
+        if module.SUITE is None and figure == "all":
+            continue
         # A figure shows runs, or what the one benchmark that it names measured.
-        benchmark = getattr(module, "BENCHMARK", None)
-        drawn = module.draw(data) if data.attrs.get("benchmark") == benchmark else {}
+        own = data.attrs.get("benchmark") == getattr(module, "BENCHMARK", None)
+        drawn = module.draw(data) if own else {}
         if not drawn and figure != "all":
-            command = f"benchmarks.{benchmark} --save" if benchmark else f"benchmarks sweep {module.SUITE}"
-            raise UserError(f"no rows here that {name} shows: `python -m {command}` makes them")
+            raise UserError(f"no rows here that {name} shows: `python -m {_maker(module)}` makes them")
         for stem, canvas in drawn.items():
             written += _style.save(canvas, out, stem)
     return written

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks import registry
 from benchmarks.errors import UserError, unknown
+from benchmarks.row_file import checksum
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
@@ -25,6 +26,8 @@ def _parse(text: str, where: str) -> dict:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
     if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
         raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
+    if "checksum" in row and row["checksum"] != checksum(row):
+        raise UserError(f"{where}: changed after it was written; remove it or run it again")
     if "config" in row:
         try:
             line = _flat(row)
@@ -50,12 +53,13 @@ def _load(file: Path) -> list[dict]:
     return [_parse(text, str(file))]
 
 
-def raw(suite: str, root: Path = ROOT) -> tuple[list[dict], str]:
+def raw(suite: str, root: Path = ROOT, maker: str | None = None) -> tuple[list[dict], str]:
     """Rows of a suite as they were written, and where from: this machine's runs, or else the committed ones.
 
     Args:
-        suite: name of the suite ("quick").
+        suite: name of the suite ("quick"), of a benchmark, or of a folder of one's own in `results/runs/`.
         root: folder that holds `results/`.
+        maker: what makes the rows of a benchmark ("benchmarks.arithmetic --save"); a sweep those of a suite.
 
     Raises:
         UserError: neither has a row, or a file holds no row.
@@ -66,14 +70,15 @@ def raw(suite: str, root: Path = ROOT) -> tuple[list[dict], str]:
         if rows:
             return rows, source.relative_to(root).as_posix()
     known = set(registry.files("suite")) | {f.stem for f in reference.parent.glob("*.jsonl")}
-    if suite not in known:
+    known |= {f.name for f in runs.parent.glob("*") if f.is_dir()}
+    if suite not in known and maker is None:
         raise unknown("suite", suite, known)
-    raise UserError(f"no rows of suite {suite!r} yet: run `python -m benchmarks sweep {suite}`")
+    raise UserError(f"no rows of {suite!r} yet: run `python -m {maker or f'benchmarks sweep {suite}'}`")
 
 
-def read(suite: str, root: Path = ROOT) -> pd.DataFrame:
+def read(suite: str, root: Path = ROOT, maker: str | None = None) -> pd.DataFrame:
     """`frame` of `raw`; `attrs["source"]` says which files were read."""
-    return frame(*raw(suite, root))
+    return frame(*raw(suite, root, maker))
 
 
 def read_glob(pattern: str) -> pd.DataFrame:
@@ -89,8 +94,19 @@ def read_glob(pattern: str) -> pd.DataFrame:
     return frame(rows, pattern)
 
 
+def method_of(label: str) -> str:
+    """The method of a label that may name an arithmetic or a dtype too.
+
+    >>> method_of("MeZO (released) bfloat16"), method_of("My method")
+    ('MeZO', 'My method')
+    """
+    first = label.split(" ", 1)[0]
+    return first if first in METHODS else label
+
+
 def _place(order: tuple[str, ...], name: str) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)
+    known = method_of(name)
+    return (order.index(known) if known in order else len(order), name)
 
 
 def _rank(line: dict) -> tuple:
@@ -103,7 +119,6 @@ def _flat(row: dict) -> dict:
     settings, curve = config.get("set") or {}, row.get("curve") or []
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
     metric = row.get("metric") or "accuracy"
-    gone = row.get("status") == "OOM" or "out of memory" in (row.get("reason") or "").lower()
     return {
         "model": config["model"],
         "task": config["task"],
@@ -113,7 +128,7 @@ def _flat(row: dict) -> dict:
         "setting": json.dumps(fixed, sort_keys=True),
         "run": json.dumps([row.get("label"), config], sort_keys=True),
         "ended": str(row.get("ended") or ""),
-        "outcome": "done" if row.get("status") == "done" else "OOM" if gone else "failed",
+        "outcome": row.get("status") or "failed",
         "method": config["method"],
         "dtype": config.get("dtype"),
         "metric": metric,
@@ -144,9 +159,9 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     Of rows of several versions of a task's prompt, those of the newest stand, and `attrs["left_out"]` says
     how many do not: scores of two prompts have no mean.
 
-    Columns: model, task, label, title, seed, setting (the config without its seeds), outcome
-    ("done", "failed", "OOM"), score in 0..1, auc, loss, peak_bytes, seconds (training, to the chosen
-    checkpoint), steps, lr, batch sizes, curve (list of evaluations).
+    Columns: model, task, label, title, seed, setting (the config without its seeds), outcome (the row's
+    status: "done", "failed", "OOM" or "killed"), score in 0..1, auc, loss, peak_bytes, seconds (training,
+    to the chosen checkpoint), steps, lr, batch sizes, curve (list of evaluations).
 
     Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
     name.
@@ -165,12 +180,12 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
         return data
     kept = of_newest_prompts(rows)
     newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
-    flat = sorted(newest.values(), key=_rank)
-    data = pd.DataFrame(flat)
-    if flat:
+    if len({line["dtype"] for line in newest.values()}) > 1:
         # Where runs of several dtypes lie together they are told apart as methods are.
-        half = data["dtype"].isin(HALF) & (data["dtype"].nunique() > 1)
-        data.loc[half, "label"] += " " + data.loc[half, "dtype"]
+        for line in newest.values():
+            line["label"] += f" {line['dtype']}" if line["dtype"] in HALF else ""
+    data = pd.DataFrame(sorted(newest.values(), key=_rank))
+    if len(data):
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
     data.attrs |= {"source": source, "left_out": len(rows) - len(kept)}
     return data

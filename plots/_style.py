@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from plots._rows import METHODS
+from plots._rows import METHODS, method_of
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches
 DPI = 300
 
 RC = {
+    # Text is wider or narrower at other resolutions: what fits when measured must fit when saved.
+    "figure.dpi": DPI,
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -71,11 +75,31 @@ _SPARE = [
 ]
 
 
+# A method's other arithmetics and dtypes have its colour, paler, and a hatch of their own.
+_VARIANT_HATCHES = ("//////", "xxxxxx", "......", "++++++")
+
+
 def looks(labels: list[str]) -> dict[str, Look]:
     """A look for each method; those unknown here take the spare ones in alphabetical order."""
-    others = sorted(set(labels) - set(METHODS))
-    spare = {label: _SPARE[i % len(_SPARE)] for i, label in enumerate(others)}
-    return {label: _KNOWN.get(label) or spare[label] for label in labels}
+    others = sorted({label for label in labels if method_of(label) not in METHODS})
+    known = _KNOWN | {label: _SPARE[i % len(_SPARE)] for i, label in enumerate(others)}
+    for method in METHODS:
+        variants = sorted({label for label in labels if method_of(label) == method and label != method})
+        for i, label in enumerate(variants):
+            pale = _mixed(known[method].color, 0.65 * (i + 1) / len(variants))
+            hatch = _VARIANT_HATCHES[i % len(_VARIANT_HATCHES)]
+            known[label] = Look(pale, known[method].marker, hatch)
+    return {label: known[label] for label in labels}
+
+
+def _mixed(color: str, white: float) -> str:
+    """A colour with a share of white in it."""
+    return to_hex([white + (1 - white) * part for part in to_rgb(color)])
+
+
+def shown(model: str) -> str:
+    """A model's name as figures print it: of a folder its last part."""
+    return Path(model).name if model.startswith(("/", ".", "~")) else model
 
 
 def width_for(panels: int) -> float:
@@ -83,9 +107,24 @@ def width_for(panels: int) -> float:
     return ONE_COLUMN if panels == 1 else TWO_COLUMNS
 
 
-def legend_columns(figure: Figure, entries: int) -> int:
-    """How many entries of a legend go side by side above a figure without leaving it."""
-    return min(entries, 8 if figure.get_figwidth() > ONE_COLUMN else 3)
+def legend_above(figure: Figure, keys: list, labels: list[str], title: str, **look) -> None:
+    """A legend above all panels, in as many columns as the figure is wide enough for."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for columns in range(min(len(keys), 8 if figure.get_figwidth() > ONE_COLUMN else 3), 0, -1):
+        legend = figure.legend(
+            keys,
+            labels,
+            loc="outside upper center",
+            ncols=columns,
+            columnspacing=1.2,
+            handletextpad=0.5,
+            title=title,
+            title_fontsize=8,
+            **look,
+        )
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def style():

@@ -1,7 +1,7 @@
 """Accuracy or F1, peak memory and time to converge: bars by task and method (Addax, Figures 1 and 2).
 
 Source: arXiv 2410.06441. Zero-shot is a dashed line in the first panel; a run without a score is marked
-"failed" or "OOM" in the place of its bar. Time is training seconds to the chosen checkpoint.
+"failed", "OOM" or "killed" in the place of its bar. Time is training seconds to the chosen checkpoint.
 """
 
 import pandas as pd
@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from plots._rows import ordered, summary
-from plots._style import legend_columns, looks, style, width_for
+from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
 BARS = 0.86  # share of a task's place that bars may take
@@ -51,17 +51,7 @@ def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     if (means["label"] == "zero-shot").any():
         keys.append(Line2D([], [], color=look["zero-shot"].color, ls=(0, (3, 1.5)), lw=1))
         labels = [*labels, "zero-shot"]
-    figure.legend(
-        keys,
-        labels,
-        loc="outside upper center",
-        ncols=legend_columns(figure, len(keys)),
-        columnspacing=1.2,
-        handlelength=1.4,
-        handletextpad=0.5,
-        title=model,
-        title_fontsize=8,
-    )
+    legend_above(figure, keys, labels, shown(model), handlelength=1.4)
     return figure
 
 
@@ -81,7 +71,8 @@ def _panel(
         axes.yaxis.set_minor_formatter(NullFormatter())
         if len(shown):
             # Room for a marked run, and at least two decades, so that one labelled tick is never alone.
-            axes.set_ylim(shown.min() / 3, max(shown.max() * 1.3, shown.min() * 30))
+            most = scale * (bars[column] + bars[f"{column}_std"].fillna(0)).max()
+            axes.set_ylim(shown.min() / 3, max(most * 1.3, shown.min() * 30))
     for i, task in enumerate(tasks):
         here = bars[bars["task"] == task]
         left = i - width * (len(here) - 1) / 2

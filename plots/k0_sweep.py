@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plots._rows import ordered, summary
-from plots._style import looks, style, width_for
+from plots._style import looks, shown, style, width_for
 
 SUITE = "quick"
 FO_BATCH_SIZE = 4
@@ -46,12 +46,12 @@ def _figure(points: pd.DataFrame, look: dict, model: str) -> Figure:
     columns = min(len(tasks), 3)
     rows = -(-len(tasks) // columns)
     figure = Figure(figsize=(width_for(columns), 2.3 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, task in zip(grid, tasks, strict=False):
         here = points[points["task"] == task]
-        axes.set_title(f"{here['title'].iloc[0]}, {model}")
+        axes.set_title(f"{here['title'].iloc[0]}, {shown(model)}")
         _curves(axes, here, look)
-    for axes in list(grid)[len(tasks) :]:
+    for axes in grid[len(tasks) :]:
         axes.remove()
     return figure
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from benchmarks.spec import RunSpec
+if TYPE_CHECKING:
+    from benchmarks.spec import RunSpec
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Executor(Protocol):
 
     jobs: int
 
-    def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
+    def submit(self, work: "Callable[[RunSpec], T]", spec: "RunSpec") -> Future[T]:
         """Queues `work(spec)`; `work` is a function of a module, or a `functools.partial` of one.
 
         The future returns what `work` returns, and raises what it raises, or `Died`. Nothing is tried twice.

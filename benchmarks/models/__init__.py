@@ -56,7 +56,7 @@ class LoadedModel:
     """A model ready for fine-tuning.
 
     Attributes:
-        model: in train() mode.
+        model: in train() mode; None from `load_tokenizer`.
         tokenizer: pads and cuts on the left for causal models, on the right for masked ones.
         family: the family that serves it.
         name: the name it was asked by.
@@ -169,6 +169,30 @@ def load_config(name: str) -> "PreTrainedConfig":
     return config
 
 
+def load_tokenizer(name: str) -> LoadedModel:
+    """What encoding needs of a model (tokenizer, family, longest sequence), without its weights.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    return _with_tokenizer(name, load_config(name))
+
+
+def _with_tokenizer(name: str, config: "PreTrainedConfig") -> LoadedModel:
+    from transformers import AutoTokenizer
+
+    from benchmarks.models import _transformers
+
+    family = family_of(config.model_type, name)
+    with _transformers.guarded(name):
+        tokenizer = AutoTokenizer.from_pretrained(source(name))
+    # Where a folder has none, transformers makes one of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UserError(f"model {name}: no tokenizer in it (a tokenizer.json, or what its kind has instead)")
+    _transformers.prepare_tokenizer(tokenizer, family.masked)
+    return LoadedModel(None, tokenizer, family, name, min(MAX_LENGTH, family.positions(config)))
+
+
 def load(
     name: str,
     *,
@@ -195,19 +219,12 @@ def load(
             for the head asked for, or some are not finite.
     """
     import torch
-    from transformers import AutoTokenizer
 
     from benchmarks.models import _transformers
 
-    where = source(name)
     config = load_config(name)
-    family = family_of(config.model_type, name)
-    with _transformers.guarded(name):
-        tokenizer = AutoTokenizer.from_pretrained(where)
-    # Where a folder has none, transformers makes one of special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise UserError(f"model {name}: no tokenizer in it (a tokenizer.json, or what its kind has instead)")
-    _transformers.prepare_tokenizer(tokenizer, family.masked)
+    loaded = _with_tokenizer(name, config)
+    family, tokenizer = loaded.family, loaded.tokenizer
     if family.masked and head == "lm" and tokenizer.mask_token_id is None:
         raise UserError(f"{name}: its tokenizer has no mask token; use the classification head")
     config.pad_token_id = tokenizer.pad_token_id
@@ -216,7 +233,7 @@ def load(
     with _transformers.guarded(name), torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(HEAD_SEED)
         model, info = _transformers.auto_class(family.masked, head).from_pretrained(
-            where,
+            source(name),
             config=config,
             dtype=dtype,
             device_map=None if device == "cpu" else device_map,
@@ -227,7 +244,8 @@ def load(
         )
     _transformers.refuse_missing(name, model, info, head)
     _transformers.refuse_damaged(name, model)
-    return LoadedModel(model.train(), tokenizer, family, name, min(MAX_LENGTH, family.positions(config)))
+    loaded.model = model.train()
+    return loaded
 
 
 def build(

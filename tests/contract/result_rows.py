@@ -1,6 +1,7 @@
 """Result rows in the shape of finished runs, for tests of tables and figures; their numbers are made up."""
 
 import math
+from functools import partial
 from random import Random
 
 TITLES = {
@@ -67,6 +68,7 @@ def row(
         "suite": "quick",
         "status": status,
         "reason": reason,
+        **({"batch_sizes_tried": [8, 4, 2, 1]} if status == "OOM" else {}),
         "config": {
             "method": method,
             "model": model,
@@ -146,3 +148,59 @@ def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8,
         for size in sizes
         for s in seeds
     ]
+
+
+def figure11(model="nano-opt", task="squad", seeds=(0, 1, 2)):
+    """Addax-WA and MeZO at 16 examples a step, Addax at K1 = 4 and SGD at 16; and others with no partner."""
+    sizes = (
+        ("addax", "Addax-WA", {"zo_batch_size": 12, "fo_batch_size": 4, "length_threshold": None}),
+        ("addax", "Addax-WA", {"zo_batch_size": 6, "fo_batch_size": 4, "length_threshold": None}),
+        ("mezo", "MeZO", {"zo_batch_size": 16}),
+        ("mezo", "MeZO", {"zo_batch_size": 64}),
+        ("addax", "Addax", {"zo_batch_size": 6, "fo_batch_size": 4}),
+        ("sgd", "SGD", {"fo_batch_size": 16}),
+        ("sgd", "SGD", {"fo_batch_size": 8}),
+    )
+    return [row(method, task, model, s, label=label, **own) for method, label, own in sizes for s in seeds]
+
+
+def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
+    """Rows of `benchmarks.lengths`: D1 is six bins of 10, 20, ... examples, D0 three of 20."""
+    rows = []
+    for data, tokenizer in sources:
+        for i, (task, title) in enumerate(TITLES.items()):
+            width, at = i + 1, 40 + 30 * i
+            counts = [10 * k for k in range(1, 7)] + [20] * 3
+            edges = [at + 0.5 + width * (k - 6) for k in range(10)]
+            rows.append(
+                {
+                    "benchmark": "lengths",
+                    "data": data,
+                    "task": task,
+                    "task_title": title,
+                    "tokenizer": tokenizer,
+                    "max_length": 2048,
+                    "n": sum(counts),
+                    "minimum": int(edges[0] + 0.5),
+                    "maximum": int(edges[-1] - 0.5),
+                    "length_threshold": "q0.75",
+                    "length_threshold_tokens": at,
+                    "d0_rows": 60,
+                    "d1_rows": 210,
+                    "edges": edges,
+                    "counts": counts,
+                }
+            )
+    return rows
+
+
+# What each figure is drawn from in tests; None for one that is drawn from no rows.
+FIGURES = {
+    "arithmetic": arithmetic,
+    "convergence": partial(suite, tasks=("sst2", "rte")),
+    "figure1": partial(suite, tasks=("sst2", "rte")),
+    "figure11": figure11,
+    "k0_sweep": k0_sweep,
+    "lengths": lengths,
+    "smoothing": None,
+}

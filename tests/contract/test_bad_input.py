@@ -42,7 +42,9 @@ def place(tmp_path, monkeypatch):
 
 
 def files(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"
+    }
 
 
 def no_step(*_):

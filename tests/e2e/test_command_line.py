@@ -150,7 +150,7 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     assert code == 1, out
     assert "tiny: 3 runs to do, 0 finished before" in out
     assert "failed: nano-opt sst2 Addax: task sst2" in out
-    files = sorted((tmp_path / "results" / "runs" / "tiny").iterdir())
+    files = sorted((tmp_path / "results" / "runs" / "tiny").glob("*.json"))
     rows = [json.loads(file.read_text()) for file in files]
     assert sorted((row["label"], row["status"]) for row in rows) == [
         ("Addax", "failed"),

@@ -221,8 +221,11 @@ def test_the_contract_tests_pick_the_examples_up(copy, kind):
     assert passed
 
 
+COMMANDS = ("list", "run", "sweep", "report", "slurm")
+
+
 def test_there_are_commands_of_every_kind():
-    assert {words[3] for words in PYTHON if words[2] == "benchmarks"} == {"list", "run", "sweep", "report"}
+    assert {words[3] for words in PYTHON if words[2] == "benchmarks"} == {*COMMANDS}
     assert any(words[2] == "plots" for words in PYTHON)
     assert any("--dry-run" in words for words in SWEEPS)
 
@@ -245,7 +248,7 @@ def test_a_command_line_is_parsed(monkeypatch, words):
     with pytest.raises(Stop) as stop:
         module.main()
     given = stop.value.args[0]
-    if hasattr(given, "suite") and getattr(given, "command", None) != "run":
+    if getattr(given, "suite", None) and getattr(given, "command", None) != "run":
         assert given.suite in registry.files("suite")
     if hasattr(given, "figure"):
         assert given.figure in figures()

@@ -1,0 +1,41 @@
+"""Pairs that converge: Addax-WA and MeZO at equal batches, Addax and SGD with 4x the first-order examples."""
+
+from benchmarks.spec import RunSpec, from_dict
+from benchmarks.suites.quick import DATA, ROWS, SETTINGS
+
+__all__ = ["DATA", "specs"]
+
+MODEL = "nano-opt"
+TASKS = ("cb", "squad")
+SEEDS = (0, 1, 2)
+BATCH = 16
+K1 = 4
+# Budgets in which curves bend: learning rates and L_T are those of `quick`.
+RUNS = (
+    ("addax", {"length_threshold": None, "zo_batch_size": BATCH - K1, "fo_batch_size": K1, "steps": 40}),
+    ("mezo", {"zo_batch_size": BATCH, "steps": 80}),
+    ("addax", {"zo_batch_size": 6, "fo_batch_size": K1, "steps": 40}),
+    ("sgd", {"fo_batch_size": BATCH, "steps": 40}),
+)
+
+
+def specs() -> list[RunSpec]:
+    """Four methods on two tasks with three seeds, each evaluated ten times."""
+    return [
+        from_dict(
+            {
+                "method": method,
+                "model": MODEL,
+                "task": task,
+                "seed": seed,
+                "data_seed": seed,
+                "evaluations": 10,
+            }
+            | ROWS
+            | SETTINGS[method]
+            | own
+        )
+        for task in TASKS
+        for method, own in RUNS
+        for seed in SEEDS
+    ]

@@ -1,0 +1,55 @@
+"""Curves of evaluations: means over seeds, their line with its band, and a logarithmic axis from zero."""
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from plots._rows import chosen
+from plots._style import Look
+
+SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis
+_XS = ("train_seconds", "examples_forward")
+
+
+def means(data: pd.DataFrame) -> pd.DataFrame:
+    """One line for each evaluation of each method: means over seeds, `_std` beside score and loss."""
+    runs = chosen(data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)])
+    keep = ["model", "task", "label", "title", "best_step", "seed"]
+    flat = [
+        dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in ("step", "score", "loss", *_XS)}
+        for *run, curve in runs[[*keep, "curve"]].itertuples(index=False, name=None)
+        for e in curve
+    ]
+    columns = [*keep, "step", "score", "loss", *_XS]
+    points = pd.DataFrame(flat, columns=columns).astype(dict.fromkeys(("score", "loss", *_XS), float))
+    groups = points.groupby(["model", "task", "label", "title", "step"], sort=False)
+    mean = groups[["score", "loss", *_XS]].mean()
+    spread = groups[["score", "loss"]].std(ddof=1).add_suffix("_std")
+    return mean.join(spread).join(groups["best_step"].first()).reset_index()
+
+
+def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, this: Look) -> None:
+    """One method's means with their band, and the checkpoint that validation chose."""
+    x, y, spread = line[column], scale * line[measure], scale * line[f"{measure}_std"]
+    axes.plot(x, y, color=this.color)
+    if spread.notna().any():
+        axes.fill_between(x, y - spread, y + spread, color=this.color, alpha=0.18, lw=0)
+    best = line["step"] == line["best_step"]
+    axes.plot(x[best], y[best], ls="none", marker=this.marker, color=this.color, mec="white", mew=0.4, ms=5)
+
+
+def spans(ends: pd.Series) -> bool:
+    """Whether runs that end there need a logarithmic axis."""
+    return ends.max() > SPAN * ends.min()
+
+
+def symlog(axes: Axes, first: float, last: float) -> None:
+    """Zero at the left edge, then logarithmic from the first evaluation on."""
+    axes.set_xscale("symlog", linthresh=first, linscale=0.5)
+    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last * 1.15)) + 1)
+    axes.xaxis.set_major_locator(FixedLocator([0, *(10.0**p for p in powers)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x < 1e4 else f"{x / 1000:g}k"))
+    axes.set_xlim(0, last * 1.15)

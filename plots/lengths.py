@@ -1,0 +1,79 @@
+"""Lengths of training examples by task, with L_T: short ones are D1 (first order), long ones D0 (zeroth).
+
+Rows of `benchmarks.lengths`: a figure for each tokenizer and source of data, a panel for each task.
+Compare the choice of L_T in arXiv 2410.06441.
+"""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from plots._rows import ordered
+from plots._style import legend_above, shown, style, width_for
+
+SUITE = BENCHMARK = "lengths"
+COLUMNS = 3
+# Two shades that stay apart in grey.
+SHADES = {"D1": "#F2B48A", "D0": "#A34700"}
+DATA = {"builtin": "built-in rows", "hub": "rows from the hub", "folder": "real rows"}
+
+
+def draw(data: pd.DataFrame) -> dict[str, Figure]:
+    """One figure for each source of data and tokenizer; `data` holds one row a task of each."""
+    with style():
+        return {
+            f"lengths-{source}-{tokenizer}": _figure(here, f"{shown(tokenizer)}, {DATA.get(source, source)}")
+            for (source, tokenizer), here in data.groupby(["data", "tokenizer"])
+        }
+
+
+def _figure(here: pd.DataFrame, title: str) -> Figure:
+    tasks = ordered(here, "task")
+    columns = min(COLUMNS, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure = Figure(figsize=(width_for(columns), 0.9 + 1.35 * lines), layout="constrained")
+    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes, task in zip(grid, tasks, strict=False):
+        _panel(axes, here[here["task"] == task].iloc[0])
+    for axes in grid[len(tasks) :]:
+        axes.remove()
+    figure.supxlabel("length (tokens)", fontsize=7.5)
+    figure.supylabel("training examples", fontsize=7.5)
+    quantile = ", ".join(here["length_threshold"].unique())
+    keys = [
+        Patch(color=SHADES["D1"]),
+        Patch(color=SHADES["D0"]),
+        Line2D([], [], color="black", ls=(0, (3, 1.5))),
+    ]
+    labels = ["$D_1$, at most $L_T$", "$D_0$, longer", f"$L_T$ ({quantile})"]
+    legend_above(figure, keys, labels, title, handlelength=1.6)
+    return figure
+
+
+def _panel(axes: Axes, row: pd.Series) -> None:
+    edges, at = row["edges"], row["length_threshold_tokens"]
+    for left, right, count in zip(edges, edges[1:], row["counts"], strict=False):
+        part = "D1" if right <= at + 0.5 else "D0"
+        axes.bar(left, count, right - left, align="edge", color=SHADES[part], ec="white", lw=0.2, label=part)
+    axes.axvline(at + 0.5, color="black", lw=0.9, ls=(0, (3, 1.5)))
+    inside = at - edges[0] < 0.8 * (edges[-1] - edges[0])
+    axes.annotate(
+        f"{at}",
+        (at + 0.5, 1),
+        (3 if inside else -3, -1),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        ha="left" if inside else "right",
+    )
+    # Longer examples are cut to what the model takes, and counted there.
+    cut = f", cut at {row['max_length']:,}" if row["maximum"] == row["max_length"] else ""
+    axes.set_title(f"{row['task_title']} (n = {row['n']:,}{cut})", pad=3)
+    # Room above the bars for the number beside the line.
+    axes.set_ylim(0, 1.15 * max(row["counts"]))
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
