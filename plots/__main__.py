@@ -1,5 +1,6 @@
 """Command line: `python -m plots FIGURE|all [--suite quick] [--rows GLOB] [--out DIR]`."""
 
+import argparse
 import contextlib
 import importlib
 import sys
