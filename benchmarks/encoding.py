@@ -53,6 +53,8 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
         encoded = _encode_masked(rows, task, loaded)
     else:
         encoded = _encode_causal(rows, task, loaded)
+    if loaded.model is None:
+        return encoded
     known = loaded.model.get_input_embeddings().num_embeddings
     last = max((max((*e.prompt, *e.answer, *chain(*e.candidates)), default=0) for e in encoded), default=0)
     if last >= known:

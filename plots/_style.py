@@ -135,7 +135,7 @@ def style():
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Writes `<stem>.png` and `<stem>.pdf`; the same rows give the same bytes."""
     # A model may be named by its path.
-    stem = re.sub(r"[^\w.-]+", "-", stem)
+    stem = re.sub(r"[^\w.-]", "_", stem)
     folder.mkdir(parents=True, exist_ok=True)
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = []
