@@ -1,7 +1,7 @@
 """Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -162,6 +162,8 @@ def provenance(rows: Sequence[dict]) -> str:
     days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
     facts = {
         "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
+        "out of memory": sum(status == "OOM" for status in statuses) or None,
+        "batches halved to fit": _distinct(filter(None, map(_halved, rows))),
         "seeds": _distinct(c.get("seed") for c in configs),
         "data": _distinct(data),
         "dtype": _distinct(c.get("dtype") for c in configs),
@@ -175,6 +177,15 @@ def provenance(rows: Sequence[dict]) -> str:
         "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
     }
     return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact and fact != NONE) + "."
+
+
+def _halved(row: Mapping) -> str | None:
+    """What a row's batches came down to, where they did not fit as asked for; None where all did."""
+    used, tried = row.get("batch_sizes") or {}, row.get("batch_sizes_tried") or []
+    if row.get("status") != "done" or not tried:
+        return None
+    changed = [f"{name} {tried[0][name]} to {size}" for name, size in used.items() if tried[0][name] != size]
+    return f"{row['label']} on {row['task_title']} ({', '.join(changed)})"
 
 
 def _distinct(values: Iterable) -> str:

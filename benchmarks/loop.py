@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from addax import assignment
 from addax.spsa import generator_states, set_generator_states
 from benchmarks import models, tasks
+from benchmarks.batches import Batches
 from benchmarks.checkpoint import Checkpoints
 from benchmarks.data import Splits
 from benchmarks.dropout import Dropout
@@ -98,23 +98,8 @@ class Attempt:
 
     def _prepare(self) -> None:
         spec = self.spec
-        lengths = [e.length for e in self.rows["train"]]
-        threshold = spec.set.get("length_threshold")
-        if isinstance(threshold, str):
-            threshold = assignment.quantile(lengths, float(threshold[1:]))
-        self.assignment = assignment.assign(lengths, threshold)
-        self.draws = {}
-        for part, pool in (("zo", self.assignment.zo), ("fo", self.assignment.fo)):
-            size = self.tally.sizes.get(f"{part}_batch_size", 0)
-            if size and not pool:
-                side = "longer than" if part == "zo" else "of at most"
-                raise UserError(
-                    f"task {spec.task}: no training example is {side} length_threshold = {threshold} tokens "
-                    f"(lengths {min(lengths)} to {max(lengths)}), so {part}_batch_size = {size} cannot be "
-                    f"drawn: move the threshold or set {part}_batch_size=0"
-                )
-            if size:
-                self.draws[part] = (pool, min(size, len(pool)))
+        self.batches = Batches(spec, self.rows["train"], self.tally.sizes)
+        self.assignment = self.batches.assignment
         if spec.gradient_checkpointing:
             self.model.activation_checkpointing_enable(
                 activation_checkpointing_kwargs={"use_reentrant": False}
@@ -164,7 +149,7 @@ class Attempt:
     def _measure_heaviest(self) -> None:
         """One more step on the heaviest batches of the run; the best checkpoint is already kept."""
         counted, skipped = self.tally.examples, self.optimizer.skipped_steps
-        batches = self._batches(self.tally.heaviest)
+        batches = self.batches.of(self.tally.heaviest)
         with self.memory.heaviest_step(tensors_of(self.model, self.optimizer)):
             # A method with an anchor has two kinds of step.
             for _ in range(getattr(self.optimizer, "anchor_every", 1)):
@@ -172,21 +157,11 @@ class Attempt:
         self.tally.examples, self.optimizer.skipped_steps = counted, skipped
         self._note_peak()
 
-    def _batches(self, indices: dict[str, list[int]]) -> dict[str, list[Encoded]]:
-        return {part: [self.rows["train"][i] for i in chosen] for part, chosen in indices.items()}
-
     def _step(self, step: int) -> None:
         tally = self.tally
-        indices = {
-            # A batch is a function of (data seed, step, pool): nothing to save, and equal for all methods.
-            part: Random(f"{self.spec.data_seed} {step} {part}").sample(*draw)
-            for part, draw in self.draws.items()
-        }
-        batches = self._batches(indices)
-        heaviest = self._batches(tally.heaviest)
-        for part, batch in batches.items():
-            if _weight(batch) > _weight(heaviest.get(part, [])):
-                tally.heaviest[part] = indices[part]
+        indices = self.batches.at(step)
+        batches = self.batches.of(indices)
+        tally.heaviest = self.batches.heavier(tally.heaviest, indices)
         lr = self.optimizer.param_groups[0]["lr"]
         begin = now(self.device)
         stats = self._fitting(lambda: self._take(batches))
@@ -326,8 +301,3 @@ class Attempt:
         vars(self.tally).update(state["tally"])
         self.tally.resumed.append(self.tally.steps)
         self.best_weights = state["best"]
-
-
-def _weight(batch: Sequence[Encoded]) -> int:
-    """Tokens of a batch with its padding, which is what its activations grow with."""
-    return len(batch) * max((e.length for e in batch), default=0)

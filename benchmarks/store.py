@@ -26,8 +26,8 @@ RUNS = ROOT / "results" / "runs"
 REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
-    "checkpoint", "data", "dropout", "encoding", "evaluate", "loop", "measure", "out_of_memory", "scoring",
-    "spec", "tally", "train",
+    "batches", "checkpoint", "data", "dropout", "encoding", "evaluate", "loop", "measure", "out_of_memory",
+    "scoring", "spec", "tally", "train",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")

@@ -368,4 +368,4 @@ def test_a_model_named_by_its_path_stays_in_its_folder(tmp_path):
     figures = figure1.draw(_rows.frame([made.row(model="./mine/opt"), made.row(model="facebook/opt-13b")]))
     written = [file for stem, figure in figures.items() for file in _style.save(figure, tmp_path, stem)]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(file.name for file in written)
-    assert {file.stem for file in written} == {"figure1-.-mine-opt", "figure1-facebook-opt-13b"}
+    assert {file.stem for file in written} == {"figure1-._mine_opt", "figure1-facebook_opt-13b"}

@@ -182,6 +182,16 @@ def test_provenance_names_all_that_differs():
     assert "\n" not in line
 
 
+def test_provenance_names_what_did_not_fit():
+    small = made.row("sgd", "multirc")
+    tried = [{"fo_batch_size": size, "eval_batch_size": 32} for size in (8, 4)]
+    small |= {"batch_sizes": {"fo_batch_size": 2, "eval_batch_size": 32}, "batch_sizes_tried": tried}
+    line = report.provenance([small, made.row("adam", status="OOM") | {"batch_sizes_tried": tried}])
+    assert "1 of 2 done; out of memory: 1; " in line
+    assert "batches halved to fit: SGD on MultiRC (fo_batch_size 8 to 2);" in line
+    assert "halved" not in report.provenance([made.row("adam")])
+
+
 def test_summary_fits_eighty_columns_and_names_failures(nine):
     out = io.StringIO()
     report.print_summary(nine, Console(file=out, width=80))

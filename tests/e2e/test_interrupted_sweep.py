@@ -1,0 +1,81 @@
+"""A whole sweep that is stopped, by Ctrl-C or by a kill: the same command continues and nothing is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks import registry
+
+SUITE = '''"""Three runs, of which one takes long."""
+
+from benchmarks.spec import from_dict
+
+OWN = {"model": "nano-opt", "task": "sst2", "train_rows": 16, "validation_rows": 4, "test_rows": 4}
+OWN |= {"fo_batch_size": 2, "lr": 1e-3, "evaluations": 1}
+
+
+def specs():
+    return [from_dict(OWN | {"method": "sgd", "seed": k, "steps": 1 if k else 800}) for k in range(3)]
+'''
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The sources, with a suite of our own and no rows."""
+    for name in ("addax", "baselines", "benchmarks", "plots"):
+        shutil.copytree(registry.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("figures"))
+    (tmp_path / "benchmarks" / "suites" / "stopped.py").write_text(SUITE)
+    return tmp_path
+
+
+def sweep(copy):
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "sweep", "stopped", "--jobs", "2", "--wandb", "disabled"],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition, process):
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_continues(copy, sent):
+    rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
+    first = sweep(copy)
+    wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and list(checkpoints.glob("*/last.pt")), first)
+    # To its whole group, as a terminal sends Ctrl-C; a kill reaches the sweep alone.
+    (os.killpg if sent == signal.SIGINT else os.kill)(first.pid, sent)
+    _, said = first.communicate(timeout=60)
+    if sent == signal.SIGINT:
+        assert first.returncode == 130
+        assert said.splitlines() == [
+            "stopped: finished runs and checkpoints are kept; continue with",
+            "  python -m benchmarks sweep stopped --jobs 2 --wandb disabled",
+        ]
+    second = sweep(copy)
+    out, said = second.communicate(timeout=200)
+    assert (second.returncode, said) == (0, "")
+    assert "stopped: 1 runs to do, 2 finished before" in out
+    found = [json.loads(file.read_text()) for file in rows.glob("*.json")]
+    assert [row["status"] for row in found] == ["done"] * 3
+    (long,) = (row for row in found if row["steps"] > 1)
+    assert len(long["resumed_at_steps"]) == 1
+    assert 0 < long["resumed_at_steps"][0] < 800 == long["steps"]
+    assert long["checkpoint_seconds"] < 0.05 * long["train_seconds"]
+    assert not checkpoints.exists()
