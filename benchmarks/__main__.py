@@ -150,11 +150,8 @@ def _run(given: argparse.Namespace) -> int:
             folder=folder,
             jobs=1,
             wandb=wandb,
-            by_hand=True,
             progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
         )
-    for note in outcome.notes:
-        print(note, file=sys.stderr)
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
     path = store.folder(given.suite) / f"{one.id}.json"

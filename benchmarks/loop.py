@@ -1,7 +1,6 @@
 """The only training loop: one attempt at a run with given batch sizes, from its start or a checkpoint."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from addax import assignment
-from addax.spsa import generator_states, set_generator_states
 from benchmarks import models, tasks
 from benchmarks.batches import Batches
 from benchmarks.checkpoint import Checkpoints
@@ -23,6 +21,7 @@ from benchmarks.measure import PeakMemory, now, tensors_of
 from benchmarks.out_of_memory import OutOfMemory, attempt, recognise, smaller
 from benchmarks.scoring import Scorer
 from benchmarks.spec import ZERO_SHOT, RunSpec, build_optimizer
+from benchmarks.state import copy_weights, restore, sizes_of, state_of
 from benchmarks.tally import Tally
 
 SKIPS_IN_A_ROW = 20
@@ -35,6 +34,10 @@ Log = Callable[..., None]
 
 class Diverged(Exception):
     """Too many steps in a row were not finite."""
+
+
+class Unrestorable(Exception):
+    """A checkpoint that was read does not fit the run: whoever catches this sets it aside and begins anew."""
 
 
 class Attempt:
@@ -51,6 +54,7 @@ class Attempt:
     Raises:
         UserError: the spec does not fit its data or model.
         OutOfMemory: the model does not fit.
+        Unrestorable: the checkpoint does not.
     """
 
     def __init__(
@@ -86,15 +90,20 @@ class Attempt:
             for name in ("train", "validation", "test")
         }
         self.dropout = Dropout(self.model)
-        self.memory = PeakMemory(self.device)
+        self.memory = PeakMemory(p.device for p in self.model.parameters())
         self.best_weights: dict[str, Tensor] | None = None
-        self.size = 0
+        self.sizes: tuple[int, int] | None = None
         self.test: Score | None = None
         self.assignment: assignment.Assignment | None = None
         self.optimizer = None
         if spec.method != ZERO_SHOT:
+            state = self.checkpoints.take() if self.checkpoints else None
+            if state is not None:
+                # Before batches are drawn: their sizes may have come down.
+                vars(self.tally).update(state["tally"])
             self._prepare()
-            self._restore()
+            if state is not None:
+                self._restore(state)
 
     def _prepare(self) -> None:
         spec = self.spec
@@ -140,22 +149,28 @@ class Attempt:
             # Where evaluations outnumber steps, nothing has changed since the last one.
             if tally.steps > tally.curve[-1]["step"]:
                 self._evaluate(keep=True)
-        if self.optimizer:
+        if self.optimizer and self.device.type == "cpu":
             self._measure_heaviest()
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights, strict=False)
         self.test = self._scored("test")
 
     def _measure_heaviest(self) -> None:
-        """One more step on the heaviest batches of the run; the best checkpoint is already kept."""
+        """One more step on the heaviest batches of the run; the best checkpoint is already kept.
+
+        They need not have met before: where both at once do not fit, the peak is not known, the run stands.
+        """
         counted, skipped = self.tally.examples, self.optimizer.skipped_steps
         batches = self.batches.of(self.tally.heaviest)
-        with self.memory.heaviest_step(tensors_of(self.model, self.optimizer)):
+        with (
+            contextlib.suppress(OutOfMemory),
+            self.memory.heaviest_step(tensors_of(self.model, self.optimizer)),
+        ):
             # A method with an anchor has two kinds of step.
             for _ in range(getattr(self.optimizer, "anchor_every", 1)):
                 self._fitting(lambda: self._take(batches))
         self.tally.examples, self.optimizer.skipped_steps = counted, skipped
-        self._note_peak()
+        self.tally.peak_bytes = self.memory.so_far()
 
     def _step(self, step: int) -> None:
         tally = self.tally
@@ -167,11 +182,8 @@ class Attempt:
         stats = self._fitting(lambda: self._take(batches))
         self.scheduler.step()
         seconds = now(self.device) - begin
-        tally.step_seconds.append(seconds)
-        tally.forwards += stats.forwards
-        tally.backwards += stats.backwards
         loss = float(stats.loss)
-        tally.losses.append(loss)
+        tally.stepped(seconds, stats.forwards, stats.backwards, loss)
         if stats.realised_fraction is not None:
             tally.realised.append(float(stats.realised_fraction))
         self._note_peak()
@@ -233,7 +245,8 @@ class Attempt:
         if keep and (tally.best is None or rank > tally.best[0]):
             tally.best = [rank, len(tally.curve) - 1]
             if self.optimizer:
-                self.best_weights = {n: t.to("cpu", copy=True) for n, t in self._weights().items()}
+                self.part = "best"
+                self.best_weights = self._fitting(lambda: copy_weights(self.model, self.best_weights))
         self.log(tally.steps, **{f"validation/{k}": v for k, v in score.as_dict().items() if k != "n"})
         self.progress(self.share, f"{self.task.metric} {score.score:.3f}")
         self._checkpoint()
@@ -267,37 +280,28 @@ class Attempt:
         # Out here the traceback of the failure, and the activations that it holds on to, are gone.
         raise OutOfMemory(self.part, asked)
 
-    def _weights(self) -> dict[str, Tensor]:
-        """The trainable parameters as the model's state names them."""
-        trained = {n for n, p in self.model.named_parameters() if p.requires_grad}
-        return {n: t.detach() for n, t in self.model.state_dict().items() if n in trained}
-
     def _checkpoint(self) -> None:
-        if self.checkpoints is None or not self.tally.steps:
+        tally = self.tally
+        if self.checkpoints is None or not tally.steps:
             return
-        if not self.size:
-            self.size = sum(t.nbytes for t in tensors_of(self.model, self.optimizer))
-        if not self.checkpoints.due(self.tally.train_seconds, self.size):
+        self.sizes = self.sizes or sizes_of(self.model, self.optimizer)
+        best = tally.curve[tally.best[1]]["step"] if tally.best else None
+        if not self.checkpoints.due(tally.train_seconds, self.sizes[0], best, self.sizes[1]):
             return
-        wall = self.tally.wall_seconds + time.perf_counter() - self.began
-        state = {
-            "weights": self._weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "generators": [(str(d), state) for d, state in generator_states(self.optimizer.indices)],
-            "tally": dataclasses.asdict(self.tally) | {"wall_seconds": wall},
-        }
-        best = self.tally.curve[self.tally.best[1]]["step"] if self.tally.best else None
-        self.checkpoints.save(state, self.best_weights, best)
 
-    def _restore(self) -> None:
-        state = self.checkpoints.take() if self.checkpoints else None
-        if state is None:
-            return
-        self.model.load_state_dict(state["weights"], strict=False)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        set_generator_states([(torch.device(name), held) for name, held in state["generators"]])
-        vars(self.tally).update(state["tally"])
+        def make() -> dict[str, Any]:
+            state = state_of(self.model, self.optimizer, self.scheduler, tally)
+            state["tally"]["wall_seconds"] += time.perf_counter() - self.began
+            return state
+
+        self.checkpoints.save(make, self.best_weights, best, train_seconds=tally.train_seconds)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        try:
+            self._fitting(lambda: restore(state, self.model, self.optimizer, self.scheduler))
+        except OutOfMemory:
+            raise
+        except Exception as error:
+            raise Unrestorable(str(error)) from error
         self.tally.resumed.append(self.tally.steps)
         self.best_weights = state["best"]

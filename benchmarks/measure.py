@@ -72,43 +72,42 @@ def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list
 class PeakMemory:
     """Peak bytes of training, evaluation excluded.
 
-    On a GPU the allocator's peak, reset after loading and around evaluations. On a CPU the peak of live
-    tensor bytes during one step that sees the run's heaviest batches.
+    On GPUs the allocator's peak, reset after loading and around evaluations; of a sharded model the sum of
+    each GPU's own. On a CPU the peak of live tensor bytes in one step that sees the run's heaviest batches.
+
+    Args:
+        devices: those that hold parameters.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, devices: Iterable[torch.device]) -> None:
+        self.gpus = sorted({d for d in devices if d.type == "cuda"}, key=str)
         self.peak: int | None = None
 
     @property
     def how(self) -> str:
         """How the peak was measured, for the result row."""
-        return "cuda allocator" if self.device.type == "cuda" else "cpu live tensor bytes"
+        return "cuda allocator" if self.gpus else "cpu live tensor bytes"
 
     def so_far(self) -> int | None:
-        """The peak up to now; None where it is not measured yet."""
-        if self.device.type != "cuda":
-            return self.peak
-        return max(self.peak or 0, torch.cuda.max_memory_allocated(self.device))
+        """The peak up to now, read during training; None where it is not measured yet."""
+        if self.gpus:
+            self.peak = max(self.peak or 0, sum(map(torch.cuda.max_memory_allocated, self.gpus)))
+        return self.peak
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """On a GPU, counts what happens inside."""
-        if self.device.type != "cuda":
-            yield
-            return
-        torch.cuda.synchronize(self.device)
-        torch.cuda.reset_peak_memory_stats(self.device)
+        """On GPUs, counts what happens inside."""
+        for gpu in self.gpus:
+            torch.cuda.synchronize(gpu)
+            torch.cuda.reset_peak_memory_stats(gpu)
         yield
-        torch.cuda.synchronize(self.device)
-        self.peak = max(self.peak or 0, torch.cuda.max_memory_allocated(self.device))
+        for gpu in self.gpus:
+            torch.cuda.synchronize(gpu)
+        self.so_far()
 
     @contextmanager
     def heaviest_step(self, resident: Iterable[Tensor]) -> Iterator[None]:
         """On a CPU, counts the one step inside."""
-        if self.device.type == "cuda":
-            yield
-            return
         gc.collect()
         with LiveBytes(resident) as tracker:
             yield

@@ -27,7 +27,7 @@ REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
     "batches", "checkpoint", "data", "dropout", "encoding", "evaluate", "loop", "measure", "out_of_memory",
-    "scoring", "spec", "tally", "train",
+    "scoring", "spec", "state", "tally", "train",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")
@@ -112,26 +112,35 @@ def read_suite(suite: str) -> list[dict[str, Any]]:
 def read_row(path: Path) -> dict[str, Any]:
     """One row; UserError naming the file if it is not whole, or not what was written."""
     try:
-        return parse(path.read_text(), str(path))
+        row = parse(path.read_text(), str(path))
+        if "checksum" not in row:
+            raise UserError(
+                f"{path} has no checksum: the sweep sets it aside and runs it again, or remove it"
+            )
+        return row
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
-    """Whether the suite holds a finished row of this spec, these data and these sources.
+    """Whether the suite holds a finished row of this spec, these data and these sources; see `row_of`."""
+    row = row_of(suite, spec, data_fingerprint)
+    return row is not None and row["status"] in FINISHED
+
+
+def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:
+    """The suite's row of this spec, these data and these sources, whatever its status; or None.
 
     Raises:
         UserError: there is a row, and it is damaged.
     """
     path = folder(suite) / f"{spec.id}.json"
     if not path.exists():
-        return False
+        return None
     row = read_row(path)
-    return (
-        row["status"] in FINISHED
-        and row.get("data_fingerprint") == data_fingerprint
-        and row.get("source_fingerprint") == source_fingerprint(spec.method, spec.model, spec.task)
-    )
+    sources = source_fingerprint(spec.method, spec.model, spec.task)
+    same = (row.get("data_fingerprint"), row.get("source_fingerprint")) == (data_fingerprint, sources)
+    return row if same else None
 
 
 @cache

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
+from filelock import Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -18,6 +19,8 @@ from benchmarks.work import Outcome, work
 FILTERS = ("method", "model", "task", "seed", "label")
 # Deaths of a run's process, without a new checkpoint in between, after which it is given up.
 DEATHS = 2
+# What a lost machine counts of that: as a rule nobody's fault, but a run may take down every one in turn.
+LOST_NODE = 0.5
 # Seconds that a worker with nothing else to do waits for a run that another sweep is at.
 PATIENCE = 5.0
 
@@ -29,12 +32,10 @@ class Plan:
     Attributes:
         todo: specs to run.
         finished: specs whose rows are there already, equal in spec, data and sources.
-        damaged: one line for every row that cannot be believed, and is set aside when the sweep begins.
     """
 
     todo: list[RunSpec]
     finished: list[RunSpec]
-    damaged: list[str] = field(default_factory=list)
 
 
 def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
@@ -60,18 +61,18 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
 def plan(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Plan:
     """Reads the data of every spec, which refuses what is wrong with them, and looks up finished rows."""
     fingerprints: dict[tuple, str] = {}
-    todo, finished, damaged = [], [], []
+    todo, finished = [], []
     for spec in {spec.id: spec for spec in specs}.values():
         key = (spec.task, spec.data, spec.train_rows, spec.validation_rows, spec.test_rows, spec.data_seed)
         if key not in fingerprints:
             fingerprints[key] = train.load(spec, folder).fingerprint
         try:
             done = store.finished(suite, spec, fingerprints[key])
-        except UserError as error:
+        except UserError:
+            # It is damaged; whoever runs it says so and sets it aside.
             done = False
-            damaged.append(str(error))
         (finished if done else todo).append(spec)
-    return Plan(todo, finished, damaged)
+    return Plan(todo, finished)
 
 
 def sweep(
@@ -102,8 +103,6 @@ def sweep(
     store.check_writable(suite)
     planned = plan(suite, specs, folder)
     console.print(f"{suite}: {len(planned.todo)} runs to do, {len(planned.finished)} finished before")
-    for line in planned.damaged:
-        console.print(line, markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     if not planned.todo:
         return 0
@@ -114,8 +113,6 @@ def sweep(
             task = bar.add_task(suite, total=len(planned.todo))
             for spec, outcome in _outcomes(suite, planned.todo, executor, folder, wandb, bar.console):
                 name = _name(spec)
-                for note in outcome.notes:
-                    bar.console.print(f"{name}: {note}", markup=False)
                 if outcome.status not in (*store.FINISHED, "elsewhere"):
                     failed += 1
                     bar.console.print(f"{outcome.status}: {name}: {outcome.reason}", markup=False)
@@ -137,9 +134,9 @@ def _outcomes(
     console: Console,
 ) -> Iterator[tuple[RunSpec, Outcome]]:
     """(spec, outcome) of each run as it ends; those that died or are another sweep's go to the end again."""
-    one = partial(work, suite=suite, folder=folder, jobs=executor.jobs, wandb=wandb)
+    one = partial(work, suite=suite, folder=folder, jobs=executor.jobs, wandb=wandb, since=train.utc())
     futures: dict[Future, RunSpec] = {executor.submit(one, spec): spec for spec in todo}
-    deaths: dict[str, tuple[int, tuple]] = {}
+    deaths: dict[str, tuple[float, tuple]] = {}
     while futures:
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
             spec = futures.pop(future)
@@ -155,17 +152,25 @@ def _outcomes(
 
 
 def _after_death(
-    suite: str, spec: RunSpec, folder: str | None, error: Died, deaths: dict[str, tuple[int, tuple]]
+    suite: str, spec: RunSpec, folder: str | None, error: Died, deaths: dict[str, tuple[float, tuple]]
 ) -> Outcome:
     """Whether a run whose process died is tried again; a run that keeps dying at one place is given up."""
     mark = checkpoint.progress_mark(store.checkpoints(suite), spec.id)
-    count, before = deaths.get(spec.id, (0, ()))
-    count = (count if mark == before else 0) + (not error.node_lost)
+    count, before = deaths.get(spec.id, (0.0, ()))
+    count = (count if mark == before else 0.0) + (LOST_NODE if error.node_lost else 1.0)
     deaths[spec.id] = (count, mark)
     if count < DEATHS:
         return Outcome("busy")
-    reason = f"{error}, {count} times without progress"
-    store.write(suite, train.unfinished_row(spec, train.load(spec, folder), suite, reason, "killed"))
+    reason = f"{error}, again and again without progress"
+    row = train.unfinished_row(spec, train.load(spec, folder), suite, reason, "killed")
+    try:
+        # Another sweep may have taken the run up since.
+        with store.lock(suite, spec.id).acquire(timeout=0):
+            if store.finished(suite, spec, row["data_fingerprint"]):
+                return Outcome("elsewhere")
+            store.write(suite, row)
+    except Timeout:
+        return Outcome("busy")
     return Outcome("killed", reason)
 
 

@@ -18,7 +18,7 @@ class Tally:
         curve: every evaluation on the validation rows.
         losses: of the steps since the last of them.
         realised: parts of steps that arrived in 16 bits, where measured.
-        step_seconds: of every step.
+        step_seconds, train_seconds: of every step, and in all, evaluation excluded.
         eval_seconds, wall_seconds: of evaluations; of everything, in processes that were stopped.
         forwards, backwards, examples: counts of closures, backward passes and examples in forwards.
         heaviest: indices of the training rows in the heaviest batch of each part.
@@ -35,6 +35,7 @@ class Tally:
     losses: list[float] = field(default_factory=list)
     realised: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
+    train_seconds: float = 0.0
     eval_seconds: float = 0.0
     wall_seconds: float = 0.0
     forwards: int = 0
@@ -52,10 +53,13 @@ class Tally:
         """Optimizer steps taken."""
         return len(self.step_seconds)
 
-    @property
-    def train_seconds(self) -> float:
-        """Seconds of steps, evaluation excluded."""
-        return sum(self.step_seconds)
+    def stepped(self, seconds: float, forwards: int, backwards: int, loss: float) -> None:
+        """Counts a step."""
+        self.step_seconds.append(seconds)
+        self.train_seconds += seconds
+        self.forwards += forwards
+        self.backwards += backwards
+        self.losses.append(loss)
 
     def evaluated(self, score: dict[str, Any]) -> None:
         """Adds an evaluation to the curve; losses that are not finite are counted as skipped steps."""

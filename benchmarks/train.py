@@ -13,7 +13,7 @@ from benchmarks import store, tasks
 from benchmarks.checkpoint import Checkpoints
 from benchmarks.data import Splits, load_splits
 from benchmarks.errors import UserError
-from benchmarks.loop import Attempt, Diverged, Log, Progress
+from benchmarks.loop import Attempt, Diverged, Log, Progress, Unrestorable
 from benchmarks.measure import provenance
 from benchmarks.out_of_memory import OutOfMemory, attempt, smaller
 from benchmarks.spec import RunSpec
@@ -47,9 +47,9 @@ def run(
     Raises:
         UserError: the spec does not fit its data or model, found before any training.
     """
-    tally = Tally(sizes=_sizes(spec), started=_utc())
+    tally = Tally(sizes=_sizes(spec), started=utc())
     begin = time.perf_counter()
-    known = {}
+    known = _known(None, "OOM")
     while True:
         status, reason, left = "done", None, None
         running = None
@@ -65,6 +65,10 @@ def run(
             running.train()
         except Diverged as error:
             status, reason = "failed", str(error)
+        except Unrestorable as error:
+            checkpoints.refuse(error)
+            tally = Tally(sizes=_sizes(spec), started=tally.started)
+            continue
         except OutOfMemory as error:
             status, reason = "OOM", f"out of memory in {error.part}"
             tally.tried.append(attempt(tally.sizes, error.part, error.bytes_asked))
@@ -78,7 +82,7 @@ def run(
         _free()
         if checkpoints is not None:
             checkpoints.drop()
-        tally = Tally(sizes=left, tried=tally.tried, started=tally.started)
+        tally = Tally(left, tally.tried, started=tally.started, wall_seconds=tally.wall_seconds)
     return _head(spec, splits, suite) | {
         "status": status,
         "reason": reason,
@@ -86,14 +90,17 @@ def run(
         **tally.as_fields(),
         "jobs": jobs,
         "started": tally.started,
-        "ended": _utc(),
+        "ended": utc(),
         "wall_seconds": tally.wall_seconds + time.perf_counter() - begin,
         "checkpoint_seconds": checkpoints.seconds if checkpoints else 0.0,
     }
 
 
-def _known(running: Attempt, status: str) -> dict[str, Any]:
-    """The fields of a row that only the attempt itself knows."""
+def _known(running: Attempt | None, status: str) -> dict[str, Any]:
+    """The fields of a row that only the attempt itself knows; null where it did not come about."""
+    if running is None:
+        names = ("score", "test", "peak_how", "skipped_steps", "train_rows", "parameters")
+        return dict.fromkeys(names) | pools(None)
     optimizer = running.optimizer
     tested = running.test if status == "done" else None
     return {
@@ -112,7 +119,7 @@ def unfinished_row(
 ) -> dict[str, Any]:
     """The row of a run that broke, or whose process died, without a word on what it measured."""
     row = _head(spec, splits, suite)
-    return row | {"status": status, "reason": reason, "score": None, "curve": [], "ended": _utc()}
+    return row | {"status": status, "reason": reason, "score": None, "curve": [], "ended": utc()}
 
 
 def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str], None]) -> Checkpoints:
@@ -153,7 +160,8 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
     }
 
 
-def _utc() -> str:
+def utc() -> str:
+    """Now, in ISO 8601."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

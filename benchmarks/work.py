@@ -1,6 +1,8 @@
 """One run in a worker: locked, continued from its checkpoint, and its row written."""
 
+import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.util import Finalize
@@ -21,12 +23,10 @@ class Outcome:
     Attributes:
         status: of its row; "elsewhere" where another sweep finished it, "busy" where one is at it.
         reason: why it is not done.
-        notes: lines for the user.
     """
 
     status: str
     reason: str | None = None
-    notes: tuple[str, ...] = ()
 
 
 def work(
@@ -36,8 +36,8 @@ def work(
     folder: str | None,
     jobs: int,
     wandb: str,
+    since: str | None = None,
     patience: float = 0.0,
-    by_hand: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
     """Runs a spec, unless that is done or another process is at it, and writes its row.
@@ -48,8 +48,10 @@ def work(
         folder: where data lie for `data="folder"`.
         jobs: runs that share the machine.
         wandb: see `benchmarks.tracking`.
+        since: when the sweep began, in ISO 8601: a row that ended later is another sweep's, and stands though
+            it failed. None for a run by hand, which takes place whatever row there is, and where a user's
+            mistake is no row.
         patience: seconds to wait for another process that is at this run.
-        by_hand: runs it though it is finished, and a user's mistake is no row.
         progress: called now and then.
 
     Raises:
@@ -59,12 +61,28 @@ def work(
     splits = train.load(spec, folder)
     try:
         with store.lock(suite, spec.id).acquire(timeout=patience):
-            return _locked(spec, splits, suite, jobs, wandb, by_hand, progress)
+            standing = _standing(spec, splits, suite, since)
+            return standing or _run(spec, splits, suite, jobs, wandb, since is None, progress)
     except Timeout:
         return Outcome("busy", "another process is at this run")
 
 
-def _locked(
+def _standing(spec: RunSpec, splits: Splits, suite: str, since: str | None) -> Outcome | None:
+    """What another sweep made of the run, if it did; a row that cannot be believed is set aside."""
+    try:
+        row = store.row_of(suite, spec, splits.fingerprint)
+    except UserError as error:
+        aside = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
+        _say(spec)(f"{error}; set aside as {aside.name}")
+        return None
+    if row is None or since is None:
+        return None
+    if row["status"] in store.FINISHED:
+        return Outcome("elsewhere")
+    return Outcome(row["status"], row["reason"]) if row["ended"] >= since else None
+
+
+def _run(
     spec: RunSpec,
     splits: Splits,
     suite: str,
@@ -73,18 +91,11 @@ def _locked(
     by_hand: bool,
     progress: Progress | None,
 ) -> Outcome:
-    notes: list[str] = []
-    try:
-        if store.finished(suite, spec, splits.fingerprint) and not by_hand:
-            return Outcome("elsewhere")
-    except UserError:
-        aside = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
-        notes.append(f"its damaged row is set aside as {aside.name}")
-    checkpoints = train.checkpoints_of(spec, splits, suite, notes.append)
-    log = _tracker(wandb).begin(spec, suite, checkpoints.open())
+    checkpoints = train.checkpoints_of(spec, splits, suite, _say(spec))
+    log = _Log(_tracker(wandb), spec, suite, checkpoints.open())
     try:
         row = train.run(
-            spec, splits, suite=suite, jobs=jobs, progress=progress, log=log.log, checkpoints=checkpoints
+            spec, splits, suite=suite, jobs=jobs, progress=progress, log=log, checkpoints=checkpoints
         )
     except UserError as error:
         if by_hand:
@@ -97,8 +108,31 @@ def _locked(
     log.finish(row)
     store.write(suite, row)
     if row["status"] in store.FINISHED:
-        checkpoints.remove()
-    return Outcome(row["status"], row["reason"], tuple(notes))
+        checkpoints.drop()
+    return Outcome(row["status"], row["reason"])
+
+
+def _say(spec: RunSpec) -> Callable[[str], None]:
+    """Takes a line for the user; said at once, since a run may take days or be killed."""
+    return lambda line: print(f"{spec.model} {spec.task} {spec.label}: {line}", file=sys.stderr, flush=True)
+
+
+class _Log:
+    """What a run logs; one that begins anew, with a smaller batch, is another one to the tracker."""
+
+    def __init__(self, tracker: tracking.Tracker, spec: RunSpec, suite: str, step: int) -> None:
+        self.begin = lambda step=0: tracker.begin(spec, suite, step)
+        self.log, self.step = self.begin(step), step
+
+    def __call__(self, step: int, **values: float | None) -> None:
+        if step < self.step:
+            self.log.finish({"status": "begun anew"})
+            self.log = self.begin()
+        self.step = step
+        self.log.log(step, **values)
+
+    def finish(self, row: dict) -> None:
+        self.log.finish(row)
 
 
 @cache

@@ -38,11 +38,12 @@ class LocalExecutor:
 
     def close(self, now: bool = False) -> None:
         """See `Executor`."""
+        # First of all no lane begins another run.
+        self._lanes.shutdown(wait=not now, cancel_futures=now)
         if now:
             # Whoever interrupted this process may have sent the signal to it alone.
             for lifeline in self._lifelines:
                 lifeline.close()
-        self._lanes.shutdown(wait=not now, cancel_futures=now)
         for pool in self._pools:
             pool.shutdown(wait=not now, cancel_futures=now)
 
@@ -52,9 +53,10 @@ class LocalExecutor:
                 self._begin()
             return self._own.pool.submit(work, spec).result()
         except BrokenProcessPool:
-            self._own.pool = None
-            process = getattr(self._own, "process", None)
-            raise Died(_end_of(process)) from None
+            pool, self._own.pool = self._own.pool, None
+            pool.shutdown(wait=False)
+            self._pools.remove(pool)
+            raise Died(_end_of(self._own.process)) from None
 
     def _begin(self) -> None:
         # This end closes with the sweep, however that ends. An event would not do: a killed worker that waits
@@ -65,7 +67,7 @@ class LocalExecutor:
         self._own.pool, self._own.process = pool, None
         self._pools.append(pool)
         pid = pool.submit(os.getpid).result()
-        self._own.process = next(p for p in multiprocessing.active_children() if p.pid == pid)
+        self._own.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
 
 
 def _end_of(process: BaseProcess | None) -> str:

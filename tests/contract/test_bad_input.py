@@ -99,7 +99,7 @@ def test_a_clock_that_goes_back_spoils_nothing(place, monkeypatch):
     """Durations are of a monotonic clock, and the row of a run repeated is the one written last."""
     noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     times = iter([noon - datetime.timedelta(hours=k) for k in range(9)])
-    monkeypatch.setattr(train, "_utc", lambda: next(times).isoformat(timespec="seconds"))
+    monkeypatch.setattr(train, "utc", lambda: next(times).isoformat(timespec="seconds"))
     one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | spec.parse_settings(TINY))
     first, second = (train.run(one, train.load(one, None), suite="s") for _ in range(2))
     assert second["ended"] < second["started"] < first["ended"] < first["started"]

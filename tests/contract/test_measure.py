@@ -142,13 +142,41 @@ def test_a_nano_step_agrees_with_torch_s_profiler(batch):
     before = sum(
         t.untyped_storage().nbytes() for t in {t.untyped_storage()._cdata: t for t in resident}.values()
     )
-    memory = PeakMemory(torch.device("cpu"))
+    memory = PeakMemory([torch.device("cpu")])
     with memory.heaviest_step(resident):
         step()
     profiled = profiled_peak(step)
     assert profiled > before / 3
     assert memory.peak - before == pytest.approx(profiled, rel=0.05)
     assert memory.how == "cpu live tensor bytes"
+
+
+def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
+    """A stand-in for the allocators of two cards: what is live now, and the most since a reset."""
+    live, most = {0: 10, 1: 4}, {}
+    cuda = {
+        "synchronize": lambda d: None,
+        "reset_peak_memory_stats": lambda d: most.update({d.index: live[d.index]}),
+        "max_memory_allocated": lambda d: most[d.index],
+    }
+    for name, stand_in in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+
+    def use(card, size):
+        most[card] = max(most.get(card, 0), live[card] + size)
+
+    memory = PeakMemory([torch.device("cuda", k) for k in (0, 1, 0)])
+    use(0, 1000)  # loading
+    with memory.training():
+        use(0, 5)
+        use(1, 2)
+        assert memory.so_far() == 15 + 6
+    use(0, 500)  # an evaluation
+    with memory.training():
+        use(1, 3)
+    use(1, 700)
+    assert memory.peak == 21
+    assert memory.how == "cuda allocator"
 
 
 def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
@@ -163,7 +191,7 @@ def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
 
 
 def test_nothing_is_counted_while_training_on_a_cpu():
-    memory = PeakMemory(torch.device("cpu"))
+    memory = PeakMemory([torch.device("cpu")])
     with memory.training():
         kib(1)
     assert memory.peak is None

@@ -1,5 +1,6 @@
 """Result rows on disk: whole or not at all, finished only where spec, data and sources are equal."""
 
+import ast
 import errno
 import json
 import os
@@ -140,6 +141,24 @@ def test_the_source_fingerprint_covers_what_defines_the_numbers(monkeypatch, nam
     assert file.is_file()
     before = store.source_fingerprint.__wrapped__("sgd", "nano-opt", "sst2")
     assert (fingerprint_after_change(monkeypatch, file) != before) == counts
+
+
+def test_every_file_that_a_run_goes_through_is_in_the_fingerprint():
+    """What `train` imports of the harness, and what that imports; names and outputs define no number."""
+    carriers = {"errors", "registry", "store", "row_file"}
+    reached, new = set(), {"train"}
+    while new:
+        reached |= new
+        found = set()
+        for name in new:
+            tree = ast.parse((registry.ROOT / "benchmarks" / f"{name}.py").read_text())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks"):
+                    inner = node.module.split(".")[1:]
+                    found |= set(inner[:1]) if inner else {alias.name for alias in node.names}
+        files = {f.stem for f in (registry.ROOT / "benchmarks").glob("*.py")}
+        new = (found & files) - reached - carriers
+    assert reached == set(store.HARNESS)
 
 
 def test_zero_shot_does_not_depend_on_the_baselines(monkeypatch):

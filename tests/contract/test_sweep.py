@@ -176,30 +176,65 @@ def test_a_run_that_dies_twice_without_progress_is_killed_and_the_sweep_goes_on(
     assert failed == 1
     rows = {row["id"]: row for row in store.read_suite("s")}
     assert (rows[SPECS[0].id]["status"], rows[SPECS[2].id]["status"]) == ("killed", "done")
-    assert "SIGKILL, 2 times without progress" in rows[SPECS[0].id]["reason"]
+    assert "SIGKILL, again and again without progress" in rows[SPECS[0].id]["reason"]
     assert "killed: nano-opt sst2 SGD: " in text
     # What was killed is tried again by the next sweep.
     assert len(sweep.plan("s", SPECS[::2], None).todo) == 1
 
 
-@pytest.mark.parametrize("how", [{"node_lost": True}, {"moves": True}])
+@pytest.mark.parametrize("how", [{"times": 3, "node_lost": True}, {"times": 5, "moves": True}])
 def test_a_lost_machine_or_a_new_checkpoint_is_no_death_without_progress(runs, how):
-    failed, _ = swept(SPECS[:1], dying(times=4, **how))
+    failed, _ = swept(SPECS[:1], dying(**how))
     assert failed == 0
     assert [row["status"] for row in store.read_suite("s")] == ["done"]
+
+
+def test_a_run_that_takes_down_one_machine_after_another_is_killed(runs):
+    executor = dying(times=9, node_lost=True)
+    assert swept(SPECS[:1], executor)[0] == 1
+    assert len(executor.seen) == 4
+
+
+def test_a_death_does_not_undo_what_another_sweep_has_done_since(runs):
+    class Late(dying(times=9)):
+        """Another sweep finishes the run, or is at it, while this one learns of the second death."""
+
+        def submit(self, work, spec):
+            if len(self.seen) == 1:
+                swept([spec])
+            return super().submit(work, spec)
+
+    assert swept(SPECS[:1], Late)[0] == 0
+    assert [row["status"] for row in store.read_suite("s")] == ["done"]
+
+
+def test_a_run_that_failed_in_another_sweep_meanwhile_is_not_done_again(runs, monkeypatch):
+    """And one that failed before this sweep began is."""
+    began = []
+    real = train.run
+    monkeypatch.setattr(train, "run", lambda spec, *a, **k: began.append(spec.id) or real(spec, *a, **k))
+    swept([SPECS[1]])
+    assert len(began) == 1
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled"}
+    assert work.work(SPECS[1], **one, since="2000-01-01").status == "failed"
+    assert len(began) == 1
+    assert work.work(SPECS[1], **one, since="9000-01-01").status == "failed"
+    assert len(began) == 2
 
 
 @pytest.mark.parametrize(
     "text", ["", '{"id": "ha', "[]", "changed"], ids=["empty", "cut", "no object", "changed"]
 )
-def test_a_damaged_row_is_named_set_aside_and_run_again(runs, text):
+def test_a_damaged_row_is_named_set_aside_and_run_again(runs, capsys, text):
     swept(SPECS[:1])
     path = runs / f"{SPECS[0].id}.json"
     whole = path.read_text()
     damaged = whole.replace('"steps": 1', '"steps": 2', 1) if text == "changed" else text
     path.write_text(damaged)
-    failed, said = swept(SPECS[:1])
+    failed, _ = swept(SPECS[:1])
     assert failed == 0
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
     assert f"{path} " in said
     assert f"set aside as {path.name}.damaged-1" in said
     assert (runs / f"{path.name}.damaged-1").read_text() == damaged
@@ -252,7 +287,7 @@ def test_a_lock_of_a_process_that_died_holds_nobody_up(runs):
     other = context.Process(target=hold)
     other.start()
     assert ready.wait(30)
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled"}
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "2000-01-01"}
     assert work.work(SPECS[0], **one).status == "busy"
     other.kill()
     other.join()

@@ -119,6 +119,7 @@ def test_a_model_that_does_not_fit_is_oom_at_once(monkeypatch):
     monkeypatch.setattr(loop.models, "load", load)
     row = run("mezo")
     assert (row["status"], row["reason"]) == ("OOM", "out of memory in load")
+    assert (row["score"], row["parameters"], row["d0_rows"]) == (None, None, None)
     assert len(row["batch_sizes_tried"]) == 1
 
 
@@ -126,7 +127,7 @@ def test_an_oom_row_stands_and_its_run_is_not_done_again(room, tmp_path, monkeyp
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled"}
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
     assert work.work(spec, **one).status == "OOM"
     assert work.work(spec, **one).status == "elsewhere"
 

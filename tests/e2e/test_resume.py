@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from benchmarks import checkpoint, models, registry, store, train, work
+from benchmarks.scoring import Scorer
 from benchmarks.spec import from_dict, method_class
 
 METHODS = tuple(registry.files("method"))
 MOMENTS = 20
+RUN, KILLED = [], []
 STEPS = 12
 TINY = {
     "task": "boolq", "train_rows": 24, "validation_rows": 8, "test_rows": 12, "steps": STEPS,
@@ -103,17 +105,25 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
-    killed = first.is_alive()
     first.kill()
     first.join()
+    killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
     second = process(target=one, args=(spec, tmp_path))
     second.start()
     second.join(120)
+    RUN.append(moment)
     row = store.read_row(tmp_path / "s" / f"{spec.id}.json")
     assert row["status"] == "done"
     assert bool(row["resumed_at_steps"]) == killed
     assert numbers(row) == numbers(whole(method))
-    assert not folder.exists()
+    assert not list(folder.iterdir())
+    if killed:
+        KILLED.append(moment)
+
+
+def test_most_of_them_were_killed():
+    """Each process of a parallel test run sees its own part of them."""
+    assert len(KILLED) >= 0.8 * len(RUN)
 
 
 class Stopped(Exception):
@@ -161,11 +171,11 @@ def test_a_checkpoint_of_other_sources_is_left_and_mentioned(tmp_path, monkeypat
     assert "starts anew" in line
     assert (old.folder / checkpoint.STATE).exists()
     assert train.run(spec, splits, suite="s", checkpoints=new)["resumed_at_steps"] == []
-    new.remove()
-    assert not old.folder.exists()
+    new.drop()
+    assert (old.folder / checkpoint.STATE).exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "no best"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "one bit", "no best", "a key less"])
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tmp_path, monkeypatch, dropping, damage):
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
@@ -173,6 +183,14 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tmp_path, mon
     last = old.folder / checkpoint.STATE
     if damage == "no best":
         next(old.folder.glob("best-*")).unlink()
+    elif damage == "a key less":
+        state = torch.load(last)
+        del state["tally"]["step_seconds"]
+        torch.save(state, last)
+    elif damage == "one bit":
+        content = bytearray(last.read_bytes())
+        content[len(content) // 2] ^= 1
+        last.write_bytes(content)
     else:
         content = {"cut": last.read_bytes()[:-500], "empty": b"", "text": b"no checkpoint"}[damage]
         last.write_bytes(content)
@@ -185,20 +203,84 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tmp_path, mon
     assert (tmp_path / "s" / "checkpoints" / f"{old.folder.name}.damaged-1").is_dir()
 
 
-def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping):
+def test_a_checkpoint_that_does_not_fit_the_model_is_set_aside(tmp_path, monkeypatch, dropping):
+    spec = spec_of("adam", dropping)
+    splits = train.load(spec, None)
+    old = stopped_at(monkeypatch, spec, splits, tmp_path, 5)
+    state = torch.load(old.folder / checkpoint.STATE)
+    state["optimizer"]["param_groups"].append({"params": []})
+    torch.save(state, old.folder / checkpoint.STATE)
+    said = []
+    new = train.checkpoints_of(spec, splits, "s", said.append)
+    assert new.open() == 5
+    row = train.run(spec, splits, suite="s", checkpoints=new)
+    assert (row["status"], row["steps"], row["resumed_at_steps"]) == ("done", STEPS, [])
+    (line,) = said
+    assert "cannot be continued" in line
+    assert (old.folder.parent / f"{old.folder.name}.damaged-1").is_dir()
+
+
+@pytest.mark.parametrize("fits_later", [False, True])
+def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
+    """Also where the whole batch would fit now, as on a card that others have left."""
+    spec = spec_of("ip-sgd", dropping, fo_batch_size=8)
+    splits = train.load(spec, None)
+    loss, drawn, most = Scorer.loss, [], [4]
+
+    def limited(self, batch):
+        if torch.is_grad_enabled():
+            drawn.append(len(batch))
+            if len(batch) > most[0]:
+                raise torch.OutOfMemoryError("Tried to allocate 1.00 GiB.")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Scorer, "loss", limited)
+    stopped_at(monkeypatch, spec, splits, tmp_path, 5)
+    assert drawn == [8, *[4] * 6]
+    most[0] = 8 if fits_later else 4
+    drawn.clear()
+    again = train.checkpoints_of(spec, splits, "s", pytest.fail)
+    assert again.open() == 5
+    row = train.run(spec, splits, suite="s", checkpoints=again)
+    # And the heaviest once more.
+    assert drawn == [4] * (STEPS - 5 + 1)
+    assert row["batch_sizes"]["fo_batch_size"] == 4
+    assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [8]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("how", [{"schedule": "linear"}, {"head": "classification"}])
+def test_what_else_a_step_depends_on_is_kept(tmp_path, monkeypatch, dropping, dtype, how):
+    """Loss scale, schedule, a head of its own, tied embeddings, noise."""
+    spec = spec_of("addax", dropping, dtype=dtype, **how)
+    splits = train.load(spec, None)
+    whole = train.run(spec, splits, suite="s")
+    stopped_at(monkeypatch, spec, splits, tmp_path, 7)
+    again = train.checkpoints_of(spec, splits, "s", pytest.fail)
+    assert again.open() == 7
+    resumed = train.run(spec, splits, suite="s", checkpoints=again)
+    ours, theirs = numbers(resumed), numbers(whole)
+    # In one process buffers of the first run are still there for the second.
+    assert ours | {"peak_bytes": 0} == theirs | {"peak_bytes": 0}
+
+
+@pytest.mark.parametrize("failing", ["fsync", "save"])
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping, failing):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        if failing == "fsync":
+            raise OSError(28, "No space left on device")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(*((checkpoint.os, "fsync") if failing == "fsync" else (torch, "save")), full)
     spec, said = spec_of("sgd", dropping), []
     splits = train.load(spec, None)
     row = train.run(spec, splits, suite="s", checkpoints=train.checkpoints_of(spec, splits, "s", said.append))
     assert row["status"] == "done"
     (line,) = said
-    assert "No space left on device" in line
+    assert ("No space left on device" if failing == "fsync" else "is the disk full?") in line
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -226,28 +308,3 @@ def test_what_a_kill_leaves_of_a_write_is_no_checkpoint(tmp_path, monkeypatch, d
                 train.run(spec, splits, suite="s", checkpoints=checkpoints)
             monkeypatch.setattr(target, name, real)
             assert train.checkpoints_of(spec, splits, "s", pytest.fail).open() > 0
-
-
-def test_checkpoints_take_less_than_a_twentieth_of_the_training_time(tmp_path, monkeypatch):
-    """With costs that vary, and at a first one that is far above what was expected."""
-    clock = [0.0]
-    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: clock[0])
-    rng = Random(0)
-    checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail)
-    spent, written, trained = 0.0, 0, 0.0
-
-    def write(target, content):
-        nonlocal spent
-        cost = 0.3 * rng.uniform(0.8, 1.2)
-        clock[0] += cost
-        spent += cost
-
-    monkeypatch.setattr(checkpoint, "_write", write)
-    for _ in range(20_000):
-        trained += 0.05
-        if checkpoints.due(trained, 10**6):
-            checkpoints.save({}, None, None)
-            written += 1
-        if trained > 30:
-            assert spent < 0.05 * trained
-    assert written > 100
