@@ -17,10 +17,10 @@ METHODS = {
 }
 # Around the values that work for Adam and SGD on this model, and MeZO's own scaled up for a small one.
 GRID = {
-    "adam": (1e-5, 2e-5, 5e-5, 1e-4),
-    "ip-sgd": (3e-4, 1e-3, 3e-3),
-    "addax": (3e-4, 1e-3, 3e-3),
-    "mezo": (1e-7, 1e-6, 1e-5, 1e-4),
+    "adam": (1e-5, 2e-5, 5e-5, 1e-4, 2e-4),
+    "ip-sgd": (3e-4, 1e-3, 3e-3, 1e-2),
+    "addax": (1e-4, 3e-4, 1e-3, 3e-3),
+    "mezo": (1e-7, 1e-6, 1e-5, 1e-4, 1e-3),
 }
 
 
