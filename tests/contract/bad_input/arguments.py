@@ -6,6 +6,7 @@ MASKED = ["run", "--method", "addax", "--model", "nano-roberta", "--data", "buil
 MEZO = [*RUN, "--method", "mezo"]
 ADAM = [*RUN, "--method", "adam"]
 OPT13B = ["run", "--method", "addax", "--model", "facebook/opt-13b", "--task", "sst2"]
+CLUSTER = ["--executor", "ray", "--ray-address", "127.0.0.1:9", "--only", "task=sst2", "method=sgd"]
 LINEAR = ["steps=none", "seconds=5", "lr=0.1", "schedule=linear"]
 
 
@@ -43,6 +44,12 @@ NAMES = [
     words("no workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
     words("workers by halves", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
     words("a misspelt model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
+    words("a misspelt executor", ["sweep", "quick", "--executor", "rai"], "did you mean 'ray'?"),
+    words("a cluster for nobody", ["sweep", "quick", "--ray-address", "auto"], "needs --executor ray"),
+    words("a cluster that is not there", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
+    words("a misspelt wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
+    words("a job file for no suite", ["slurm", "quik"], "did you mean 'quick'?"),
+    words("a job on no node", ["slurm", "quick", "--nodes", "0"], "nodes"),
     words("a suite that is a path", [*ADDAX, "--suite", "../elsewhere"], "--suite '../elsewhere'", "letters"),
     words("a hub model without settings", OPT13B, "needs lr", "--set lr=... steps=..."),
     Case("a misspelt figure", ["figur1"], ("did you mean 'figure1'?",), program="plots"),
