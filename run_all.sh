@@ -16,5 +16,12 @@ python -m benchmarks sweep "$suite" "$@" || status=$?
 # A failed run is shown in the tables; a wrong command or Ctrl-C ends here.
 [ "$status" -le 1 ] || exit "$status"
 case " $* " in *" --dry-run "*) exit 0 ;; esac
-python -m benchmarks report "$suite"
+# Rows of another budget than the suite's own lie in a folder of their own.
+rows=$suite
+previous=
+for word in "$@"; do
+    [ "$previous" != --budget ] || rows=$suite.${word/=/-}
+    previous=$word
+done
+python -m benchmarks report "$rows"
 exit "$status"

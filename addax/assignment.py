@@ -6,7 +6,7 @@ Addax, arXiv 2410.06441, Algorithm 1: long examples, whose activations a backwar
 are seen through forward passes only. Lengths are in tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -64,3 +64,36 @@ def quantile(lengths: Sequence[int], q: float) -> int:
     ranked = sorted(lengths)
     at = max(0, -(-round(q * 1e9) * len(ranked) // 10**9) - 1)
     return ranked[at]
+
+
+def choose_length_threshold(lengths: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The largest L_T at which a first-order step fits: the one that puts the most examples in D1.
+
+    Args:
+        lengths: of the examples, in tokens.
+        fits: whether a first-order batch of examples of up to so many tokens fits. Asked about lengths that
+            occur, the longest and the shortest first, then by halves: what fits has to fit when shorter, too.
+
+    Returns:
+        A length that occurs; None where even the longest fits and no threshold is needed (Addax-WA).
+
+    >>> choose_length_threshold([10, 300, 170, 171], lambda length: length <= 200)
+    171
+    >>> choose_length_threshold([10, 300], lambda length: length <= 512) is None
+    True
+
+    Raises:
+        ValueError: no examples, or not even the shortest fits.
+    """
+    if not lengths:
+        raise ValueError("no examples to choose a length threshold for")
+    ranked = sorted(set(lengths))
+    if fits(ranked[-1]):
+        return None
+    if len(ranked) == 1 or not fits(ranked[0]):
+        raise ValueError(f"not even a first-order batch of {ranked[0]} tokens, the shortest length, fits")
+    low, high = 0, len(ranked) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(ranked[middle]) else (low, middle)
+    return ranked[low]

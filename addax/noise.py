@@ -9,6 +9,7 @@ seed only, so a step seed is hashed into the key of the bijection and never adde
 z is the same on every device of one kind; CPU and CUDA generators differ.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,7 @@ class _Workspace(threading.local):
     def __init__(self) -> None:
         self.generators: dict[torch.device, torch.Generator] = {}
         self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self.outline = False
 
     def generator(self, device: torch.device) -> torch.Generator:
         if device not in self.generators:
@@ -103,6 +105,21 @@ class _Workspace(threading.local):
 
 
 _workspace = _Workspace()
+
+
+def outline(device: torch.device) -> None:
+    """From now on this thread works on the first block of each tensor alone: for tensors without values.
+
+    No other asks for more memory, but for a scalar or two that may be kept of each. torch has no generator of
+    a device that is not there, so that one of the CPU's stands for it.
+    """
+    _workspace.generators[device] = torch.Generator()
+    _workspace.outline = True
+
+
+def held() -> list[Tensor]:
+    """The scratch that this thread keeps from draw to draw."""
+    return list(_workspace.buffers.values())
 
 
 def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
@@ -136,7 +153,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
     """Calls `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    if threads == 1 or numel <= CPU_BLOCK:
+    if _workspace.outline:
+        for block, part in itertools.islice(blocks(numel, device), 1):
+            work(block, part)
+    elif threads == 1 or numel <= CPU_BLOCK:
         for block, part in blocks(numel, device):
             work(block, part)
     else:

@@ -65,8 +65,11 @@ def _viewed(tensor: Tensor) -> bool:
 
 
 def memory(tensor: Tensor) -> int | None:
-    """The address of a tensor's storage; None where it has none (sparse, for one)."""
-    return tensor.untyped_storage().data_ptr() if torch._C._has_storage(tensor) else None
+    """Which storage a tensor lies in; None where it has none (sparse, for one).
+
+    Not the address of its bytes: tensors that have none, to measure memory by, share that one.
+    """
+    return tensor.untyped_storage()._cdata if torch._C._has_storage(tensor) else None
 
 
 def outliving(output: Any, parameters: Collection[nn.Parameter]) -> Any:

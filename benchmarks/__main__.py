@@ -1,4 +1,4 @@
-"""Command line: list, run, sweep, fetch, report."""
+"""Command line: list, run, sweep, slurm, plan, fetch, report."""
 
 import argparse
 import contextlib
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import registry
+from benchmarks import _plan_command, registry
 from benchmarks.errors import Parser, UserError, unknown, unwritten
 from benchmarks.executors import _slurm
 
@@ -32,6 +32,11 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("suite")
     many.add_argument("--jobs", type=int, help="worker processes (default: the cores, or 1 on a GPU)")
     many.add_argument("--only", nargs="+", action="extend", default=[], metavar="KEY=A,B")
+    many.add_argument(
+        "--budget",
+        metavar="NAME=AMOUNT",
+        help="of every run: steps, seconds, examples or forward-equivalents",
+    )
     many.add_argument("--dry-run", action="store_true", help="say what would run")
     many.add_argument("--executor", default="local", help="local (default) or ray")
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
@@ -40,17 +45,25 @@ def parser() -> argparse.ArgumentParser:
     slurm = commands.add_parser("slurm", help="print a job file that runs a suite on several machines")
     _slurm.add_arguments(slurm)
 
+    plan = commands.add_parser("plan", help="what fits on a GPU: batches, L_T and memory of every method")
+    _plan_command.add_arguments(plan)
+
     fetch = commands.add_parser("fetch", help="download a built-in model that does not ship with the suite")
     fetch.add_argument("name")
 
     report = commands.add_parser("report", help="tables, figures and a summary from result rows")
     report.add_argument("suite", nargs="?", default="quick")
     report.add_argument("--commit-reference", action="store_true", help="rows into results/reference/")
+    report.add_argument(
+        "--published", type=Path, metavar="FILE", help="a CSV of printed numbers beside results/published.csv"
+    )
     return top
 
 
 def _shared(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data", help='"builtin", "hub" or a folder (default: $ADDAX_DATA, else builtin)')
+    command.add_argument(
+        "--data", help='"builtin", "hub" or a folder (default: the suite\'s, or $ADDAX_DATA, or builtin)'
+    )
     command.add_argument(
         "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
     )
@@ -62,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser().parse_args(arguments)
         commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
-        return (commands | {"slurm": _slurm.main})[given.command](given)
+        return (commands | {"slurm": _slurm.main, "plan": _plan})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -83,8 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _list(given: argparse.Namespace) -> int:
     for kind in ("method", "model", "task", "suite"):
         print(f"{kind}s")
+        width = max(12, *map(len, registry.files(kind)))
         for name in registry.files(kind):
-            print(f"  {name:<12} {registry.summary(kind, name)}")
+            print(f"  {name:<{width}} {registry.summary(kind, name)}")
         if kind == "model":
             from benchmarks import models
 
@@ -92,13 +106,13 @@ def _list(given: argparse.Namespace) -> int:
     return 0
 
 
-def _source(data: str | None) -> tuple[str, str | None]:
-    """(RunSpec.data, folder) of the --data argument."""
+def _source(data: str | None, otherwise: str = "builtin") -> tuple[str, str | None]:
+    """(RunSpec.data, folder) of the --data argument; without one, $ADDAX_DATA, or else `otherwise`."""
     if data in ("builtin", "hub"):
         return data, None
     if data is None:
         folder = os.environ.get("ADDAX_DATA")
-        return ("folder", folder) if folder else ("builtin", None)
+        return ("folder", folder) if folder else (otherwise, None)
     if not Path(data).is_dir():
         raise UserError(f"--data {data}: no such folder (or give builtin or hub)")
     return "folder", data
@@ -172,12 +186,14 @@ def _run(given: argparse.Namespace) -> int:
 def _sweep(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from benchmarks import sweep, tracking
+    from benchmarks import suites, sweep, tracking
     from benchmarks.executors import Executor
     from benchmarks.executors.local import LocalExecutor
 
     suite = registry.module("suite", given.suite)
-    data, folder = _source(given.data or getattr(suite, "DATA", None))
+    own = suites.data(given.suite)
+    # A paper's suite takes a folder of the published rows as well as the hub's.
+    data, folder = _source(given.data or (None if own == "hub" else own), own or "builtin")
     only = {}
     for pair in given.only:
         key, equals, values = pair.partition("=")
@@ -190,15 +206,20 @@ def _sweep(given: argparse.Namespace) -> int:
         raise UserError("--ray-address needs --executor ray")
     # The machine that hands out runs need not have the GPU that they run on.
     device = given.device if given.executor == "ray" and given.device else _device(given.device)
-    specs = sweep.specs_of(given.suite, {"data": data, "device": device}, only)
+    changes, name = {"data": data, "device": device}, given.suite
+    if given.budget is not None:
+        changes |= sweep.budget(given.budget)
+        # Rows of another budget than the suite's are no rows of the suite.
+        name = f"{name}.{given.budget.replace('=', '-')}"
+    specs = sweep.specs_of(given.suite, changes, only)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {given.jobs}")
     if given.dry_run:
-        todo = sweep.plan(given.suite, specs, folder)
+        todo = sweep.plan(name, specs, folder)
         for spec in todo.todo:
             print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
-        print(f"{given.suite}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
+        print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)
 
@@ -210,7 +231,7 @@ def _sweep(given: argparse.Namespace) -> int:
         return LocalExecutor(min(jobs or (1 if device != "cpu" else os.cpu_count() or 1), runs))
 
     failed = sweep.sweep(
-        given.suite,
+        name,
         specs,
         make_executor=make_executor,
         folder=folder,
@@ -218,6 +239,11 @@ def _sweep(given: argparse.Namespace) -> int:
         wandb=tracking.check_mode(given.wandb),
     )
     return 1 if failed else 0
+
+
+def _plan(given: argparse.Namespace) -> int:
+    data, folder = ("builtin", None) if given.length_file else _source(given.data)
+    return _plan_command.main(given, folder or data)
 
 
 def _fetch(given: argparse.Namespace) -> int:
@@ -230,7 +256,7 @@ def _fetch(given: argparse.Namespace) -> int:
 def _report(given: argparse.Namespace) -> int:
     from benchmarks import report
 
-    report.write_all(given.suite, commit_reference=given.commit_reference)
+    report.write_all(given.suite, commit_reference=given.commit_reference, extra=given.published)
     return 0
 
 

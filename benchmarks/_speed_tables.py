@@ -16,10 +16,11 @@ def _tracking(rows: Sequence[dict]) -> str:
     """Seconds of a run without and with tracking, and what is left to do when the last one has ended."""
     lines = []
     for row in rows:
-        same = (r for r in rows if r["wandb"] == "disabled" and r["hardware"] == row["hardware"])
-        without = next(same)
+        where = ("steps", "hardware")
+        without = next(r for r in rows if r["wandb"] == "disabled" and all(r[w] == row[w] for w in where))
         lines.append(
             {
+                "steps": str(row["steps"]),
                 "wandb": row["wandb"],
                 "run (s)": f"{row['run_seconds']:.3f}",
                 "of disabled": "" if row is without else f"{row['run_seconds'] / without['run_seconds']:.3f}",
@@ -27,7 +28,7 @@ def _tracking(rows: Sequence[dict]) -> str:
                 f"wait after {row['runs']} runs (s)": f"{row['close_seconds']:.2f}",
             }
         )
-    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=["left", *["right"] * 4])
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=["right", "left", *["right"] * 4])
 
 
 def _scoring(rows: Sequence[dict]) -> str:

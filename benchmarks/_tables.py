@@ -2,14 +2,24 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 from tabulate import tabulate
 
-from plots._rows import ordered
+from benchmarks.statistics import ALL
+from plots._apart import budget_of
+from plots._rows import ordered, score_name
 
-SEEDS_FOR_BOLD = 3
+# (model, task) -> the label that is bold there.
+Winners = Mapping[tuple[str, str], str]
 NONE = "–"
+# file stem -> column of the summary and the table's heading
+MEASURES = {
+    "score": ("score", "{score} on the test rows ({unit})"),
+    "memory": ("peak_bytes", "Peak memory in training ({unit})"),
+    "time": ("seconds", "Training time to the chosen checkpoint ({unit})"),
+}
 
 
 def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
@@ -22,20 +32,16 @@ def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
     return (3600, "h", 2) if most >= 7200 else (60, "min", 1) if most >= 600 else (1, "s", 1)
 
 
+def head_of(name: str, means: pd.DataFrame) -> str:
+    """The heading of a table of `MEASURES`."""
+    column, title = MEASURES[name]
+    return title.format(unit=unit_of(column, means)[1], score=score_name(means, "Accuracy"))
+
+
 def _seeds(block: pd.DataFrame) -> int:
     """The number of seeds that most entries of a block have; zero-shot has no seed."""
     trained = block[(block["label"] != "zero-shot") & (block["outcome"] == "done")]
     return int(trained["n"].mode().max()) if len(trained) else 1
-
-
-def _bold(block: pd.DataFrame, column: str) -> set:
-    """Indices of the best scores, in columns where every trained method has enough seeds."""
-    best = set()
-    for _, here in block[(block["outcome"] == "done") & (column == "score")].groupby("task"):
-        trained = here[here["label"] != "zero-shot"]
-        if len(trained) > 1 and trained["n"].min() >= SEEDS_FOR_BOLD:
-            best |= set(here.index[here[column] == here[column].max()])
-    return best
 
 
 def _has(entry, column: str) -> bool:
@@ -44,14 +50,22 @@ def _has(entry, column: str) -> bool:
 
 
 def block_of(
-    block: pd.DataFrame, column: str, scale_of: pd.DataFrame | None = None, spread: str = "", bold="{}"
-):
+    block: pd.DataFrame,
+    column: str,
+    scale_of: pd.DataFrame | None = None,
+    spread: str = "",
+    bold: str = "{}",
+    winners: Winners = MappingProxyType({}),
+) -> pd.DataFrame:
     """One model's entries as text: a line for each method, a column for each task, then the average.
 
-    The average is over the tasks of the block, and missing where a method lacks one of them.
+    The average is over the tasks of the block, and missing where a method lacks one of them. Of scores,
+    that of a `benchmarks.statistics.winners` winner is bold.
     """
     scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
-    usual, best, tasks = _seeds(block), _bold(block, column), ordered(block, "task")
+    usual, tasks = _seeds(block), ordered(block, "task")
+    model = block["model"].iloc[0]
+    best = {(label, task) for (of, task), label in winners.items() if of == model and column == "score"}
     titles = block.drop_duplicates("task").set_index("task")["title"]
     entries = {(e.label, e.task): e for e in block.itertuples()}
     table = []
@@ -66,42 +80,47 @@ def block_of(
                 value, deviation = getattr(e, column) / scale, getattr(e, f"{column}_std") / scale
                 text = f"{value:.{digits}f}"
                 text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""
-                text = bold.format(text) if e.Index in best else text
+                text = bold.format(text) if (label, task) in best else text
                 text += f" (n={e.n})" if spread and e.n != usual and label != "zero-shot" else ""
             line[titles[task]] = text
             values.append(value)
         known = len(values) > 1 and not pd.isna(values).any()
         line["mean"] = f"{sum(values) / len(values):.{digits}f}" if known else NONE
+        line["mean"] = bold.format(line["mean"]) if known and (label, ALL) in best else line["mean"]
         table.append(line)
     return pd.DataFrame(table)
 
 
-def markdown(means: pd.DataFrame, column: str) -> str:
+def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
     parts = []
     for model in ordered(means, "model"):
         block = means[means["model"] == model]
-        cells = block_of(block, column, means, spread=" ± ", bold="**{}**")
+        cells = block_of(block, column, means, spread=" ± ", bold="**{}**", winners=winners)
         align = ["left"] + ["right"] * (cells.shape[1] - 1)
         parts += [
-            f"**{model}** ({_counted(_seeds(block))})",
+            f"**{model}** ({seeds_of(block)})",
             tabulate(cells, "keys", "pipe", showindex=False, disable_numparse=True, colalign=align),
         ]
     return "\n\n".join(parts)
 
 
-def _counted(seeds: int) -> str:
+def seeds_of(block: pd.DataFrame) -> str:
+    """What most entries of a model's block are."""
+    seeds = _seeds(block)
     return "1 seed" if seeds == 1 else f"mean ± standard deviation of {seeds} seeds"
 
 
-def latex(means: pd.DataFrame, column: str, head: str, note: str) -> str:
+def latex(
+    means: pd.DataFrame, column: str, head: str, note: str, winners: Winners = MappingProxyType({})
+) -> str:
     tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in ordered(means, "task")]
     lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
     lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
     for model in ordered(means, "model"):
         block = means[means["model"] == model]
-        cells = block_of(block, column, means, spread=r" $\pm$ ", bold=r"\textbf{{{}}}")
+        cells = block_of(block, column, means, spread=r" $\pm$ ", bold=r"\textbf{{{}}}", winners=winners)
         cells = cells.reindex(columns=["method", *tasks, "mean"], fill_value=NONE)
-        heading = _escape(f"{model} ({_counted(_seeds(block))})").replace("±", r"$\pm$")
+        heading = _escape(f"{model} ({seeds_of(block)})").replace("±", r"$\pm$")
         lines += [r"\midrule", rf"\multicolumn{{{len(tasks) + 2}}}{{l}}{{\textit{{{heading}}}}} \\"]
         for method, *entries in cells.itertuples(index=False):
             lines.append(" & ".join([_escape(method), *(e.replace(NONE, "--") for e in entries)]) + r" \\")
@@ -152,6 +171,11 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
 
 def provenance(rows: Sequence[dict]) -> str:
     """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
+    return "; ".join(f"{name}: {fact}" for name, fact in facts(rows).items()) + "."
+
+
+def facts(rows: Sequence[dict]) -> dict[str, str]:
+    """What `provenance` says, by name; what is not known of any row is left out."""
     statuses = [row["status"] for row in rows if "status" in row]
     configs = [row["config"] for row in rows if "config" in row]
     data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
@@ -160,11 +184,12 @@ def provenance(rows: Sequence[dict]) -> str:
     ]
     versions = [f"{k} {v}" for row in rows for k, v in (row.get("versions") or {}).items() if v]
     days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
-    facts = {
+    found = {
         "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
         "out of memory": sum(status == "OOM" for status in statuses) or None,
         "batches halved to fit": _distinct(filter(None, map(_halved, rows))),
-        "seeds": _distinct(c.get("seed") for c in configs),
+        "seeds": _distinct(sorted({c["seed"] for c in configs if c.get("seed") is not None})),
+        "budget": _budgets(rows),
         "data": _distinct(data),
         "dtype": _distinct(c.get("dtype") for c in configs),
         "batch size": _distinct(row.get("batch_size") for row in rows),
@@ -176,7 +201,28 @@ def provenance(rows: Sequence[dict]) -> str:
         "memory measured as": _distinct(row.get("peak_how") for row in rows),
         "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
     }
-    return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact and fact != NONE) + "."
+    return {name: str(fact) for name, fact in found.items() if fact and fact != NONE}
+
+
+def _budgets(rows: Sequence[Mapping]) -> str:
+    """What each run was given: one amount where that is equal, else the amounts of each method.
+
+    >>> run = {"config": {"method": "mezo", "steps": 20000}, "label": "MeZO"}
+    >>> _budgets([run, {"config": {"method": "addax", "steps": 1000}, "label": "Addax"}])
+    'unequal steps: MeZO 20000, Addax 1000'
+    """
+    amounts: dict[str, dict[str, set[float]]] = {}
+    for row in rows:
+        if "config" in row and (found := budget_of(row["config"])):
+            label = row.get("label") or row["config"]["method"]
+            amounts.setdefault(found[0].replace("_", "-"), {}).setdefault(label, set()).add(found[1])
+    parts = []
+    for name, methods in amounts.items():
+        if len(amounts) == 1 and len(set.union(*methods.values())) == 1:
+            return f"equal {name}: {min(set.union(*methods.values())):g}"
+        told = [f"{label} {' or '.join(f'{v:g}' for v in sorted(own))}" for label, own in methods.items()]
+        parts.append(f"unequal {name}: {', '.join(told)}")
+    return ", ".join(parts) or NONE
 
 
 def _halved(row: Mapping) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from addax import assignment
+from benchmarks import budget, fitting
 from benchmarks.encoding import Encoded
 from benchmarks.errors import UserError
 from benchmarks.spec import RunSpec
@@ -18,14 +19,17 @@ class Batches:
         sizes: batch sizes in use.
 
     Raises:
-        UserError: a batch is to be drawn from a pool without examples.
+        UserError: a batch is to be drawn from a pool without examples; or the threshold is to be chosen for
+            a budget of memory that no choice fits.
     """
 
     def __init__(self, spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> None:
         self.rows, self.seed = rows, spec.data_seed
         lengths = [e.length for e in rows]
         threshold = spec.set.get("length_threshold")
-        if isinstance(threshold, str):
+        if isinstance(threshold, str) and threshold.startswith(budget.AUTO):
+            threshold = fitting.automatic(spec, rows, sizes)
+        elif isinstance(threshold, str):
             threshold = assignment.quantile(lengths, float(threshold[1:]))
         self.assignment = assignment.assign(lengths, threshold)
         self._draws = {}

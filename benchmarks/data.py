@@ -2,13 +2,15 @@
 
 Train and validation are drawn together from the public training split, validation being the tail of
 the draw; test is drawn from the public validation split (Malladi et al., arXiv 2305.17333, section 3).
+Few-shot runs train and validate on so many rows of each class instead.
 """
 
 import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -45,7 +47,16 @@ class Splits:
     fingerprint: str
 
 
-def load_splits(task_name: str, source: str, *, train: int, validation: int, test: int, seed: int) -> Splits:
+def load_splits(
+    task_name: str,
+    source: str,
+    *,
+    train: int,
+    validation: int,
+    test: int,
+    seed: int,
+    shots: int | None = None,
+) -> Splits:
     """Draws the three splits of a task.
 
     Args:
@@ -54,26 +65,27 @@ def load_splits(task_name: str, source: str, *, train: int, validation: int, tes
         train, validation, test: rows wanted; fewer come where the source has fewer. A public training
             split of less than 1,500 rows gives at most 100 (and at most half of it) to validation.
         seed: equal seeds draw equal rows.
+        shots: rows of each class in training and as many others in validation, in place of `train` and
+            `validation` (Gao et al., arXiv 2012.15723).
 
     Raises:
-        UserError: no such task, folder or file; a malformed row; the hub cannot be reached.
+        UserError: no such task, folder or file; a malformed row; the hub cannot be reached; a class with
+            too few rows.
     """
     task = tasks.load(task_name)
+    # A task that only asks in other words draws the very rows of the other one.
+    name = task.rows_of or task_name
     wanted = {"train": train, "validation": validation, "test": test}
     if source == "builtin":
         if task.generate is None:
-            raise UserError(
-                f"task {task_name} has no built-in rows: give --data DIR with a folder {task_name}/"
-            )
-        parts = [_generate(task_name, task, split, count, seed) for split, count in wanted.items()]
+            raise UserError(f"task {task_name} has no built-in rows: give --data DIR with a folder {name}/")
+        parts = [_generate(name, task, split, count, seed, shots) for split, count in wanted.items()]
     elif source == "hub":
         if task.hub is None:
-            raise UserError(
-                f"task {task_name} has no copy on the hub: give --data DIR with a folder {task_name}/"
-            )
-        parts = _draw_all(_hub_pools(task), train, validation, test, seed)
+            raise UserError(f"task {task_name} has no copy on the hub: give --data DIR with a folder {name}/")
+        parts = _draw_all(name, task, _hub_pools(task), wanted, seed, shots)
     else:
-        parts = _draw_all(_folder_pools(Path(source), task_name, task), train, validation, test, seed)
+        parts = _draw_all(name, task, _folder_pools(Path(source), name, task), wanted, seed, shots)
     for (split, count), part in zip(wanted.items(), parts, strict=True):
         if count and not part:
             raise UserError(f"task {task_name} from {source}: no row is left for {split}: {NEEDED[split]}")
@@ -92,21 +104,57 @@ def _fingerprint(parts: Iterable[list[Row]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _generate(name: str, task: Task, split: str, count: int, seed: int) -> list[Row]:
+def _generate(name: str, task: Task, split: str, count: int, seed: int, shots: int | None) -> list[Row]:
+    if shots is not None and split != "test":
+        (part,) = _of_each_class(
+            name, task, _built_in(name, task, split, seed, 1_000 * (1 + shots)), shots, 1
+        )
+        return part
+    rows: dict[str, Row] = {}
+    if count:
+        for row in _built_in(name, task, split, seed, 1_000 + 100 * count):
+            rows.setdefault(_key(row), row)
+            if len(rows) == count:
+                break
+    if len(rows) < count:
+        raise UserError(
+            f"task {name!r}: its generator gives only {len(rows)} different {split} rows of the {count} "
+            "wanted: ask for fewer or let it vary more"
+        )
+    return list(rows.values())
+
+
+def _built_in(name: str, task: Task, split: str, seed: int, tries: int) -> Iterator[Row]:
     # A row's content alone decides its split: splits cannot overlap, however many rows each asks for.
     bucket = ("train", "validation", "test").index(split)
     rng = Random(f"{name}/{split}/{seed}")
-    rows: dict[str, Row] = {}
-    for _ in range(1_000 + 100 * count):
-        if len(rows) == count:
-            return list(rows.values())
+    for _ in range(tries):
         row = task.generate(rng)
-        key = _key(row)
-        if zlib.crc32(key.encode()) % 3 == bucket:
-            rows.setdefault(key, row)
+        if zlib.crc32(_key(row).encode()) % 3 == bucket:
+            yield row
+
+
+def _of_each_class(name: str, task: Task, rows: Iterable[Row], shots: int, parts: int) -> list[list[Row]]:
+    """The first rows of each class in `parts` lists of `shots`, all different, in the order they come in."""
+    drawn: list[list[Row]] = [[] for _ in range(parts)]
+    found: Counter[int] = Counter()
+    seen: set[str] = set()
+    words: list[str] = []
+    for row in rows:
+        if (key := _key(row)) in seen:
+            continue
+        seen.add(key)
+        label, words = task.gold(row), task.candidates(row)
+        if found[label] < parts * shots:
+            drawn[found[label] // shots].append(row)
+            found[label] += 1
+            if found.total() == parts * shots * len(words):
+                return drawn
+    least = min(range(len(words)), key=found.__getitem__, default=0)
+    which = f" of class {least} ({words[least].strip()})" if words else ""
     raise UserError(
-        f"task {name!r}: its generator gives only {len(rows)} different {split} rows of the {count} wanted: "
-        "ask for fewer or let it vary more"
+        f"task {name}: {found[least]} different training rows{which}, and shots={shots} needs "
+        f"{parts * shots} of each class: ask for fewer shots"
     )
 
 
@@ -123,19 +171,35 @@ class _Pool:
             yield from self.rows(i)
 
 
-def _draw_all(pools: Sequence[_Pool], train: int, validation: int, test: int, seed: int) -> list[list[Row]]:
+def _draw_all(
+    name: str,
+    task: Task,
+    pools: Sequence[_Pool],
+    wanted: Mapping[str, int],
+    seed: int,
+    shots: int | None,
+) -> list[list[Row]]:
     public_train, public_validation = pools
-    if public_train.size < SMALL_TRAIN:
-        validation = min(validation, SMALL_VALIDATION, public_train.size // 2)
+    train, validation, test = wanted.values()
     stream = public_train.shuffled(Random(f"train/{seed}"))
+    if shots is not None:
+        trained, validated = _of_each_class(name, task, stream, shots, 2)
+    else:
+        trained, validated = _draw(stream, public_train.size, train, validation)
+    taken = set(map(_key, trained + validated))
+    tested = (r for r in public_validation.shuffled(Random(f"test/{seed}")) if _key(r) not in taken)
+    return [trained, validated, list(islice(tested, test))]
+
+
+def _draw(stream: Iterator[Row], size: int, train: int, validation: int) -> tuple[list[Row], list[Row]]:
+    if size < SMALL_TRAIN:
+        validation = min(validation, SMALL_VALIDATION, size // 2)
     drawn = list(islice(stream, train + validation))
     cut = max(0, len(drawn) - validation)
     # Some public rows are alike, and count as often as they stand there, but never on both sides.
     taken = set(map(_key, drawn[cut:]))
     trained = list(islice((r for r in chain(drawn[:cut], stream) if _key(r) not in taken), train))
-    taken.update(map(_key, trained))
-    tested = (r for r in public_validation.shuffled(Random(f"test/{seed}")) if _key(r) not in taken)
-    return [trained, drawn[cut:], list(islice(tested, test))]
+    return trained, drawn[cut:]
 
 
 def _hub_pools(task: Task) -> tuple[_Pool, _Pool]:
@@ -211,6 +275,7 @@ def _canonical(task: Task, convert: Callable[[Row], Iterable[Row]], raw: Row) ->
     try:
         rows = list(convert(raw))
         made = [(task.prompt(row), task.candidates(row), task.gold(row)) for row in rows]
+        _ = [task.cloze(row, "<mask>") for row in rows] if task.cloze else []
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"the task cannot use this row ({type(error).__name__}: {error})") from error
     for _, candidates, gold in made:

@@ -14,8 +14,8 @@ class Encoded:
     """One example for one model.
 
     Attributes:
-        prompt: tokens that all candidates share; ends in `<mask>` and its successors for a masked LM,
-            and is the whole input for a classification head.
+        prompt: tokens that all candidates share; holds the mask for a masked LM, and is the whole input for
+            a classification head.
         candidates: the tokens of each candidate after the prompt; () for generation and a head.
         answer: the tokens that teacher forcing trains on; () where candidates are compared.
         gold: index of the right candidate, indices of the right ones, or answer strings.
@@ -35,7 +35,7 @@ class Encoded:
 
 
 def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
-    """Encodes rows, cut on the left to the model's length.
+    """Encodes rows, cut to the model's length: on the left, and where a mask is filled, far from it.
 
     Args:
         rows: canonical rows.
@@ -45,7 +45,8 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
 
     Raises:
         UserError: a task that this kind of model cannot score, a candidate that is more than one token
-            for a masked LM, or a tokenizer of another model, which gives tokens that this one does not have.
+            for a masked LM, candidates or answers that the model cannot tell apart or has no room for, or a
+            tokenizer of another model, which gives tokens that this one does not have.
     """
     if head == "classification":
         encoded = _encode_inputs(rows, task, loaded)
@@ -63,6 +64,11 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
             "the tokenizer is another model's"
         )
     return encoded
+
+
+def new_tokens(task: Task, loaded: LoadedModel) -> int:
+    """How many tokens are generated at most: half of what the model takes is left to the prompt."""
+    return min(task.max_new_tokens, loaded.max_length // 2)
 
 
 def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) -> list[list[int]]:
@@ -93,11 +99,32 @@ def _encode_causal(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list
         shared = min((_common(prompt, tokens) for tokens in joint), default=len(prompt))
         tails = [tuple(tokens[shared:]) for tokens in joint]
         longest = max((len(t) for t in tails), default=0)
-        room = loaded.max_length - max(longest, task.max_new_tokens if task.generative else 0)
+        room = loaded.max_length - max(longest, new_tokens(task, loaded) if task.generative else 0)
+        if room < 1:
+            raise UserError(
+                f"task {task.title}: an answer of {longest} tokens leaves no room for its prompt in the "
+                f"{loaded.max_length} that {loaded.name} takes"
+            )
         kept = tuple(_cut(prompt[:shared], room, loaded))
         target = tails.pop() if answer is not None else ()
+        if task.loss == "classification":
+            _refuse_alike(task, own, tails, loaded)
         encoded.append(Encoded(kept, tuple(tails), target, task.gold(row), len(kept) + longest))
     return encoded
+
+
+def _refuse_alike(
+    task: Task, texts: Sequence[str], tokens: Sequence[tuple[int, ...]], loaded: LoadedModel
+) -> None:
+    """`UserError` where two candidates are the same tokens, as two words that a tokenizer does not know."""
+    places: dict[tuple[int, ...], str] = {}
+    for text, own in zip(texts, tokens, strict=True):
+        other = places.setdefault(own, text)
+        if other != text:
+            raise UserError(
+                f"task {task.title}: candidates {other.strip()!r} and {text.strip()!r} are the same tokens "
+                f"of {loaded.name}"
+            )
 
 
 def _answer(task: Task, row: Row, options: list[str]) -> str | None:
@@ -120,13 +147,39 @@ def _encode_masked(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list
     words = {text for row in rows for text in task.candidates(row)}
     # The mask stands for a word after a blank, whatever the causal candidate begins with.
     plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
-    mask = f" {tokenizer.mask_token}"
+    mask, mask_id = tokenizer.mask_token, tokenizer.mask_token_id
+    if task.cloze is None:
+        texts = [f"{task.prompt(row)} {mask}" for row in rows]
+    else:
+        texts = [task.cloze(row, mask) for row in rows]
     encoded = []
-    for row, tokens in zip(rows, _ids(loaded, [task.prompt(row) + mask for row in rows]), strict=True):
-        kept = tuple(_cut(tokens, loaded.max_length, loaded))
+    for row, text, tokens in zip(rows, texts, _ids(loaded, texts), strict=True):
+        if tokens.count(mask_id) != 1:
+            raise UserError(f"task {task.title}: {tokens.count(mask_id)} masks, not one, in {text!r:.80}")
+        kept = tuple(_cut_around(tokens, tokens.index(mask_id), loaded))
         candidates = tuple((plain[text],) for text in task.candidates(row))
         encoded.append(Encoded(kept, candidates, (), task.gold(row), len(kept)))
     return encoded
+
+
+def _cut_around(tokens: list[int], at: int, loaded: LoadedModel) -> list[int]:
+    """As many tokens as the model takes, without those farthest from place `at`, of its longer side first.
+
+    Special tokens at either end are kept.
+    """
+    ends = set(loaded.tokenizer.all_special_ids) - {tokens[at]}
+    first, last = tokens[0] in ends, tokens[-1] in ends
+    before, behind = at - first, len(tokens) - 1 - at - last
+    room = loaded.max_length - 1 - first - last
+    if before + behind <= room:
+        return tokens
+    left = min(before, max(room - behind, room // 2))
+    right = room - left
+    return [
+        *tokens[:first],
+        *tokens[at - left : at + 1 + right],
+        *tokens[len(tokens) - last :],
+    ]
 
 
 def _single_token(text: str, task: Task, loaded: LoadedModel) -> int:

@@ -1,4 +1,4 @@
-"""Evaluation: accuracy or token F1, loss and AUC of a model on encoded examples."""
+"""Evaluation: accuracy, token F1 or exact match, loss and AUC of a model on encoded examples."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,9 +8,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.encoding import Encoded
+from benchmarks.encoding import Encoded, new_tokens
 from benchmarks.scoring import Scorer
-from benchmarks.tasks._text import token_f1
+from benchmarks.tasks._text import same_number, token_f1
+
+# How a generated answer is compared with the gold ones.
+COMPARE = {"f1": token_f1, "exact_match": same_number}
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,18 @@ def _chosen(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Seque
 
 
 def _generated(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]) -> Score:
+    compare = COMPARE[scorer.task.metric]
     total, losses = 0.0, []
     for batch in batches:
         members = [examples[i] for i in batch]
         losses.append(float(scorer.loss(members)) * len(members))
         for example, text in zip(members, generate(scorer, members), strict=True):
-            total += token_f1(text, example.gold)
+            total += compare(text, example.gold)
     return Score(total / len(examples), sum(losses) / len(examples), None, len(examples))
 
 
 def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
-    """Greedy continuations of the prompts, up to a newline or the task's `max_new_tokens`."""
+    """Greedy continuations of the prompts, up to a newline or `new_tokens`."""
     inputs = scorer.pad_left([e.prompt for e in batch])
     # generate() counts positions from the mask by itself.
     inputs.pop("position_ids", None)
@@ -93,7 +97,7 @@ def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
     out = scorer.model.generate(
         **inputs,
         do_sample=False,
-        max_new_tokens=scorer.task.max_new_tokens,
+        max_new_tokens=new_tokens(scorer.task, scorer.loaded),
         eos_token_id=[*stops, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])],
         pad_token_id=scorer.pad,
     )

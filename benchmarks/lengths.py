@@ -17,14 +17,14 @@ from typing import Any
 from tabulate import tabulate
 
 from addax.assignment import assign, quantile
-from benchmarks import models, registry, store, tasks
+from benchmarks import models, store, tasks
 from benchmarks.data import load_splits
 from benchmarks.encoding import encode
 from benchmarks.errors import UserError
 from benchmarks.measure import provenance
 from benchmarks.models._fetch import WHEELS
 from benchmarks.spec import RunSpec
-from benchmarks.suites.quick import SETTINGS
+from benchmarks.suites.quick import SETTINGS, TASKS
 from plots.__main__ import FIGURES, render
 from plots._rows import frame
 
@@ -70,7 +70,9 @@ def histogram(lengths: Sequence[int], threshold: int) -> tuple[list[float], list
 
 
 def measure(place: str, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each task and tokenizer of one source; what a model cannot train on is said, and left out.
+    """A row for each of the nine tasks and tokenizer of one source.
+
+    What a model cannot train on is said, and left out.
 
     Args:
         place: "builtin", "hub" or a folder.
@@ -82,7 +84,7 @@ def measure(place: str, names: Sequence[str], say: Callable[[str], None]) -> lis
     """
     loaded = [(models.load_tokenizer(name), head_of(name)) for name in names]
     rows = []
-    for task_name in registry.files("task"):
+    for task_name in TASKS:
         task = tasks.load(task_name)
         try:
             splits = load_splits(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from addax import assignment
-from benchmarks import models, tasks
+from benchmarks import models, parameters, tasks
 from benchmarks.batches import Batches
 from benchmarks.checkpoint import Checkpoints
 from benchmarks.data import Splits
@@ -83,6 +83,7 @@ class Attempt:
             )
         )
         self.model = self.loaded.model
+        self._fitting(lambda: parameters.select(self.model, spec.parameters))
         self.scorer = Scorer(self.loaded, self.task, spec.head, spec.scoring)
         self.device = self.scorer.device
         self.rows = {
@@ -117,7 +118,7 @@ class Attempt:
             self.optimizer = build_optimizer(spec, self.model)
         except ValueError as error:
             raise UserError(f"{spec.method} on {spec.model}: {error}") from None
-        decay = (lambda step: 1 - step / spec.steps) if spec.schedule == "linear" else (lambda step: 1.0)
+        decay = (lambda step: 1 - min(self.share, 1)) if spec.schedule == "linear" else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
         # Dropout draws from torch's own generators, which a run begins with its seed.
         torch.manual_seed(spec.seed)
@@ -127,9 +128,8 @@ class Attempt:
         """The part of the budget that is used."""
         if self.spec.method == ZERO_SHOT:
             return 1.0
-        if self.spec.steps is not None:
-            return self.tally.steps / self.spec.steps
-        return self.tally.train_seconds / self.spec.seconds
+        name, amount = self.spec.budget
+        return (self.tally.train_seconds if name == "seconds" else getattr(self.tally, name)) / amount
 
     def train(self) -> None:
         """Trains, evaluates on the way, and tests the best weights.
@@ -160,30 +160,43 @@ class Attempt:
 
         They need not have met before: where both at once do not fit, the peak is not known, the run stands.
         """
-        counted, skipped = self.tally.examples, self.optimizer.skipped_steps
+        counted, skipped = self.tally.examples_forward, self.optimizer.skipped_steps
         batches = self.batches.of(self.tally.heaviest)
-        with (
-            contextlib.suppress(OutOfMemory),
-            self.memory.heaviest_step(tensors_of(self.model, self.optimizer)),
-        ):
+
+        def step() -> None:
             # A method with an anchor has two kinds of step.
             for _ in range(getattr(self.optimizer, "anchor_every", 1)):
                 self._fitting(lambda: self._take(batches))
-        self.tally.examples, self.optimizer.skipped_steps = counted, skipped
+
+        with contextlib.suppress(OutOfMemory):
+            self.memory.heaviest_step(tensors_of(self.model, self.optimizer), step)
+        self.tally.examples_forward, self.optimizer.skipped_steps = counted, skipped
         self.tally.peak_bytes = self.memory.so_far()
+
+    def heaviest_batches(self) -> dict[str, list[Encoded]]:
+        """Of each closure, the batch that takes most memory; empty before the first step."""
+        batches = self.batches.of(self.tally.heaviest)
+        if batches and hasattr(self.optimizer, "at_anchor"):
+            batches["full"] = max(self._chunks(), key=lambda rows: len(rows) * rows[-1].length)
+        return batches
 
     def _step(self, step: int) -> None:
         tally = self.tally
         indices = self.batches.at(step)
         batches = self.batches.of(indices)
         tally.heaviest = self.batches.heavier(tally.heaviest, indices)
-        lr = self.optimizer.param_groups[0]["lr"]
+        lr, at_anchor = self.optimizer.param_groups[0]["lr"], getattr(self.optimizer, "at_anchor", False)
+        before = tally.examples_forward
         begin = now(self.device)
         stats = self._fitting(lambda: self._take(batches))
-        self.scheduler.step()
         seconds = now(self.device) - begin
         loss = float(stats.loss)
         tally.stepped(seconds, stats.forwards, stats.backwards, loss)
+        tally.examples += len(self.rows["train"]) if at_anchor else sum(map(len, batches.values()))
+        backward = (3 if self.spec.gradient_checkpointing else 2) * stats.backwards
+        tally.forward_equivalents += tally.examples_forward - before + backward * len(batches.get("fo", ()))
+        # The rate of the next step goes by the budget that is used now.
+        self.scheduler.step()
         if stats.realised_fraction is not None:
             tally.realised.append(float(stats.realised_fraction))
         self._note_peak()
@@ -220,21 +233,25 @@ class Attempt:
 
     def _fo_loss(self, batch: Sequence[Encoded]) -> Tensor:
         self.part = "fo"
-        self.tally.examples += len(batch)
+        self.tally.examples_forward += len(batch)
         with contextlib.nullcontext() if self.spec.dropout else self.dropout.off():
             return self.scorer.loss(batch)
 
     def _zo_loss(self, batch: Sequence[Encoded], part: str = "zo") -> Tensor:
         self.part = part
-        self.tally.examples += len(batch)
+        self.tally.examples_forward += len(batch)
         with self.dropout.off():
             return self.scorer.loss(batch)
 
     def _full_loss(self) -> Tensor:
+        chunks, total = self._chunks(), len(self.rows["train"])
+        return sum(self._zo_loss(chunk, "full") * len(chunk) for chunk in chunks) / total
+
+    def _chunks(self) -> list[list[Encoded]]:
+        """The training rows by length, in parts of an evaluation batch."""
         rows = sorted(self.rows["train"], key=lambda e: e.length)
         size = self.tally.sizes["eval_batch_size"]
-        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-        return sum(self._zo_loss(chunk, "full") * len(chunk) for chunk in chunks) / len(rows)
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
 
     def _evaluate(self, keep: bool) -> None:
         score = self._scored("validation")

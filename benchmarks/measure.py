@@ -2,18 +2,22 @@
 
 import gc
 import importlib.metadata
+import itertools
 import os
 import platform
 import subprocess
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,6 +26,7 @@ from benchmarks.registry import ROOT
 # What makes a row's numbers; regenerated figures and pages are no change of theirs.
 SOURCES = ("addax", "baselines", "benchmarks", "constraints.txt", "pyproject.toml")
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "datasets")
+T = TypeVar("T")
 
 
 class LiveBytes(TorchDispatchMode):
@@ -77,11 +82,18 @@ class PeakMemory:
 
     Args:
         devices: those that hold parameters.
+
+    Attributes:
+        peak: bytes of tensors; None where it is not measured yet.
+        reserved: bytes that the GPUs' allocator took for them from the driver; None on a CPU.
+        driver: bytes in use on those GPUs, by everybody, as nvidia-smi shows them; None on a CPU.
     """
 
     def __init__(self, devices: Iterable[torch.device]) -> None:
         self.gpus = sorted({d for d in devices if d.type == "cuda"}, key=str)
         self.peak: int | None = None
+        self.reserved: int | None = None
+        self.driver: int | None = None
 
     @property
     def how(self) -> str:
@@ -104,14 +116,76 @@ class PeakMemory:
         for gpu in self.gpus:
             torch.cuda.synchronize(gpu)
         self.so_far()
+        if self.gpus:
+            # What the allocator has reserved it keeps, so the driver's count is at its peak too.
+            self.reserved = max(self.reserved or 0, sum(map(torch.cuda.max_memory_reserved, self.gpus)))
+            self.driver = max(self.driver or 0, sum(map(_in_use, self.gpus)))
 
-    @contextmanager
-    def heaviest_step(self, resident: Iterable[Tensor]) -> Iterator[None]:
-        """On a CPU, counts the one step inside."""
-        gc.collect()
-        with LiveBytes(resident) as tracker:
-            yield
-        self.peak = tracker.peak
+    def heaviest_step(self, resident: Iterable[Tensor], step: Callable[[], None]) -> None:
+        """On a CPU, counts one step, noise's scratch with it: in a thread that has none of it yet."""
+
+        def work() -> int:
+            gc.collect()
+            with LiveBytes(resident) as tracker:
+                step()
+            return tracker.peak
+
+        self.peak = in_a_thread(work)
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    """What `work` returns, or raises, in a thread of its own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="addax-memory") as threads:
+        return threads.submit(work).result()
+
+
+def _in_use(gpu: torch.device) -> int:
+    free, total = torch.cuda.mem_get_info(gpu)
+    return total - free
+
+
+def allocator_peak(work: Callable[[], None], resident: Iterable[Tensor]) -> dict[str, Any]:
+    """What the device's allocator says of the peak of some work, in bytes, with what was there before.
+
+    On GPUs the bytes of tensors, and beside them what the allocator reserved and what the driver says is in
+    use by everybody. On a CPU the sum of the allocator's events, which torch's profiler hands over: it sees
+    what an operator takes for itself, which `LiveBytes` cannot.
+
+    Args:
+        work: what to measure.
+        resident: tensors alive before.
+    """
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in resident}
+    gpu = next(iter(storages.values())).device
+    if gpu.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(gpu)
+        work()
+        torch.cuda.synchronize(gpu)
+        return {
+            "measured_bytes": torch.cuda.max_memory_allocated(gpu),
+            "measured_how": "cuda allocator",
+            "reserved_bytes": torch.cuda.max_memory_reserved(gpu),
+            "driver_bytes": _in_use(gpu),
+        }
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    events = sorted(_allocations(profiled.profiler.kineto_results.experimental_event_tree()))
+    alive = itertools.accumulate(size for _, size in events)
+    return {
+        "measured_bytes": sum(held.nbytes() for held in storages.values()) + max(alive, default=0),
+        "measured_how": "cpu allocator events",
+    }
+
+
+def _allocations(events: Iterable[Any]) -> Iterator[tuple[int, int]]:
+    """(nanoseconds, bytes) of every allocation, and of what is freed with a negative sign."""
+    waiting = list(events)
+    while waiting:
+        event = waiting.pop()
+        if event.tag == _EventType.Allocation:
+            yield event.start_time_ns, event.extra_fields.alloc_size
+        waiting.extend(event.children)
 
 
 def now(device: torch.device) -> float:

@@ -1,7 +1,8 @@
 """Folders are the registry: a name on the command line is a file's name, no table is kept.
 
 A file `benchmarks/tasks/sst2.py` that binds `TASK` is the task `sst2`; the same holds for models
-(`FAMILY`), suites (`specs`) and methods (a class). Files whose name begins with `_` are helpers.
+(`FAMILY`), suites (`specs`) and methods (a class). Files whose name begins with `_` are helpers. The file of
+a suite that binds `PAPER` has a second name, that of the suite's tiny twin.
 """
 
 import ast
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
 # What a file has to bind; a method's class has any name.
 BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs"}
+# What a suite's name is followed by in that of its twin.
+TWIN = "-tiny"
 
 
 def _stems(folder: Path) -> dict[str, Path]:
@@ -30,11 +33,32 @@ def files(kind: str) -> dict[str, Path]:
     """Names of one kind ("method", "task", "model", "suite") and the files that define them."""
     if kind == "method":
         return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | _stems(ROOT / "baselines")
-    return _stems(ROOT / "benchmarks" / f"{kind}s")
+    found = _stems(ROOT / "benchmarks" / f"{kind}s")
+    if kind == "suite":
+        twins = {name + TWIN: file for name, file in found.items() if _binds_paper(file)}
+        return dict(sorted((twins | found).items()))
+    return found
+
+
+def _binds_paper(file: Path) -> bool:
+    """Whether a file binds `PAPER`, without importing it; one that is no Python is told of when used."""
+    try:
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        return False
+    targets = [target for line in body if isinstance(line, ast.Assign) for target in line.targets]
+    return any(isinstance(target, ast.Name) and target.id == "PAPER" for target in targets)
+
+
+def is_twin(name: str) -> bool:
+    """Whether a suite's name is that of another suite's tiny twin."""
+    return name.endswith(TWIN) and files("suite").get(name) == files("suite").get(name.removesuffix(TWIN))
 
 
 def summary(kind: str, name: str) -> str:
     """First line of the file's docstring, read without importing it (`list` stays fast)."""
+    if kind == "suite" and is_twin(name):
+        return f"The runs of {name.removesuffix(TWIN)} in small, on built-in models and rows."
     file = path(kind, name)
     with told(file):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""

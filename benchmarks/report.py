@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +12,24 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmarks import _speed_tables, registry, suites
+from benchmarks import (
+    _memory_tables,
+    _paper_tables,
+    _speed_tables,
+    _statistics_tables,
+    html,
+    published,
+    registry,
+    statistics,
+    suites,
+)
+from benchmarks._analysis import Analysis, analyse, framed
 from benchmarks._tables import (
+    MEASURES,
     NONE,
     block_of,
     comment,
+    head_of,
     latex,
     long_table,
     markdown,
@@ -25,39 +38,42 @@ from benchmarks._tables import (
 )
 from benchmarks._tables16 import arithmetic_table, dtype_table
 from benchmarks.errors import UserError, unknown
-from plots.__main__ import render
-from plots._rows import ROOT, frame, of_newest_prompts, ordered, raw, summary
-
-# file stem -> column of the summary and the table's heading
-MEASURES = {
-    "score": ("score", "Accuracy or F1 on the test rows ({})"),
-    "memory": ("peak_bytes", "Peak memory in training ({})"),
-    "time": ("seconds", "Training time to the chosen checkpoint ({})"),
-}
+from plots import _apart
+from plots.__main__ import draw, save
+from plots._rows import ROOT, ordered, raw, summary
 
 
-def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> None:
-    """Rebuilds a suite's tables and figures, and prints its summary and where to look.
+def write_all(
+    suite: str, commit_reference: bool = False, root: Path = ROOT, extra: Path | None = None
+) -> None:
+    """Rebuilds a suite's tables, figures and page, and prints its summary and where to look.
 
-    Rows of other settings than the suite has now are left out, and of earlier versions of a prompt.
+    Rows of other settings than the suite has now are left out, and those that cannot be compared with the
+    others (`plots._apart`).
 
     Args:
         suite: whose rows, from `results/runs/` or else `results/reference/`.
         commit_reference: also writes this machine's rows to `results/reference/<suite>.jsonl`, and the
             tables of the README anew.
         root: the folder that holds `results/`, `plots/` and the README.
+        extra: a user's own file of printed numbers, beside `results/published.csv`.
 
     Raises:
-        UserError: there are no rows, or none of the suite's present settings, or no runs of this machine
-            to make the reference of; or the rows are of a benchmark and not of runs.
+        UserError: `extra` is wrong or the suite has no paper; there are no rows, or none of the suite's
+            present settings, or no runs of this machine to make the reference of; or the rows are of a
+            benchmark and not of runs.
     """
+    if extra is not None and _paper_tables.paper_of(suite) is None:
+        raise UserError(f"--published {extra}: suite {suite!r} repeats no paper's table (it binds no PAPER)")
+    # Before any work: a wrong file of printed numbers ends here.
+    numbers = published.load(extra)
     found, source = raw(suite, root)
     if any("config" not in row for row in found):
         raise UserError(
             f"{source} holds no runs: `python -m plots {suite}` draws it, or its table is in the README"
         )
     present = _of_present_specs(suite, found)
-    rows = of_newest_prompts(present)
+    rows, aside = _apart.split(present)
     if not rows:
         raise UserError(
             f"the {len(found)} rows in {source} are of other settings than suite {suite!r} has now: "
@@ -71,54 +87,76 @@ def write_all(suite: str, commit_reference: bool = False, root: Path = ROOT) -> 
 
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
         refresh(root / "README.md", root)
-    tables = write_tables(suite, rows, root)
-    figures = render("all", frame(rows), root / "plots" / "figures" / suite)
+    analysis = analyse(suite, present, numbers)
+    tables = _write_tables(analysis, root)
+    drawn = draw("all", analysis.data)
+    figures = save(drawn, root / "plots" / "figures" / suite)
+    page = html.write(analysis, drawn, root, _missing(suite, present), len(found) - len(present))
     print_summary(rows)
     print(f"{len(rows)} rows from {source}")
-    for count, why in (
-        (len(found) - len(present), "settings that the suite no longer has"),
-        (len(present) - len(rows), "earlier versions of their task's prompt"),
-    ):
-        if count:
-            print(f"{count} more there are of {why}: left out")
+    if len(found) > len(present):
+        gone = len(found) - len(present)
+        print(f"{gone} more there are of settings that the suite no longer has: left out")
+    for line in _apart.lines(aside):
+        print(f"{line} (see apart.md)")
     for files in (tables, figures):
         if files:
             print(f"{files[0].parent.relative_to(root)}/: {', '.join(sorted({file.stem for file in files}))}")
+    print(f"open {page.relative_to(root)}")
 
 
-def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Path]:
-    """Writes `results/tables/<suite>/{score,memory,time,methods}.{md,csv,tex}`.
+def write_tables(
+    suite: str, rows: Sequence[dict], root: Path = ROOT, numbers: pd.DataFrame | None = None
+) -> list[Path]:
+    """Writes a suite's tables to `results/tables/<suite>/`, each as `.md`, `.csv` and `.tex`.
 
-    In the first three a line is a method, a column a task, a block a model; an entry is the mean and, from
-    two seeds on, the sample standard deviation over seeds. CSV files are long: one line an entry, in the
-    row's own units (scores in 0..1, bytes, seconds).
+    `score`, `memory` and `time`: a line is a method, a column a task, a block a model; an entry is the mean
+    and, from two seeds on, the sample standard deviation over seeds. `methods` holds all measures,
+    `intervals`, `pairs` and `ranks` what tests support, `trials` what choosing a setting took, `published` a
+    paper's numbers beside them where the suite repeats one, and `apart.md` the rows that are in none of
+    them. CSV files are long: one line an entry, in the row's own units (scores in 0..1, bytes, seconds).
 
     Args:
         suite: names the folder.
         rows: result rows, failed ones among them.
         root: the folder that holds `results/`.
+        numbers: `benchmarks.published.load`'s; None loads those of the suite.
 
     Returns:
-        The files written.
+        The files written; those of an earlier report that are out of date are removed.
 
     Raises:
         UserError: there are no rows.
     """
-    means, note = _means(rows, suite), provenance(rows)
-    folder = root / "results" / "tables" / suite
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {}
-    for name, (column, title) in MEASURES.items():
+    return _write_tables(analyse(suite, rows, numbers), root)
+
+
+def _write_tables(found: Analysis, root: Path) -> list[Path]:
+    means, texts, bold = found.means, {}, _statistics_tables.bold_note(found.tests)
+    for name, (column, _) in MEASURES.items():
         entries = means[["model", "task", "label", "outcome", "n", "failed", column, f"{column}_std"]]
-        head = title.format(unit_of(column, means)[1])
-        texts[f"{name}.md"] = f"## {head}\n\n{markdown(means, column)}\n\n{note}\n"
+        head = head_of(name, means)
+        below = f"{bold} {found.note}".strip() if column == "score" else found.note
+        texts[f"{name}.md"] = f"## {head}\n\n{markdown(means, column, found.winners)}\n\n{below}\n"
         texts[f"{name}.csv"] = entries.to_csv(index=False, lineterminator="\n")
-        texts[f"{name}.tex"] = latex(means, column, head, note)
-    long = long_table(means)
-    texts["methods.md"] = f"## All measures\n\n{_pipe(long)}\n\n{note}\n"
-    texts["methods.csv"] = means.drop(columns="title").to_csv(index=False, lineterminator="\n")
-    cells = tabulate(long, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True)
-    texts["methods.tex"] = f"% All measures\n{cells}\n{comment(note)}"
+        texts[f"{name}.tex"] = latex(means, column, head, below, found.winners)
+    for name, table in found.made.items():
+        cells = tabulate(table.table, "keys", "latex_booktabs", showindex=False, disable_numparse=True)
+        texts[f"{name}.md"] = f"## {table.head}\n\n{_pipe(table.table)}\n\n{table.note}\n"
+        texts[f"{name}.csv"] = table.data.to_csv(index=False, lineterminator="\n")
+        texts[f"{name}.tex"] = f"% {table.head}\n{cells}\n{comment(table.note)}"
+    if found.aside:
+        texts["apart.md"] = _statistics_tables.apart(found.aside)
+    return _replace(root / "results" / "tables" / found.suite, texts)
+
+
+def _replace(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Writes files of a folder; a table that this report does not have is not left there from another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    of_some = [f"{stem}.{kind}" for stem in ("published", "stated") for kind in ("md", "csv", "tex")]
+    for name in (*of_some, "apart.md"):
+        if name not in texts:
+            (folder / name).unlink(missing_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
@@ -126,17 +164,21 @@ def write_tables(suite: str, rows: Sequence[dict], root: Path = ROOT) -> list[Pa
 
 def method_table(rows: Sequence[dict]) -> str:
     """Markdown, a line for each method (and model, task where they differ): score, AUC, loss, lr, cost."""
-    return _pipe(long_table(_means(rows)))
+    return _pipe(long_table(summary(framed(rows))))
 
 
 def score_table(rows: Sequence[dict]) -> str:
-    """Markdown, the score of every method on every task, a block for each model."""
-    return markdown(_means(rows), "score")
+    """Markdown, the score of every method on every task, a block for each model; and what is bold."""
+    data = framed(rows)
+    tests = statistics.pairs(data)
+    text = markdown(summary(data), "score", statistics.winners(tests))
+    return f"{text}\n\n{_statistics_tables.bold_note(tests)}".strip()
 
 
 def print_summary(rows: Sequence[dict], console: Console | None = None) -> None:
     """Prints scores (%), mean peak memory and total training time, a table for each model."""
-    means = _means(rows)
+    data = framed(rows)
+    means = summary(data)
     console = console or Console()
     memory, unit, _ = unit_of("peak_bytes", means)
     for model in ordered(means, "model"):
@@ -161,6 +203,8 @@ def print_summary(rows: Sequence[dict], console: Console | None = None) -> None:
     failed = means.loc[means["outcome"] != "done"]
     for line in failed.itertuples():
         console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)
+    if told := _statistics_tables.bold_note(statistics.pairs(data)):
+        console.print(told, markup=False, highlight=False)
 
 
 def splice(readme: Path, name: str, markdown: str) -> None:
@@ -185,8 +229,8 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
     """Rebuilds every table of a page from the committed rows alone.
 
     A table stands between `<!-- table:SUITE:KIND -->` and `<!-- /table:SUITE:KIND -->`, where KIND is one
-    of `KINDS`; below it a line says where its numbers come from. Where no rows are committed yet, a line
-    says which commands make them.
+    of `KINDS`; below it a line says where its numbers come from. Those of `OF_PAPERS` are made of no rows.
+    Where no rows are committed yet, a line says which commands make them.
 
     Args:
         readme: the page, rewritten in place.
@@ -197,13 +241,17 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
     """
     for name in re.findall(r"<!-- table:(\S+) -->", readme.read_text(encoding="utf-8")):
         suite, _, kind = name.rpartition(":")
-        if kind not in KINDS:
-            raise unknown(f"kind of table {name!r} in {readme.name}", kind, KINDS)
-        rows = _committed(suite, root)
-        if rows:
+        if kind not in (*KINDS, *OF_PAPERS):
+            raise unknown(f"kind of table {name!r} in {readme.name}", kind, (*KINDS, *OF_PAPERS))
+        rows = [] if kind in OF_PAPERS else _committed(suite, root)
+        if kind in OF_PAPERS:
+            text = OF_PAPERS[kind]()
+        elif rows:
             text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
         elif kind == "arithmetic":
             text = "No rows yet: `python -m benchmarks.arithmetic --save` makes them."
+        elif suite == "memory":
+            text = "No rows yet: `python -m benchmarks.memory --save` makes them."
         elif kind == "speed":
             text = (
                 f"No rows yet: `python -m benchmarks.speed {suite.removeprefix('speed-')} --save` makes them."
@@ -223,7 +271,11 @@ KINDS = {
     "dtypes": dtype_table,
     "speed": _speed_tables.table,
     "arithmetic": arithmetic_table,
+    "table22": _memory_tables.table22,
+    "fits": _memory_tables.fits,
 }
+# The same of `results/published.csv` and of what suites state.
+OF_PAPERS = {"coverage": _paper_tables.coverage, "suites": _paper_tables.papers}
 
 
 def _committed(suite: str, root: Path) -> list[dict]:
@@ -231,9 +283,10 @@ def _committed(suite: str, root: Path) -> list[dict]:
     if not file.exists():
         return []
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise UserError(f"{file}: not JSON lines ({error}); commit its rows anew") from None
+    return _apart.split(rows)[0] if all("config" in row for row in rows) else rows
 
 
 def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
@@ -258,11 +311,17 @@ def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
     return kept
 
 
-def _means(rows: Sequence[dict], suite: str | None = None) -> pd.DataFrame:
-    if not rows:
-        name = suite or "quick"
-        raise UserError(f"no result rows to tabulate: run `python -m benchmarks sweep {name}` first")
-    return summary(frame(list(rows)))
+def _missing(suite: str, rows: Sequence[dict]) -> list[dict] | None:
+    """The runs of a suite that no row is of, wherever its rows ran; None where it is no suite."""
+    if suite not in registry.files("suite"):
+        return None
+    ids = {row.get("id") for row in rows}
+    places = {tuple((key, str(row["config"].get(key))) for key in ("data", "device")) for row in rows}
+    return [
+        {"model": spec.model, "task": spec.task, "label": spec.label, "seed": spec.seed}
+        for spec in suites.load(suite)
+        if not any(dataclasses.replace(spec, **dict(place)).id in ids for place in places)
+    ]
 
 
 def _pipe(table: pd.DataFrame) -> str:

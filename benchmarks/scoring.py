@@ -99,27 +99,43 @@ class Scorer:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
         return {name: value.to(self.device) for name, value in inputs.items()}
 
+    def _unmasked_where_whole(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """As `pad_left`, without a mask that hides nothing: the model would have to look, and a GPU wait."""
+        inputs = self.pad_left(sequences)
+        if len({len(s) for s in sequences}) == 1:
+            del inputs["attention_mask"]
+        return inputs
+
     def _last_logits(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Logits where the candidate goes: float32, shape (batch, vocabulary)."""
-        inputs = self.pad_left(prompts)
+        inputs = self._unmasked_where_whole(prompts)
         if not self.loaded.family.masked:
             return upcast(self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1])
+        logits = self.model(**inputs).logits
         mask_id = self.loaded.tokenizer.mask_token_id
-        # Sequences end alike after their last mask, so that padded on the left it has one place in all.
-        behind = [len(p) - 1 - max(i for i, t in enumerate(p) if t == mask_id) for p in prompts]
-        return upcast(self.model(**inputs).logits[:, -1 - behind[0]])
+        # There is one; the memory model's prompts, whose tokens mean nothing, are of no other token.
+        behind = [p[::-1].index(mask_id) for p in prompts]
+        if len(set(behind)) == 1:
+            # As a rule prompts end alike after their mask: padded on the left, it has one place in all.
+            return upcast(logits[:, -1 - behind[0]])
+        places = logits.shape[1] - 1 - torch.tensor(behind, device=logits.device)
+        return upcast(logits[torch.arange(len(prompts), device=logits.device), places])
 
     def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
         longest = max(e.length for e in batch)
         if not self.loaded.family.masked:
-            return upcast(self.model(**self.pad_left([e.prompt for e in batch]), use_cache=False).logits)
+            inputs = self._unmasked_where_whole([e.prompt for e in batch])
+            return upcast(self.model(**inputs, use_cache=False).logits)
         ids = torch.tensor([list(e.prompt) + [self.pad] * (longest - e.length) for e in batch])
-        mask = torch.tensor([[1] * e.length + [0] * (longest - e.length) for e in batch])
-        return upcast(self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).logits)
+        inputs = {"input_ids": ids.to(self.device)}
+        if any(e.length < longest for e in batch):
+            mask = torch.tensor([[1] * e.length + [0] * (longest - e.length) for e in batch])
+            inputs["attention_mask"] = mask.to(self.device)
+        return upcast(self.model(**inputs).logits)
 
     def _sequence_scores(self, sequences: Sequence[tuple[tuple, tuple]], all_logits: bool) -> Tensor:
         """Mean log-likelihood of each continuation after its prompt: float32, shape (sequences,)."""
-        inputs = self.pad_left([p + c for p, c in sequences])
+        inputs = self._unmasked_where_whole([p + c for p, c in sequences])
         longest = max(len(c) for _, c in sequences)
         keep = 0 if all_logits else longest + 1
         logits = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits

@@ -6,13 +6,13 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, get_args
 
 from torch import nn
 
 from addax.method import Method
-from benchmarks import models, registry, tasks
+from benchmarks import budget, models, registry, tasks
 from benchmarks.errors import UserError, unknown
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -23,6 +23,10 @@ CHOICES = {
     "schedule": ("constant", "linear"),
 }
 ZERO_SHOT = "zero-shot"
+# What a run may be given, exactly one of them; each is a field.
+BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")
+# Fields that say nothing at these values are no part of a spec's id: rows made before they came keep theirs.
+LATER = {"examples": None, "forward_equivalents": None, "parameters": "all", "shots": None}
 # Where a spec names none: K0 and K1 of a method that takes both batches, and of one that takes one.
 BATCH_OF_BOTH = {"zo_batch_size": 6, "fo_batch_size": 4}
 BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
@@ -45,13 +49,21 @@ class RunSpec:
         gradient_checkpointing: of the first-order part.
         dropout: whether first-order losses use the model's own dropout; zeroth-order ones never do.
         steps: optimizer steps, or
-        seconds: training seconds, evaluation excluded; exactly one of the two is set.
-        schedule: of the learning rate: "constant", or "linear" to zero over `steps`.
+        seconds: training seconds, evaluation excluded, or
+        examples: training examples drawn into batches (a full-batch step draws them all), or
+        forward_equivalents: examples in forward passes, plus two for each one in a backward pass; exactly
+            one of these budgets is set, and a run ends with the first step that reaches it.
+        schedule: of the learning rate: "constant", or "linear" to zero over the budget.
         evaluations: on the validation rows, evenly spaced, the last one at the end.
         eval_batch_size: examples of one evaluation forward.
         train_rows, validation_rows, test_rows: rows wanted; a source may have fewer.
+        shots: rows of each class in training, and as many in validation, in place of `train_rows` and
+            `validation_rows`; None draws without regard to class.
+        parameters: that are trained: "all", "lora:R" (adapters of rank R at the query and value projections)
+            or "last:N" (the head and the last N layers).
         set: the method's own settings, complete and sorted: lr, its constructor's arguments, its batch
-            sizes and, where it takes both losses, length_threshold (tokens, "q0.7" or None).
+            sizes and, where it takes both losses, length_threshold: tokens, a quantile ("q0.7"), the largest
+            that fits in an amount of memory ("auto:40GB"), or None.
     """
 
     method: str
@@ -68,34 +80,61 @@ class RunSpec:
     dropout: bool = True
     steps: int | None = None
     seconds: float | None = None
+    examples: int | None = None
+    forward_equivalents: int | None = None
     schedule: str = "constant"
     evaluations: int = 5
     eval_batch_size: int = 32
     train_rows: int = 1000
     validation_rows: int = 500
     test_rows: int = 1000
+    shots: int | None = None
+    parameters: str = "all"
     set: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "set", dict(sorted(_complete(self).items())))
         _validate(self)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hexadecimal digits of a hash of everything above."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in LATER or v != LATER[k]}
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def budget(self) -> tuple[str, float]:
+        """Name and amount of the budget that is set; a zero-shot run has no steps."""
+        return next((name, getattr(self, name)) for name in BUDGETS if getattr(self, name) is not None)
+
+    @property
     def label(self) -> str:
-        """The method's name in tables: Addax without a length threshold is Addax-WA."""
+        """The method's name in tables: Addax without a length threshold is Addax-WA.
+
+        What is not the method's usual way stands behind it, as in "IP-SGD (checkpointing)", "Adam (LoRA)".
+        """
+        return self.label_at(self.set.get("length_threshold"))
+
+    def label_at(self, length_threshold: int | str | None) -> str:
+        """As `label`, for the threshold that was found where the spec only says how to find one."""
         if self.method == ZERO_SHOT:
             return ZERO_SHOT
-        label = method_class(self.method).label
-        if self.method == "addax" and self.set["length_threshold"] is None:
-            label += "-WA"
+        label = self.method_label(length_threshold)
         other = [way for way in ("released", "nearest") if way in self.set.values()]
+        if self.method == "addax" and length_threshold is not None and not self.set["zo_batch_size"]:
+            other.append("D1 only")
+        kind, _, amount = self.parameters.partition(":")
+        other += {"all": [], "lora": ["LoRA" if amount == "8" else f"LoRA {amount}"]}.get(
+            kind, [f"last {amount}"]
+        )
+        other += ["checkpointing"] if self.gradient_checkpointing else []
         return f"{label} ({', '.join(other)})" if other else label
+
+    def method_label(self, length_threshold: int | str | None) -> str:
+        """The first part of a label: the method, without what this run does in another way."""
+        wa = self.method == "addax" and length_threshold is None
+        return f"{method_class(self.method).label}{'-WA' if wa else ''}"
 
 
 def from_dict(values: Mapping[str, Any]) -> RunSpec:
@@ -228,17 +267,17 @@ def _validate(spec: RunSpec) -> None:
     if spec.data not in ("builtin", "hub", "folder"):
         raise unknown("data source", spec.data, ("builtin", "hub", "folder"))
     if spec.method == ZERO_SHOT:
-        object.__setattr__(spec, "steps", 0)
-        object.__setattr__(spec, "seconds", None)
-    elif (spec.steps is None) == (spec.seconds is None):
-        raise UserError("a run has a budget of either steps or seconds, exactly one of them")
-    elif not 0 < (spec.seconds if spec.steps is None else spec.steps) < float("inf"):
-        raise UserError(f"the budget must be positive, not steps={spec.steps} seconds={spec.seconds}")
-    if spec.schedule == "linear" and spec.steps is None:
-        raise UserError("schedule=linear needs a budget of steps: it ends at zero with the last one")
+        for name in BUDGETS:
+            object.__setattr__(spec, name, 0 if name == "steps" else None)
+    elif sum(getattr(spec, name) is not None for name in BUDGETS) != 1:
+        raise UserError(f"a run has a budget of either {' or '.join(BUDGETS)}, exactly one of them")
+    elif not 0 < spec.budget[1] < float("inf"):
+        raise UserError("the budget must be positive, not {}={}".format(*spec.budget))
     for name in ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows"):
         if getattr(spec, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(spec, name)}")
+    if spec.shots is not None and spec.shots < 1:
+        raise UserError(f"shots must be at least 1, not {spec.shots}")
     for name in ("seed", "data_seed"):
         # Beyond 64 bits seeds would wrap around: two of them would be one.
         if not 0 <= getattr(spec, name) < 2**63:
@@ -249,6 +288,11 @@ def _validate(spec: RunSpec) -> None:
 
 def _validate_model(spec: RunSpec) -> None:
     task = tasks.load(spec.task)
+    kind, _, amount = spec.parameters.partition(":")
+    if spec.parameters != "all" and not (kind in ("lora", "last") and amount.isdecimal() and int(amount)):
+        raise UserError(f"parameters are all, lora:R or last:N, not {spec.parameters!r}")
+    if spec.shots is not None and task.loss == "teacher_forcing":
+        raise UserError(f"task {spec.task} has no classes to draw shots of")
     if spec.head == "classification":
         if task.loss == "teacher_forcing":
             raise UserError(f"task {spec.task} has no fixed classes: head=classification cannot serve it")
@@ -264,9 +308,19 @@ def _validate_settings(spec: RunSpec) -> None:
         if key in values and values[key] < 0:
             raise UserError(f"{key} must not be negative: {values[key]}")
     threshold = values.get("length_threshold")
-    if isinstance(threshold, str):
+    if isinstance(threshold, str) and threshold.startswith(budget.AUTO):
+        budget.parse(threshold.removeprefix(budget.AUTO), f"length_threshold={budget.AUTO}")
+        if spec.device == "auto":
+            raise UserError(
+                f"length_threshold={threshold} is for one device: with device=auto give it in tokens"
+            )
+        if not values["fo_batch_size"]:
+            raise UserError(f"length_threshold={threshold} needs a first-order batch: fo_batch_size is 0")
+    elif isinstance(threshold, str):
         if not _is_quantile(threshold):
-            raise UserError(f"length_threshold is in tokens, a quantile (q0.7) or none, not {threshold!r}")
+            raise UserError(
+                f"length_threshold is in tokens, a quantile (q0.7), auto:40GB or none, not {threshold!r}"
+            )
     elif threshold is not None and (type(threshold) is not int or threshold < 1):
         raise UserError(f"length_threshold must be a positive number of tokens, not {threshold!r}")
     if spec.method == ZERO_SHOT:
@@ -312,18 +366,19 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         UserError: as `from_dict`; or no learning rate or budget for a model that `quick` does not know.
     """
     values = dict(values)
-    if "lr" in values and ("steps" in values or "seconds" in values):
+    given = [name for name in BUDGETS if name in values]
+    if "lr" in values and given:
         return from_dict(values)
     from benchmarks.suites import quick
 
     known = quick.defaults(values.get("method"), values.get("model"))
     if known is None and values.get("method") != ZERO_SHOT:
-        missing = "lr" if "lr" not in values else "steps (or seconds)"
+        missing = "lr" if "lr" not in values else f"a budget ({', '.join(BUDGETS)})"
         method = values.get("method")
         settings_of(method)
         models.check(values.get("model", ""))
         raise UserError(f"{method} on {values.get('model')} needs {missing}: give --set lr=... steps=...")
     for key, value in (known or {}).items():
-        if key != "steps" or "seconds" not in values:
+        if key not in BUDGETS or not given:
             values.setdefault(key, value)
     return from_dict(values)

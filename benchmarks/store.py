@@ -26,8 +26,9 @@ RUNS = ROOT / "results" / "runs"
 REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
-    "batches", "checkpoint", "data", "dropout", "encoding", "evaluate", "loop", "measure", "out_of_memory",
-    "scoring", "spec", "state", "tally", "train",
+    "_allocations", "_like_a_gpu", "_prediction_cache", "bare_step", "batches", "budget", "checkpoint",
+    "data", "dropout", "encoding", "evaluate", "fitting", "loop", "measure", "memory_model",
+    "out_of_memory", "parameters", "scoring", "spec", "state", "tally", "train",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")

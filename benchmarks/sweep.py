@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import checkpoint, store, suites, train
 from benchmarks.errors import UserError, unknown
 from benchmarks.executors import Died, Executor
-from benchmarks.spec import RunSpec
+from benchmarks.spec import BUDGETS, RunSpec
 from benchmarks.work import Outcome, work
 
 FILTERS = ("method", "model", "task", "seed", "label")
@@ -58,12 +58,38 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
     return specs
 
 
+def budget(text: str) -> dict[str, float | None]:
+    """What `--budget NAME=AMOUNT` changes in every spec; zero-shot runs have none and stay as they are.
+
+    >>> budget("forward-equivalents=64000")
+    {'steps': None, 'seconds': None, 'examples': None, 'forward_equivalents': 64000}
+
+    Raises:
+        UserError: no such budget, or no amount of it.
+    """
+    name, equals, amount = text.partition("=")
+    known = [own.replace("_", "-") for own in BUDGETS]
+    if not equals or not amount:
+        raise UserError(f"--budget wants NAME=AMOUNT, as steps=1000, not {text!r}")
+    if name not in known:
+        raise unknown("budget", name, known)
+    try:
+        value = float(amount) if name == "seconds" else int(amount)
+    except ValueError:
+        whole = "a number" if name == "seconds" else "a whole number"
+        raise UserError(f"--budget {name} wants {whole}, not {amount!r}") from None
+    if not 0 < value < float("inf"):
+        raise UserError(f"--budget {name} must be positive, not {amount}")
+    return dict.fromkeys(BUDGETS) | {name.replace("-", "_"): value}
+
+
 def plan(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Plan:
     """Reads the data of every spec, which refuses what is wrong with them, and looks up finished rows."""
     fingerprints: dict[tuple, str] = {}
     todo, finished = [], []
     for spec in {spec.id: spec for spec in specs}.values():
-        key = (spec.task, spec.data, spec.train_rows, spec.validation_rows, spec.test_rows, spec.data_seed)
+        sizes = (spec.train_rows, spec.validation_rows, spec.test_rows, spec.shots)
+        key = (spec.task, spec.data, *sizes, spec.data_seed)
         if key not in fingerprints:
             fingerprints[key] = train.load(spec, folder).fingerprint
         try:

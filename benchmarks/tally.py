@@ -20,7 +20,11 @@ class Tally:
         realised: parts of steps that arrived in 16 bits, where measured.
         step_seconds, train_seconds: of every step, and in all, evaluation excluded.
         eval_seconds, wall_seconds: of evaluations; of everything, in processes that were stopped.
-        forwards, backwards, examples: counts of closures, backward passes and examples in forwards.
+        forwards, backwards: counts of closures and of backward passes.
+        examples_forward: examples in forwards.
+        examples: training examples drawn into batches; a full-batch step draws them all.
+        forward_equivalents: examples in forwards, plus two for each one in a backward pass and one more where
+            its forward is computed again (gradient checkpointing).
         heaviest: indices of the training rows in the heaviest batch of each part.
         peak_bytes: of training.
         best: (score, -loss) on validation of the best evaluation, and its place in `curve`.
@@ -40,7 +44,9 @@ class Tally:
     wall_seconds: float = 0.0
     forwards: int = 0
     backwards: int = 0
+    examples_forward: int = 0
     examples: int = 0
+    forward_equivalents: int = 0
     heaviest: dict[str, list[int]] = field(default_factory=dict)
     peak_bytes: int | None = None
     best: list[Any] | None = None
@@ -69,7 +75,9 @@ class Tally:
             {
                 "step": self.steps,
                 "train_seconds": self.train_seconds,
-                "examples_forward": self.examples,
+                "examples_forward": self.examples_forward,
+                "examples": self.examples,
+                "forward_equivalents": self.forward_equivalents,
                 "train_loss": fmean(recent) if recent else None,
                 **score,
             }
@@ -91,7 +99,9 @@ class Tally:
             "steps": self.steps,
             "forwards": self.forwards,
             "backwards": self.backwards,
-            "examples_forward": self.examples,
+            "examples_forward": self.examples_forward,
+            "examples": self.examples,
+            "forward_equivalents": self.forward_equivalents,
             "peak_bytes": self.peak_bytes,
             "realised_fraction": fmean(realised) if realised else None,
             "batch_sizes": self.sizes,

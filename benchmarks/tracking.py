@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks._wandb_writer import children, take_share
 from benchmarks.errors import UserError, unknown
 from benchmarks.spec import RunSpec
 
@@ -99,6 +100,9 @@ class Tracker:
             if writer is None:
                 return
             end = time.monotonic() + timeout
+            # Nothing is trained any more, and somebody waits.
+            for process in (writer.pid, *children(writer.pid)):
+                take_share(process, 0)
             try:
                 self._drain(writer, end)
                 writer.stdin.close()
@@ -143,8 +147,9 @@ class Tracker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             bufsize=0,
-            # Ctrl-C is for the harness; the writer ends when its pipe does.
-            process_group=0,
+            # Ctrl-C is for the harness; the writer ends when its pipe does. It takes the least share of the
+            # cores, which is a session's to take.
+            start_new_session=True,
         )
         os.set_blocking(writer.stdin.fileno(), False)
         return writer

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import store, tasks
+from benchmarks import memory_model, store, tasks
 from benchmarks.checkpoint import Checkpoints
 from benchmarks.data import Splits, load_splits
 from benchmarks.errors import UserError
@@ -76,6 +76,8 @@ def run(
         if running is not None:
             known = _known(running, status)
         if left is None:
+            wall_seconds = tally.wall_seconds + time.perf_counter() - begin
+            known |= predicted(running) if running is not None else {}
             break
         # Nothing of the attempt may stay where the next one has to fit.
         del running
@@ -91,7 +93,7 @@ def run(
         "jobs": jobs,
         "started": tally.started,
         "ended": utc(),
-        "wall_seconds": tally.wall_seconds + time.perf_counter() - begin,
+        "wall_seconds": wall_seconds,
         "checkpoint_seconds": checkpoints.seconds if checkpoints else 0.0,
     }
 
@@ -99,19 +101,43 @@ def run(
 def _known(running: Attempt | None, status: str) -> dict[str, Any]:
     """The fields of a row that only the attempt itself knows; null where it did not come about."""
     if running is None:
-        names = ("score", "test", "peak_how", "skipped_steps", "train_rows", "parameters")
+        names = ("score", "test", "peak_how", "peak_reserved_bytes", "peak_driver_bytes", "peak_predicted")
+        names += ("peak_predicted_split", "skipped_steps", "train_rows", "parameters", "trained_parameters")
         return dict.fromkeys(names) | pools(None)
     optimizer = running.optimizer
     tested = running.test if status == "done" else None
+    # Chosen for a budget of memory, no threshold at all may have been needed.
+    label = running.spec.label_at(running.assignment.length_threshold) if optimizer else running.spec.label
     return {
+        "label": label,
         "score": tested.score if tested else None,
         "test": tested.as_dict() if tested else None,
         "peak_how": running.memory.how,
+        "peak_reserved_bytes": running.memory.reserved,
+        "peak_driver_bytes": running.memory.driver,
+        "peak_predicted": None,
+        "peak_predicted_split": None,
         "skipped_steps": int(optimizer.skipped_steps) if optimizer and running.tally.steps else 0,
         **pools(running.assignment),
         "train_rows": len(running.rows["train"]),
         "parameters": sum(p.numel() for p in running.model.parameters()),
+        "trained_parameters": sum(p.numel() for p in running.model.parameters() if p.requires_grad),
     }
+
+
+def predicted(running: Attempt) -> dict[str, Any]:
+    """What `memory_model` says of the run's heaviest batches; nothing where there are none.
+
+    A model of a user's own may do what fake tensors cannot: the run stands without a prediction.
+    """
+    if running.optimizer is None or not (batches := running.heaviest_batches()):
+        return {}
+    device = "cuda" if running.device.type == "cuda" else "cpu"
+    try:
+        found = memory_model.of_config(running.spec, running.model.config, batches, device)
+    except Exception:
+        return {}
+    return {"peak_predicted": found.peak_bytes, "peak_predicted_split": dict(found.split)}
 
 
 def unfinished_row(
@@ -154,7 +180,6 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "task_version": task.version,
         "metric": task.metric,
         **provenance(),
-        "peak_predicted": None,
         "data_fingerprint": splits.fingerprint,
         "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
     }
@@ -184,4 +209,5 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
         validation=spec.validation_rows,
         test=spec.test_rows,
         seed=spec.data_seed,
+        shots=spec.shots,
     )

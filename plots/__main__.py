@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from benchmarks.errors import Parser, UserError, unknown, unwritten
-from plots import _rows, _style
+from plots import _apart, _rows, _style
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "figures"
@@ -52,7 +53,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _asked(asked: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     """The rows to draw, and the name of the folder that the figures belong in."""
-    suite = "quick" if asked.figure == "all" else _module(asked.figure).SUITE
+    suite = "quick" if asked.figure == "all" else module_of(asked.figure).SUITE
     if suite is None:
         if asked.rows or asked.suite:
             raise UserError(f"{asked.figure} is drawn from no rows: leave --rows and --suite out")
@@ -60,16 +61,17 @@ def _asked(asked: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     suite = asked.suite or suite
     data = _rows.read_glob(asked.rows) if asked.rows else _rows.read(suite, maker=_benchmark(suite))
     print(f"{len(data)} rows from {data.attrs['source']}")
-    if data.attrs.get("left_out"):
-        print(f"{data.attrs['left_out']} more of earlier versions of their task's prompt: left out")
+    for line in _apart.lines(data.attrs.get("apart", ())):
+        print(line)
     return data, "own" if asked.rows else suite
 
 
-def _module(figure: str) -> ModuleType:
+def module_of(figure: str) -> ModuleType:
+    """The file that draws a figure."""
     return importlib.import_module(f"plots.{figure}")
 
 
-def _maker(module: ModuleType) -> str:
+def maker(module: ModuleType) -> str:
     """The command that makes a figure's rows."""
     benchmark = getattr(module, "BENCHMARK", None)
     return f"benchmarks.{benchmark} --save" if benchmark else f"benchmarks sweep {module.SUITE}"
@@ -77,31 +79,46 @@ def _maker(module: ModuleType) -> str:
 
 def _benchmark(suite: str) -> str | None:
     """What makes the rows of a name that is a benchmark's, and None for a suite's."""
-    modules = map(_module, figures())
-    return next((_maker(m) for m in modules if getattr(m, "BENCHMARK", None) == suite), None)
+    modules = map(module_of, figures())
+    return next((maker(m) for m in modules if getattr(m, "BENCHMARK", None) == suite), None)
 
 
-def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
-    """Draws one figure, or with "all" every one that the rows can fill; returns the files written.
+def draw(figure: str, data: pd.DataFrame) -> dict[str, dict[str, Figure]]:
+    """One figure, or with "all" every one that the rows can fill: name -> file stem -> what is drawn.
 
     A figure whose `SUITE` is None is drawn from no rows, and so by its own name alone.
 
     Raises:
         UserError: the rows hold nothing that the one figure asked for shows.
     """
-    written = []
+    found = {}
     for name in figures() if figure == "all" else [figure]:
-        module = _module(name)
+        module = module_of(name)
         if module.SUITE is None and figure == "all":
             continue
         # A figure shows runs, or what the one benchmark that it names measured.
         own = data.attrs.get("benchmark") == getattr(module, "BENCHMARK", None)
         drawn = module.draw(data) if own else {}
         if not drawn and figure != "all":
-            raise UserError(f"no rows here that {name} shows: `python -m {_maker(module)}` makes them")
-        for stem, canvas in drawn.items():
-            written += _style.save(canvas, out, stem)
-    return written
+            raise UserError(f"no rows here that {name} shows: `python -m {maker(module)}` makes them")
+        if drawn:
+            found[name] = drawn
+    return found
+
+
+def save(drawn: dict[str, dict[str, Figure]], out: Path) -> list[Path]:
+    """Writes what `draw` gives; returns the files."""
+    return [
+        file
+        for canvases in drawn.values()
+        for stem, canvas in canvases.items()
+        for file in _style.save(canvas, out, stem)
+    ]
+
+
+def render(figure: str, data: pd.DataFrame, out: Path) -> list[Path]:
+    """`save` of `draw`."""
+    return save(draw(figure, data), out)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from plots._rows import chosen
 from plots._style import Look
 
 SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis
-_XS = ("train_seconds", "examples_forward")
+_XS = ("train_seconds", "examples", "forward_equivalents")
 
 
 def means(data: pd.DataFrame) -> pd.DataFrame:
     """One line for each evaluation of each method: means over seeds, `_std` beside score and loss."""
     runs = chosen(data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)])
-    keep = ["model", "task", "label", "title", "best_step", "seed"]
+    keep = ["model", "task", "label", "title", "metric", "best_step", "seed"]
     flat = [
         dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in ("step", "score", "loss", *_XS)}
         for *run, curve in runs[[*keep, "curve"]].itertuples(index=False, name=None)
@@ -24,7 +24,7 @@ def means(data: pd.DataFrame) -> pd.DataFrame:
     ]
     columns = [*keep, "step", "score", "loss", *_XS]
     points = pd.DataFrame(flat, columns=columns).astype(dict.fromkeys(("score", "loss", *_XS), float))
-    groups = points.groupby(["model", "task", "label", "title", "step"], sort=False)
+    groups = points.groupby(["model", "task", "label", "title", "metric", "step"], sort=False)
     mean = groups[["score", "loss", *_XS]].mean()
     spread = groups[["score", "loss"]].std(ddof=1).add_suffix("_std")
     return mean.join(spread).join(groups["best_step"].first()).reset_index()

@@ -1,7 +1,7 @@
 """Result rows as a pandas frame: reading, order, one setting a method, mean over seeds."""
 
+import hashlib
 import json
-from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
@@ -10,10 +10,13 @@ import pandas as pd
 from benchmarks import registry
 from benchmarks.errors import UserError, unknown
 from benchmarks.row_file import checksum
+from plots import _apart
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
-TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
+# The nine of Addax; those of the papers on RoBERTa-large and on MeZO-SVRG; word problems.
+TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad",
+         "sst2-cloze", "sst5", "snli", "mnli", "rte-cloze", "trec", "qnli", "cola", "gsm8k")  # fmt: skip
 HALF = ("bfloat16", "float16")
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
@@ -31,7 +34,7 @@ def _parse(text: str, where: str) -> dict:
     if "config" in row:
         try:
             line = _flat(row)
-            of_newest_prompts([row])
+            _apart.split([row])
             pd.to_numeric(pd.Series([line[name] for name in NUMBERS], dtype=object))
             if not isinstance(line["curve"], list):
                 raise TypeError("curve should be a list")
@@ -114,31 +117,46 @@ def _rank(line: dict) -> tuple:
     return line["model"], task, label, str(line["seed"]), line["setting"]
 
 
+def run_id(row: dict) -> str:
+    """What tells a row's run from others: its id, or of a row without one a hash of its config."""
+    if row.get("id"):
+        return str(row["id"])
+    text = json.dumps([row.get("label"), row["config"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _flat(row: dict) -> dict:
     config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
     settings, curve = config.get("set") or {}, row.get("curve") or []
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
     metric = row.get("metric") or "accuracy"
+    budget, amount = _apart.budget_of(config) or (None, None)
     return {
         "model": config["model"],
         "task": config["task"],
         "label": row.get("label") or config["method"],
         "title": row.get("task_title") or config["task"],
         "seed": config.get("seed"),
+        "data_seed": config.get("data_seed") or 0,
         "setting": json.dumps(fixed, sort_keys=True),
         "run": json.dumps([row.get("label"), config], sort_keys=True),
+        "id": run_id(row),
         "ended": str(row.get("ended") or ""),
         "outcome": row.get("status") or "failed",
         "method": config["method"],
         "dtype": config.get("dtype"),
+        "shots": config.get("shots"),
         "metric": metric,
         "score": row.get("score"),
         "auc": test.get("auc"),
         "loss": test.get("loss"),
-        "validation_score": validation.get(metric),
+        "validation_score": validation.get("score"),
         "validation_loss": validation.get("loss"),
         "peak_bytes": row.get("peak_bytes"),
         "seconds": row.get("train_seconds_to_best"),
+        "train_seconds": row.get("train_seconds"),
+        "budget": budget,
+        "budget_amount": amount,
         "steps": config.get("steps") or (curve[-1]["step"] if curve else None),
         "best_step": row.get("best_step"),
         "lr": settings.get("lr"),
@@ -149,19 +167,21 @@ def _flat(row: dict) -> dict:
 
 
 NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_bytes", "seconds",
-           "steps", "best_step", "lr", "zo_batch_size", "fo_batch_size"]  # fmt: skip
+           "train_seconds", "budget_amount", "steps", "best_step", "lr", "zo_batch_size",
+           "fo_batch_size"]  # fmt: skip
 
 
 def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     """One line a run, in the fixed order of models, tasks, methods and seeds.
 
     Of several rows with one and the same config, the newest stands: a run repeated is no second seed.
-    Of rows of several versions of a task's prompt, those of the newest stand, and `attrs["left_out"]` says
-    how many do not: scores of two prompts have no mean.
+    Rows that have no mean with the others are left out (`plots._apart.split`), and `attrs["apart"]` says
+    which and why. Where runs have several numbers of shots, those are part of the model's name.
 
-    Columns: model, task, label, title, seed, setting (the config without its seeds), outcome (the row's
-    status: "done", "failed", "OOM" or "killed"), score in 0..1, auc, loss, peak_bytes, seconds (training,
-    to the chosen checkpoint), steps, lr, batch sizes, curve (list of evaluations).
+    Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id, outcome
+    (the row's status: "done", "failed", "OOM" or "killed"), score in 0..1, auc, loss, peak_bytes, seconds
+    (training, to the chosen checkpoint), train_seconds (of the whole run), budget (its name) and
+    budget_amount, steps, lr, batch sizes, curve (list of evaluations).
 
     Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
     name.
@@ -178,26 +198,20 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
         data = pd.DataFrame(rows)
         data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
         return data
-    kept = of_newest_prompts(rows)
+    kept, apart = _apart.split(rows)
     newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
     if len({line["dtype"] for line in newest.values()}) > 1:
         # Where runs of several dtypes lie together they are told apart as methods are.
         for line in newest.values():
             line["label"] += f" {line['dtype']}" if line["dtype"] in HALF else ""
+    if len({line["shots"] for line in newest.values()}) > 1:
+        for line in newest.values():
+            line["model"] += f" k={line['shots']}" if line["shots"] else ""
     data = pd.DataFrame(sorted(newest.values(), key=_rank))
     if len(data):
         data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
-    data.attrs |= {"source": source, "left_out": len(rows) - len(kept)}
+    data.attrs |= {"source": source, "apart": apart}
     return data
-
-
-def of_newest_prompts(rows: Sequence[dict]) -> list[dict]:
-    """The rows that are of the newest version of their task's prompt that any row is of."""
-    versions: dict[str, int] = {}
-    for row in rows:
-        task = row["config"]["task"]
-        versions[task] = max(versions.get(task, 0), row.get("task_version") or 0)
-    return [row for row in rows if (row.get("task_version") or 0) == versions[row["config"]["task"]]]
 
 
 def ordered(data: pd.DataFrame, column: str) -> list[str]:
@@ -206,11 +220,30 @@ def ordered(data: pd.DataFrame, column: str) -> list[str]:
     return sorted(data[column].unique(), key=lambda name: _place(order, name))
 
 
+def score_name(data: pd.DataFrame, accuracy: str = "accuracy") -> str:
+    """What the scores of rows are, for the label of an axis."""
+    other = {"exact_match": f"{accuracy}, F1 or exact match"}
+    return next((other[m] for m in data["metric"] if m in other), f"{accuracy} or F1")
+
+
 def chosen(data: pd.DataFrame) -> pd.DataFrame:
-    """Keeps one setting for each model, task and method: the best mean score on validation.
+    """Keeps one setting of `trials` for each model, task and method: the best mean score on validation.
+
+    Ties go to the lower loss.
+    """
+    if not len(data):
+        return data
+    kept = []
+    for _, cell in trials(data).groupby(CELL, sort=False):
+        kept.append(cell[cell["setting"] == _best(cell)] if cell["setting"].nunique() > 1 else cell)
+    return pd.concat(kept)
+
+
+def trials(data: pd.DataFrame) -> pd.DataFrame:
+    """The runs that `chosen` chooses among.
 
     Where batch sizes are swept on one task, only runs at those that the method has on most tasks
-    take part: a sweep is not a search for the best entry of a table. Ties go to the lower loss.
+    take part: a sweep is not a search for the best entry of a table.
     """
     if not len(data):
         return data
@@ -221,11 +254,8 @@ def chosen(data: pd.DataFrame) -> pd.DataFrame:
     kept = []
     for _, cell in data.assign(usual=at).groupby(CELL, sort=False):
         at_usual = cell["usual"]
-        cell = cell[at_usual] if at_usual.any() else cell
-        if cell["setting"].nunique() > 1:
-            cell = cell[cell["setting"] == _best(cell)]
-        kept.append(cell)
-    return pd.concat(kept)
+        kept.append(cell[at_usual] if at_usual.any() else cell)
+    return pd.concat(kept).drop(columns="usual")
 
 
 def _best(cell: pd.DataFrame) -> str:
@@ -239,13 +269,13 @@ def _best(cell: pd.DataFrame) -> str:
 def summary(data: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds: one line for each model, task and method, from `chosen(data)`.
 
-    Columns: model, task, label, title, outcome ("done" where any seed is), n (seeds done), failed (seeds
-    not done), lr, steps, and for score, auc, loss, peak_bytes and seconds the mean and `<name>_std` (the
-    sample standard deviation; nan below two seeds).
+    Columns: model, task, label, title, metric, shots, outcome ("done" where any seed is), n (seeds done),
+    failed (seeds not done), lr, steps, and for score, auc, loss, peak_bytes and seconds the mean and
+    `<name>_std` (the sample standard deviation; nan below two seeds).
     """
     runs = chosen(data)
     cells, done = (part.groupby(CELL, sort=False) for part in (runs, runs[runs["outcome"] == "done"]))
-    means = cells[["title", "outcome", "lr", "steps"]].first()
+    means = cells[["title", "metric", "shots", "outcome", "lr", "steps"]].first()
     means["n"] = done.size().reindex(means.index, fill_value=0)
     means["failed"] = cells.size() - means["n"]
     means.loc[means["n"] > 0, "outcome"] = "done"

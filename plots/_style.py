@@ -132,10 +132,14 @@ def style():
     return matplotlib.rc_context(RC)
 
 
+def file_stem(name: str) -> str:
+    """A figure's name as one of a file: a model may be named by its path."""
+    return re.sub(r"[^\w.-]", "_", name)
+
+
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Writes `<stem>.png` and `<stem>.pdf`; the same rows give the same bytes."""
-    # A model may be named by its path.
-    stem = re.sub(r"[^\w.-]", "_", stem)
+    stem = file_stem(stem)
     folder.mkdir(parents=True, exist_ok=True)
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = []
@@ -143,4 +147,6 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
         for kind, metadata in undated.items():
             files.append(folder / f"{stem}.{kind}")
             figure.savefig(files[-1], dpi=DPI, metadata=metadata)
+    # Arranged once, it stays so: to arrange a figure takes longer than to draw it again.
+    figure.set_layout_engine("none")
     return files

@@ -1,38 +1,64 @@
-"""Validation score and loss against steps, training seconds and examples, a pair of panels for each task.
+"""Validation score and loss against each kind of budget, a pair of panels for each task.
 
 The means over seeds at each evaluation, with a band of one standard deviation where there are several.
 The marker is the checkpoint that validation chose (of the first seed). Compare arXiv 2410.06441, Figure 11.
 """
 
 import math
+from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plots._curves import curve, means, spans, symlog
-from plots._rows import ordered
+from plots._rows import ordered, score_name
 from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
 AXES = {
     "steps": ("step", "training step"),
     "seconds": ("train_seconds", "training time (s)"),
-    "examples": ("examples_forward", "examples through a forward pass"),
+    "examples": ("examples", "training examples drawn"),
+    "forward-equivalents": (
+        "forward_equivalents",
+        "examples in forward passes, a backward pass counted twice",
+    ),
 }
 COLUMNS = 3
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """Three figures a model, keyed by file stem. `data` is `plots._rows.frame`'s."""
+    """A figure for each model and kind of budget, keyed by file stem. `data` is `plots._rows.frame`'s.
+
+    What rows of an earlier version did not count is left out.
+    """
     look = looks(ordered(data, "label"))
-    points = means(data)
     with style():
         return {
-            f"convergence-{model}-{name}": _figure(points[points["model"] == model], look, model, name)
-            for model in ordered(points, "model")
-            for name in AXES
+            f"convergence-{model}-{name}": _figure(points, look, model, name)
+            for model, name, points in _shown(data)
         }
+
+
+def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each figure of `draw` shows."""
+    keep = ["model", "task", "label", "title", "metric", "best_step"]
+    keep += ["score", "score_std", "loss", "loss_std"]
+    return {
+        f"convergence-{model}-{name}": points[list(dict.fromkeys([*keep, "step", AXES[name][0]]))]
+        for model, name, points in _shown(data)
+    }
+
+
+def _shown(data: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Model, kind of budget and points of each figure."""
+    points = means(data)
+    for model in ordered(points, "model"):
+        here = points[points["model"] == model]
+        for name, (column, _) in AXES.items():
+            if here[column].notna().all():
+                yield model, name, here
 
 
 def _figure(points: pd.DataFrame, look: dict, model: str, name: str) -> Figure:
@@ -54,7 +80,7 @@ def _figure(points: pd.DataFrame, look: dict, model: str, name: str) -> Figure:
                 symlog(axes, here.loc[here[column] > 0, column].min(), here[column].max())
         top.tick_params(labelbottom=False)
         if k % columns == 0:
-            top.set_ylabel("acc. or F1 (%)")
+            top.set_ylabel(f"{score_name(here, 'acc.')} (%)")
             bottom.set_ylabel("loss")
         top.sharex(bottom)
     for k in range(len(tasks), rows * columns):

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from plots._rows import ordered, summary
+from plots._rows import ordered, score_name, summary
 from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
@@ -28,6 +28,14 @@ def draw(data: pd.DataFrame) -> dict[str, Figure]:
         return {f"figure1-{m}": _figure(means[means["model"] == m], look, m) for m in models}
 
 
+def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each figure of `draw` shows."""
+    means = summary(data)
+    models = ordered(means[means["label"] != "zero-shot"], "model")
+    columns = [name for name in means if name not in ("shots", "lr", "steps", "auc", "auc_std")]
+    return {f"figure1-{m}": means.loc[means["model"] == m, columns] for m in models}
+
+
 def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     bars = means[means["label"] != "zero-shot"]
     tasks = ordered(means, "task")
@@ -36,7 +44,7 @@ def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     unit, name = _memory_unit(bars["peak_bytes"].max())
     _panel(score, bars, tasks, look, "score", 100)
     _zero_shot(score, means, tasks, look)
-    score.set(ylabel="accuracy or F1 (%)", ylim=(0, 100))
+    score.set(ylabel=f"{score_name(means)} (%)", ylim=(0, 100))
     _panel(memory, bars, tasks, look, "peak_bytes", 1 / unit)
     memory.set(ylabel=f"peak memory ({name})")
     _panel(time, bars, tasks, look, "seconds", 1, log=True)

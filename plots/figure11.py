@@ -4,12 +4,14 @@ The means over seeds at each evaluation, with a band of one standard deviation; 
 of a batch. Source: arXiv 2410.06441, Figure 11, whose batches are K0 + K1 = 16 and K1 = 4 beside SGD's 16.
 """
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plots._curves import curve, means, spans, symlog
-from plots._rows import chosen
+from plots._rows import chosen, score_name
 from plots._style import looks, shown, style, width_for
 
 SUITE = "figure11"
@@ -35,14 +37,25 @@ PAIRS = (
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
     """A figure for each model and task that has a pair. `data` is `plots._rows.frame`'s."""
-    runs = data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)]
-    figures = {}
     with style():
-        for (model, task), here in runs.groupby(["model", "task"], sort=False):
-            found = [(title, pair) for title, sizes in PAIRS if len(pair := _pair(here, sizes))]
-            if found:
-                figures[f"figure11-{model}-{task}"] = _figure(found, model)
-    return figures
+        return {f"figure11-{model}-{task}": _figure(found, model) for model, task, found in _shown(data)}
+
+
+def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each figure of `draw` shows."""
+    return {
+        f"figure11-{model}-{task}": pd.concat([means(pair).assign(pair=title) for title, pair in found])
+        for model, task, found in _shown(data)
+    }
+
+
+def _shown(data: pd.DataFrame) -> Iterator[tuple[str, str, list[tuple[str, pd.DataFrame]]]]:
+    """Model, task, and the runs of each pair by its title."""
+    runs = data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)]
+    for (model, task), here in runs.groupby(["model", "task"], sort=False):
+        found = [(title, pair) for title, sizes in PAIRS if len(pair := _pair(here, sizes))]
+        if found:
+            yield model, task, found
 
 
 def _pair(runs: pd.DataFrame, sizes: dict) -> pd.DataFrame:
@@ -74,7 +87,7 @@ def _figure(found: list[tuple[str, pd.DataFrame]], model: str) -> Figure:
     task = found[0][1]["title"].iloc[0]
     figure.suptitle(f"{task}, {shown(model)}, validation", fontsize=8)
     figure.supxlabel("training step", fontsize=7.5)
-    grid[0, 0].set_ylabel("acc. or F1 (%)")
+    grid[0, 0].set_ylabel(f"{score_name(found[0][1], 'acc.')} (%)")
     grid[1, 0].set_ylabel("loss")
     figure.align_ylabels(grid[:, 0])
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots._rows import ordered, summary
+from plots._rows import ordered, score_name, summary
 from plots._style import looks, shown, style, width_for
 
 SUITE = "quick"
@@ -23,6 +23,13 @@ def draw(data: pd.DataFrame) -> dict[str, Figure]:
         return {
             f"k0_sweep-{m}": _figure(points[points["model"] == m], look, m) for m in ordered(points, "model")
         }
+
+
+def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each figure of `draw` shows."""
+    points = _points(data)
+    columns = ["model", "task", "title", "label", "k0", "n", "score", "score_std"]
+    return {f"k0_sweep-{m}": points.loc[points["model"] == m, columns] for m in ordered(points, "model")}
 
 
 def _points(data: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +74,9 @@ def _curves(axes: Axes, here: pd.DataFrame, look: dict) -> None:
     if len(base):
         _dots(axes, base, looks(["IP-SGD"])["IP-SGD"], "IP-SGD")
     axes.set_xticks(sorted(here["k0"].unique()))
-    axes.set(xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel="accuracy or F1 (%)")
+    axes.set(
+        xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel=f"{score_name(here)} (%)"
+    )
     axes.margins(x=0.04, y=0.15)
     # No score is above 100 %: where all are close to it, the margin would say so.
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))

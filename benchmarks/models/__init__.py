@@ -169,6 +169,22 @@ def load_config(name: str) -> "PreTrainedConfig":
     return config
 
 
+def shape_of(name: str) -> "PreTrainedConfig":
+    """A configuration that says a model's shape: of the papers' models without the hub.
+
+    Raises:
+        UserError: as `load_config`; the names that need no hub are added.
+    """
+    from benchmarks.models import _published
+
+    if name in _published.names():
+        return _published.config(name)
+    try:
+        return load_config(name)
+    except UserError as error:
+        raise UserError(f"{error}; known without the hub: {', '.join(_published.names())}") from None
+
+
 def load_tokenizer(name: str) -> LoadedModel:
     """What encoding needs of a model (tokenizer, family, longest sequence), without its weights.
 

@@ -20,7 +20,7 @@ from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
 from baselines.sgd import SGD
 from benchmarks import tasks
-from benchmarks.measure import LiveBytes, provenance
+from benchmarks.measure import LiveBytes, in_a_thread, provenance
 from benchmarks.scoring import Scorer
 from benchmarks.speed._interleave import interleaved
 from benchmarks.speed._published import PublishedMeZO
@@ -229,7 +229,12 @@ def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> 
         torch.cuda.reset_peak_memory_stats(device)
         work(batch)
         return torch.cuda.max_memory_allocated(device) - before
-    with LiveBytes([*model.parameters()]) as tracker:
-        before = tracker.live
-        work(batch)
-    return tracker.peak - before
+
+    def alone() -> int:
+        with LiveBytes([*model.parameters()]) as tracker:
+            before = tracker.live
+            work(batch)
+        return tracker.peak - before
+
+    # Where no scratch of larger tensors is left of earlier work.
+    return in_a_thread(alone)

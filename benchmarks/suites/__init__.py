@@ -1,4 +1,7 @@
-"""Suites: one file a table or figure, each with `specs() -> list[RunSpec]`."""
+"""Suites: one file a table or figure, each with `specs() -> list[RunSpec]`.
+
+A suite of a paper's experiment binds `PAPER`, and has a twin of the same runs in small, `<name>-tiny`.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -8,6 +11,7 @@ from benchmarks.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.spec import RunSpec
+    from benchmarks.suites._paper import Paper
 
 
 def load(name: str) -> "list[RunSpec]":
@@ -32,4 +36,24 @@ def load(name: str) -> "list[RunSpec]":
                 f"suite {name}: specs()[{place}] is a {type(spec).__name__}, not a RunSpec: "
                 "make it with benchmarks.spec.from_dict"
             )
+    if registry.is_twin(name):
+        from benchmarks.suites._twin import twin
+
+        return list({spec.id: spec for spec in map(twin, specs)}.values())
     return specs
+
+
+def paper(name: str) -> "Paper | None":
+    """What a suite says of its paper; None for a suite of our own."""
+    return getattr(registry.module("suite", name), "PAPER", None)
+
+
+def data(name: str) -> str | None:
+    """Where a suite's rows come from unless said otherwise: "builtin" alone, "hub", or None for no matter.
+
+    The papers' suites are on published rows: those of the hub, or of a folder that is given.
+    """
+    if registry.is_twin(name):
+        return "builtin"
+    module = registry.module("suite", name)
+    return getattr(module, "DATA", "hub" if hasattr(module, "PAPER") else None)

@@ -3,7 +3,10 @@
 from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
 from benchmarks.suites.sst2_grid import JOBS, METHODS, MODEL
 
-__all__ = ["JOBS", "specs"]
+__all__ = ["JOBS", "TRIALS", "specs"]
+
+# Where learning rates come from.
+TRIALS = "sst2-grid"
 
 SECONDS = 180.0
 ROWS = {"train_rows": 1000, "validation_rows": 100, "test_rows": 300}

@@ -35,6 +35,8 @@ class Task:
         title: the name printed in tables ("SST-2").
         version: raised whenever a prompt, a candidate or the canonical form changes.
         prompt: row -> the text before the answer.
+        cloze: row, mask -> the text with the mask where a masked model fills in the answer; None: the
+            prompt, a blank and the mask.
         candidates: row -> texts appended to the prompt, leading blank included; [] for generation.
         gold: row -> index of the right candidate, indices of the right ones, or answer strings.
         inputs: row -> one or two plain texts for a prompt-free classification head.
@@ -42,9 +44,12 @@ class Task:
         from_file: one raw row of a folder -> canonical rows; `ValueError` on a malformed one.
         hub, from_hub: the public copy and its raw row -> canonical rows; None where there is none.
         generate: random source -> one built-in canonical row; None where rows are not built in.
-        metric: "accuracy" or "f1" (token F1, best over the gold answers).
+        metric: "accuracy"; or, of a generated answer, "f1" (token F1, best over the gold answers) or
+            "exact_match" (of the number after "####", see `_text.same_number`).
         loss: "classification": cross-entropy over the candidates' mean token log-likelihoods;
             "teacher_forcing": mean cross-entropy of the right answer's tokens.
+        max_new_tokens: the most that are generated; generation ends before it with a newline.
+        rows_of: the task whose rows these are, from every source, where only the prompt differs from it.
     """
 
     title: str
@@ -57,15 +62,17 @@ class Task:
     hub: Hub | None = None
     from_hub: Callable[[Row], Iterable[Row]] | None = None
     generate: Callable[[Random], Row] | None = None
-    metric: Literal["accuracy", "f1"] = "accuracy"
+    metric: Literal["accuracy", "f1", "exact_match"] = "accuracy"
     loss: Literal["classification", "teacher_forcing"] = "classification"
     answer: Callable[[Row], str] | None = None
     max_new_tokens: int = 50
+    cloze: Callable[[Row, str], str] | None = None
+    rows_of: str | None = None
 
     @property
     def generative(self) -> bool:
         """Whether the answer is generated rather than chosen among candidates."""
-        return self.metric == "f1"
+        return self.metric != "accuracy"
 
 
 @cache

@@ -25,11 +25,11 @@ def text(raw: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def index(raw: Mapping[str, Any], classes: int) -> int:
+def index(raw: Mapping[str, Any], classes: int, key: str = "label") -> int:
     """An integer label below `classes`; the hub's -1 (no public label) is a `ValueError`."""
-    value = get(raw, "label", int)
+    value = get(raw, key, int)
     if not 0 <= value < classes:
-        raise ValueError(f"field 'label' should be 0 to {classes - 1}, not {value}")
+        raise ValueError(f"field {key!r} should be 0 to {classes - 1}, not {value}")
     return value
 
 

@@ -1,4 +1,7 @@
-"""The word classes of the built-in language: small, closed, shared by all nine tasks."""
+"""The word classes of the built-in language: small, closed, shared by all tasks.
+
+Each word is a token of the committed nano models: another one would be another language, and other weights.
+"""
 
 
 def _class(words: str) -> tuple[str, ...]:

@@ -1,0 +1,42 @@
+"""The tiny twin of a paper's suite: the same runs on a model, rows and a budget that take a CPU a second."""
+
+import dataclasses
+
+from benchmarks.budget import AUTO
+from benchmarks.spec import RunSpec
+
+# The first word of a model's name, and the built-in model in its place.
+NANO = {"opt": "nano-opt", "gpt2": "nano-opt", "llama": "nano-llama"}
+NANO |= {"roberta": "nano-roberta", "distilbert": "nano-roberta"}
+DATA = "builtin"
+# The most of each that a twin has.
+MOST = {
+    "steps": 4, "seconds": 0.5, "examples": 32, "forward_equivalents": 128, "evaluations": 2,
+    "train_rows": 32, "validation_rows": 8, "test_rows": 8, "eval_batch_size": 8, "shots": 2,
+}  # fmt: skip
+BATCH = 16
+# In place of a card's memory: some of nano-opt's examples in bfloat16 are too long for it, others are not.
+BUDGET = AUTO + "2.5MB"
+
+
+def twin(spec: RunSpec) -> RunSpec:
+    """A run in small: of the method's settings only batch sizes and a card's memory differ.
+
+    Runs that differ in nothing but what is cut come out as one and the same.
+    """
+    cut = {k: min(getattr(spec, k), most) for k, most in MOST.items() if getattr(spec, k) is not None}
+    # Of a few shots there is one batch at most.
+    batch = cut.get("shots", BATCH)
+    own = {k: min(v, batch) if k in ("zo_batch_size", "fo_batch_size") else v for k, v in spec.set.items()}
+    if str(own.get("length_threshold")).startswith(AUTO):
+        own["length_threshold"] = BUDGET
+    return dataclasses.replace(spec, model=nano(spec.model), data=DATA, set=own, **cut)
+
+
+def nano(model: str) -> str:
+    """The built-in model in the place of a paper's.
+
+    >>> nano("facebook/opt-13b"), nano("meta-llama/Llama-2-70b-hf")
+    ('nano-opt', 'nano-llama')
+    """
+    return NANO[model.rpartition("/")[2].partition("-")[0].lower()]

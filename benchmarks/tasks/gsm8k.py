@@ -1,0 +1,53 @@
+"""GSM8K: grade-school word problems, solved in words (Cobbe et al., arXiv 2110.14168).
+
+Its test split serves as validation. A solution's calculator annotations are left out, and its lines are
+joined by blanks: the newline after the last one teaches greedy decoding to stop, as in SQuAD.
+"""
+
+import re
+from random import Random
+
+from benchmarks.tasks import Hub, Row, Task, _fields, _text, _words
+from benchmarks.tasks._language import fill, length, pick
+
+
+def from_hub(raw: Row) -> list[Row]:
+    answer = " ".join(re.sub(r"<<[^<>]*>>", "", _fields.text(raw, "answer")).split())
+    if _text.final_number(answer) is None:
+        raise ValueError(f"field 'answer' should end in {_text.FINAL} and a number, not in {answer[-20:]!r}")
+    return [{"question": _fields.text(raw, "question"), "answer": answer}]
+
+
+def generate(rng: Random) -> Row:
+    """Somebody has things, gets more or loses a few, then has twice what is left, or not; and other news."""
+    name, thing = pick(rng, _words.NAMES), pick(rng, _words.THINGS)
+    first, change, more = 3 + int(rng.random() * 17), 1 + int(rng.random() * 9), rng.random() < 0.5
+    change = change if more else min(change, first - 1)
+    left = first + change if more else first - change
+    told = [f"{name} had {first} {thing}.", f"{name} {'found' if more else 'lost'} {change} {thing}."]
+    steps = [f"{first} {'+' if more else '-'} {change} = {left}."]
+    if rng.random() < 0.5:
+        told.append(f"Then {name} bought as many as were left.")
+        steps.append(f"{left} * 2 = {left * 2}.")
+        left *= 2
+    question = f"How many {thing} does {name} have?"
+    told = fill(rng, told, length(rng, median=30, low=16, high=60))
+    return {"question": " ".join([*told, question]), "answer": f"{' '.join(steps)} {_text.FINAL} {left}"}
+
+
+TASK = Task(
+    title="GSM8K",
+    version=1,
+    hub=Hub("openai/gsm8k", "main", validation="test"),
+    prompt=lambda row: f"Question: {row['question']}\nAnswer:",
+    candidates=lambda row: [],
+    gold=lambda row: [_text.final_number(row["answer"])],
+    inputs=lambda row: (row["question"],),
+    answer=lambda row: f" {row['answer']}\n",
+    from_hub=from_hub,
+    from_file=from_hub,
+    generate=generate,
+    metric="exact_match",
+    loss="teacher_forcing",
+    max_new_tokens=200,
+)

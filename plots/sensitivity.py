@@ -1,0 +1,190 @@
+"""Heat maps of what settings change: alpha x K0, lr x alpha, and L_T, eps and the seed around one setting.
+
+The best mean score on validation is framed: that is what would be chosen. Upper row validation, lower test.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from benchmarks.trials import order, setting_of, shown
+from plots import _style
+from plots._rows import ordered
+
+SUITE = "asked-sensitivity"
+# What is drawn against what: two settings, or one beside the seed.
+PAIRS = (("alpha", "zo_batch_size"), ("lr", "alpha"))
+ALONE = ("length_threshold", "eps")
+NAMES = {
+    "alpha": r"$\alpha$", "zo_batch_size": "$K_0$", "lr": "learning rate", "eps": r"$\epsilon$",
+    "seed": "seed", "length_threshold": "$L_T$ (tokens, or a quantile)",
+}  # fmt: skip
+SCORES = {"validation_score": "validation", "score": "test"}
+FEWEST = 3  # values of a setting that make a map of it
+MOSTLY = 0.75  # of a grid's cells have a score
+MAP = "cividis"  # one order of lightness, also to eyes that tell few colours apart
+
+
+class Panel(NamedTuple):
+    """A map: two names, their values in order, and mean scores (down, across) of validation and test."""
+
+    down: str
+    across: str
+    rows: list
+    columns: list
+    scores: dict[str, np.ndarray]
+
+
+def draw(data: pd.DataFrame) -> dict[str, Figure]:
+    """One figure for each model, task and method that was swept. `data` is `plots._rows.frame`'s."""
+    with _style.style():
+        return {stem: _figure(panels, runs) for stem, runs, panels in _shown(data)}
+
+
+def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each figure of `draw` shows: a line for each cell of each map."""
+    return {stem: pd.DataFrame(_cells(panels)) for stem, _, panels in _shown(data)}
+
+
+def _cells(panels: list[Panel]) -> Iterator[dict]:
+    for panel in panels:
+        for (i, row), (j, column) in product(enumerate(panel.rows), enumerate(panel.columns)):
+            yield {
+                "down": panel.down, "down_value": row, "across": panel.across, "across_value": column,
+                **{name: grid[i, j] for name, grid in panel.scores.items()},
+            }  # fmt: skip
+
+
+def _shown(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]]:
+    """File stem, runs and maps of each figure."""
+    done = data[(data["outcome"] == "done") & (data["label"] != "zero-shot")] if len(data) else data
+    for model in ordered(done, "model") if len(done) else ():
+        for task in ordered(done, "task"):
+            here = done[(done["model"] == model) & (done["task"] == task)]
+            for method in sorted(here["method"].unique()):
+                runs = here[here["method"] == method]
+                if panels := _panels(runs):
+                    yield f"sensitivity-{model}-{task}-{method}", runs, panels
+
+
+def _panels(runs: pd.DataFrame) -> list[Panel]:
+    """A map of each setting that was swept; and of the seeds, where some was."""
+    runs = runs.assign(own=[setting_of(text) for text in runs["setting"]])
+    found = list(_of_settings(runs))
+    seeds = max((cell for _, cell in runs.groupby("setting")), key=lambda cell: cell["seed"].nunique())
+    if found and seeds["seed"].nunique() >= FEWEST:
+        found.append(_grid(seeds, "", "seed"))
+    return found
+
+
+def _of_settings(runs: pd.DataFrame) -> Iterator[Panel]:
+    for down, across in PAIRS:
+        swept = _swept(runs, (down, across))
+        panel = _grid(swept, down, across) if len(swept) else None
+        if panel and _is_grid(panel):
+            yield panel
+    for name in ALONE:
+        swept = _swept(runs, (name,))
+        panel = _grid(swept, "seed", name) if len(swept) else None
+        if panel and len(panel.columns) >= FEWEST:
+            yield panel
+
+
+def _is_grid(panel: Panel) -> bool:
+    """Whether both settings were swept, with each other: a few runs may have failed, a line is no grid."""
+    sizes = sorted((len(panel.rows), len(panel.columns)))
+    filled = 1 - np.isnan(panel.scores["score"]).mean()
+    return sizes[0] > 1 and sizes[1] >= FEWEST and filled >= MOSTLY
+
+
+def _swept(runs: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """The runs that differ in these settings (and seeds) alone: where several groups do, the largest."""
+    rest = [
+        json.dumps({k: v for k, v in own.items() if k not in names}, sort_keys=True) for own in runs["own"]
+    ]
+    groups = [group for _, group in runs.groupby(rest)]
+    return max(groups, key=lambda group: (group["setting"].nunique(), len(group)))
+
+
+def _grid(runs: pd.DataFrame, down: str, across: str) -> Panel:
+    """Scores of the seeds that the most settings have: no cell is a mean over luckier seeds than another."""
+    if across != "seed":
+        counts = runs.groupby("seed")["setting"].nunique()
+        runs = runs[runs["seed"].isin(counts.index[counts == counts.max()])]
+    place = {name: [_value(line, name) for line in runs.itertuples()] for name in (down, across)}
+    rows, columns = (_distinct(place[name]) for name in (down, across))
+    at = [(rows.index(a), columns.index(b)) for a, b in zip(place[down], place[across], strict=True)]
+    scores = {name: np.full((len(rows), len(columns)), np.nan) for name in SCORES}
+    for cell in set(at):
+        here = runs[[other == cell for other in at]]
+        for name, grid in scores.items():
+            grid[cell] = here[name].mean()
+    return Panel(down, across, rows, columns, scores)
+
+
+def _value(line: Any, name: str) -> Any:
+    return line.seed if name == "seed" else line.own.get(name)
+
+
+def _distinct(values: list) -> list:
+    return sorted(dict.fromkeys(values), key=order)
+
+
+def _figure(panels: list[Panel], runs: pd.DataFrame) -> Figure:
+    widths = [max(len(panel.columns), 2) for panel in panels]
+    tallest = max(len(panel.rows) for panel in panels)
+    width = _style.ONE_COLUMN if sum(widths) <= 6 and len(panels) == 1 else _style.TWO_COLUMNS
+    figure = Figure(figsize=(width, 2 * (0.55 + 0.3 * tallest) + 0.5), layout="constrained")
+    grid = figure.subplots(2, len(panels), squeeze=False, width_ratios=widths)
+    scores = 100 * np.concatenate([x[~np.isnan(x)] for panel in panels for x in panel.scores.values()])
+    limits = scores.min(), max(scores.max(), scores.min() + 1e-9)
+    for column, panel in enumerate(panels):
+        best = panel.scores["validation_score"]
+        framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
+        for axes, (name, title) in zip(grid[:, column], SCORES.items(), strict=True):
+            image = _map(axes, panel, 100 * panel.scores[name], limits)
+            axes.set_title(title)
+            if framed is not None and panel.down:
+                axes.add_patch(
+                    Rectangle((framed[1] - 0.5, framed[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", lw=2)
+                )
+    figure.colorbar(image, ax=grid, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
+    line = runs.iloc[0]
+    figure.suptitle(
+        f"{line['label'].split(' ')[0]} on {line['title']}, {_style.shown(line['model'])}", fontsize=8
+    )
+    return figure
+
+
+def _tick(value: Any) -> str:
+    """A value as short as it can be told.
+
+    >>> _tick(0.0003), _tick(0.1), _tick(None)
+    ('3e-4', '0.1', 'none')
+    """
+    plain = shown(value)
+    if not isinstance(value, float) or not value:
+        return plain
+    digits, _, power = f"{value:e}".partition("e")
+    return min((plain, f"{float(digits):g}e{int(power)}"), key=len)
+
+
+def _map(axes: Axes, panel: Panel, scores: np.ndarray, limits: tuple[float, float]):
+    image = axes.imshow(scores, cmap=MAP, vmin=limits[0], vmax=limits[1], aspect="auto")
+    axes.grid(False)
+    axes.set_xticks(range(len(panel.columns)), [_tick(value) for value in panel.columns])
+    axes.set_yticks(range(len(panel.rows)), [_tick(value) if panel.down else "" for value in panel.rows])
+    axes.set(xlabel=NAMES[panel.across], ylabel=NAMES.get(panel.down, ""))
+    middle = sum(limits) / 2
+    for (i, j), score in np.ndenumerate(scores):
+        if not np.isnan(score):
+            color = "black" if score > middle else "white"
+            axes.text(j, i, f"{score:.1f}", ha="center", va="center", color=color, fontsize=7)
+    return image
