@@ -53,6 +53,8 @@ def row(
                 "step": step,
                 "train_seconds": step * step_seconds * length,
                 "examples_forward": step * (2 * settings["zo_batch_size"] + settings["fo_batch_size"]),
+                "examples": step * (settings["zo_batch_size"] + settings["fo_batch_size"]),
+                "forward_equivalents": step * (2 * settings["zo_batch_size"] + 3 * settings["fo_batch_size"]),
                 "score": min(score, 1.0),
                 "loss": 0.75 * math.exp(-1.5 * (score - start)),
                 "auc": score,
@@ -88,10 +90,10 @@ def row(
         "task_title": TITLES.get(task, task),
         "metric": metric,
         "score": best["score"] - 0.01 if done else None,
-        "test": {metric: best["score"] - 0.01, "loss": best["loss"], "auc": best["score"], "n": 200}
+        "test": {"score": best["score"] - 0.01, "loss": best["loss"], "auc": best["score"], "n": 200}
         if done
         else None,
-        "validation": {metric: best["score"], "loss": best["loss"], "n": 100} if done else None,
+        "validation": {"score": best["score"], "loss": best["loss"], "n": 100} if done else None,
         "best_step": best["step"] if done else None,
         "curve": curve if done else curve[:2],
         "step_seconds": step_seconds * length if done else None,
@@ -150,6 +152,16 @@ def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8,
     ]
 
 
+def sensitivity(model="nano-opt", task="rte"):
+    """Addax: alpha x K0, L_T and eps around one setting with one seed, and that setting with five seeds."""
+    middle = {"lr": 3e-4, "alpha": 1e-3, "zo_batch_size": 6, "eps": 1e-3, "length_threshold": "q0.75"}
+    swept = [{"alpha": a, "zo_batch_size": k} for a in (1e-4, 1e-3, 1e-2) for k in (2, 4, 6, 16)]
+    swept += [{"length_threshold": value} for value in ("q0.25", "q0.5", "q0.9", None)]
+    swept += [{"eps": value} for value in (1e-4, 1e-2)]
+    rows = [row("addax", task, model, **middle | own) for own in swept]
+    return rows + [row("addax", task, model, seed, **middle) for seed in range(1, 5)]
+
+
 def figure11(model="nano-opt", task="squad", seeds=(0, 1, 2)):
     """Addax-WA and MeZO at 16 examples a step, Addax at K1 = 4 and SGD at 16; and others with no partner."""
     sizes = (
@@ -162,6 +174,18 @@ def figure11(model="nano-opt", task="squad", seeds=(0, 1, 2)):
         ("sgd", "SGD", {"fo_batch_size": 8}),
     )
     return [row(method, task, model, s, label=label, **own) for method, label, own in sizes for s in seeds]
+
+
+def small_batches(model="facebook/opt-13b", tasks=("sst2", "rte"), seeds=(0, 1, 2)):
+    """IP-SGD with three batch sizes, whose peaks grow with them, and Adam with one."""
+    rows = []
+    for method, size in (("ip-sgd", 2), ("ip-sgd", 4), ("ip-sgd", 8), ("adam", 8)):
+        for task in tasks:
+            for seed in seeds:
+                one = row(method, task, model, seed, fo_batch_size=size)
+                one["peak_bytes"] = {"ip-sgd": 26e9 + 1.5e9 * size, "adam": 240e9}[method]
+                rows.append(one)
+    return rows
 
 
 def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
@@ -194,13 +218,106 @@ def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
     return rows
 
 
+# Sizes in 10^9 parameters, and what a method holds beyond them: bytes a parameter, and of a token.
+OPTS = {f"facebook/opt-{size}b": size for size in (1.3, 13, 30, 66)}
+HOLDS = {
+    ("mezo", "MeZO"): (0, 0),
+    ("ip-sgd", "IP-SGD"): (0, 5e6),
+    ("sgd", "SGD"): (2, 5e6),
+    ("adam", "LoRA with Adam"): (0, 6e6),
+    ("addax", "Addax"): (0, 5e6),
+}
+
+
+def memory_row(what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **own):
+    """A row of `benchmarks.memory`; what is held is made up, SGD's at the larger end of its backward pass."""
+    each, of_token = HOLDS.get((method, label), (6, 5e6))
+    size = OPTS[model] * 1e9
+    zo = batch_size or 6 if method in ("mezo", "addax") else 0
+    fo = {"mezo": 0, "addax": 4}.get(method, batch_size or 8)
+    fo_length = min(length, 170) if method == "addax" else length
+    kept = fo * fo_length * of_token / (8 if checkpointing else 1)
+    split = dict.fromkeys(("gradients", "optimizer_state", "activations", "scratch"), 0)
+    split["parameters"] = int(2 * size)
+    ends = {"start": split | {"activations": int(kept)}, "end": split | {"gradients": int(each * size)}}
+    largest = max(ends, key=lambda end: sum(ends[end].values()))
+    return {
+        "benchmark": "memory",
+        "kind": kind,
+        "what": what,
+        "device": "cuda",
+        "model": model,
+        "method": method,
+        "label": label,
+        "adapters": {"r": 8} if label.startswith("LoRA") else None,
+        "dtype": "bfloat16",
+        "gradient_checkpointing": checkpointing,
+        "batch_size": batch_size,
+        "length": length,
+        "zo_batch_size": zo,
+        "zo_length": length if zo else None,
+        "fo_batch_size": fo,
+        "fo_length": fo_length if fo else None,
+        "split": ends[largest],
+        "piece": ["fo", "backward", 39 if largest == "start" else -1],
+        "peak_bytes": int(sum(ends[largest].values()) * (1.02 if kind == "measured" else 1)),
+        "backward": ends if fo else None,
+        **own,
+    }
+
+
+def memory(lengths=(100, 300, 600, 1000), sizes=(1, 8, 32), kinds=("predicted", "measured")):
+    """Rows of `benchmarks.memory`: every figure, with measured points at every other place."""
+    rows, both = [], [(m, on) for m in HOLDS for on in (False, True) if not (on and m[0] == "mezo")]
+    for (method, label), on in both:
+        for kind in kinds:
+            shared = {"kind": kind, "checkpointing": on}
+            thinned = slice(None, None, 1 if kind == "predicted" else 2)
+            for length in lengths[thinned]:
+                rows.append(memory_row("figure4", "facebook/opt-13b", method, label, 8, length, **shared))
+            for size in sizes[thinned]:
+                rows.append(memory_row("figure3", "facebook/opt-13b", method, label, size, 300, **shared))
+            for model in [*OPTS][thinned]:
+                for size in (1, None):
+                    rows.append(memory_row("fits", model, method, label, size, 400, **shared))
+    for model in OPTS:
+        rows.append(memory_row("table22", model, "mezo", "MeZO", 1, 400))
+        for dtype in ("float32", "bfloat16"):
+            rows.append(memory_row("table22", model, "adam", "Adam", 1, 400, dtype=dtype))
+    return rows
+
+
+def agreement():
+    """Rows of `benchmarks.agreement`: two models of each family, on a CPU and a GPU, within 1 %."""
+    return [
+        {
+            "benchmark": "agreement", "model": f"{family} {size}", "family": family, "method": "sgd",
+            "label": "SGD", "gradient_checkpointing": False, "dtype": "float32", "length": length,
+            "batch_size": 4, "device": device, "predicted_bytes": int(1.01 * scale * size * length),
+            "measured_bytes": scale * size * length, "measured_how": "fixture",
+        }
+        for device, scale in (("cpu", 10**4), ("cuda", 10**7))
+        for family in ("OPT", "Llama", "RoBERTa")
+        for size in (2, 7)
+        for length in (32, 320)
+    ]  # fmt: skip
+
+
 # What each figure is drawn from in tests; None for one that is drawn from no rows.
 FIGURES = {
+    "agreement": agreement,
     "arithmetic": arithmetic,
+    "critical_difference": suite,
     "convergence": partial(suite, tasks=("sst2", "rte")),
     "figure1": partial(suite, tasks=("sst2", "rte")),
     "figure11": figure11,
+    "figure2": partial(suite, models=("facebook/opt-30b",), tasks=("sst2", "rte")),
+    "figure3": memory,
+    "figure3_right": small_batches,
+    "figure4": memory,
+    "fits": memory,
     "k0_sweep": k0_sweep,
     "lengths": lengths,
+    "sensitivity": sensitivity,
     "smoothing": None,
 }

@@ -143,8 +143,7 @@ def test_a_nano_step_agrees_with_torch_s_profiler(batch):
         t.untyped_storage().nbytes() for t in {t.untyped_storage()._cdata: t for t in resident}.values()
     )
     memory = PeakMemory([torch.device("cpu")])
-    with memory.heaviest_step(resident):
-        step()
+    memory.heaviest_step(resident, step)
     profiled = profiled_peak(step)
     assert profiled > before / 3
     assert memory.peak - before == pytest.approx(profiled, rel=0.05)
@@ -158,6 +157,9 @@ def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
         "synchronize": lambda d: None,
         "reset_peak_memory_stats": lambda d: most.update({d.index: live[d.index]}),
         "max_memory_allocated": lambda d: most[d.index],
+        "max_memory_reserved": lambda d: 2 * most[d.index],
+        # (free, total): another process uses 100 of each card.
+        "mem_get_info": lambda d: (1000 - 100 - 2 * most[d.index], 1000),
     }
     for name, stand_in in cuda.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
@@ -175,7 +177,7 @@ def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
     with memory.training():
         use(1, 3)
     use(1, 700)
-    assert memory.peak == 21
+    assert (memory.peak, memory.reserved, memory.driver) == (21, 2 * 21, 2 * 21 + 200)
     assert memory.how == "cuda allocator"
 
 

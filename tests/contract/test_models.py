@@ -11,6 +11,7 @@ from transformers import (
     BertConfig,
     BertModel,
     DistilBertConfig,
+    GPT2Config,
     LlamaConfig,
     OPTConfig,
     RobertaConfig,
@@ -18,7 +19,9 @@ from transformers import (
 )
 
 from benchmarks import models, registry
+from benchmarks.encoding import encode
 from benchmarks.errors import UserError
+from benchmarks.suites import quick
 from benchmarks.tasks import _language, load
 
 NANO = sorted(name for name in models.builtin() if name.startswith("nano-"))
@@ -30,6 +33,7 @@ CONFIGS = [
     RobertaPreLayerNormConfig(**SMALL, intermediate_size=16),
     BertConfig(**SMALL, intermediate_size=16),
     DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16),
+    GPT2Config(**SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2),
 ]
 
 
@@ -77,7 +81,7 @@ def test_tied_and_untied_embeddings_are_both_there():
 
 
 @pytest.mark.parametrize("name", NANO)
-@pytest.mark.parametrize("task", [name for name in registry.files("task") if load(name).generate])
+@pytest.mark.parametrize("task", quick.TASKS)
 def test_nano_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
     tokenizer = nano(name).tokenizer
     rng = Random(task)
@@ -90,6 +94,18 @@ def test_nano_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
             for word in load(task).candidates(row):
                 joint = tokenizer(text + word, add_special_tokens=False).input_ids
                 assert joint[:-1] == ids
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in registry.files("task") if load(name).loss == "classification"]
+)
+def test_nano_roberta_reads_every_word_of_what_it_is_asked_and_fills_in_every_answer(name):
+    loaded, task, rng = nano("nano-roberta"), load(name), Random(name)
+    rows = [task.generate(rng) for _ in range(100)]
+    for example in encode(rows, task, loaded, "lm"):
+        assert loaded.tokenizer.unk_token_id not in example.prompt
+        words = [loaded.tokenizer.decode(c) for c in example.candidates]
+        assert words == [text.strip() for text in task.candidates(rows[0])]
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,9 @@ def test_a_repeated_run_is_no_second_seed():
 def test_convergence_draws_every_evaluation_and_the_chosen_checkpoint():
     rows = made.suite(methods=("zero-shot", "adam", "mezo"), tasks=("wic", "cb"))
     figures = convergence.draw(_rows.frame(rows))
-    assert set(figures) == {f"convergence-nano-opt-{x}" for x in ("steps", "seconds", "examples")}
-    keys = {"steps": "step", "seconds": "train_seconds", "examples": "examples_forward"}
+    keys = {"steps": "step", "seconds": "train_seconds", "examples": "examples"}
+    keys["forward-equivalents"] = "forward_equivalents"
+    assert set(figures) == {f"convergence-nano-opt-{x}" for x in keys}
     for name, key in keys.items():
         top, _, bottom, _ = figures[f"convergence-nano-opt-{name}"].axes
         assert top.get_title() == "CB"
@@ -155,6 +156,14 @@ def test_convergence_draws_every_evaluation_and_the_chosen_checkpoint():
             assert [m.get_xdata()[0] for m in marks] == [
                 e[key] for e in row["curve"] if e["step"] == row["best_step"]
             ]
+
+
+def test_convergence_leaves_out_what_earlier_rows_did_not_count():
+    rows = made.suite(methods=("adam", "mezo"), tasks=("wic",))
+    for point in rows[0]["curve"]:
+        del point["forward_equivalents"]
+    figures = convergence.draw(_rows.frame(rows))
+    assert set(figures) == {f"convergence-nano-opt-{x}" for x in ("steps", "seconds", "examples")}
 
 
 def test_k0_sweep_starts_at_ip_sgd(rows):
@@ -369,3 +378,29 @@ def test_a_model_named_by_its_path_stays_in_its_folder(tmp_path):
     written = [file for stem, figure in figures.items() for file in _style.save(figure, tmp_path, stem)]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(file.name for file in written)
     assert {file.stem for file in written} == {"figure1-._mine_opt", "figure1-facebook_opt-13b"}
+
+
+def test_rows_made_for_tests_are_like_those_of_runs():
+    """Their fields have the same names, and what chooses a setting finds a validation score."""
+    real = json.loads((ROOT / "results/reference/sst2-grid.jsonl").read_text().splitlines()[0])
+    own = made.row()
+    assert own.keys() <= real.keys()
+    for name in ("test", "validation", "config"):
+        assert own[name].keys() <= real[name].keys(), name
+    # Those rows are older than these counts.
+    assert own["curve"][0].keys() - {"examples", "forward_equivalents"} <= real["curve"][0].keys()
+    data = _rows.read("sst2-grid", ROOT)
+    assert data["validation_score"].notna().all()
+    kept = _rows.chosen(data)
+    for label, trials in data.groupby("label"):
+        best = trials[trials["validation_score"] == trials["validation_score"].max()]
+        assert set(kept[kept["label"] == label]["lr"]) <= set(best["lr"])
+
+
+def test_the_axis_of_scores_names_the_metrics_that_are_drawn():
+    rows = [made.row(task="sst2"), made.row(task="squad")]
+    assert _rows.score_name(_rows.frame(rows)) == "accuracy or F1"
+    rows.append(made.row(task="gsm8k") | {"metric": "exact_match"})
+    data = _rows.frame(rows)
+    assert _rows.score_name(_rows.summary(data), "acc.") == "acc., F1 or exact match"
+    assert list(data["task"]) == ["sst2", "squad", "gsm8k"]

@@ -100,16 +100,22 @@ def test_saved_rows_replace_those_of_the_same_setting_alone(tmp_path, monkeypatc
 
 
 def test_tracking_beside_none(monkeypatch):
-    monkeypatch.setattr(tracking, "STEPS", 2)
+    monkeypatch.setattr(tracking, "STEPS", (2, 3))
     cores = os.sched_getaffinity(0)
     rows = tracking.tracking(2, repeats=1, runs=2)
     assert os.sched_getaffinity(0) == cores
-    without, offline = rows
+    assert [row["steps"] for row in rows] == [2, 2, 3, 3]
+    without, offline = rows[:2]
     assert (without["wandb"], offline["wandb"]) == ("disabled", "offline")
     assert without["wandb_cpu_seconds"] == 0
     # wandb's own process is among those counted: its start alone takes more than the writer's import.
     assert 0.05 < offline["wandb_cpu_seconds"] < 60
     assert offline["close_seconds"] > without["close_seconds"]
-    without["run_seconds"], offline["run_seconds"] = 2.0, 2.5
+    for row, seconds in zip(rows, (2.0, 2.5, 4.0, 4.4), strict=True):
+        row["run_seconds"] = seconds
     lines = [line for line in _speed_tables.table(rows).splitlines() if "offline" in line]
-    assert [cell.strip() for cell in lines[0].strip("|").split("|")][:3] == ["offline", "2.500", "1.250"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[:4] for line in cells] == [
+        ["2", "offline", "2.500", "1.250"],
+        ["3", "offline", "4.400", "1.100"],
+    ]

@@ -1,5 +1,6 @@
 """Sweeps: what is skipped, what a failing or dying run costs, what two of them do in one folder."""
 
+import dataclasses
 import io
 import os
 import shutil
@@ -93,6 +94,14 @@ def test_a_plan_follows_specs_data_and_sources(runs, monkeypatch):
 
     assert todo(SPECS[:1]) == (0, 1)
     assert todo([*SPECS[:1], *SPECS[:1]]) == (0, 1)
+    # Other rows, and so another fingerprint, in one and the same plan.
+    few = dataclasses.replace(SPECS[0], shots=3)
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "finished", lambda suite, spec, fingerprint: seen.append(fingerprint))
+        assert todo([SPECS[0], few]) == (2, 0)
+    assert seen == [train.load(spec, None).fingerprint for spec in (SPECS[0], few)]
+    assert seen[0] != seen[1]
     assert todo(SPECS) == (3, 1)
     with monkeypatch.context() as patch:
         patch.setattr(store, "source_fingerprint", lambda *names: "0" * 16)

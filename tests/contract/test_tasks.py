@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data, registry, tasks
 from benchmarks.errors import UserError
+from benchmarks.suites import quick
 from benchmarks.tasks import _language, _lessons, _text, _words
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
@@ -24,8 +25,15 @@ CANDIDATES = {
     "wsc": ["No", "Yes"],
     "wic": ["No", "Yes"],
     "multirc": ["No", "Yes"],
+    "sst5": [" terrible", " bad", " okay", " good", " great"],
+    "trec": [" Description", " Entity", " Expression", " Human", " Location", " Number"],
+    "snli": ["Yes", "Maybe", "No"],
+    "mnli": ["Yes", "Maybe", "No"],
+    "qnli": ["Yes", "No"],
+    "cola": ["No", "Yes"],
 }
-NINE = sorted(FIXTURES)
+# Those that the nano models were trained on.
+NINE = sorted(quick.TASKS)
 GENERATED = sorted(name for name in registry.files("task") if tasks.load(name).generate)
 
 
@@ -40,13 +48,14 @@ def right_answer(task, row):
     return task.candidates(row)[task.gold(row)]
 
 
-@pytest.mark.parametrize("name", NINE)
+@pytest.mark.parametrize("name", sorted(FIXTURES))
 @pytest.mark.parametrize("form", ["hub", "file"])
 def test_prompts_and_answers_against_fixed_strings(name, form):
     task, expected = tasks.load(name), FIXTURES[name]
     convert = task.from_hub if form == "hub" else task.from_file
     rows = [row for raw in expected[form] for row in convert(raw)]
     assert [task.prompt(r) for r in rows] == expected["prompts"]
+    assert [task.cloze(r, "<mask>") for r in rows if task.cloze] == expected.get("clozes", [])
     assert [right_answer(task, r) for r in rows] == expected["right"]
     wanted = expected.get("candidates", [CANDIDATES.get(name)] * len(rows))
     assert [task.candidates(r) for r in rows] == wanted
@@ -85,7 +94,7 @@ def test_generated_rows_keep_the_contract(name):
     assert generated(name, 5) != generated(name, 5, seed=1)
 
 
-@pytest.mark.parametrize("name", NINE)
+@pytest.mark.parametrize("name", sorted(FIXTURES))
 def test_generated_rows_have_the_fields_of_real_ones(name):
     real = next(iter(tasks.load(name).from_hub(FIXTURES[name]["hub"][0])))
     assert {k: type(v) for k, v in generated(name, 1)[0].items()} == {k: type(v) for k, v in real.items()}
@@ -199,7 +208,7 @@ def choices(task, row):
     return [(thing, thing == row["answers"][0]) for _, thing in taken(row["context"])]
 
 
-@pytest.mark.parametrize("name", NINE)
+@pytest.mark.parametrize("name", sorted(FIXTURES.keys() - {"gsm8k"}))
 def test_a_bag_of_words_does_not_solve_it(name):
     task, rows, cut = tasks.load(name), generated(name, 2000, seed=5), 1500
     examples = [
@@ -386,6 +395,13 @@ def test_lessons_are_true_short_and_within_the_vocabulary(name, bare):
         ("record", "hub", {"query": "no place"}, "@placeholder"),
         ("record", "hub", {"answers": ["Bodo"]}, "Bodo"),
         ("squad", "hub", {"answers": {"text": []}}, "answers"),
+        ("sst5", "file", {"label": 5}, "label"),
+        ("trec", "hub", {"coarse_label": 6}, "coarse_label"),
+        ("trec", "file", {"label": -1}, "label"),
+        ("snli", "hub", {"label": 3}, "label"),
+        ("mnli", "file", {"label": "entailment"}, "label"),
+        ("qnli", "hub", {"question": ""}, "question"),
+        ("gsm8k", "hub", {"answer": "It is 5."}, "####"),
     ],
 )
 def test_a_malformed_row_names_its_field(name, form, change, said):
@@ -400,15 +416,109 @@ def test_record_rows_without_entities_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("prediction", "answers", "exact", "f1"),
+    ("prediction", "answers", "f1"),
     [
-        ("The cat's hat.", ["cats hat"], 1, 1.0),
-        ("a red hat", ["red hat", "blue"], 1, 1.0),
-        ("red hat today", ["hat", "red shoe"], 0, 0.5),
-        ("hat hat", ["hat"], 0, 2 / 3),
-        ("", ["hat"], 0, 0.0),
+        ("The cat's hat.", ["cats hat"], 1.0),
+        ("a red hat", ["red hat", "blue"], 1.0),
+        ("red hat today", ["hat", "red shoe"], 0.5),
+        ("hat hat", ["hat"], 2 / 3),
+        ("", ["hat"], 0.0),
     ],
 )
-def test_answer_scores(prediction, answers, exact, f1):
-    assert _text.exact_match(prediction, answers) == exact
+def test_answer_scores(prediction, answers, f1):
     assert _text.token_f1(prediction, answers) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer", "right"),
+    [
+        ("12 / 4 = 3. #### 3", "3", True),
+        ("#### 3.0", "3", True),
+        ("#### $1,234.50.", "1234.5", True),
+        ("####-7 apples", "-7", True),
+        ("#### -$7", "-7", True),
+        ("#### 0.5", "5", False),
+        ("#### -7", "7", False),
+        ("#### 30", "3", False),
+        ("#### 3 and then #### 4", "3", True),
+        # Only what stands right after the mark counts.
+        ("It is 3.", "3", False),
+        ("3 #### so it is 3", "3", False),
+        ("####", "3", False),
+        ("", "3", False),
+    ],
+)
+def test_numbers_are_compared_in_any_spelling(prediction, answer, right):
+    gold = tasks.load("gsm8k").gold({"answer": f"so #### {answer}"})
+    assert _text.same_number(prediction, gold) == right
+
+
+@pytest.mark.parametrize(("name", "of"), [("sst2-cloze", "sst2"), ("rte-cloze", "rte")])
+def test_a_cloze_task_is_the_other_one_in_other_words(name, of):
+    task, other = tasks.load(name), tasks.load(of)
+    rows = [row for raw in FIXTURES[of]["hub"] for row in task.from_hub(raw)]
+    wanted = {
+        "sst2": [
+            "a warm and funny film It was <mask>.",
+            "it drags from the first minute . It was <mask>.",
+        ],
+        "rte": [
+            "The bridge was opened by the queen in May. ? <mask> , The queen opened the bridge.",
+            "The bridge was opened by the queen in May. ? <mask> , The bridge was closed in May.",
+        ],
+    }[of]
+    assert [task.cloze(row, "<mask>") for row in rows] == wanted
+    assert other.cloze is None
+    assert (task.title, task.rows_of) == (other.title, of)
+    assert [task.prompt(row) for row in rows] == [other.prompt(row) for row in rows]
+    assert [right_answer(task, row) for row in rows] == FIXTURES[of]["right"]
+
+
+def test_built_in_labels_of_the_other_tasks_follow_from_the_text():
+    for row in generated("snli", 300) + generated("mnli", 300):
+        kind = selected(row["premise"], row["hypothesis"])
+        assert row["label"] == {"praise": 0, "colour": 1, "blame": 2}[kind]
+    for row in generated("qnli", 300):
+        assert row["label"] == (selected(row["sentence"], row["question"]) == "colour")
+    for row in generated("trec", 300):
+        told = re.findall(r"\bthe (?:first|last) \w+ (?:was|seemed|felt|looked) (\w+)\.", row["text"])
+        asked = told[place(row["text"])]
+        classes = [
+            asked in _words.PRAISE,
+            asked in _words.THINGS,
+            asked in _words.TITLES,
+            asked in _words.NAMES,
+            asked in PLACES,
+            asked in ("morning", "noon", "evening", "night", "year"),
+        ]
+        assert len(told) == 2
+        assert classes.count(True) == 1
+        assert row["label"] == classes.index(True)
+    for row in generated("sst5", 300):
+        clauses = re.findall(
+            r"the \w+ \w+ (?:(very|truly|quite|rather) )?(\w+)(?= (?:but|although|\.))", row["sentence"]
+        )
+        degree, word = clauses[-1 if " but " in row["sentence"] else 0]
+        strong = degree in ("very", "truly")
+        wanted = {"blame": 1 - strong, "colour": 2, "praise": 3 + strong}[KINDS[word]]
+        assert row["label"] == wanted
+    clause = rf"the ({'|'.join(_words.ASPECTS)}) (was|seemed|felt|looked) (({'|'.join(_words.DEGREES)}) )?\w+"
+    for row in generated("cola", 300):
+        whole = re.fullmatch(rf"{clause}( (and|but|although) {clause})?\.", row["sentence"])
+        assert row["label"] == (whole is not None)
+
+
+def test_built_in_problems_have_the_answers_that_follow_from_their_words():
+    kinds = Counter()
+    for row in generated("gsm8k", 300):
+        have, gain, lose, twice = (
+            re.findall(pattern, row["question"])
+            for pattern in (r"had (\d+)", r"found (\d+)", r"lost (\d+)", "as many")
+        )
+        left = (int(have[0]) + sum(map(int, gain)) - sum(map(int, lose))) * 2 ** len(twice)
+        assert left > 0
+        assert tasks.load("gsm8k").gold(row) == [str(left)]
+        for a, sign, b, c in re.findall(r"(\d+) ([-+*]) (\d+) = (\d+)\.", row["answer"]):
+            assert {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[sign] == int(c)
+        kinds[len(gain), len(lose), len(twice)] += 1
+    assert set(kinds) == {(1, 0, 0), (1, 0, 1), (0, 1, 0), (0, 1, 1)}

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,28 @@ def trouble(place, id="", step=0):
     exec(os.environ["WANDB_FAKE"])
 
 trouble("import")
+"""
+
+
+def autogroup() -> str:
+    """This session's name and priority; empty where the kernel has none, with the file there or not."""
+    try:
+        return Path("/proc/self/autogroup").read_text().strip()
+    except OSError:
+        return ""
+
+
+# The priorities of the writer's session and of one that wandb starts.
+SESSIONS = """
+global started
+if place == "init":
+    import subprocess
+    started = subprocess.Popen(["sleep", "60"], start_new_session=True)
+if place == "log" and step:
+    own = [open(f"/proc/{pid}/autogroup").read().split()[-1] for pid in ("self", started.pid)]
+    note("nice", *own)
+    started.kill()
+    started.wait()
 """
 
 
@@ -342,6 +365,19 @@ def test_a_hanging_wandb_ends_soon_after_its_worker(folder, fake, monkeypatch):
     worker(folder, "time.sleep(1)")
     assert time.perf_counter() - begin < 30
     assert [what[0] for what in fake()] == ["init"]
+
+
+@pytest.mark.skipif(not autogroup(), reason="the kernel shares the cores without autogroups")
+def test_what_tracks_takes_the_least_share_of_the_cores(folder, fake, monkeypatch):
+    """The writer's session and the one that wandb starts; not ours."""
+    monkeypatch.setenv("WANDB_FAKE", SESSIONS)
+    tracker = Tracker("offline", folder)
+    run = tracker.begin(SPEC, "quick")
+    run.log(1, loss=0.5)
+    run.finish(ROW)
+    tracker.close()
+    assert [line[1:] for line in fake() if line[0] == "nice"] == [["19", "19"]]
+    assert autogroup().split()[-1] == "0"
 
 
 def test_modes(monkeypatch):

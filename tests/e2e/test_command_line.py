@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import registry, store
 from benchmarks.__main__ import main
+from tests import warm
 
 ROWS = ["train_rows=12", "validation_rows=4", "test_rows=4", "evaluations=1"]
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
@@ -139,10 +140,8 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
 
     def command(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks", *words, "--data", "builtin", "--device", "cpu"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        words = ["-m", "benchmarks", *words, "--data", "builtin", "--device", "cpu"]
+        done = warm.python(*words, cwd=tmp_path, env=environment)
         assert done.stderr == ""
         return done.returncode, done.stdout
 

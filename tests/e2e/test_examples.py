@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from random import Random
 from statistics import fmean
 
@@ -13,6 +11,7 @@ import pytest
 from benchmarks import tasks
 from benchmarks.models import WEIGHTS
 from benchmarks.registry import ROOT
+from tests import warm
 
 EXAMPLES = ROOT / "examples"
 STEPS = 40
@@ -23,9 +22,7 @@ def output(*words):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], env=environment, capture_output=True, text=True, check=False
-    )
+    done = warm.python(*words, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

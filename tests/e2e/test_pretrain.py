@@ -5,8 +5,10 @@ from random import Random
 import pytest
 import torch
 
-from benchmarks import models, pretrain
+from benchmarks import _corpus, models, pretrain
 from benchmarks._corpus import IGNORED, encode
+from benchmarks.models import _nano
+from benchmarks.tasks import _language
 
 NANO = [name for name in models.builtin() if name.startswith("nano-")]
 # A masked model reads left to right in two steps, the second one with masked answers, and turns in two.
@@ -38,6 +40,47 @@ def test_the_same_name_gives_the_same_weights(name, tmp_path):
     assert sorted(f.name for f in (tmp_path / name).iterdir()) == sorted(
         f.name for f in (models.WEIGHTS / name).iterdir()
     )
+
+
+def test_the_corpus_is_of_the_nine_tasks_whatever_files_there_are(monkeypatch):
+    """A tenth task would change every committed bit."""
+    asked = []
+    load = _corpus.load
+    monkeypatch.setattr(_corpus, "load", lambda name: asked.append(name) or load(name))
+    tokenizer = models.load_tokenizer("nano-opt").tokenizer
+    next(_corpus.batches(tokenizer, False, pretrain.Recipe(lessons=0, later_lessons=0), 5))
+    nine = ["boolq", "cb", "multirc", "record", "rte", "squad", "sst2", "wic", "wsc"]
+    assert asked[:9] == nine
+    assert set(asked) == set(nine)
+    # The words of the built-in language are the tokens that the weights belong to.
+    assert len(_language.vocabulary()) == 350
+
+
+def test_label_words_are_added_to_a_masked_model_and_change_nothing_else():
+    family = models.builtin()["nano-roberta"]
+    committed = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm")
+    plain = _nano.tokenizer(family, _language.vocabulary(), pretrain.POSITIONS)
+    known = len(plain)
+    before = models.build(family.nano(plain), dtype=torch.float32)
+    state = {
+        key: value[:known] if len(value) == len(committed.tokenizer) else value
+        for key, value in committed.model.state_dict().items()
+    }
+    before.load_state_dict(state)
+    torch.manual_seed(5)
+    generator = torch.get_rng_state()
+    tokenizer = pretrain.with_label_words(before, family)
+    assert torch.equal(torch.get_rng_state(), generator)
+    # The committed weights are those of a training without them, and this step.
+    wanted = committed.model.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in before.state_dict().items())
+    assert tokenizer.get_vocab() == committed.tokenizer.get_vocab()
+    assert {word: i for word, i in tokenizer.get_vocab().items() if i < known} == plain.get_vocab()
+    assert tokenizer.convert_ids_to_tokens(list(range(known, known + 7))) == list(pretrain.LABEL_WORDS)
+    rows = before.get_input_embeddings().weight
+    assert before.get_output_embeddings().weight is rows
+    assert rows[known:].std().item() == pytest.approx(rows[:known].std().item(), rel=0.15)
+    assert len(set(rows[known:, 0].tolist())) == 7
 
 
 def test_left_to_right_hides_what_comes_after():

@@ -7,16 +7,18 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from ast import literal_eval
 
 import pytest
 
-from benchmarks import registry, store, train
+from benchmarks import budget, memory_model, registry, store, train
 from benchmarks.__main__ import main
+from benchmarks.encoding import Encoded
 from benchmarks.models import WEIGHTS
+from benchmarks.spec import from_dict
 from plots.__main__ import figures
+from tests import warm
 
 ROOT = registry.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,10 +82,7 @@ def python(folder, *words):
     """Standard output of a Python command in a folder; its error output fails the test."""
     environment = {k: v for k, v in os.environ.items() if k != "ADDAX_DATA"}
     environment |= {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = warm.python(*words, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -179,7 +178,7 @@ def test_a_task_for_your_own_data_is_short(kind):
     assert len(EXAMPLES[kind].splitlines()) < 30
 
 
-MAKE_GPT2 = """
+MAKE_NEOX = """\
 import sys
 from pathlib import Path
 import torch
@@ -187,8 +186,8 @@ from benchmarks import models, pretrain
 from benchmarks.models import _nano, _transformers
 from benchmarks.tasks import _language
 
-family = models.family_of("gpt2", "README")
-assert models.families()["gpt2"] is family
+family = models.family_of("gpt_neox", "README")
+assert models.families()["gpt-neox"] is family
 tokenizer = _nano.tokenizer(family, _language.vocabulary(), 160)
 _transformers.prepare_tokenizer(tokenizer, family.masked)
 model = models.build(family.nano(tokenizer), dtype=torch.float32)
@@ -198,10 +197,11 @@ pretrain.save(model, tokenizer, Path(sys.argv[1]))
 
 
 def test_the_model_example_is_built_and_trained(copy):
-    name, size = python(copy, "-c", MAKE_GPT2, copy / "gpt2").split()
-    assert name == "GPT2LMHeadModel"
+    (copy / "make_neox.py").write_text(MAKE_NEOX)
+    name, size = python(copy, copy / "make_neox.py", copy / "neox").split()
+    assert name == "GPTNeoXForCausalLM"
     assert 100_000 < int(size) < 1_000_000
-    words = ["--method", "addax", "--model", copy / "gpt2", "--task", "sst2", "--data", "builtin"]
+    words = ["--method", "addax", "--model", copy / "neox", "--task", "sst2", "--data", "builtin"]
     assert "Addax-WA on SST-2: test accuracy" in python(
         copy, "-m", "benchmarks", "run", *words, "--set", *TINY
     )
@@ -221,7 +221,7 @@ def test_the_contract_tests_pick_the_examples_up(copy, kind):
     assert passed
 
 
-COMMANDS = ("list", "run", "sweep", "report", "slurm")
+COMMANDS = ("list", "run", "sweep", "report", "slurm", "plan")
 
 
 def test_there_are_commands_of_every_kind():
@@ -273,6 +273,36 @@ def test_list_and_the_dry_run_do_what_they_say(monkeypatch, capsys, tmp_path):
         assert main(words[3:]) == 0
         assert len(capsys.readouterr().out.splitlines()) > 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_shown_is_what_is_predicted():
+    """Three of its lines, at the longest of its lengths: peaks are those shown, and no more fits."""
+    (words,) = [w for w in PYTHON if w[3] == "plan"]
+    given = dict(zip(words[4::2], words[5::2], strict=True))
+    (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", README, re.M | re.S)
+    longest = int(re.search(r"to (\d+) tokens", shown)[1])
+    lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
+    usable = budget.parse(given["--gpu-memory"], "README") - budget.RESERVE
+    assert f"{budget.words(usable)} to use" in shown
+
+    def padded(size):
+        """Prompts and an answer of one token, one of them shorter."""
+        lengths = [longest, *[longest] * (size - 2), *[longest - 9] * (size > 1)]
+        return [Encoded((1,) * (n - 1), ((1,), (1,)), (), 0, n) for n in lengths]
+
+    anchor = {"full": padded(32)}
+    for method, label, part, cost, others in (
+        ("mezo-svrg", "MeZO-SVRG", "zo", "34", anchor),
+        ("mezo", "MeZO", "zo", "2", {}),
+        ("ip-sgd", "IP-SGD", "fo", "3", {}),
+    ):
+        line = lines[label, cost]
+        size, peak, headroom = (float(text) for text in [line[-8], *line[-7:-5]])
+        names = {"method": method, "model": given["--model"], "task": given["--task"]}
+        one = from_dict(names | {"lr": 1e-6, "steps": 1, "dtype": "bfloat16"})
+        found = memory_model.predict(one, {part: padded(int(size)), **others}, "cuda").peak_bytes
+        assert (round(found / 1e9, 2), round((usable - found) / 1e9, 2)) == (peak, headroom)
+    assert memory_model.predict(one, {part: padded(int(size) + 1)}, "cuda").peak_bytes > usable
 
 
 def test_scripts_can_be_run():

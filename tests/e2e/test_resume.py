@@ -1,7 +1,6 @@
 """A run that is killed, whenever, goes on from its last checkpoint and ends with the same bits."""
 
 import json
-import multiprocessing
 import os
 import time
 from random import Random
@@ -12,6 +11,7 @@ import torch
 from benchmarks import checkpoint, models, registry, store, train, work
 from benchmarks.scoring import Scorer
 from benchmarks.spec import from_dict, method_class
+from tests import warm
 
 METHODS = tuple(registry.files("method"))
 MOMENTS = 20
@@ -57,15 +57,7 @@ def one(spec, runs):
 
 
 @pytest.fixture(scope="module")
-def process():
-    """Makes processes that have imported everything already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.work", "benchmarks.models", "transformers", __name__])
-    return context.Process
-
-
-@pytest.fixture(scope="module")
-def whole(dropping, process, tmp_path_factory):
+def whole(dropping, tmp_path_factory):
     """The row of an uninterrupted run of each method, made when first asked for."""
     runs = tmp_path_factory.mktemp("whole")
 
@@ -74,7 +66,7 @@ def whole(dropping, process, tmp_path_factory):
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
             # As the others in a new process: buffers that earlier tests left are no part of its peak.
-            alone = process(target=one, args=(spec, runs))
+            alone = warm.context().Process(target=one, args=(spec, runs))
             alone.start()
             alone.join(120)
         return store.read_row(path)
@@ -89,7 +81,7 @@ def wait_for(condition, process, seconds=60):
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, process, whole):
+def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
     method = METHODS[moment % len(METHODS)]
     spec = spec_of(method, dropping)
@@ -101,14 +93,14 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
         seen.add(checkpoint.progress_mark(folder, spec.id))
         return len(seen - {()}) > reached
 
-    first = process(target=one, args=(spec, tmp_path))
+    first = warm.context().Process(target=one, args=(spec, tmp_path))
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
     first.kill()
     first.join()
     killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
-    second = process(target=one, args=(spec, tmp_path))
+    second = warm.context().Process(target=one, args=(spec, tmp_path))
     second.start()
     second.join(120)
     RUN.append(moment)
@@ -235,6 +227,8 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
         return loss(self, batch)
 
     monkeypatch.setattr(Scorer, "loss", limited)
+    # A prediction evaluates losses of its own.
+    monkeypatch.setattr(train, "predicted", lambda running: {})
     stopped_at(monkeypatch, spec, splits, tmp_path, 5)
     assert drawn == [8, *[4] * 6]
     most[0] = 8 if fits_later else 4
@@ -249,7 +243,15 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("how", [{"schedule": "linear"}, {"head": "classification"}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"schedule": "linear"},
+        {"head": "classification"},
+        {"parameters": "lora:2"},
+        {"schedule": "linear", "steps": None, "forward_equivalents": 240},
+    ],
+)
 def test_what_else_a_step_depends_on_is_kept(tmp_path, monkeypatch, dropping, dtype, how):
     """Loss scale, schedule, a head of its own, tied embeddings, noise."""
     spec = spec_of("addax", dropping, dtype=dtype, **how)

@@ -7,14 +7,16 @@ from itertools import pairwise
 
 import pytest
 import torch
-from transformers import LlamaConfig, OPTConfig, RobertaConfig
+from transformers import GPT2Config, LlamaConfig, OPTConfig, RobertaConfig
 
-from benchmarks import loop, models, registry, train
+from benchmarks import loop, models, pretrain, registry, train
 from benchmarks.dropout import Dropout
 from benchmarks.errors import UserError
 from benchmarks.evaluate import Score
+from benchmarks.models import _nano, _transformers
 from benchmarks.scoring import Scorer
 from benchmarks.spec import ZERO_SHOT, from_dict, method_class
+from benchmarks.tasks import _language
 
 METHODS = tuple(registry.files("method"))
 STEPS, ROWS, ZO, FO = 4, 24, 3, 2
@@ -43,6 +45,11 @@ def tiny(method, **changes):
     if method == ZERO_SHOT:
         del given["lr"]
     return from_dict(given)
+
+
+def unpredicted(monkeypatch):
+    """Runs without the prediction of their memory, which evaluates losses of its own."""
+    monkeypatch.setattr(train, "predicted", lambda running: {})
 
 
 def row_of(spec):
@@ -80,6 +87,9 @@ def test_every_method_makes_a_whole_row(method):
     assert (row["steps"], row["skipped_steps"], row["realised_fraction"]) == (STEPS, 0, None)
     assert row["parameters"] * 4 < row["peak_bytes"] < row["parameters"] * 4 * 20
     assert row["peak_how"] == "cpu live tensor bytes"
+    # A generator's state, which is no operator's output, apart.
+    assert row["peak_predicted"] == pytest.approx(row["peak_bytes"], rel=2e-3)
+    assert sum(row["peak_predicted_split"].values()) == row["peak_predicted"]
     assert row["train_rows"] == row["d0_rows"] == row["d1_rows"] == ROWS
     assert row["started"] <= row["ended"]
     assert row["versions"]["torch"] == torch.__version__
@@ -155,6 +165,7 @@ def batches(monkeypatch):
         return loss(self, batch)
 
     monkeypatch.setattr(Scorer, "loss", watched)
+    unpredicted(monkeypatch)
     return seen
 
 
@@ -252,6 +263,10 @@ CONFIGS = {
         vocab_size=40, hidden_size=16, word_embed_proj_dim=16, ffn_dim=32, num_hidden_layers=2,
         num_attention_heads=2, dropout=0.3, attention_dropout=0.3, layerdrop=0.3,
     ),
+    "gpt2": GPT2Config(
+        vocab_size=40, n_embd=16, n_layer=2, n_head=2, resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    ),
     "llama": LlamaConfig(
         vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         attention_dropout=0.3, pad_token_id=0, bos_token_id=1, eos_token_id=2,
@@ -278,6 +293,19 @@ def test_dropout_off_is_no_eval_and_equals_it(family, head):
         assert not torch.equal(model(tokens).logits, model(tokens).logits)
         assert torch.equal(first, second)
         assert torch.equal(first, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("head", ["lm", "classification"])
+def test_gpt2_trains_by_every_method_and_its_memory_is_predicted(tmp_path, method, head):
+    """It has no built-in model: one of random weights, in a folder as a user's own."""
+    family = models.families()["gpt2"]
+    tokenizer = _nano.tokenizer(family, _language.vocabulary(), 160)
+    _transformers.prepare_tokenizer(tokenizer, family.masked)
+    pretrain.save(models.build(family.nano(tokenizer), dtype=torch.float32), tokenizer, tmp_path)
+    row = row_of(tiny(method, model=str(tmp_path), head=head))
+    assert (row["status"], row["steps"], row["skipped_steps"]) == ("done", STEPS, 0)
+    assert row["peak_predicted"] == pytest.approx(row["peak_bytes"], rel=0.3)
 
 
 def test_dropout_comes_back_after_an_error():
@@ -313,6 +341,7 @@ def test_zeroth_order_losses_never_drop_and_first_order_ones_as_told(tmp_path, m
         return first
 
     monkeypatch.setattr(Scorer, "loss", twice)
+    unpredicted(monkeypatch)
     assert row_of(tiny("addax", model=name, dropout=dropout))["status"] == "done"
     assert equal == {False: {True}, True: {not dropout}}
 
@@ -392,6 +421,64 @@ def test_linear_schedule_ends_at_zero(monkeypatch):
     monkeypatch.setattr(method_class("sgd"), "step", watched)
     row_of(tiny("sgd", schedule="linear"))
     assert rates == pytest.approx([1e-4, 0.75e-4, 0.5e-4, 0.25e-4, 0.0])
+
+
+def test_a_linear_schedule_goes_by_whatever_budget_there_is(monkeypatch):
+    rates = []
+    step = method_class("sgd").step
+
+    def watched(self, **closures):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, **closures)
+
+    monkeypatch.setattr(method_class("sgd"), "step", watched)
+    row_of(tiny("sgd", schedule="linear", steps=None, examples=3 * FO))
+    # The last one is the step that only memory is measured on.
+    assert rates == pytest.approx([1e-4, 2e-4 / 3, 1e-4 / 3, 0.0])
+
+
+# Examples that a step draws, and its forward-equivalents; of MeZO-SVRG the means of its two kinds of step.
+DRAWN = {"addax": ZO + FO, "mezo": ZO, "ip-sgd": FO, "sgd": FO, "adam": FO, "mezo-svrg": (ROWS + ZO) / 2}
+EQUIVALENTS = {
+    "addax": 2 * ZO + 3 * FO,
+    "mezo": 2 * ZO,
+    "ip-sgd": 3 * FO,
+    "sgd": 3 * FO,
+    "adam": 3 * FO,
+    "mezo-svrg": (2 * ROWS + 4 * ZO) / 2,
+}
+
+
+@pytest.mark.parametrize("method", DRAWN)
+def test_what_a_step_draws_and_computes(method):
+    row = row_of(tiny(method))
+    assert (row["examples"], row["forward_equivalents"]) == (
+        STEPS * DRAWN[method],
+        STEPS * EQUIVALENTS[method],
+    )
+    last = row["curve"][-1]
+    assert (last["examples"], last["forward_equivalents"]) == (row["examples"], row["forward_equivalents"])
+    assert (row["curve"][0]["examples"], row["curve"][0]["forward_equivalents"]) == (0, 0)
+
+
+@pytest.mark.parametrize("method", ["addax", "ip-sgd"])
+def test_a_forward_that_is_computed_again_counts_again(method):
+    row = row_of(tiny(method, gradient_checkpointing=True))
+    assert row["forward_equivalents"] == STEPS * (EQUIVALENTS[method] + FO)
+    assert row["examples"] == STEPS * DRAWN[method]
+
+
+@pytest.mark.parametrize("method", ["addax", "mezo", "ip-sgd", "mezo-svrg"])
+@pytest.mark.parametrize(("budget", "each"), [("examples", DRAWN), ("forward_equivalents", EQUIVALENTS)])
+def test_a_budget_of_examples_ends_a_run_with_the_step_that_reaches_it(method, budget, each):
+    amount = int(3.5 * each[method])
+    row = row_of(tiny(method, steps=None, evaluations=1, **{budget: amount}))
+    costs = [each[method]] * STEPS
+    if method == "mezo-svrg":
+        anchor, other = (ROWS, ZO) if budget == "examples" else (2 * ROWS, 4 * ZO)
+        costs = [anchor, other] * (STEPS // 2)
+    steps = next(n for n in range(1, STEPS + 1) if sum(costs[:n]) >= amount)
+    assert (row["steps"], row[budget]) == (steps, sum(costs[:steps]))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

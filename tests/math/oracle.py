@@ -110,6 +110,17 @@ def opt_model(dtype: torch.dtype, dropout: float = 0.0) -> nn.Module:
     return fill(OPTForCausalLM(config), dtype).train()
 
 
+def gpt2_model(dtype: torch.dtype) -> nn.Module:
+    """A two-layer GPT-2 with tied embeddings, whose Conv1D weights are (in, out)."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=11, n_embd=8, n_inner=12, n_layer=2, n_head=2, n_positions=16, resid_pdrop=0.0,
+        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=2, eos_token_id=2,
+    )  # fmt: skip
+    return fill(GPT2LMHeadModel(config), dtype).train()
+
+
 def lora_model(dtype: torch.dtype, build: Callable[..., nn.Module] = opt_model, **settings: Any) -> nn.Module:
     """A model under LoRA adapters whose weights are not zero; `settings` are those of `LoraConfig`."""
     from peft import LoraConfig, get_peft_model
@@ -156,6 +167,7 @@ def _masked_loss(model: nn.Module, batch: int) -> Tensor:
 MLP = Problem("mlp", _mlp, _mlp_loss)
 TIED = Problem("tied", lambda dtype: fill(TiedLM(), dtype), _tied_loss)
 OPT = Problem("opt", opt_model, _transformer_loss)
+GPT2 = Problem("gpt2", gpt2_model, _transformer_loss)
 LORA = Problem("lora", lambda dtype: lora_model(dtype).to(dtype), _transformer_loss)
 LLAMA = Problem("llama", llama_model, _transformer_loss)
 ROBERTA = Problem("roberta", roberta_model, _masked_loss)

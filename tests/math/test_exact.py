@@ -12,13 +12,13 @@ import torch
 
 from addax import spsa
 from benchmarks.registry import files, module
-from tests.math.oracle import DTYPES, LLAMA, OPT, ROBERTA, bits, check_unmoved
+from tests.math.oracle import DTYPES, GPT2, LLAMA, OPT, ROBERTA, bits, check_unmoved
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning"),
     pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad"),
 ]
-FAMILIES = pytest.mark.parametrize("family", [OPT, LLAMA, ROBERTA], ids=lambda p: p.name)
+FAMILIES = pytest.mark.parametrize("family", [OPT, GPT2, LLAMA, ROBERTA], ids=lambda p: p.name)
 TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 CHECKPOINTED = pytest.mark.parametrize("checkpointed", [False, True], ids=["plain", "checkpointed"])
 ZEROTH_ORDER = ("addax", "mezo", "mezo-svrg")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from functools import cache
 from random import Random
 from types import SimpleNamespace
@@ -14,13 +15,16 @@ from tokenizers import models as bpe_models
 from transformers import OPTConfig, PreTrainedTokenizerFast
 
 from benchmarks import evaluate, models, registry, tasks
-from benchmarks.encoding import Encoded, encode
+from benchmarks.encoding import Encoded, encode, new_tokens
 from benchmarks.errors import UserError
+from benchmarks.models import _nano
 from benchmarks.scoring import Scorer
 
 CAUSAL = ("nano-opt", "nano-llama")
 MASKED = ("nano-roberta",)
 TASKS = tuple(name for name in registry.files("task") if tasks.load(name).generate)
+# Words that the causal nano models do not have are one token to them.
+UNKNOWN = ("trec",)
 CHOICE = tuple(name for name in TASKS if tasks.load(name).loss == "classification")
 
 
@@ -54,15 +58,17 @@ def naive_score(loaded, prompt, continuation):
     return sum(each) / len(each)
 
 
-def naive_mask_scores(loaded, prompt, candidates):
-    tokens = loaded.tokenizer(prompt + " " + loaded.tokenizer.mask_token)["input_ids"]
+def naive_mask_scores(loaded, text, candidates):
+    tokens = loaded.tokenizer(text)["input_ids"]
     table = log_probs(loaded, tokens)[tokens.index(loaded.tokenizer.mask_token_id)]
     return [float(table[loaded.tokenizer.convert_tokens_to_ids(c.strip())]) for c in candidates]
 
 
 def naive_scores(loaded, task, row):
     if loaded.family.masked:
-        return naive_mask_scores(loaded, task.prompt(row), task.candidates(row))
+        mask = loaded.tokenizer.mask_token
+        text = task.cloze(row, mask) if task.cloze else f"{task.prompt(row)} {mask}"
+        return naive_mask_scores(loaded, text, task.candidates(row))
     return [naive_score(loaded, task.prompt(row), c) for c in task.candidates(row)]
 
 
@@ -80,7 +86,8 @@ def naive_loss(loaded, task, rows):
     return total / len(rows)
 
 
-PAIRS = [(m, t) for m in CAUSAL for t in TASKS] + [(m, t) for m in MASKED for t in CHOICE]
+PAIRS = [(m, t) for m in CAUSAL for t in TASKS if t not in UNKNOWN]
+PAIRS += [(m, t) for m in MASKED for t in CHOICE]
 
 
 @pytest.mark.parametrize("scoring", ["shared", "per_candidate"])
@@ -177,13 +184,93 @@ def test_truncation_keeps_the_first_special_token_and_the_end(name):
         )
 
 
+WORDY = [{"premise": "one two three four five six seven eight nine ten", "label": 0}]
+
+
+@pytest.mark.parametrize(
+    ("cloze", "room", "kept"),
+    [
+        # The mask last, first, and between two sides, of which the longer one is cut first, far from it.
+        ("{premise} It was {mask}.", 8, "<s> nine ten It was <mask> . </s>"),
+        ("{mask} : {premise}", 8, "<s> <mask> : one two three four </s>"),
+        ("{premise} ? {mask} , {premise}", 9, "<s> nine ten ? <mask> , one two </s>"),
+        ("{premise} ? {mask} , no", 9, "<s> eight nine ten ? <mask> , no </s>"),
+        ("no ? {mask} , {premise}", 9, "<s> no ? <mask> , one two three </s>"),
+        ("{premise} It was {mask}.", 3, "<s> <mask> </s>"),
+        ("{premise} {mask}", 14, "<s> one two three four five six seven eight nine ten <mask> </s>"),
+    ],
+)
+def test_what_is_cut_of_a_cloze_is_never_the_mask(cloze, room, kept):
+    task = dataclasses.replace(
+        tasks.load("rte-cloze"), cloze=lambda row, mask: cloze.format(mask=mask, premise=row["premise"])
+    )
+    words = sorted({*WORDY[0]["premise"].split(), "It", "was", "no", "Yes", "No", ".", "?", ",", ":"})
+    roberta = models.families()["roberta"]
+    loaded = models.LoadedModel(None, _nano.tokenizer(roberta, words, 99), roberta, "tiny", room)
+    (example,) = encode(WORDY, task, loaded, "lm")
+    assert loaded.tokenizer.convert_ids_to_tokens(example.prompt) == kept.split()
+    assert example.length == len(example.prompt)
+
+
+def test_masks_at_different_places_of_one_batch_are_each_read_at_their_own():
+    """As the second sentences of NLI, and the questions of TREC, are of many lengths."""
+    loaded = nano("nano-roberta")
+    for name in ("rte-cloze", "trec"):
+        task = tasks.load(name)
+        rows = rows_of(task, 7)
+        rows[0] = {key: v if key == "label" else " ".join(v.split()[:3]) for key, v in rows[0].items()}
+        examples = encode(rows, task, loaded, "lm")
+        mask = loaded.tokenizer.mask_token_id
+        assert len({len(e.prompt) - e.prompt.index(mask) for e in examples}) > 1
+        scorer = Scorer(loaded, task)
+        assert scorer.loss(examples).item() == pytest.approx(naive_loss(loaded, task, rows), abs=1e-10)
+        for row, scores in zip(rows, scorer.candidate_scores(examples), strict=True):
+            assert scores.tolist() == pytest.approx(naive_scores(loaded, task, row), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("cloze", "said"),
+    [("{text} It was.", "0 masks, not one, in 'a film It was.'"), ("{mask} or {mask}", "2 masks, not one")],
+)
+def test_a_cloze_without_its_one_mask_is_refused(cloze, said):
+    task = dataclasses.replace(
+        tasks.load("sst2-cloze"), cloze=lambda row, mask: cloze.format(text=row["sentence"], mask=mask)
+    )
+    with pytest.raises(UserError, match=f"task SST-2: {re.escape(said)}"):
+        encode([{"sentence": "a film", "label": 1}], task, nano("nano-roberta"), "lm")
+
+
+def test_a_causal_model_refuses_label_words_that_it_cannot_tell_apart():
+    task = tasks.load("trec")
+    with pytest.raises(UserError, match="'Description' and 'Entity' are the same tokens of nano-opt"):
+        encode(rows_of(task, 1), task, nano("nano-opt"), "lm")
+
+
 def test_generation_leaves_room_for_its_answer():
     task = tasks.load("squad")
-    loaded = dataclasses.replace(nano("nano-opt"), max_length=60)
-    for example in encode(rows_of(task), task, loaded, "lm"):
-        assert len(example.prompt) <= 60 - task.max_new_tokens
+    loaded = dataclasses.replace(nano("nano-opt"), max_length=100)
+    for example in encode(rows_of(task, 20), task, loaded, "lm"):
+        assert len(example.prompt) <= 100 - task.max_new_tokens
         assert example.prompt[0] == loaded.tokenizer.bos_token_id
         assert example.length == len(example.prompt) + len(example.answer)
+
+
+def test_a_short_model_leaves_half_its_room_to_the_prompt_of_a_long_answer():
+    task = tasks.load("gsm8k")
+    loaded = dataclasses.replace(nano("nano-opt"), max_length=60)
+    assert task.max_new_tokens == 200
+    assert new_tokens(task, loaded) == 30
+    assert new_tokens(task, dataclasses.replace(loaded, max_length=2048)) == 200
+    row = rows_of(task, 1)[0]
+    (example,) = encode([row | {"question": "it was long. " * 30}], task, loaded, "lm")
+    assert len(example.prompt) == 30
+    texts = evaluate.generate(Scorer(loaded, task), [example])
+    assert len(loaded.tokenizer(texts[0], add_special_tokens=False)["input_ids"]) <= 30
+    long = row | {"answer": "so it is " * 20 + row["answer"]}
+    with pytest.raises(
+        UserError, match=r"task GSM8K: an answer of \d+ tokens leaves no room .* the 60 that nano-opt"
+    ):
+        encode([long], task, loaded, "lm")
 
 
 def merging_bpe():
@@ -333,10 +420,18 @@ def test_token_f1_is_the_best_over_the_answers(monkeypatch):
     texts = {0: "The red box", 1: "nothing like it", 2: "Anna"}
     monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
     golds = [["blue thing", "red box of wood"], ["cup"], ["anna", "a"]]
-    found = evaluate.evaluate(fake({"generative": True}, []), labelled(golds), 2)
+    found = evaluate.evaluate(fake({"generative": True, "metric": "f1"}, []), labelled(golds), 2)
     assert found.score == pytest.approx((2 * 2 / (2 + 4) + 0 + 1) / 3)
     # Batches of 2 and 1 whose mean losses are 2 and 1.
     assert found.loss == pytest.approx((2 * 2 + 1) / 3)
+
+
+def test_exact_match_is_the_share_of_right_final_numbers(monkeypatch):
+    texts = {0: "2 + 1 = 3. #### 3.0", 1: "it is 1,200 #### $1,200.", 2: "#### 5", 3: "so it is 6"}
+    monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
+    golds = [["3"], ["1200"], ["50"], ["6"]]
+    found = evaluate.evaluate(fake({"generative": True, "metric": "exact_match"}, []), labelled(golds), 2)
+    assert found.score == 0.5
 
 
 def test_evaluation_does_not_depend_on_batches_and_leaves_the_mode():

@@ -7,7 +7,6 @@ MEZO = [*RUN, "--method", "mezo"]
 ADAM = [*RUN, "--method", "adam"]
 OPT13B = ["run", "--method", "addax", "--model", "facebook/opt-13b", "--task", "sst2"]
 CLUSTER = ["--executor", "ray", "--ray-address", "127.0.0.1:9", "--only", "task=sst2", "method=sgd"]
-LINEAR = ["steps=none", "seconds=5", "lr=0.1", "schedule=linear"]
 
 
 def words(name: str, given: list[str], *says: str) -> Case:
@@ -28,7 +27,7 @@ NAMES = [
     words("no model", ["run", "--method", "addax", "--task", "sst2"], "--model"),
     words("no task", ["run", "--method", "addax", "--model", "nano-opt"], "--task"),
     words("a misspelt method", [*RUN, "--method", "adax"], "did you mean 'addax'?"),
-    words("a misspelt task", [*ADDAX, "--task", "sst"], "unknown task 'sst'", "did you mean 'sst2'?"),
+    words("a misspelt task", [*ADDAX, "--task", "sts2"], "unknown task 'sts2'", "did you mean 'sst2'?"),
     words("an empty task", [*ADDAX, "--task", ""], "unknown task ''"),
     words("a misspelt model", [*ADDAX, "--model", "nano-op"], "did you mean 'nano-opt'?"),
     words("a model folder that is not there", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
@@ -41,6 +40,11 @@ NAMES = [
     words("a filter of no name", ["sweep", "quick", "--only", "methd=sgd"], "did you mean 'method'?"),
     words("a filter for nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"),
     words("a filter without values", ["sweep", "quick", "--only", "method"], "--only wants key=a,b"),
+    words("a misspelt budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
+    words("a budget of nothing", ["sweep", "quick", "--budget", "steps="], "--budget wants NAME=AMOUNT"),
+    words("half a step", ["sweep", "quick", "--budget", "steps=0.5"], "wants a whole number, not '0.5'"),
+    words("no time", ["sweep", "quick", "--budget", "seconds=0"], "--budget seconds must be positive"),
+    words("all time", ["sweep", "quick", "--budget", "seconds=inf"], "--budget seconds must be positive"),
     words("no workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
     words("workers by halves", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
     words("a misspelt model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
@@ -71,8 +75,11 @@ VALUES = [
     setting("alpha=nan", "alpha must be in [0, 1], not nan"),
     setting("eps=-1", "eps must be in (0, inf), not -1"),
     setting("eps=0", "eps must be in (0, inf), not 0"),
-    setting("length_threshold=long", "in tokens, a quantile (q0.7) or none, not 'long'"),
-    setting("length_threshold=q2", "in tokens, a quantile (q0.7) or none, not 'q2'"),
+    setting("length_threshold=long", "in tokens, a quantile (q0.7), auto:40GB or none, not 'long'"),
+    setting("length_threshold=q2", "in tokens, a quantile (q0.7), auto:40GB or none, not 'q2'"),
+    setting("length_threshold=auto:40", "length_threshold=auto: 40: give a number and one of MB, GB,"),
+    setting("length_threshold=auto:", "such as 40GB or 39.4GiB"),
+    setting("length_threshold=auto:8GB fo_batch_size=0 alpha=1", "needs a first-order batch"),
     setting("length_threshold=-5", "positive number of tokens, not -5"),
     setting("rounding=up", "rounding must be one of stochastic, nearest, not 'up'"),
     setting("head=lmm", "unknown head 'lmm': did you mean 'lm'?"),
@@ -90,11 +97,15 @@ VALUES = [
     words("a seed that is no number", [*ADDAX, "--seed", "one"], "--seed", "'one'"),
     words("a negative seed", [*ADDAX, "--seed", "-1"], "seed must be in [0, 2**63), not -1"),
     words("a seed beyond 64 bits", [*ADDAX, "--seed", str(2**70)], "seed must be in [0, 2**63)"),
+    words(
+        "a threshold to choose on several devices",
+        [*ADDAX, "--device", "auto", "--set", "length_threshold=auto:8GB"],
+        "with device=auto give it in tokens",
+    ),
     words("betas of one number", [*ADAM, "--set", "betas=0.9"], "adam", "betas"),
 ]
 COMBINATIONS = [
-    setting("lr=0.1 steps=5 seconds=5", "steps or seconds, exactly one of them"),
-    setting(" ".join(LINEAR), "schedule=linear needs a budget of steps"),
+    setting("lr=0.1 steps=5 seconds=5", "or examples or forward_equivalents, exactly one"),
     setting("zo_batch_size=0", "zo_batch_size = 0 does not go with alpha"),
     setting("alpha=1", "fo_batch_size = 4 does not go with alpha = 1"),
     words("MeZO with alpha", [*MEZO, "--set", "alpha=0.5"], "mezo takes no alpha", "setting of addax"),
@@ -115,6 +126,13 @@ COMBINATIONS = [
         [*ADDAX, "--set", "length_threshold=159", "train_rows=12", "validation_rows=4"],
         ("no training example is longer than length_threshold = 159", "zo_batch_size=0"),
         loads=True,
+    ),
+    Case(
+        "a threshold to choose where nothing fits",
+        [*ADDAX, "--set", "length_threshold=auto:1MB", "train_rows=12", "validation_rows=4"],
+        ("length_threshold=auto:1MB: not even a first-order batch of", "a run needs", "smaller batches"),
+        loads=True,
+        predicts=True,
     ),
     Case(
         "a threshold below every length",

@@ -96,6 +96,7 @@ class Case:
         words: of the command; "{tmp}" stands for the test's folder.
         says: parts of the one line: the thing, and what to do; "{tmp}" as above.
         given: brings the wrong input about; None where the words are all of it.
+        predicts: whether it takes a prediction of memory, which steps on tensors without values, to see it.
         loads: whether it takes the model to see it; otherwise reading one fails the test.
         program: "benchmarks" or "plots".
         notices: lines of information that stderr may hold before the one.
@@ -106,5 +107,6 @@ class Case:
     says: tuple[str, ...]
     given: Callable[[Place], object] | None = None
     loads: bool = False
+    predicts: bool = False
     program: str = "benchmarks"
     notices: int = 0
