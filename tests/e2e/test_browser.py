@@ -81,6 +81,10 @@ class Opened:
             title,
         )
 
+    def opened(self, title):
+        """Waits for the runs that a click has asked for: the address changes first, the page then."""
+        self.page.wait_for_selector(f"#detail-title:text-is('{title}')")
+
     def __enter__(self):
         return self
 
@@ -128,7 +132,7 @@ def test_a_score_opens_its_runs_and_a_run_its_detail(browser, file, rows):
     with Opened(browser, file) as it:
         line = it.page.locator("#score-nano-opt tr", has=it.page.get_by_text("Addax", exact=True))
         line.locator("td").nth(2).click()
-        assert it.page.inner_text("#detail-title") == "2 runs"
+        it.opened("2 runs")
         summaries = it.page.locator("dialog summary")
         assert [f"seed {r['config']['seed']}" in text for r, text in zip(
             own, summaries.all_inner_texts(), strict=True
@@ -139,8 +143,9 @@ def test_a_score_opens_its_runs_and_a_run_its_detail(browser, file, rows):
             assert detail.get_by_text(text, exact=True).first.is_visible(), text
         assert detail.locator("svg polyline").count() == 2
         it.page.keyboard.press("Escape")
+        it.page.wait_for_function("!location.hash")
         it.page.locator("#runs-all td a").first.click()
-        assert it.page.inner_text("#detail-title") == "1 run"
+        it.opened("1 run")
         it.page.click("dialog button")
         assert not it.page.locator("dialog").is_visible()
 
@@ -178,6 +183,7 @@ def test_nothing_is_wider_than_the_window(browser, file, width):
     with Opened(browser, file, width) as it:
         assert it.page.evaluate("document.documentElement.scrollWidth") <= width
         it.page.locator("#runs-all td a").first.click()
+        it.opened("1 run")
         assert it.page.evaluate("document.documentElement.scrollWidth") <= width
         box = it.page.locator("dialog").bounding_box()
         assert box["x"] >= 0
