@@ -1,5 +1,7 @@
 """Every figure from rows of a user's own, and what a figure says that has none."""
 
+from functools import cache
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -29,6 +31,7 @@ MAKERS = {
 }
 
 
+@cache
 def drawn(name):
     """A figure's canvases from its rows."""
     rows = made.FIGURES[name]

@@ -59,30 +59,38 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_sweep_continues(copy, sent):
+def test_a_sweep_stopped_twice_continues(copy):
+    """By Ctrl-C, which a terminal sends to its whole group, and by a kill, which reaches the sweep alone."""
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
     # The one run left would get two threads, which spin for each other wherever the cores are not idle.
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_THREAD_LIMIT": "1"}
+
+    def states():
+        return {file.stat().st_mtime_ns for file in checkpoints.glob("*/last.pt")}
+
     first = sweep(copy, environment)
-    wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and list(checkpoints.glob("*/last.pt")), first)
-    # To its whole group, as a terminal sends Ctrl-C; a kill reaches the sweep alone.
-    (os.killpg if sent == signal.SIGINT else os.kill)(first.pid, sent)
+    wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and states(), first)
+    os.killpg(first.pid, signal.SIGINT)
     _, said = first.communicate(timeout=60)
-    if sent == signal.SIGINT:
-        assert first.returncode == 130
-        assert said.splitlines() == [
-            "stopped: finished runs and checkpoints are kept; continue with",
-            "  python -m benchmarks sweep stopped --jobs 2 --wandb disabled",
-        ]
-    second = warm.python(*WORDS, cwd=copy, env=environment)
-    assert (second.returncode, second.stderr) == (0, "")
-    assert "stopped: 1 runs to do, 2 finished before" in second.stdout
+    assert first.returncode == 130
+    assert said.splitlines() == [
+        "stopped: finished runs and checkpoints are kept; continue with",
+        "  python -m benchmarks sweep stopped --jobs 2 --wandb disabled",
+    ]
+    before = states()
+    second = sweep(copy, environment)
+    wait_for(lambda: states() - before, second)
+    os.kill(second.pid, signal.SIGKILL)
+    second.communicate(timeout=60)
+    third = warm.python(*WORDS, cwd=copy, env=environment)
+    assert (third.returncode, third.stderr) == (0, "")
+    assert "stopped: 1 runs to do, 2 finished before" in third.stdout
     found = [json.loads(file.read_text()) for file in rows.glob("*.json")]
     assert [row["status"] for row in found] == ["done"] * 3
     (long,) = (row for row in found if row["steps"] > 1)
-    assert len(long["resumed_at_steps"]) == 1
-    assert 0 < long["resumed_at_steps"][0] < long["steps"]
+    at = long["resumed_at_steps"]
+    assert 0 < at[0] < at[1] < long["steps"]
+    assert len(at) == 2
     assert long["train_seconds"] >= 10
     assert long["checkpoint_seconds"] < 0.05 * long["train_seconds"]
     assert not list(checkpoints.iterdir())
