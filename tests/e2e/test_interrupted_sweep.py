@@ -36,7 +36,7 @@ def copy(tmp_path):
     return tmp_path
 
 
-WORDS = ["-m", "benchmarks", "sweep", "stopped", "--jobs", "2", "--wandb", "disabled"]
+WORDS = ["-m", "benchmarks", "sweep", "stopped", "--jobs", "1", "--wandb", "disabled"]
 
 
 def sweep(copy, environment):
@@ -62,7 +62,7 @@ def wait_for(condition, process):
 def test_a_sweep_stopped_twice_continues(copy):
     """By Ctrl-C, which a terminal sends to its whole group, and by a kill, which reaches the sweep alone."""
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
-    # The one run left would get two threads, which spin for each other wherever the cores are not idle.
+    # The run would get two threads, which spin for each other wherever the cores are not idle.
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_THREAD_LIMIT": "1"}
 
     def states():
@@ -75,7 +75,7 @@ def test_a_sweep_stopped_twice_continues(copy):
     assert first.returncode == 130
     assert said.splitlines() == [
         "stopped: finished runs and checkpoints are kept; continue with",
-        "  python -m benchmarks sweep stopped --jobs 2 --wandb disabled",
+        "  python -m benchmarks sweep stopped --jobs 1 --wandb disabled",
     ]
     before = states()
     second = sweep(copy, environment)

@@ -27,6 +27,11 @@ DIFFERENT = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds"
 DIFFERENT |= {"eval_seconds", "checkpoint_seconds", "resumed_at_steps", "checksum", "threads"}
 
 
+@pytest.fixture(autouse=True)
+def _unpredicted(unpredicted):
+    """Within this process; those that are killed predict their memory, as users' runs do."""
+
+
 @pytest.fixture(scope="module")
 def dropping(tmp_path_factory):
     """nano-opt with dropout, so that a run draws from torch's generators."""
@@ -227,8 +232,6 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
         return loss(self, batch)
 
     monkeypatch.setattr(Scorer, "loss", limited)
-    # A prediction evaluates losses of its own.
-    monkeypatch.setattr(train, "predicted", lambda running: {})
     stopped_at(monkeypatch, spec, splits, tmp_path, 5)
     assert drawn == [8, *[4] * 6]
     most[0] = 8 if fits_later else 4

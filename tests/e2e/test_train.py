@@ -47,15 +47,25 @@ def tiny(method, **changes):
     return from_dict(given)
 
 
-def unpredicted(monkeypatch):
-    """Runs without the prediction of their memory, which evaluates losses of its own."""
-    monkeypatch.setattr(train, "predicted", lambda running: {})
+PREDICTED = train.predicted
+
+
+@pytest.fixture(autouse=True)
+def _unpredicted(unpredicted):
+    """Also because a prediction evaluates losses of its own, which some tests count."""
+
+
+@pytest.fixture
+def predicted(monkeypatch):
+    """Runs with the prediction of their memory."""
+    monkeypatch.setattr(train, "predicted", PREDICTED)
 
 
 def row_of(spec):
     return train.run(spec, train.load(spec, None), suite="test")
 
 
+@pytest.mark.usefixtures("predicted")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_a_whole_row(method):
     spec = tiny(method)
@@ -165,7 +175,6 @@ def batches(monkeypatch):
         return loss(self, batch)
 
     monkeypatch.setattr(Scorer, "loss", watched)
-    unpredicted(monkeypatch)
     return seen
 
 
@@ -295,8 +304,10 @@ def test_dropout_off_is_no_eval_and_equals_it(family, head):
         assert torch.equal(first, model.eval()(tokens).logits)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("head", ["lm", "classification"])
+@pytest.mark.usefixtures("predicted")
+@pytest.mark.parametrize(
+    ("method", "head"), [*((method, "lm") for method in METHODS), ("addax", "classification")]
+)
 def test_gpt2_trains_by_every_method_and_its_memory_is_predicted(tmp_path, method, head):
     """It has no built-in model: one of random weights, in a folder as a user's own."""
     family = models.families()["gpt2"]
@@ -341,7 +352,6 @@ def test_zeroth_order_losses_never_drop_and_first_order_ones_as_told(tmp_path, m
         return first
 
     monkeypatch.setattr(Scorer, "loss", twice)
-    unpredicted(monkeypatch)
     assert row_of(tiny("addax", model=name, dropout=dropout))["status"] == "done"
     assert equal == {False: {True}, True: {not dropout}}
 

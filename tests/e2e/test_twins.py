@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import report, store, suites, train, work
+from benchmarks import report, store, suites, work
 from benchmarks.spec import ZERO_SHOT
 
 # Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
@@ -18,11 +18,10 @@ def ways(name):
     return list(found.values())
 
 
+@pytest.mark.usefixtures("unpredicted")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_way_of_a_twin_runs_and_stands_beside_what_is_printed(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
-    # What predictions are worth is tested elsewhere; they take longer than these runs.
-    monkeypatch.setattr(train, "predicted", lambda running: {})
     specs = ways(name)
     for spec in specs:
         outcome = work.work(spec, suite=f"{name}-tiny", folder=None, jobs=1, wandb="disabled")
