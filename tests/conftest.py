@@ -10,12 +10,18 @@ collect_ignore = ["warm_up.py"]
 
 @pytest.fixture(autouse=True)
 def _light_collections():
-    """What earlier tests have imported stays: a run's own collections need not walk half a million objects."""
+    """What earlier tests imported stays: the collections of a run need not walk half a million objects."""
     gc.collect()
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def _unpredicted(request, monkeypatch):
+    """Runs do not predict their memory, which takes longer than all else in a tiny one, unless a test asks."""
+    if "predicted" not in request.fixturenames:
+        monkeypatch.setattr("benchmarks.train.predicted", lambda running: {})
+
+
 @pytest.fixture
-def unpredicted(monkeypatch):
-    """Runs without the prediction of their memory, which takes longer than all else in a tiny run."""
-    monkeypatch.setattr("benchmarks.train.predicted", lambda running: {})
+def predicted():
+    """Runs predict their memory."""

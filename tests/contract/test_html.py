@@ -223,10 +223,9 @@ SUITES = [n for n in figures() if module_of(n).SUITE and not hasattr(module_of(n
 @pytest.mark.parametrize("name", SUITES)
 def test_a_figure_s_csv_is_what_it_shows(name):
     data, module = drawn_of(name)
-    tables = module.numbers(data)
-    stems = set(module.draw(data))
-    assert set(tables) == stems
-    for entry in _figures.shown({name: module.draw(data)}, data):
+    tables, canvases = module.numbers(data), module.draw(data)
+    assert set(tables) == set(canvases)
+    for entry in _figures.shown({name: canvases}, data):
         text = base64.b64decode(entry["csv"].partition("base64,")[2]).decode()
         assert text == tables[entry["stem"]].to_csv(index=False, lineterminator="\n")
         assert list(csv.DictReader(io.StringIO(text)))
@@ -256,7 +255,8 @@ def test_ids_are_unique_and_every_reference_has_one(tmp_path):
 
 
 def test_the_same_rows_give_the_same_page(rows, tmp_path):
-    pages = [written(rows, tmp_path / name, draw("figure1", _rows.frame(rows))) for name in "ab"]
+    own = [row for row in rows if row["config"]["model"] == "nano-opt"]
+    pages = [written(own, tmp_path / name, draw("figure1", _rows.frame(own))) for name in "ab"]
     assert pages[0] == pages[1]
 
 

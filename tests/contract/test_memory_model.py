@@ -21,7 +21,11 @@ from benchmarks.spec import from_dict, method_class
 FAMILIES = ("opt", "llama", "roberta")
 METHODS = tuple(registry.files("method"))
 BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).losses)
-CASES = [(m, False) for m in METHODS] + [(m, True) for m in BACK_PROPAGATING]
+# On one family all of them; on the others, whose layers differ, each kind of pass.
+CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_PROPAGATING]
+CASES += [
+    (family, *one) for family in FAMILIES[1:] for one in (("mezo", False), ("adam", False), ("addax", True))
+]
 GIB = 2**30
 
 
@@ -36,8 +40,7 @@ def spec_of(method, checkpointing=False, model="nano-opt", **changes):
     return from_dict(given | {"gradient_checkpointing": checkpointing} | changes)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("method", "checkpointing"), CASES)
+@pytest.mark.parametrize(("family", "method", "checkpointing"), CASES)
 def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing):
     """Apart from 5 KB that a generator's state takes, and what a kernel takes within itself."""
     model = "nano-roberta" if family == "roberta" else "nano-opt"

@@ -112,9 +112,14 @@ def spec(method, model, **own):
     return {"method": method, "model": model, "task": "sst2"} | lr | sizes | own
 
 
-@pytest.mark.parametrize("asked", ["lora:8", "last:1"])
-@pytest.mark.parametrize("model", ["nano-opt", "nano-roberta"])
-@pytest.mark.parametrize("method", registry.files("method"))
+# Every method with both, each on a model; one method with the other two.
+PAIRS = [("nano-opt", "lora:8"), ("nano-roberta", "last:1")]
+CASES = [(method, *pair) for method in registry.files("method") for pair in PAIRS]
+CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
+
+
+@pytest.mark.usefixtures("predicted")
+@pytest.mark.parametrize(("method", "model", "asked"), CASES)
 def test_a_run_of_every_method(method, model, asked):
     """It ends, counts what it trained, keeps the rest as it was, and takes the memory that was predicted."""
     made = from_dict(spec(method, model, parameters=asked))
@@ -144,6 +149,7 @@ def test_frozen_weights_keep_their_bits(monkeypatch):
     assert all(seen.values())
 
 
+@pytest.mark.usefixtures("predicted")
 def test_the_prediction_of_a_whole_model_is_another_one():
     whole, adapters = (
         train.run(made, train.load(made, None), suite="test")

@@ -212,10 +212,8 @@ def test_no_text_is_cut_or_crowded_or_under_seven_points(rows, count):
     if count != "nine tasks":
         wide = TASKS[:1] if count == "one task" else TASKS[:7]
         rows = [*made.suite(models=("big",), tasks=wide), made.row(label="Mine", model="big")]
-    measured = _rows.frame(made.arithmetic())
-    drawn = [m.draw(_rows.frame(rows)) for m in (figure1, convergence, k0_sweep)]
-    for figures in [*drawn, arithmetic.draw(measured)]:
-        for figure in figures.values():
+    for module in (figure1, convergence, k0_sweep):
+        for figure in module.draw(_rows.frame(rows)).values():
             assert faults(figure) == []
 
 

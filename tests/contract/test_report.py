@@ -6,7 +6,10 @@ import io
 import json
 import re
 import shutil
+from functools import cache
+from pathlib import Path
 from statistics import mean, stdev
+from tempfile import TemporaryDirectory
 
 import pytest
 from rich.console import Console
@@ -24,9 +27,16 @@ def cells(markdown):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def written(rows, folder, name):
-    report.write_tables("demo", rows, folder)
-    return (folder / "results/tables/demo" / name).read_text(encoding="utf-8")
+@cache
+def tables(text):
+    """The files that rows, as JSON, are written to: name -> text. Several tests read the same ones."""
+    with TemporaryDirectory() as folder:
+        files = report.write_tables("demo", json.loads(text), Path(folder))
+        return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def written(rows, name):
+    return tables(json.dumps(rows))[name]
 
 
 def scores(rows, label, task):
@@ -54,8 +64,8 @@ def test_every_file_is_written(nine, tmp_path):
     assert all(file.read_text(encoding="utf-8").strip() for file in files)
 
 
-def test_rows_and_columns_stand_in_the_fixed_order(nine, tmp_path):
-    table = cells(written(nine[::-1], tmp_path, "score.md"))
+def test_rows_and_columns_stand_in_the_fixed_order(nine):
+    table = cells(written(nine[::-1], "score.md"))
     assert table[0] == ["method", *made.TITLES.values(), "mean"]
     llama, opt = table[1:8], table[9:]
     order = ["zero-shot", "Addax", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam"]
@@ -67,12 +77,12 @@ def test_rows_and_columns_stand_in_the_fixed_order(nine, tmp_path):
     ("name", "field", "scale"),
     [("score", "score", 100), ("memory", "peak_bytes", 1e-6), ("time", "train_seconds_to_best", 1 / 60)],
 )
-def test_entries_are_the_rows_numbers(nine, tmp_path, name, field, scale):
+def test_entries_are_the_rows_numbers(nine, name, field, scale):
     if name == "time":  # past ten minutes: the table is in minutes
         nine = [dict(row) for row in nine]
         for row in nine:
             row[field] = row[field] and 10 * row[field]
-    text = written(nine, tmp_path, f"{name}.md")
+    text = written(nine, f"{name}.md")
     assert {"score": "(%)", "memory": "(MB)", "time": "(min)"}[name] in text.splitlines()[0]
     opt = {line[0]: line[1:] for line in cells(text)[9:]}
     for label in ("Adam", "IP-SGD"):
@@ -81,16 +91,16 @@ def test_entries_are_the_rows_numbers(nine, tmp_path, name, field, scale):
         assert opt[label] == [f"{value:.1f}" for value in [*told, mean(told)]]
 
 
-def test_failures_are_named_and_leave_no_mean(nine, tmp_path):
+def test_failures_are_named_and_leave_no_mean(nine):
     for name in ("score", "memory", "time"):
-        opt = {line[0]: line[1:] for line in cells(written(nine, tmp_path, f"{name}.md"))[9:]}
+        opt = {line[0]: line[1:] for line in cells(written(nine, f"{name}.md"))[9:]}
         assert (opt["SGD"][7], opt["MeZO"][2], opt["MeZO-SVRG"][6]) == ("OOM", "failed", "killed")
         assert opt["SGD"][9] == opt["MeZO"][9] == opt["Addax-WA"][9] == report.NONE
         assert sum(entry != report.NONE for entry in opt["Addax-WA"]) == 1
 
 
-def test_zero_shot_has_no_training_time(nine, tmp_path):
-    table = {line[0]: line[1:] for line in cells(written(nine, tmp_path, "time.md"))}
+def test_zero_shot_has_no_training_time(nine):
+    table = {line[0]: line[1:] for line in cells(written(nine, "time.md"))}
     assert set(table["zero-shot"]) == {report.NONE}
 
 
@@ -103,9 +113,9 @@ def of_scores(scores, task="sst2", model="nano-opt"):
     ]
 
 
-def test_seeds_give_mean_and_deviation(tmp_path):
+def test_seeds_give_mean_and_deviation():
     rows = made.suite(seeds=range(3), tasks=("rte", "sst2"))
-    text = written(rows, tmp_path, "score.md")
+    text = written(rows, "score.md")
     table = {line[0]: line[1:] for line in cells(text)}
     for column, task in enumerate(("sst2", "rte")):
         for label in set(table) - {"method", "zero-shot"}:
@@ -117,7 +127,7 @@ def test_seeds_give_mean_and_deviation(tmp_path):
     assert "**" not in text.replace("**nano-opt**", "")
 
 
-def test_only_a_winner_that_the_test_supports_is_bold(tmp_path):
+def test_only_a_winner_that_the_test_supports_is_bold():
     """Three methods, eight seeds: p is 2 / 2^8 at least, of three pairs 0.023; far more where signs mix."""
     ends = [0.001 * k for k in range(8)]
     clear = {
@@ -127,7 +137,7 @@ def test_only_a_winner_that_the_test_supports_is_bold(tmp_path):
     }
     mixed = clear | {"addax": [0.8 + (-1) ** k * 0.01 for k in range(8)], "adam": [0.8] * 8}
     rows = [*of_scores(clear), *of_scores(mixed, "rte")]
-    text = written(rows, tmp_path, "score.md")
+    text = written(rows, "score.md")
     table = {line[0]: line[1:] for line in cells(text)}
     assert [table[label][0].startswith("**") for label in ("Addax", "Adam", "MeZO")] == [True, False, False]
     assert not any(table[label][1].startswith("**") for label in ("Addax", "Adam", "MeZO"))
@@ -135,21 +145,21 @@ def test_only_a_winner_that_the_test_supports_is_bold(tmp_path):
     assert table["Addax"][2] == "**85.2**"
     assert "Bold: better than every other trained method at 5 %" in text
     assert "n = 8 a task" in text
-    assert written(rows, tmp_path, "score.tex").count(r"\textbf{") == 2
-    assert "**" not in written(rows, tmp_path, "memory.md").replace("**nano-opt**", "")
+    assert written(rows, "score.tex").count(r"\textbf{") == 2
+    assert "**" not in written(rows, "memory.md").replace("**nano-opt**", "")
 
 
-def test_five_clear_seeds_make_no_winner(tmp_path):
+def test_five_clear_seeds_make_no_winner():
     rows = of_scores({"addax": [0.99] * 5, "mezo": [0.5] * 5})
-    text = written(rows, tmp_path, "score.md")
+    text = written(rows, "score.md")
     assert "99.0 ± 0.0" in text
     assert "**99" not in text
     rows = of_scores({"addax": [0.99] * 6, "mezo": [0.5] * 6})
-    assert "**99.0 ± 0.0**" in written(rows, tmp_path, "score.md")
+    assert "**99.0 ± 0.0**" in written(rows, "score.md")
 
 
-def test_csv_holds_the_unrounded_numbers(nine, tmp_path):
-    lines = list(csv.DictReader(io.StringIO(written(nine, tmp_path, "score.csv"))))
+def test_csv_holds_the_unrounded_numbers(nine):
+    lines = list(csv.DictReader(io.StringIO(written(nine, "score.csv"))))
     told = {(r["config"]["model"], r["config"]["task"], r["label"]): r["score"] for r in nine}
     assert {
         (x["model"], x["task"], x["label"]): float(x["score"]) if x["score"] else None for x in lines
@@ -157,9 +167,9 @@ def test_csv_holds_the_unrounded_numbers(nine, tmp_path):
     assert {x["outcome"] for x in lines} == {"done", "failed", "OOM", "killed"}
 
 
-def test_latex_is_balanced_and_escaped(nine, tmp_path):
+def test_latex_is_balanced_and_escaped(nine):
     rows = [json.loads(json.dumps(row).replace("nano-opt", "nano_opt")) for row in nine]
-    text = written(rows, tmp_path, "score.tex")
+    text = written(rows, "score.tex")
     lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count("&") for line in lines} == {10}
     assert len(lines) == 1 + 7 + 8

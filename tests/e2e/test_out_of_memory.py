@@ -46,8 +46,6 @@ def room(monkeypatch):
 
         monkeypatch.setattr(Scorer, "loss", of_loss)
         monkeypatch.setattr(Scorer, "candidate_scores", of_scores)
-        # A prediction evaluates losses of its own.
-        monkeypatch.setattr(train, "predicted", lambda running: {})
         return tried
 
     return limited

@@ -27,11 +27,6 @@ DIFFERENT = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds"
 DIFFERENT |= {"eval_seconds", "checkpoint_seconds", "resumed_at_steps", "checksum", "threads"}
 
 
-@pytest.fixture(autouse=True)
-def _unpredicted(unpredicted):
-    """Within this process; those that are killed predict their memory, as users' runs do."""
-
-
 @pytest.fixture(scope="module")
 def dropping(tmp_path_factory):
     """nano-opt with dropout, so that a run draws from torch's generators."""

@@ -47,20 +47,6 @@ def tiny(method, **changes):
     return from_dict(given)
 
 
-PREDICTED = train.predicted
-
-
-@pytest.fixture(autouse=True)
-def _unpredicted(unpredicted):
-    """Also because a prediction evaluates losses of its own, which some tests count."""
-
-
-@pytest.fixture
-def predicted(monkeypatch):
-    """Runs with the prediction of their memory."""
-    monkeypatch.setattr(train, "predicted", PREDICTED)
-
-
 def row_of(spec):
     return train.run(spec, train.load(spec, None), suite="test")
 

@@ -18,7 +18,6 @@ def ways(name):
     return list(found.values())
 
 
-@pytest.mark.usefixtures("unpredicted")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_way_of_a_twin_runs_and_stands_beside_what_is_printed(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
