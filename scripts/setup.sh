@@ -17,8 +17,9 @@ setup() {
     wanted=$(cat pyproject.toml constraints.txt | sha256sum)
     if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         echo "Setting up $(python -c 'import sys; print(sys.prefix)') (a few minutes, the first time only)"
-        # -qq: pip's warnings about its own configuration are no concern of this suite.
-        python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+        # -qq: pip's warnings about its own configuration are no concern of this suite. Compiling all files of
+        # all packages takes a minute, and most of them are never imported.
+        python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e ".[$extras]"
         echo "$wanted" >"$stamp"
     fi
 }

@@ -17,7 +17,7 @@ def _light_collections():
 
 @pytest.fixture(autouse=True)
 def _unpredicted(request, monkeypatch):
-    """Runs do not predict their memory, which takes longer than all else in a tiny one, unless a test asks."""
+    """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""
     if "predicted" not in request.fixturenames:
         monkeypatch.setattr("benchmarks.train.predicted", lambda running: {})
 

@@ -304,12 +304,13 @@ def agreement():
 
 
 # What each figure is drawn from in tests; None for one that is drawn from no rows.
+TWO_TASKS = partial(suite, tasks=("sst2", "rte"))
 FIGURES = {
     "agreement": agreement,
     "arithmetic": arithmetic,
     "critical_difference": suite,
-    "convergence": partial(suite, tasks=("sst2", "rte")),
-    "figure1": partial(suite, tasks=("sst2", "rte")),
+    "convergence": TWO_TASKS,
+    "figure1": TWO_TASKS,
     "figure11": figure11,
     "figure2": partial(suite, models=("facebook/opt-30b",), tasks=("sst2", "rte")),
     "figure3": memory,

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from addax.assignment import assign, choose_length_threshold
-from benchmarks import _lengths_at_hand, budget, fitting, memory_model, planner, spec, train
+from benchmarks import _lengths_at_hand, budget, fitting, memory_model, models, planner, spec, train
 from benchmarks.__main__ import main
 from benchmarks.spec import from_dict
 
@@ -90,6 +90,15 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     assert again.sizes["fo_batch_size"] > size == 3
 
 
+@pytest.fixture
+def one_layer(monkeypatch):
+    """Nano-opt with one layer of its three, where many steps are traced."""
+    config = models.load_config("nano-opt")
+    config.num_hidden_layers = 1
+    monkeypatch.setattr(models, "shape_of", lambda name: config)
+
+
+@pytest.mark.usefixtures("one_layer")
 def test_addax_gets_the_most_examples_into_d1():
     one = from_dict(NANO | {"method": "addax", "zo_batch_size": 2})
     # Between a first-order batch of 60 tokens and one of 80.

@@ -101,11 +101,11 @@ def unsaved(monkeypatch):
 
 
 def test_all_draws_what_the_rows_fill_and_no_more(unsaved, tmp_path):
-    for name, rows in made.FIGURES.items():
-        if rows:
-            stems = {file.stem for file in command.render("all", _rows.frame(rows()), tmp_path)}
+    for rows in set(made.FIGURES.values()) - {None}:
+        stems = {file.stem for file in command.render("all", _rows.frame(rows()), tmp_path)}
+        for name in (name for name, own in made.FIGURES.items() if own is rows):
             assert stems >= {stem.replace("/", "_") for stem in drawn(name)}
-            assert "smoothing" not in stems
+        assert "smoothing" not in stems
     assert command.render("all", _rows.frame(NOTHING), tmp_path) == []
 
 

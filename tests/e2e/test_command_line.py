@@ -135,7 +135,7 @@ def specs():
 def test_a_sweep_in_a_fresh_copy(tmp_path):
     """Two workers; a failed run; finished ones skipped; changed sources and committed rows."""
     for name in ("addax", "baselines", "benchmarks"):
-        shutil.copytree(registry.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(registry.ROOT / name, tmp_path / name)
     (tmp_path / "benchmarks" / "suites" / "tiny.py").write_text(SUITE)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
 
