@@ -16,7 +16,5 @@ fi
 ruff check .
 ruff format --check .
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-# Three workers for two cores, since many tests wait for processes of theirs. Neighbours stay together, and
-# with them what a file sets up once.
-workers=${TEST_WORKERS:-$(python -c 'import os; print(os.cpu_count() * 3 // 2)')}
-python -m pytest -n "$workers" --dist worksteal "$@"
+# Neighbours stay together, and with them what a file sets up once.
+python -m pytest -n "${TEST_WORKERS:-auto}" --dist worksteal "$@"

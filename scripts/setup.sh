@@ -3,8 +3,6 @@
 
 setup() {
     local extras=$1 python stamp wanted
-    # Containers often set it; many processes import here, and each would compile all of it again.
-    unset PYTHONDONTWRITEBYTECODE
     if [ -z "${VIRTUAL_ENV:-}" ] && [ -z "${CONDA_PREFIX:-}" ]; then
         python=${PYTHON:-python3}
         "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -19,9 +17,8 @@ setup() {
     wanted=$(cat pyproject.toml constraints.txt | sha256sum)
     if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         echo "Setting up $(python -c 'import sys; print(sys.prefix)') (a few minutes, the first time only)"
-        # -qq: pip's warnings about its own configuration are no concern of this suite. To compile all files of
-        # all packages takes a minute, and most of them are never imported: what is, is compiled then, once.
-        python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+        # -qq: pip's warnings about its own configuration are no concern of this suite.
+        python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$extras]"
         echo "$wanted" >"$stamp"
     fi
 }

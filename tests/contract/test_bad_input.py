@@ -42,8 +42,9 @@ def place(tmp_path, monkeypatch):
 
 
 def files(folder):
-    """What a folder holds, but for locks and traces, which may come and go."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    """What a folder holds, but for locks, traces and bytecode, which may come and go."""
+    own = (".lock", ".pyc")
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in own]
     return {path: path.read_bytes() for path in paths if folder / "cache/memory" not in path.parents}
 
 

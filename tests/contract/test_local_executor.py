@@ -59,7 +59,8 @@ import os, sys, time
 from benchmarks.executors.local import LocalExecutor
 if __name__ == "__main__":
     pool = LocalExecutor(2)
-    text = "print(__import__('os').getpid(), flush=True) or __import__('time').sleep(600)"
+    # Both write into one pipe, whole lines at a time.
+    text = "__import__('os').write(1, b'%d\\n' % __import__('os').getpid()) and __import__('time').sleep(600)"
     futures = [pool.submit(eval, text) for _ in range(2)]
     try:
         futures[0].result()
