@@ -60,7 +60,7 @@ from benchmarks.executors.local import LocalExecutor
 if __name__ == "__main__":
     pool = LocalExecutor(2)
     # Both write into one pipe, whole lines at a time.
-    text = "__import__('os').write(1, b'%d\\n' % __import__('os').getpid()) and __import__('time').sleep(600)"
+    text = "(os := __import__('os')).write(1, b'%d%c' % (os.getpid(), 10)) and __import__('time').sleep(600)"
     futures = [pool.submit(eval, text) for _ in range(2)]
     try:
         futures[0].result()
