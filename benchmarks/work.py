@@ -63,7 +63,9 @@ def work(
     try:
         with store.lock(suite, spec.id).acquire(timeout=patience):
             standing = _standing(spec, splits, suite, since)
-            outcome = standing or _run(spec, splits, suite, jobs, wandb, since is None, progress)
+            if standing is not None:
+                return standing
+            outcome = _run(spec, splits, suite, jobs, wandb, since is None, progress)
     except Timeout:
         return Outcome("busy", "another process is at this run")
     _settle()

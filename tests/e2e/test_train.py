@@ -406,31 +406,29 @@ def test_a_budget_of_seconds_ends_when_they_are_used():
     assert row["train_seconds"] >= 0.05
 
 
-def test_linear_schedule_ends_at_zero(monkeypatch):
-    rates = []
-    step = method_class("sgd").step
+@pytest.fixture
+def rates(monkeypatch):
+    """The learning rate of every step; the last one is the step that only memory is measured on."""
+    seen, step = [], method_class("sgd").step
 
     def watched(self, **closures):
-        rates.append(self.param_groups[0]["lr"])
+        seen.append(self.param_groups[0]["lr"])
         return step(self, **closures)
 
     monkeypatch.setattr(method_class("sgd"), "step", watched)
-    row_of(tiny("sgd", schedule="linear"))
-    assert rates == pytest.approx([1e-4, 0.75e-4, 0.5e-4, 0.25e-4, 0.0])
+    return seen
 
 
-def test_a_linear_schedule_goes_by_whatever_budget_there_is(monkeypatch):
-    rates = []
-    step = method_class("sgd").step
-
-    def watched(self, **closures):
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, **closures)
-
-    monkeypatch.setattr(method_class("sgd"), "step", watched)
-    row_of(tiny("sgd", schedule="linear", steps=None, examples=3 * FO))
-    # The last one is the step that only memory is measured on.
-    assert rates == pytest.approx([1e-4, 2e-4 / 3, 1e-4 / 3, 0.0])
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ({}, [1e-4, 0.75e-4, 0.5e-4, 0.25e-4, 0.0]),
+        ({"steps": None, "examples": 3 * FO}, [1e-4, 2e-4 / 3, 1e-4 / 3, 0.0]),
+    ],
+)
+def test_linear_schedule_ends_at_zero_by_whatever_budget_there_is(rates, budget, expected):
+    row_of(tiny("sgd", schedule="linear", **budget))
+    assert rates == pytest.approx(expected)
 
 
 # Examples that a step draws, and its forward-equivalents; of MeZO-SVRG the means of its two kinds of step.
