@@ -1,7 +1,8 @@
 """Allocations of one step, event by event: who asked for the memory, in which part of the step.
 
-Operators run on fake tensors, which have shapes and devices and no memory. Every storage that an operator
-makes is noted with its birth and its death, so the bytes alive are known at each moment without an allocator.
+Operators run on tensors that have shapes and devices and no values: fake ones, or meta ones. Every storage
+that an operator makes is noted with its birth and its death, so the bytes alive are known at each moment
+without an allocator.
 """
 
 import sys
@@ -9,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,10 +98,13 @@ class Allocations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Runs an operator and notes its outputs."""
         kwargs = kwargs or {}
-        if func is torch.ops.aten.clone.default and not isinstance(args[0], FakeTensor):
+        if func is torch.ops.aten.clone.default and _has_values(args[0]):
             # A generator's state.
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
+        if _in_place(func) and not _has_values(args[0]):
+            # Makes nothing and changes nothing that can be seen here, and half of a step's operators are such.
+            return args[0]
         if func is torch.ops.aten._local_scalar_dense.default:
             # All that a step asks is whether something is finite.
             return True
@@ -122,6 +127,25 @@ class Allocations(TorchDispatchMode):
             moments = np.flatnonzero(where == number)
             found[piece] = tuple(int(b) for b in alive[:, moments[np.argmax(total[moments])]])
         return Pieces(found)
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return tensor.device.type != "meta" and not isinstance(tensor, FakeTensor)
+
+
+@cache
+def _in_place(func: Any) -> bool:
+    """Whether an operator writes values into its first argument, returns that, and leaves its shape."""
+    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
+    returned = [r.alias_info is not None and r.alias_info.is_write for r in func._schema.returns]
+    return (
+        bool(written)
+        and written[0]
+        and sum(written) == 1
+        and returned == [True]
+        and func._schema.name.endswith("_")
+        and torch.Tag.inplace_view not in func.tags
+    )
 
 
 def _asked_by() -> int:

@@ -92,7 +92,7 @@ def write_all(
     drawn = draw("all", analysis.data)
     figures = save(drawn, root / "plots" / "figures" / suite)
     page = html.write(analysis, drawn, root, _missing(suite, present), len(found) - len(present))
-    print_summary(rows)
+    print_summary(analysis)
     print(f"{len(rows)} rows from {source}")
     if len(found) > len(present):
         gone = len(found) - len(present)
@@ -175,10 +175,9 @@ def score_table(rows: Sequence[dict]) -> str:
     return f"{text}\n\n{_statistics_tables.bold_note(tests)}".strip()
 
 
-def print_summary(rows: Sequence[dict], console: Console | None = None) -> None:
+def print_summary(found: Analysis, console: Console | None = None) -> None:
     """Prints scores (%), mean peak memory and total training time, a table for each model."""
-    data = framed(rows)
-    means = summary(data)
+    means = found.means
     console = console or Console()
     memory, unit, _ = unit_of("peak_bytes", means)
     for model in ordered(means, "model"):
@@ -203,7 +202,7 @@ def print_summary(rows: Sequence[dict], console: Console | None = None) -> None:
     failed = means.loc[means["outcome"] != "done"]
     for line in failed.itertuples():
         console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)
-    if told := _statistics_tables.bold_note(statistics.pairs(data)):
+    if told := _statistics_tables.bold_note(found.tests):
         console.print(told, markup=False, highlight=False)
 
 

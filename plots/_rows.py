@@ -233,10 +233,12 @@ def chosen(data: pd.DataFrame) -> pd.DataFrame:
     """
     if not len(data):
         return data
-    kept = []
-    for _, cell in trials(data).groupby(CELL, sort=False):
-        kept.append(cell[cell["setting"] == _best(cell)] if cell["setting"].nunique() > 1 else cell)
-    return pd.concat(kept)
+    data = trials(data)
+    cells = data.groupby(CELL, sort=False)
+    several = data[cells["setting"].transform("nunique") > 1]
+    best = {place: _best(cell) for place, cell in several.groupby(CELL, sort=False)}
+    places = zip(*(data[name] for name in CELL), strict=True)
+    return data[[best.get(p, own) == own for p, own in zip(places, data["setting"], strict=True)]]
 
 
 def trials(data: pd.DataFrame) -> pd.DataFrame:
@@ -250,12 +252,10 @@ def trials(data: pd.DataFrame) -> pd.DataFrame:
     sizes = data[["zo_batch_size", "fo_batch_size"]].fillna(0).apply(tuple, axis=1).rename("sizes")
     tasks = data.assign(sizes=sizes).groupby(["model", "method", "sizes"])["task"].nunique()
     usual = set(tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index)
-    at = [key in usual for key in zip(data["model"], data["method"], sizes, strict=True)]
-    kept = []
-    for _, cell in data.assign(usual=at).groupby(CELL, sort=False):
-        at_usual = cell["usual"]
-        kept.append(cell[at_usual] if at_usual.any() else cell)
-    return pd.concat(kept).drop(columns="usual")
+    keys = zip(data["model"], data["method"], sizes, strict=True)
+    at_usual = pd.Series([key in usual for key in keys], index=data.index)
+    some = at_usual.groupby([data[name] for name in CELL]).transform("any")
+    return data[at_usual | ~some]
 
 
 def _best(cell: pd.DataFrame) -> str:

@@ -20,6 +20,7 @@ RC = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
     "font.size": 7.5,
     "axes.titlesize": 8,
+    "axes.titley": 1.0,  # nothing is above the axes that a title would have to make room for
     "axes.labelsize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -144,9 +145,11 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = []
     with style():
+        # Arranged once, it stays so: to arrange a figure takes longer than to draw it again. Of a figure with
+        # any engine, "none" too, matplotlib draws each file twice.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
         for kind, metadata in undated.items():
             files.append(folder / f"{stem}.{kind}")
             figure.savefig(files[-1], dpi=DPI, metadata=metadata)
-    # Arranged once, it stays so: to arrange a figure takes longer than to draw it again.
-    figure.set_layout_engine("none")
     return files

@@ -76,6 +76,8 @@ def _shown(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]
 
 def _panels(runs: pd.DataFrame) -> list[Panel]:
     """A map of each setting that was swept; and of the seeds, where some was."""
+    if runs["setting"].nunique() < FEWEST:
+        return []
     runs = runs.assign(own=[setting_of(text) for text in runs["setting"]])
     found = list(_of_settings(runs))
     seeds = max((cell for _, cell in runs.groupby("setting")), key=lambda cell: cell["seed"].nunique())

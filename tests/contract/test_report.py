@@ -225,7 +225,7 @@ def test_provenance_names_what_did_not_fit():
 
 def test_summary_fits_eighty_columns_and_names_failures(nine):
     out = io.StringIO()
-    report.print_summary(nine, Console(file=out, width=80))
+    report.print_summary(analyse("quick", nine), Console(file=out, width=80))
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "OOM: SGD on ReCoRD, nano-opt" in text
