@@ -102,9 +102,13 @@ class Allocations(TorchDispatchMode):
             # A generator's state.
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
-        if _in_place(func) and not _has_values(args[0]):
-            # Makes nothing and changes nothing that can be seen here, and half of a step's operators are such.
-            return args[0]
+        if func is torch.ops.prim.device.default:
+            return args[0].fake_device
+        # What only writes values makes nothing and changes nothing that can be seen here: half of a step's
+        # operators are such, and of the fake ones the slowest.
+        target = _written(func, args, kwargs)
+        if target is not None and not _has_values(target):
+            return target
         if func is torch.ops.aten._local_scalar_dense.default:
             # All that a step asks is whether something is finite.
             return True
@@ -133,19 +137,25 @@ def _has_values(tensor: Tensor) -> bool:
     return tensor.device.type != "meta" and not isinstance(tensor, FakeTensor)
 
 
+def _written(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The one tensor that an operator writes values into and returns; None where it does something else."""
+    name = _target(func)
+    if name == "out":
+        # One of no elements may be made larger.
+        return kwargs["out"] if kwargs["out"].numel() else None
+    return args[0] if name else None
+
+
 @cache
-def _in_place(func: Any) -> bool:
-    """Whether an operator writes values into its first argument, returns that, and leaves its shape."""
-    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
-    returned = [r.alias_info is not None and r.alias_info.is_write for r in func._schema.returns]
-    return (
-        bool(written)
-        and written[0]
-        and sum(written) == 1
-        and returned == [True]
-        and func._schema.name.endswith("_")
-        and torch.Tag.inplace_view not in func.tags
-    )
+def _target(func: Any) -> str:
+    """Name of the argument that an operator writes into, returns and leaves as large as it is; or ""."""
+    schema = func._schema
+    returned = [r.alias_info is not None and r.alias_info.is_write for r in schema.returns]
+    written = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    if returned != [True] or len(written) != 1 or torch.Tag.inplace_view in func.tags:
+        return ""
+    known = (schema.arguments[0].name, "out")
+    return written[0].name if written[0].name in known and str(written[0].type) == "Tensor" else ""
 
 
 def _asked_by() -> int:

@@ -1,11 +1,11 @@
 """Peak memory of a training step, predicted without weights, without a GPU and without allocating the model.
 
-The method's own step runs on the model's own code with tensors without values, and every allocation is noted. Few
-layers are traced and the rest extended: within a piece of the step (the forward of one layer, the loss, the
-backward of one layer, ...) the bytes alive are one profile on a base that is linear in the depth, so each
-piece is (to within a granule a parameter, of the scalars that float16 keeps of each); the peak is the largest
-piece, and is not. What is traced says so itself: where the layer between the ends does not lie on the line
-through its neighbours, the whole depth is traced.
+The method's own step runs on the model's own code with tensors without values, and every allocation is
+noted. Few layers are traced and the rest extended: within a piece of the step (the forward of one layer, the
+loss, the backward of one layer, ...) the bytes alive are one profile on a base that is linear in the depth,
+so each piece is (to within a granule a parameter, of the scalars that float16 keeps of each); the peak is the
+largest piece, and is not. What is traced says so itself: where the layer between the ends does not lie on the
+line through its neighbours, the whole depth is traced.
 
 A GPU's kernels keep what torch's fused ones do; cuBLAS's workspace and what a kernel takes within itself are
 no allocations that could be seen here.
@@ -41,8 +41,8 @@ SHALLOW, DEEPER, ENDS = 4, 5, 2
 # Layers counted from the end are written as this number less what is left to it.
 FAR = 1 << 20
 # The device that tensors say they are on, and what its allocator rounds sizes up to: torch's CUDA allocator
-# to 512 bytes; on a CPU what was asked for counts. Meta tensors cost a quarter of the time of fake ones, which
-# are for a CPU's kernels.
+# to 512 bytes; on a CPU what was asked for counts. A CPU's kernels are chosen for fake tensors alone, which
+# cost more time than meta ones.
 FAKE = {"cpu": ("cpu", 1), "cuda": ("meta", 512)}
 # Answers are put into the mouths of libraries, for the whole process: one trace at a time does.
 _ALONE = threading.Lock()

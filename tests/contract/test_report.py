@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import registry, report, store
+from benchmarks._analysis import analyse
 from benchmarks.errors import UserError
 from tests.contract import result_rows as made
 
