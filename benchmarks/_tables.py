@@ -104,6 +104,11 @@ def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyTy
     return "\n\n".join(parts)
 
 
+def pipe(table: pd.DataFrame) -> str:
+    """Markdown of a table whose entries are text."""
+    return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
+
+
 def seeds_of(block: pd.DataFrame) -> str:
     """What most entries of a model's block are."""
     seeds = _seeds(block)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from addax import noise, released
 from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
-from benchmarks import models, registry, report, store
+from benchmarks import models, readme, registry, store
 from benchmarks._tables16 import arithmetic_table
 from benchmarks.measure import provenance
 from plots.__main__ import FIGURES, render
@@ -170,7 +170,7 @@ def main() -> int:
     if given.save:
         target = store.REFERENCE / f"{NAME}.jsonl"
         store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-        report.refresh(registry.ROOT / "README.md")
+        readme.refresh(registry.ROOT / "README.md")
         for file in render(NAME, frame(rows), FIGURES / NAME):
             print(file)
     return 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import _memory_page, _memory_tables, memory_model, models, registry, report, store
+from benchmarks import _memory_page, _memory_tables, memory_model, models, readme, registry, store
 from benchmarks._allocations import KINDS
 from benchmarks._memory_points import GRIDS, RANK, Point
 from benchmarks.errors import UserError, unknown
@@ -124,7 +124,7 @@ def save(new: Sequence[dict]) -> list[Path]:
     # As read back, so that a page of these rows is one of the committed ones.
     every = json.loads(json.dumps(merged(new, target), sort_keys=True))
     store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in every))
-    report.refresh(registry.ROOT / "README.md")
+    readme.refresh(registry.ROOT / "README.md")
     files = [target]
     if {row["what"] for row in every} == set(GRIDS):
         files.append(_memory_page.write(every))

@@ -43,7 +43,7 @@ FAR = 1 << 20
 # The device that tensors say they are on, and what its allocator rounds sizes up to: torch's CUDA allocator
 # to 512 bytes; on a CPU what was asked for counts. A CPU's kernels are chosen for fake tensors alone, which
 # cost more time than meta ones.
-FAKE = {"cpu": ("cpu", 1), "cuda": ("meta", 512)}
+WITHOUT_VALUES = {"cpu": ("cpu", 1), "cuda": ("meta", 512)}
 # Answers are put into the mouths of libraries, for the whole process: one trace at a time does.
 _ALONE = threading.Lock()
 
@@ -211,7 +211,7 @@ def _traces(
     batches: Batches,
     device: str,
 ) -> list[Pieces]:
-    where, granule = FAKE[device]
+    where, granule = WITHOUT_VALUES[device]
     noise.outline(torch.device(where))
     with FakeTensorMode(allow_non_fake_inputs=True) if where == "cpu" else nullcontext():
         # Noise's scratch stays from step to step, and takes a step of one layer to be made.

@@ -1,8 +1,6 @@
 """Tables from result rows: score, peak memory, time, and one long table, as Markdown, CSV and LaTeX."""
 
 import dataclasses
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,17 +11,15 @@ from rich.table import Table
 from tabulate import tabulate
 
 from benchmarks import (
-    _memory_tables,
     _paper_tables,
-    _speed_tables,
     _statistics_tables,
     html,
     published,
+    readme,
     registry,
-    statistics,
     suites,
 )
-from benchmarks._analysis import Analysis, analyse, framed
+from benchmarks._analysis import Analysis, analyse
 from benchmarks._tables import (
     MEASURES,
     NONE,
@@ -31,16 +27,14 @@ from benchmarks._tables import (
     comment,
     head_of,
     latex,
-    long_table,
     markdown,
-    provenance,
+    pipe,
     unit_of,
 )
-from benchmarks._tables16 import arithmetic_table, dtype_table
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import UserError
 from plots import _apart
 from plots.__main__ import draw, save
-from plots._rows import ROOT, ordered, raw, summary
+from plots._rows import ROOT, ordered, raw
 
 
 def write_all(
@@ -86,7 +80,7 @@ def write_all(
         from benchmarks import store
 
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
-        refresh(root / "README.md", root)
+        readme.refresh(root / "README.md", root)
     analysis = analyse(suite, present, numbers)
     tables = _write_tables(analysis, root)
     drawn = draw("all", analysis.data)
@@ -142,7 +136,7 @@ def _write_tables(found: Analysis, root: Path) -> list[Path]:
         texts[f"{name}.tex"] = latex(means, column, head, below, found.winners)
     for name, table in found.made.items():
         cells = tabulate(table.table, "keys", "latex_booktabs", showindex=False, disable_numparse=True)
-        texts[f"{name}.md"] = f"## {table.head}\n\n{_pipe(table.table)}\n\n{table.note}\n"
+        texts[f"{name}.md"] = f"## {table.head}\n\n{pipe(table.table)}\n\n{table.note}\n"
         texts[f"{name}.csv"] = table.data.to_csv(index=False, lineterminator="\n")
         texts[f"{name}.tex"] = f"% {table.head}\n{cells}\n{comment(table.note)}"
     if found.aside:
@@ -160,19 +154,6 @@ def _replace(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
-
-
-def method_table(rows: Sequence[dict]) -> str:
-    """Markdown, a line for each method (and model, task where they differ): score, AUC, loss, lr, cost."""
-    return _pipe(long_table(summary(framed(rows))))
-
-
-def score_table(rows: Sequence[dict]) -> str:
-    """Markdown, the score of every method on every task, a block for each model; and what is bold."""
-    data = framed(rows)
-    tests = statistics.pairs(data)
-    text = markdown(summary(data), "score", statistics.winners(tests))
-    return f"{text}\n\n{_statistics_tables.bold_note(tests)}".strip()
 
 
 def print_summary(found: Analysis, console: Console | None = None) -> None:
@@ -204,88 +185,6 @@ def print_summary(found: Analysis, console: Console | None = None) -> None:
         console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)
     if told := _statistics_tables.bold_note(found.tests):
         console.print(told, markup=False, highlight=False)
-
-
-def splice(readme: Path, name: str, markdown: str) -> None:
-    """Replaces what stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->` in a page.
-
-    Raises:
-        UserError: the page has no such pair of marks.
-    """
-    page = readme.read_text(encoding="utf-8")
-    known = re.findall(r"<!-- table:(\S+) -->", page)
-    if name not in known:
-        raise unknown(f"table mark in {readme.name}", name, known)
-    opening, closing = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
-    before, rest = page.split(opening, 1)
-    if closing not in rest:
-        raise UserError(f"{readme.name}: {opening} is never closed; add {closing} below it")
-    after = rest.split(closing, 1)[1]
-    readme.write_text(f"{before}{opening}\n{markdown.strip()}\n{closing}{after}", encoding="utf-8")
-
-
-def refresh(readme: Path, root: Path = ROOT) -> None:
-    """Rebuilds every table of a page from the committed rows alone.
-
-    A table stands between `<!-- table:SUITE:KIND -->` and `<!-- /table:SUITE:KIND -->`, where KIND is one
-    of `KINDS`; below it a line says where its numbers come from. Those of `OF_PAPERS` are made of no rows.
-    Where no rows are committed yet, a line says which commands make them.
-
-    Args:
-        readme: the page, rewritten in place.
-        root: the folder that holds `results/reference/<SUITE>.jsonl`.
-
-    Raises:
-        UserError: a mark of an unknown kind or one that is never closed, or a file that holds no rows.
-    """
-    for name in re.findall(r"<!-- table:(\S+) -->", readme.read_text(encoding="utf-8")):
-        suite, _, kind = name.rpartition(":")
-        if kind not in (*KINDS, *OF_PAPERS):
-            raise unknown(f"kind of table {name!r} in {readme.name}", kind, (*KINDS, *OF_PAPERS))
-        rows = [] if kind in OF_PAPERS else _committed(suite, root)
-        if kind in OF_PAPERS:
-            text = OF_PAPERS[kind]()
-        elif rows:
-            text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
-        elif kind == "arithmetic":
-            text = "No rows yet: `python -m benchmarks.arithmetic --save` makes them."
-        elif suite == "memory":
-            text = "No rows yet: `python -m benchmarks.memory --save` makes them."
-        elif kind == "speed":
-            text = (
-                f"No rows yet: `python -m benchmarks.speed {suite.removeprefix('speed-')} --save` makes them."
-            )
-        else:
-            text = (
-                f"No rows yet: `python -m benchmarks sweep {suite}`, then "
-                f"`python -m benchmarks report {suite} --commit-reference` make them."
-            )
-        splice(readme, name, text)
-
-
-# What a table in a page is made of: kind -> rows -> Markdown.
-KINDS = {
-    "score": score_table,
-    "methods": method_table,
-    "dtypes": dtype_table,
-    "speed": _speed_tables.table,
-    "arithmetic": arithmetic_table,
-    "table22": _memory_tables.table22,
-    "fits": _memory_tables.fits,
-}
-# The same of `results/published.csv` and of what suites state.
-OF_PAPERS = {"coverage": _paper_tables.coverage, "suites": _paper_tables.papers}
-
-
-def _committed(suite: str, root: Path) -> list[dict]:
-    file = root / "results" / "reference" / f"{suite}.jsonl"
-    if not file.exists():
-        return []
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON lines ({error}); commit its rows anew") from None
-    return _apart.split(rows)[0] if all("config" in row for row in rows) else rows
 
 
 def _of_present_specs(suite: str, rows: Sequence[dict]) -> list[dict]:
@@ -321,7 +220,3 @@ def _missing(suite: str, rows: Sequence[dict]) -> list[dict] | None:
         for spec in suites.load(suite)
         if not any(dataclasses.replace(spec, **dict(place)).id in ids for place in places)
     ]
-
-
-def _pipe(table: pd.DataFrame) -> str:
-    return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)

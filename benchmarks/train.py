@@ -128,7 +128,7 @@ def _known(running: Attempt | None, status: str) -> dict[str, Any]:
 def predicted(running: Attempt) -> dict[str, Any]:
     """What `memory_model` says of the run's heaviest batches; nothing where there are none.
 
-    A model of a user's own may do what fake tensors cannot: the run stands without a prediction.
+    A model of a user's own may do what tensors without values cannot: the run stands without a prediction.
     """
     if running.optimizer is None or not (batches := running.heaviest_batches()):
         return {}

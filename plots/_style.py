@@ -147,7 +147,8 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     with style():
         # Arranged once, it stays so: to arrange a figure takes longer than to draw it again. Of a figure with
         # any engine, "none" too, matplotlib draws each file twice.
-        figure.draw_without_rendering()
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
         figure.set_layout_engine(None)
         for kind, metadata in undated.items():
             files.append(folder / f"{stem}.{kind}")

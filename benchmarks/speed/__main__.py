@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks import _speed_tables, registry, report, store
+from benchmarks import _speed_tables, readme, registry, store
 from benchmarks.speed import scoring, step, tracking
 from benchmarks.speed._shapes import SHAPES
 
@@ -62,7 +62,7 @@ def _keep(suite: str, rows: Sequence[dict]) -> None:
     made = {_setting(row) for row in rows}
     rows = [row for row in before if _setting(row) not in made] + list(rows)
     store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-    report.refresh(registry.ROOT / "README.md")
+    readme.refresh(registry.ROOT / "README.md")
 
 
 def _setting(row: dict) -> tuple:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import report
+from benchmarks import readme, report
 from plots import _apart
 from plots._rows import frame, summary
 from tests.contract import result_rows as made
@@ -107,4 +107,4 @@ def test_provenance_says_the_budgets(budgets, said):
         row = made.row(method)
         row["config"] |= {"steps": None} | budget
         rows.append(row)
-    assert f"budget: {said};" in report.provenance(rows)
+    assert f"budget: {said};" in readme.provenance(rows)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from rich.console import Console
 
-from benchmarks import registry, report, store
+from benchmarks import readme, registry, report, store
 from benchmarks._analysis import analyse
 from benchmarks.errors import UserError
 from tests.contract import result_rows as made
@@ -182,7 +182,7 @@ def test_latex_is_balanced_and_escaped(nine):
 
 def test_method_table_drops_what_is_the_same_in_every_row():
     rows = [made.row(m, "sst2", "smollm2-135m") for m in ("zero-shot", "addax", "adam")]
-    head, zero, addax, adam = cells(report.method_table(rows))
+    head, zero, addax, adam = cells(readme.method_table(rows))
     assert head == ["method", "score (%)", "AUC", "loss", "lr", "steps", "time (s)", "memory (MB)"]
     assert [zero[0], *zero[4:7]] == ["zero-shot", *[report.NONE] * 3]
     assert addax[0] == "Addax"
@@ -195,14 +195,14 @@ def test_method_table_drops_what_is_the_same_in_every_row():
 def test_steps_of_a_run_with_a_budget_of_seconds_are_those_it_took():
     row = made.row("adam")
     row["config"] |= {"steps": None, "seconds": 30.0}
-    assert cells(report.method_table([row]))[1][5] == "200"
+    assert cells(readme.method_table([row]))[1][5] == "200"
 
 
 def test_provenance_names_all_that_differs():
     one, two = made.row("adam"), made.row("mezo", status="failed")
     two["git_commit"], two["git_dirty"], two["config"]["data"] = "fedcba9876543210", True, "hub"
     two["started"], two["ended"] = "2026-04-02T00:00:00", "2026-04-03T00:00:00"
-    line = report.provenance([one, two])
+    line = readme.provenance([one, two])
     for fact in (
         "1 of 2 done",
         "0123456, fedcba9+changes",
@@ -218,10 +218,10 @@ def test_provenance_names_what_did_not_fit():
     small = made.row("sgd", "multirc")
     tried = [{"fo_batch_size": size, "eval_batch_size": 32} for size in (8, 4)]
     small |= {"batch_sizes": {"fo_batch_size": 2, "eval_batch_size": 32}, "batch_sizes_tried": tried}
-    line = report.provenance([small, made.row("adam", status="OOM") | {"batch_sizes_tried": tried}])
+    line = readme.provenance([small, made.row("adam", status="OOM") | {"batch_sizes_tried": tried}])
     assert "1 of 2 done; out of memory: 1; " in line
     assert "batches halved to fit: SGD on MultiRC (fo_batch_size 8 to 2);" in line
-    assert "halved" not in report.provenance([made.row("adam")])
+    assert "halved" not in readme.provenance([made.row("adam")])
 
 
 def test_summary_fits_eighty_columns_and_names_failures(nine):
@@ -244,16 +244,16 @@ def test_splice_replaces_one_table_and_nothing_else(tmp_path):
     page.write_text(
         "a\n<!-- table:one -->\nold\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
     )
-    report.splice(page, "one", "| new |\n")
-    report.splice(page, "one", "| new |\n")
+    readme.splice(page, "one", "| new |\n")
+    readme.splice(page, "one", "| new |\n")
     assert page.read_text() == (
         "a\n<!-- table:one -->\n| new |\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
     )
     with pytest.raises(UserError, match="did you mean 'two'"):
-        report.splice(page, "tow", "x")
+        readme.splice(page, "tow", "x")
     page.write_text("<!-- table:one -->\n")
     with pytest.raises(UserError, match="never closed"):
-        report.splice(page, "one", "x")
+        readme.splice(page, "one", "x")
 
 
 def test_no_rows_is_one_clear_line(tmp_path):
@@ -338,11 +338,11 @@ def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
     )
     other = [SPEED | {"part": "zeroth-order loss", "seconds": 0.25}]
     committed(tmp_path, demo=demo, real_one=real, speed_scoring=[SPEED, *other])
-    report.refresh(page, tmp_path)
+    readme.refresh(page, tmp_path)
     score = between(page, "demo:score")
     adam = next(line for line in cells(score) if line[0] == "Adam")
     assert adam[1:3] == [f"{scores(demo, 'Adam', task)[0]:.1f}" for task in ("sst2", "rte")]
-    assert score.strip().splitlines()[-1] == report.provenance(demo)
+    assert score.strip().splitlines()[-1] == readme.provenance(demo)
     methods = between(page, "real-one:methods")
     assert [line[0] for line in cells(methods)] == ["method", "SGD", "Adam"]
     assert methods.strip().splitlines()[-1].startswith("runs: 2 of 2 done")
@@ -362,7 +362,7 @@ def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
     assert re.sub(r"(?s)(<!-- table:(\S+) -->\n).*?(<!-- /table)", r"\1\3", text) == PAGE.replace(
         "of old\n", ""
     )
-    report.refresh(page, tmp_path)
+    readme.refresh(page, tmp_path)
     assert page.read_text() == text
 
 
@@ -370,7 +370,7 @@ def test_runs_of_this_machine_are_no_part_of_a_page(page, tmp_path):
     runs = tmp_path / "results/runs/demo"
     runs.mkdir(parents=True)
     (runs / "one.json").write_text(json.dumps(made.row("adam")))
-    report.refresh(page, tmp_path)
+    readme.refresh(page, tmp_path)
     assert not cells(page.read_text())
     assert "`python -m benchmarks sweep demo`" in between(page, "demo:score")
     assert "`python -m benchmarks report demo --commit-reference`" in between(page, "demo:score")
@@ -390,7 +390,7 @@ def test_runs_of_this_machine_are_no_part_of_a_page(page, tmp_path):
 def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
     page.write_text(text)
     with pytest.raises(UserError, match=said):
-        report.refresh(page, tmp_path)
+        readme.refresh(page, tmp_path)
     assert page.read_text() == text
 
 
@@ -398,7 +398,7 @@ def test_a_broken_file_of_committed_rows_is_named(page, tmp_path):
     committed(tmp_path, demo=[made.row()])
     (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
     with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
-        report.refresh(page, tmp_path)
+        readme.refresh(page, tmp_path)
 
 
 def test_the_readme_is_what_the_committed_rows_make(tmp_path):
@@ -409,14 +409,14 @@ def test_the_readme_is_what_the_committed_rows_make(tmp_path):
         if suite in ("published", "papers"):
             continue
         assert (registry.ROOT / "results/reference" / f"{suite}.jsonl").exists()
-    report.refresh(page)
+    readme.refresh(page)
     assert page.read_text(encoding="utf-8") == (registry.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_arithmetic_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
     rows = made.arithmetic()
     committed(tmp_path, arithmetic=rows)
-    report.refresh(page, tmp_path)
+    readme.refresh(page, tmp_path)
     head, *lines = cells(between(page, "arithmetic:arithmetic"))
     steps = ["c = 1e-07", "c = 1e-06", "c = 1e-05", "c = 1e-04"]
     assert head == ["weights", "dtype", "arithmetic", "drift after 2,000 steps", *steps]
@@ -454,7 +454,7 @@ def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
         *run_in("float16", (1.0, 0.98), "ip-sgd"),
         *run_in("bfloat16", (0.3,), "addax", "rte"),
     ]
-    text = report.KINDS["dtypes"](rows[::-1])
+    text = readme.KINDS["dtypes"](rows[::-1])
     assert cells(text) == [
         ["method", "task", "float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released"],
         ["Addax", "RTE", "–", "30.0", "–", "–", "–"],
