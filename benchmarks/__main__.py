@@ -135,6 +135,7 @@ def _run(given: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from benchmarks import spec, store, tracking, train
+    from benchmarks.settings import parse_settings
     from benchmarks.work import work
 
     data, folder = _source(given.data)
@@ -147,7 +148,7 @@ def _run(given: argparse.Namespace) -> int:
         "device": _device(given.device),
         "data": data,
     }
-    settings = spec.parse_settings(given.set)
+    settings = parse_settings(given.set)
     for key in settings:
         if key in fields:
             raise UserError(f"--set {key}: give it as --{key}")

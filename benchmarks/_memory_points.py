@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.models import _published
-from benchmarks.spec import BATCH_ALONE, BATCH_OF_BOTH, RunSpec, from_dict, method_class
+from benchmarks.settings import BATCH_ALONE, BATCH_OF_BOTH, method_class
+from benchmarks.spec import RunSpec, from_dict
 
 # The longest of Addax's first-order examples, in tokens: our choice, of the README's example run.
 L_T = 170

@@ -69,9 +69,9 @@ def main(given: argparse.Namespace, place: str) -> int:
         raise UserError("--tokenizer counts tokens of --data: a --length-file has them counted")
     from rich.console import Console
 
-    from benchmarks import _lengths_at_hand, planner, spec
+    from benchmarks import _lengths_at_hand, planner, settings
 
-    own = spec.parse_settings(given.set)
+    own = settings.parse_settings(given.set)
     taken = ("method", "model", "task", "data", "dtype")
     for key in (*taken, "gradient_checkpointing", "length_threshold", "device"):
         if key in own:

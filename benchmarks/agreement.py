@@ -20,7 +20,8 @@ from tqdm import tqdm
 from benchmarks import _memory_page, memory_model, models, registry, store
 from benchmarks.bare_step import BareStep, Batches, synthetic
 from benchmarks.measure import allocator_peak, in_a_thread, provenance
-from benchmarks.spec import RunSpec, from_dict, method_class
+from benchmarks.settings import method_class
+from benchmarks.spec import RunSpec, from_dict
 from plots.__main__ import FIGURES, render
 from plots._rows import frame
 

@@ -14,7 +14,8 @@ from benchmarks.dropout import Dropout
 from benchmarks.encoding import Encoded
 from benchmarks.models import LoadedModel
 from benchmarks.scoring import Scorer
-from benchmarks.spec import RunSpec, build_optimizer
+from benchmarks.settings import build_optimizer
+from benchmarks.spec import RunSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

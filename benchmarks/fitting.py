@@ -11,7 +11,8 @@ from benchmarks import budget, memory_model
 from benchmarks.encoding import Encoded
 from benchmarks.errors import UserError
 from benchmarks.memory_model import Prediction
-from benchmarks.spec import RunSpec, method_class
+from benchmarks.settings import method_class
+from benchmarks.spec import RunSpec
 
 # Interpolations that may follow each other; from then on every other step halves what is left, or doubles.
 STRAIGHT = 4

@@ -20,7 +20,8 @@ from benchmarks.evaluate import Score, evaluate
 from benchmarks.measure import PeakMemory, now, tensors_of
 from benchmarks.out_of_memory import OutOfMemory, attempt, recognise, smaller
 from benchmarks.scoring import Scorer
-from benchmarks.spec import ZERO_SHOT, RunSpec, build_optimizer
+from benchmarks.settings import ZERO_SHOT, build_optimizer
+from benchmarks.spec import RunSpec
 from benchmarks.state import copy_weights, restore, sizes_of, state_of
 from benchmarks.tally import Tally
 

@@ -23,7 +23,7 @@ from benchmarks._memory_points import GRIDS, RANK, Point
 from benchmarks.errors import UserError, unknown
 from benchmarks.measure import provenance
 from benchmarks.parameters import LORA_ALPHA
-from benchmarks.spec import method_class
+from benchmarks.settings import method_class
 from plots.__main__ import FIGURES, figures, render
 from plots._rows import frame
 

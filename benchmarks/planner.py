@@ -14,7 +14,8 @@ from benchmarks import budget, fitting
 from benchmarks.encoding import Encoded
 from benchmarks.errors import UserError
 from benchmarks.memory_model import Prediction
-from benchmarks.spec import RunSpec, build_optimizer, from_dict, method_class, settings_of
+from benchmarks.settings import build_optimizer, method_class, settings_of
+from benchmarks.spec import RunSpec, from_dict
 
 # Batches larger than this one are of no interest.
 LARGEST = 128

@@ -19,7 +19,8 @@ from benchmarks import registry
 from benchmarks.errors import UserError
 from benchmarks.models import WEIGHTS, builtin
 from benchmarks.row_file import checksum, parse
-from benchmarks.spec import ZERO_SHOT, RunSpec
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import RunSpec
 
 ROOT = registry.ROOT
 RUNS = ROOT / "results" / "runs"
@@ -28,7 +29,7 @@ REFERENCE = ROOT / "results" / "reference"
 HARNESS = (
     "_allocations", "_like_a_gpu", "_prediction_cache", "bare_step", "batches", "budget", "checkpoint",
     "data", "dropout", "encoding", "evaluate", "fitting", "loop", "measure", "memory_model",
-    "out_of_memory", "parameters", "scoring", "spec", "state", "tally", "train",
+    "_spec_checks", "out_of_memory", "parameters", "scoring", "settings", "spec", "state", "tally", "train",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")

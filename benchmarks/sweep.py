@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import checkpoint, store, suites, train
+from benchmarks._spec_checks import BUDGETS
 from benchmarks.errors import UserError, unknown
 from benchmarks.executors import Died, Executor
-from benchmarks.spec import BUDGETS, RunSpec
+from benchmarks.spec import RunSpec
 from benchmarks.work import Outcome, work
 
 FILTERS = ("method", "model", "task", "seed", "label")

@@ -1,7 +1,8 @@
 """Everything at once on the built-in models: three families, nine tasks, six methods and zero-shot."""
 
 from benchmarks import tasks
-from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import RunSpec, from_dict
 
 # The nano models know no other language, whatever folder ADDAX_DATA names.
 DATA = "builtin"

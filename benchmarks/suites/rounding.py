@@ -1,6 +1,7 @@
 """Whether 16-bit runs of `quick` end within the seed spread of float32's, and what other arithmetic does."""
 
-from benchmarks.spec import RunSpec, from_dict, settings_of
+from benchmarks.settings import settings_of
+from benchmarks.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]

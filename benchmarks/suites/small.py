@@ -4,7 +4,8 @@ from itertools import product
 
 from benchmarks import tuning
 from benchmarks.errors import UserError
-from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import RunSpec, from_dict
 from benchmarks.suites import small_grid
 from benchmarks.suites.small_grid import JOBS, METHODS, MODELS, ROWS
 

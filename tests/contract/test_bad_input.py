@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import plots.__main__ as plots
 from benchmarks import __main__ as benchmarks
 from benchmarks import models, registry, report, spec, store, train
+from benchmarks.settings import parse_settings
 from plots import _rows
 from tests.contract import result_rows as made
 from tests.contract.bad_input import arguments, code, planning, results, rows, weights
@@ -101,7 +102,7 @@ def test_a_clock_that_goes_back_spoils_nothing(place, monkeypatch):
     noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     times = iter([noon - datetime.timedelta(hours=k) for k in range(9)])
     monkeypatch.setattr(train, "utc", lambda: next(times).isoformat(timespec="seconds"))
-    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | spec.parse_settings(TINY))
+    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | parse_settings(TINY))
     first, second = (train.run(one, train.load(one, None), suite="s") for _ in range(2))
     assert second["ended"] < second["started"] < first["ended"] < first["started"]
     for row in (first, second):

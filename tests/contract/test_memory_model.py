@@ -16,7 +16,8 @@ from benchmarks.bare_step import outline, synthetic
 from benchmarks.encoding import Encoded
 from benchmarks.errors import UserError
 from benchmarks.memory_model import DEEPER, SHALLOW, extend, predict
-from benchmarks.spec import from_dict, method_class
+from benchmarks.settings import method_class
+from benchmarks.spec import from_dict
 
 FAMILIES = ("opt", "llama", "roberta")
 METHODS = tuple(registry.files("method"))

@@ -6,7 +6,9 @@ from functools import cache
 import pytest
 
 from benchmarks import registry, suites
-from benchmarks.spec import BUDGETS, ZERO_SHOT, from_dict
+from benchmarks._spec_checks import BUDGETS
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import from_dict
 from benchmarks.suites import _twin
 from benchmarks.suites._paper import TAGS, TOP, Paper, Stated, runs
 

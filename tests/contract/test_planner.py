@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from addax.assignment import assign, choose_length_threshold
-from benchmarks import _lengths_at_hand, budget, fitting, memory_model, models, planner, spec, train
+from benchmarks import _lengths_at_hand, budget, fitting, memory_model, models, planner, settings, train
 from benchmarks.__main__ import main
 from benchmarks.spec import from_dict
 
@@ -126,7 +126,7 @@ def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
     one = from_dict(NANO | {"method": method})
     assert planner.passes(one, 1000) == cost
     again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
-    assert planner.passes(again, 1000) == cost + ("fo_loss" in spec.method_class(method).losses)
+    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).losses)
 
 
 KEYS = {

@@ -10,9 +10,11 @@ import sys
 
 import pytest
 
-from benchmarks import models, registry, spec, tasks
+from benchmarks import models, registry, settings, spec, tasks
+from benchmarks._spec_checks import BUDGETS
 from benchmarks.errors import UserError
-from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict, parse_settings
+from benchmarks.settings import ZERO_SHOT, parse_settings
+from benchmarks.spec import RunSpec, from_dict
 
 METHODS = tuple(registry.files("method"))
 ADDAX = {"method": "addax", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 10}
@@ -147,7 +149,7 @@ def test_a_method_file_needs_no_more_than_a_learning_rate(method):
     made = from_dict(ADDAX | {"method": method})
     assert made.set["lr"] == 0.1
     assert made.label
-    cls = spec.method_class(method)
+    cls = settings.method_class(method)
     assert ("zo_batch_size" in made.set) == ("zo_loss" in cls.losses)
     assert ("fo_batch_size" in made.set) == ("fo_loss" in cls.losses)
     assert ("length_threshold" in made.set) == ({"zo_loss", "fo_loss"} <= set(cls.losses))
@@ -207,10 +209,10 @@ OWN = {
 
 def test_an_id_follows_every_field_and_every_setting():
     made = from_dict(ADDAX)
-    assert set(CHANGED) | {"set", *spec.BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
+    assert set(CHANGED) | {"set", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
     assert set(OWN) == set(made.set)
     others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | OWN).items()]
-    others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in spec.BUDGETS[1:]]
+    others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in BUDGETS[1:]]
     assert len({made.id, *(o.id for o in others)}) == len(others) + 1
 
 

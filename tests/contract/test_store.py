@@ -11,7 +11,8 @@ import pytest
 from benchmarks import models, registry, store
 from benchmarks.errors import UserError
 from benchmarks.row_file import checksum
-from benchmarks.spec import ZERO_SHOT, from_dict
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import from_dict
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 1})
 

@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 
 from benchmarks import registry, suites, sweep, tasks
-from benchmarks.spec import ZERO_SHOT, RunSpec, from_dict
+from benchmarks.settings import ZERO_SHOT
+from benchmarks.spec import RunSpec, from_dict
 from benchmarks.suites import quick, rounding
 
 SUITES = tuple(registry.files("suite"))

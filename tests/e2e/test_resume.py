@@ -10,7 +10,8 @@ import torch
 
 from benchmarks import checkpoint, models, registry, store, train, work
 from benchmarks.scoring import Scorer
-from benchmarks.spec import from_dict, method_class
+from benchmarks.settings import method_class
+from benchmarks.spec import from_dict
 from tests import warm
 
 METHODS = tuple(registry.files("method"))

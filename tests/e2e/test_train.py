@@ -15,7 +15,8 @@ from benchmarks.errors import UserError
 from benchmarks.evaluate import Score
 from benchmarks.models import _nano, _transformers
 from benchmarks.scoring import Scorer
-from benchmarks.spec import ZERO_SHOT, from_dict, method_class
+from benchmarks.settings import ZERO_SHOT, method_class
+from benchmarks.spec import from_dict
 from benchmarks.tasks import _language
 
 METHODS = tuple(registry.files("method"))

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import report, store, suites, work
-from benchmarks.spec import ZERO_SHOT
+from benchmarks.settings import ZERO_SHOT
 
 # Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
 NAMES = {"asked-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import models, registry, spec, tasks
+from benchmarks import models, registry, settings, tasks
 
 KINDS = {
     "method": "baselines",
@@ -18,7 +18,7 @@ KINDS = {
     "model": "benchmarks/models",
     "suite": "benchmarks/suites",
 }
-CACHES = (registry.files, models.families, spec.method_class, spec.settings_of, tasks.load)
+CACHES = (registry.files, models.families, settings.method_class, settings.settings_of, tasks.load)
 TINY = ["lr=1e-3", "steps=2", "evaluations=1", "train_rows=12", "validation_rows=4", "test_rows=4"]
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
 ADDAX = [*RUN, "--method", "addax"]
