@@ -10,24 +10,29 @@ from plots._rows import chosen
 from plots._style import Look
 
 SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis
-_XS = ("train_seconds", "examples", "forward_equivalents")
+MEANS = ("step", "score", "loss", "train_seconds", "examples", "forward_equivalents")
 
 
 def means(data: pd.DataFrame) -> pd.DataFrame:
-    """One line for each evaluation of each method: means over seeds, `_std` beside score and loss."""
+    """One line for each evaluation of each method: means over seeds, `_std` beside score and loss.
+
+    The first evaluations of all seeds make one point, the second ones the next, and so on: under a budget of
+    seconds no two seeds are evaluated at the same step. `best` tells the one that validation chose, of the
+    first seed.
+    """
     runs = chosen(data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)])
     keep = ["model", "task", "label", "title", "metric", "best_step", "seed"]
     flat = [
-        dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in ("step", "score", "loss", *_XS)}
+        dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in MEANS} | {"number": number}
         for *run, curve in runs[[*keep, "curve"]].itertuples(index=False, name=None)
-        for e in curve
+        for number, e in enumerate(curve)
     ]
-    columns = [*keep, "step", "score", "loss", *_XS]
-    points = pd.DataFrame(flat, columns=columns).astype(dict.fromkeys(("score", "loss", *_XS), float))
-    groups = points.groupby(["model", "task", "label", "title", "metric", "step"], sort=False)
-    mean = groups[["score", "loss", *_XS]].mean()
+    points = pd.DataFrame(flat, columns=[*keep, *MEANS, "number"]).astype(dict.fromkeys(MEANS, float))
+    points["best"] = points["step"] == points["best_step"]
+    groups = points.groupby(["model", "task", "label", "title", "metric", "number"], sort=False)
+    mean = groups[list(MEANS)].mean()
     spread = groups[["score", "loss"]].std(ddof=1).add_suffix("_std")
-    return mean.join(spread).join(groups["best_step"].first()).reset_index()
+    return mean.join(spread).join(groups[["best", "best_step"]].first()).reset_index()
 
 
 def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, this: Look) -> None:
@@ -36,7 +41,7 @@ def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: floa
     axes.plot(x, y, color=this.color)
     if spread.notna().any():
         axes.fill_between(x, y - spread, y + spread, color=this.color, alpha=0.18, lw=0)
-    best = line["step"] == line["best_step"]
+    best = line["best"].astype(bool)
     axes.plot(x[best], y[best], ls="none", marker=this.marker, color=this.color, mec="white", mew=0.4, ms=5)
 
 

@@ -158,6 +158,23 @@ def test_convergence_draws_every_evaluation_and_the_chosen_checkpoint():
             ]
 
 
+def test_seeds_that_were_evaluated_at_other_steps_make_one_line():
+    """Under a budget of seconds each seed gets as far as it gets."""
+    rows = [made.row("adam", "wic", seed=seed) for seed in (0, 1)]
+    for row, late in zip(rows, (0, 3), strict=True):
+        row["curve"] = [e | {"step": e["step"] + late * bool(e["step"])} for e in row["curve"]]
+        row["best_step"] += late
+    top = convergence.draw(_rows.frame(rows))["convergence-nano-opt-steps"].axes[0]
+    line = next(line for line in top.lines if line.get_linestyle() == "-")
+    both = list(zip(*(row["curve"] for row in rows), strict=True))
+    assert list(line.get_xdata()) == pytest.approx([mean(e["step"] for e in pair) for pair in both])
+    assert list(line.get_ydata()) == pytest.approx([mean(100 * e["score"] for e in pair) for pair in both])
+    (mark,) = (line for line in top.lines if line.get_marker() == _style.looks(["Adam"])["Adam"].marker)
+    assert list(mark.get_xdata()) == [
+        mean(e["step"] for e in pair) for pair in both if pair[0]["step"] == rows[0]["best_step"]
+    ]
+
+
 def test_convergence_leaves_out_what_earlier_rows_did_not_count():
     rows = made.suite(methods=("adam", "mezo"), tasks=("wic",))
     for point in rows[0]["curve"]:
