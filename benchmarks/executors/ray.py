@@ -195,6 +195,9 @@ def _check_shared_folder() -> None:
             try:
                 missing = ray.get(ref, timeout=PROBE)
             except RayError as error:
+                if all(node["NodeID"] != other["NodeID"] for other in _nodes()):
+                    # It was lost in the meantime, and no run will go there.
+                    continue
                 shared = f"the code in {registry.ROOT}, which all nodes must share"
                 raise UserError(f"{name} cannot run {shared}: {_line(error)}") from None
             if missing:

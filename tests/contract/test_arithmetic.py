@@ -63,7 +63,7 @@ def test_saved_rows_make_the_table_and_the_figure(small, monkeypatch, tmp_path, 
     monkeypatch.setattr(store, "REFERENCE", reference)
     monkeypatch.setattr(arithmetic, "FIGURES", tmp_path / "figures")
     refreshed = []
-    monkeypatch.setattr(arithmetic.report, "refresh", refreshed.append)
+    monkeypatch.setattr(arithmetic.readme, "refresh", refreshed.append)
     monkeypatch.setattr("sys.argv", ["arithmetic", "--save"])
     assert arithmetic.main() == 0
     rows = [json.loads(line) for line in (reference / "arithmetic.jsonl").read_text().splitlines()]

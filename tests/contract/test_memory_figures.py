@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks import _memory_page, _memory_tables, memory, report, store
+from benchmarks import _memory_page, _memory_tables, memory, readme, store
 from benchmarks._memory_points import GRIDS, L_T, Point
 from plots import _memory, _rows, figure3, figure4, fits
 from plots._rows import ROOT
@@ -110,7 +110,7 @@ def test_saving_replaces_predictions_of_its_figures_and_keeps_measured_rows(monk
     for name in ("FIGURES", "store.REFERENCE"):
         monkeypatch.setattr(f"benchmarks.memory.{name}", tmp_path)
     refreshed = []
-    monkeypatch.setattr(report, "refresh", refreshed.append)
+    monkeypatch.setattr(readme, "refresh", refreshed.append)
     files = memory.save(new)
     kept = [json.loads(line) for line in target.read_text().splitlines()]
     assert [(r["what"], r["label"], r["kind"]) for r in kept] == [

@@ -91,7 +91,7 @@ def test_the_table_compares_with_the_released_way_beyond_the_forwards(rows):
 
 def test_saved_rows_replace_those_of_the_same_setting_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(command.store, "REFERENCE", tmp_path)
-    monkeypatch.setattr(command.report, "refresh", lambda page: None)
+    monkeypatch.setattr(command.readme, "refresh", lambda page: None)
     here = {"shape": "opt-125m", "dtype": "float32", "device": "cpu", "hardware": "a"}
     command._keep("speed-step", [here | {"seconds": 1}, here | {"hardware": "b", "seconds": 2}])
     command._keep("speed-step", [here | {"seconds": 3}])

@@ -140,7 +140,7 @@ def test_a_score_opens_its_runs_and_a_run_its_detail(browser, file, rows):
         summaries.first.click()
         detail = it.page.locator("dialog details").first
         for text in ("Curve", "length_threshold", "git_commit", own[0]["git_commit"], own[0]["hardware"]):
-            assert detail.get_by_text(text, exact=True).first.is_visible(), text
+            detail.get_by_text(text, exact=True).first.wait_for()
         assert detail.locator("svg polyline").count() == 2
         it.page.keyboard.press("Escape")
         it.page.wait_for_function("!location.hash")

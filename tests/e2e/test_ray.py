@@ -70,7 +70,7 @@ def visible(spec):
 
 
 def steady(folder, spec):
-    return begin(folder, spec, 1.0)
+    return begin(folder, spec, 3.0)
 
 
 def endless(folder, spec):
