@@ -104,8 +104,8 @@ class Allocations(TorchDispatchMode):
                 return func(*args, **kwargs)
         if func is torch.ops.prim.device.default:
             return args[0].fake_device
-        # What only writes values makes nothing and changes nothing that can be seen here: half of a step's
-        # operators are such, and of the fake ones the slowest.
+        # What only writes values makes nothing and changes nothing that can be seen here, and is not run: an
+        # `out=` of fake tensors is never cached.
         target = _written(func, args, kwargs)
         if target is not None and not _has_values(target):
             return target
