@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from addax import noise
+
 TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SINCE = "since the method was built: change the model first, then build the method from it"
 
@@ -35,7 +37,7 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
                 f"parameter {name!r} is a {type(p).__name__}, which keeps its values quantised or in parts: "
                 "only plain tensors can be trained; freeze it with requires_grad_(False)"
             )
-        if p.device.type == "meta" and not _is_fake(p):
+        if noise.kind_of(p.device) == "meta":
             raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
         if not p.is_contiguous():
             raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
@@ -43,13 +45,6 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
     if not indices:
         raise ValueError(f"{type(model).__name__} has no trainable parameter")
     return indices
-
-
-def _is_fake(p: nn.Parameter) -> bool:
-    """Whether a parameter without memory is one on purpose, to measure a step's memory by."""
-    from torch._subclasses.fake_tensor import FakeTensor
-
-    return isinstance(p, FakeTensor)
 
 
 def check_unchanged(

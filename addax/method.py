@@ -171,7 +171,7 @@ class Method(torch.optim.Optimizer):
         realised = None
         if self.steps % self.REALISED_EVERY == 0 and any(p.dtype in HALF for p in self.indices):
             realised = RealisedFraction()
-        on_cpu = ok.device.type == "cpu"
+        on_cpu = noise.kind_of(ok.device) == "cpu"
         # On a CPU looking costs nothing and saves the backward; elsewhere the mask travels with the update.
         moves = not on_cpu or bool(ok)
         if moves:

@@ -71,9 +71,14 @@ def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type
     return _mix64(counter ^ key)
 
 
+def kind_of(device: torch.device) -> str:
+    """A device's type ("cpu", "cuda"), or the type of what it stands for (see `outline`)."""
+    return _workspace.outlined or device.type
+
+
 def block_size(device: torch.device) -> int:
     """Elements of a block on that kind of device."""
-    return CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+    return CPU_BLOCK if kind_of(device) == "cpu" else GPU_BLOCK
 
 
 def blocks(numel: int, device: torch.device) -> Iterator[tuple[int, slice]]:
@@ -89,7 +94,7 @@ class _Workspace(threading.local):
     def __init__(self) -> None:
         self.generators: dict[torch.device, torch.Generator] = {}
         self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
-        self.outline = False
+        self.outlined = ""
 
     def generator(self, device: torch.device) -> torch.Generator:
         if device not in self.generators:
@@ -107,14 +112,18 @@ class _Workspace(threading.local):
 _workspace = _Workspace()
 
 
-def outline(device: torch.device) -> None:
+def outline(device: torch.device, kind: str) -> None:
     """From now on this thread works on the first block of each tensor alone: for tensors without values.
 
     No other asks for more memory, but for a scalar or two that may be kept of each. torch has no generator of
     a device that is not there, so that one of the CPU's stands for it.
+
+    Args:
+        device: that the tensors say they are on.
+        kind: the type of the device that it stands for.
     """
     _workspace.generators[device] = torch.Generator()
-    _workspace.outline = True
+    _workspace.outlined = kind
 
 
 def held() -> list[Tensor]:
@@ -152,8 +161,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
     """Calls `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    if _workspace.outline:
+    threads = torch.get_num_threads() if kind_of(device) == "cpu" else 1
+    if _workspace.outlined:
         for block, part in itertools.islice(blocks(numel, device), 1):
             work(block, part)
     elif threads == 1 or numel <= CPU_BLOCK:

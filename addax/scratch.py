@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from addax import noise
+
 
 class Scratch:
     """Memory for one module's perturbed weights, taken and given back as modules run.
@@ -34,14 +36,14 @@ class Scratch:
             like: the tensor.
             alone: outside the arena; the same memory each time.
         """
-        if like.device.type != "cpu":
+        if noise.kind_of(like.device) != "cpu":
             return torch.empty_like(like)
         if alone:
             if like not in self.places:
                 self.places[like] = torch.empty_like(like)
             return self.places[like]
         if self.arena is None or (self.lent == 0 and _viewed(self.arena)):
-            self.arena = torch.empty(self.numel, dtype=like.dtype)
+            self.arena = torch.empty(self.numel, dtype=like.dtype, device=like.device)
         if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
             return torch.empty_like(like)
         part = self.arena[self.used : self.used + like.numel()]

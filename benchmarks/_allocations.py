@@ -1,8 +1,7 @@
 """Allocations of one step, event by event: who asked for the memory, in which part of the step.
 
-Operators run on tensors that have shapes and devices and no values: fake ones, or meta ones. Every storage
-that an operator makes is noted with its birth and its death, so the bytes alive are known at each moment
-without an allocator.
+Operators run on meta tensors, which have shapes and no values. Every storage that an operator makes is noted
+with its birth and its death, so the bytes alive are known at each moment without an allocator.
 """
 
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -42,17 +40,16 @@ class Pieces:
 
 
 class Allocations(TorchDispatchMode):
-    """Notes what operators allocate on one kind of device.
+    """Notes what operators allocate for tensors without values; others are not counted.
 
     Args:
-        device_type: storages elsewhere are not counted.
         resident: tensors alive before (parameters and buffers).
         granule: bytes that the device's allocator rounds a size up to.
     """
 
-    def __init__(self, device_type: str, resident: Iterable[Tensor], granule: int) -> None:
+    def __init__(self, resident: Iterable[Tensor], granule: int) -> None:
         super().__init__()
-        self.device_type, self.granule = device_type, granule
+        self.granule = granule
         self.piece: Piece = ("", OUTSIDE, 0)
         self._numbers: dict[Piece, int] = {}
         self._kinds: list[int] = []
@@ -68,7 +65,7 @@ class Allocations(TorchDispatchMode):
             self._born(tensor, kind)
 
     def _born(self, tensor: Tensor, kind: int | None = None) -> None:
-        if tensor.device.type != self.device_type:
+        if not tensor.is_meta:
             return
         storage = tensor.untyped_storage()
         if storage in self._known:
@@ -98,16 +95,9 @@ class Allocations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Runs an operator and notes its outputs."""
         kwargs = kwargs or {}
-        if func is torch.ops.aten.clone.default and _has_values(args[0]):
-            # A generator's state.
-            with unset_fake_temporarily():
-                return func(*args, **kwargs)
-        if func is torch.ops.prim.device.default:
-            return args[0].fake_device
-        # What only writes values makes nothing and changes nothing that can be seen here, and is not run: an
-        # `out=` of fake tensors is never cached.
+        # What only writes values makes nothing and changes nothing that can be seen here, and is not run.
         target = _written(func, args, kwargs)
-        if target is not None and not _has_values(target):
+        if target is not None and target.is_meta:
             return target
         if func is torch.ops.aten._local_scalar_dense.default:
             # All that a step asks is whether something is finite.
@@ -131,10 +121,6 @@ class Allocations(TorchDispatchMode):
             moments = np.flatnonzero(where == number)
             found[piece] = tuple(int(b) for b in alive[:, moments[np.argmax(total[moments])]])
         return Pieces(found)
-
-
-def _has_values(tensor: Tensor) -> bool:
-    return tensor.device.type != "meta" and not isinstance(tensor, FakeTensor)
 
 
 def _written(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:

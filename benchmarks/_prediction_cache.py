@@ -22,6 +22,7 @@ FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropo
 IN_SIZES = ("zo_batch_size", "fo_batch_size", "length_threshold")
 FILES = (
     "_allocations",
+    "_like_a_cpu",
     "_like_a_gpu",
     "bare_step",
     "dropout",

@@ -14,17 +14,17 @@ no allocations that could be seen here.
 import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from addax import noise
 from benchmarks import _prediction_cache, models
 from benchmarks._allocations import KINDS, OUTSIDE, SCRATCH, Allocations, Marks, Piece, Pieces
+from benchmarks._like_a_cpu import like_a_cpu
 from benchmarks._like_a_gpu import like_a_gpu
 from benchmarks.bare_step import BareStep, Batches, state_of
 from benchmarks.bare_step import synthetic as synthetic
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 SHALLOW, DEEPER, ENDS = 4, 5, 2
 # Layers counted from the end are written as this number less what is left to it.
 FAR = 1 << 20
-# The device that tensors say they are on, and what its allocator rounds sizes up to: torch's CUDA allocator
-# to 512 bytes; on a CPU what was asked for counts. A CPU's kernels are chosen for fake tensors alone, which
-# cost more time than meta ones.
-WITHOUT_VALUES = {"cpu": ("cpu", 1), "cuda": ("meta", 512)}
+# What a device's allocator rounds sizes up to: torch's CUDA allocator to 512 bytes; of a CPU's what was asked
+# for counts.
+GRANULE = {"cpu": 1, "cuda": 512}
+KERNELS = {"cpu": like_a_cpu, "cuda": like_a_gpu}
+# The device of tensors that have shapes and no values.
+META = "meta"
 # Answers are put into the mouths of libraries, for the whole process: one trace at a time does.
 _ALONE = threading.Lock()
 
@@ -190,18 +192,15 @@ def _answered(device: str) -> Iterator[None]:
         # Without a mask, transformers looks for several sequences in a row, and takes them for granted where
         # it cannot look: there is one in each, which needs no mask.
         "transformers.masking_utils.find_packed_sequence_indices": None,
+        # Meta tensors are not to be asked what they hold.
+        "transformers.masking_utils.is_tracing": True,
+        "transformers.modeling_utils.is_tracing": True,
     }
-    if device == "cuda":
-        # Meta tensors are here on purpose: no parameters left on a disk, and not to be asked what they hold.
-        answers["addax.checks._is_fake"] = True
-        answers |= dict.fromkeys(
-            ("transformers.masking_utils.is_tracing", "transformers.modeling_utils.is_tracing"), True
-        )
     with ExitStack() as stack:
         for name, answer in answers.items():
             # A Mock would keep the tensors that it is called with.
             stack.enter_context(mock.patch(name, lambda *_args, answer=answer: answer))
-        stack.enter_context(like_a_gpu() if device == "cuda" else nullcontext())
+        stack.enter_context(KERNELS[device]())
         yield
 
 
@@ -211,18 +210,17 @@ def _traces(
     batches: Batches,
     device: str,
 ) -> list[Pieces]:
-    where, granule = WITHOUT_VALUES[device]
-    noise.outline(torch.device(where))
-    with FakeTensorMode(allow_non_fake_inputs=True) if where == "cpu" else nullcontext():
-        # Noise's scratch stays from step to step, and takes a step of one layer to be made.
-        with Allocations(where, [], granule):
-            BareStep(spec, _cut(configs[0], 1), batches, where).take()
-        return [_trace(BareStep(spec, config, batches, where), where, granule) for config in configs]
+    noise.outline(torch.device(META), device)
+    granule = GRANULE[device]
+    # Noise's scratch stays from step to step, and takes a step of one layer to be made.
+    with Allocations([], granule):
+        BareStep(spec, _cut(configs[0], 1), batches, META).take()
+    return [_trace(BareStep(spec, config, batches, META), granule) for config in configs]
 
 
-def _trace(step: BareStep, where: str, granule: int) -> Pieces:
+def _trace(step: BareStep, granule: int) -> Pieces:
     model = step.model
-    allocations = Allocations(where, [*model.parameters(), *model.buffers()], granule)
+    allocations = Allocations([*model.parameters(), *model.buffers()], granule)
     allocations.has(noise.held(), SCRATCH)
     marks = Marks(allocations, model, layers(model))
     with allocations:

@@ -64,7 +64,7 @@ def _adapt(model: nn.Module, rank: int) -> None:
     # GPT-2 stores its matrices the other way round.
     turned = found == ("c_attn",)
     config = LoraConfig(r=rank, lora_alpha=LORA_ALPHA, target_modules=list(found), fan_in_fan_out=turned)
-    # They come without values, which are made below; peft would move them, and fake tensors cannot be moved.
+    # They come without values, which are made below; peft would move them, and such tensors cannot be moved.
     stays = mock.patch.object(LoraLayer, "_move_adapter_to_device_of_base_layer")
     with stays, torch.device("meta"):
         inject_adapter_in_model(config, model)

@@ -27,8 +27,8 @@ RUNS = ROOT / "results" / "runs"
 REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
-    "_allocations", "_like_a_gpu", "_prediction_cache", "bare_step", "batches", "budget", "checkpoint",
-    "data", "dropout", "encoding", "evaluate", "fitting", "loop", "measure", "memory_model",
+    "_allocations", "_like_a_cpu", "_like_a_gpu", "_prediction_cache", "bare_step", "batches", "budget",
+    "checkpoint", "data", "dropout", "encoding", "evaluate", "fitting", "loop", "measure", "memory_model",
     "_spec_checks", "out_of_memory", "parameters", "scoring", "settings", "spec", "state", "tally", "train",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
