@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from rich.table import Table
 from tabulate import tabulate
 
 from benchmarks import (
+    _made,
     _paper_tables,
     _statistics_tables,
     html,
@@ -43,7 +45,8 @@ def write_all(
     """Rebuilds a suite's tables, figures and page, and prints its summary and where to look.
 
     Rows of other settings than the suite has now are left out, and those that cannot be compared with the
-    others (`plots._apart`).
+    others (`plots._apart`). Where neither the rows nor the code has changed and every file is as it was
+    written, nothing is made again (`_made`).
 
     Args:
         suite: whose rows, from `results/runs/` or else `results/reference/`.
@@ -81,22 +84,28 @@ def write_all(
 
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
         readme.refresh(root / "README.md", root)
+    gone, missing = len(found) - len(present), _missing(suite, present)
     analysis = analyse(suite, present, numbers)
-    tables = _write_tables(analysis, root)
-    drawn = draw("all", analysis.data)
-    figures = save(drawn, root / "plots" / "figures" / suite)
-    page = html.write(analysis, drawn, root, _missing(suite, present), len(found) - len(present))
+    origin = _made.origin(present, missing, gone, numbers.to_csv())
+    note = root / "results" / "tables" / suite / ".made.json"
+    files = _made.standing(note, origin, root)
+    stands = files is not None
+    if not stands:
+        drawn = draw("all", analysis.data)
+        files = [*_write_tables(analysis, root), *save(drawn, root / "plots" / "figures" / suite)]
+        files.append(html.write(analysis, drawn, root, missing, gone))
+        _made.write(note, origin, files, root)
     print_summary(analysis)
     print(f"{len(rows)} rows from {source}")
-    if len(found) > len(present):
-        gone = len(found) - len(present)
+    if gone:
         print(f"{gone} more there are of settings that the suite no longer has: left out")
     for line in _apart.lines(aside):
         print(f"{line} (see apart.md)")
-    for files in (tables, figures):
-        if files:
-            print(f"{files[0].parent.relative_to(root)}/: {', '.join(sorted({file.stem for file in files}))}")
-    print(f"open {page.relative_to(root)}")
+    if stands:
+        print("nothing has changed since these were made:")
+    for folder, of_folder in groupby(files[:-1], key=lambda file: file.parent):
+        print(f"{folder.relative_to(root)}/: {', '.join(sorted({file.stem for file in of_folder}))}")
+    print(f"open {files[-1].relative_to(root)}")
 
 
 def write_tables(
