@@ -24,11 +24,12 @@ MEASURES = {
 
 def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
     """What entries are divided by, the unit's name and the decimals; decimal units, as cards are sold."""
-    most = means[column].max()
+    least, most = means[column].min(), means[column].max()
     if column == "score":
         return 0.01, "%", 1
     if column == "peak_bytes":
-        return (1e9, "GB", 1) if most >= 1e9 else (1e6, "MB", 1)
+        # Two digits of the smallest, also beside a model of fifty times its size.
+        return (1e9, "GB", 1 if least >= 1e9 else 2 if least >= 1e8 else 3) if most >= 1e9 else (1e6, "MB", 1)
     return (3600, "h", 2) if most >= 7200 else (60, "min", 1) if most >= 600 else (1, "s", 1)
 
 
@@ -142,7 +143,7 @@ def comment(note: str) -> str:
 
 
 def long_table(means: pd.DataFrame) -> pd.DataFrame:
-    (memory, unit, _), (time, clock, decimals) = unit_of("peak_bytes", means), unit_of("seconds", means)
+    (memory, unit, fine), (time, clock, decimals) = unit_of("peak_bytes", means), unit_of("seconds", means)
 
     def column(name: str, form: str, scale: float = 1) -> list[str]:
         return [
@@ -166,7 +167,7 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
         f"time ({clock})": [
             v if t else NONE for v, t in zip(column("seconds", f".{decimals}f", time), trained, strict=True)
         ],
-        f"memory ({unit})": column("peak_bytes", ".1f", memory),
+        f"memory ({unit})": column("peak_bytes", f".{fine}f", memory),
         "n": means["n"].astype(str),
     }
     constant = [name for name in ("model", "task") if means[name].nunique() == 1]
@@ -210,24 +211,38 @@ def facts(rows: Sequence[dict]) -> dict[str, str]:
 
 
 def _budgets(rows: Sequence[Mapping]) -> str:
-    """What each run was given: one amount where that is equal, else the amounts of each method.
+    """What each run was given: one amount where that is equal (on each model, too), else every method's.
 
-    >>> run = {"config": {"method": "mezo", "steps": 20000}, "label": "MeZO"}
-    >>> _budgets([run, {"config": {"method": "addax", "steps": 1000}, "label": "Addax"}])
+    >>> run = {"config": {"model": "nano-opt", "method": "mezo", "steps": 20000}, "label": "MeZO"}
+    >>> _budgets([run, {"config": run["config"] | {"method": "addax", "steps": 1000}, "label": "Addax"}])
     'unequal steps: MeZO 20000, Addax 1000'
     """
-    amounts: dict[str, dict[str, set[float]]] = {}
+    given: dict[str, list[tuple[str, str, float]]] = {}
     for row in rows:
         if "config" in row and (found := budget_of(row["config"])):
             label = row.get("label") or row["config"]["method"]
-            amounts.setdefault(found[0].replace("_", "-"), {}).setdefault(label, set()).add(found[1])
+            place = (row["config"]["model"], label, found[1])
+            given.setdefault(found[0].replace("_", "-"), []).append(place)
     parts = []
-    for name, methods in amounts.items():
-        if len(amounts) == 1 and len(set.union(*methods.values())) == 1:
-            return f"equal {name}: {min(set.union(*methods.values())):g}"
-        told = [f"{label} {' or '.join(f'{v:g}' for v in sorted(own))}" for label, own in methods.items()]
-        parts.append(f"unequal {name}: {', '.join(told)}")
+    for name, places in given.items():
+        methods, models = (_amounts((place[i], place[2]) for place in places) for i in (1, 0))
+        if len(given) == 1 and len({amount for *_, amount in places}) == 1:
+            return f"equal {name}: {places[0][2]:g}"
+        if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
+            return f"equal {name} on each model: {_told(models)}"
+        parts.append(f"unequal {name}: {_told(methods)}")
     return ", ".join(parts) or NONE
+
+
+def _amounts(given: Iterable[tuple[str, float]]) -> dict[str, set[float]]:
+    found: dict[str, set[float]] = {}
+    for name, amount in given:
+        found.setdefault(name, set()).add(amount)
+    return found
+
+
+def _told(amounts: Mapping[str, set[float]]) -> str:
+    return ", ".join(f"{name} {' or '.join(f'{v:g}' for v in sorted(own))}" for name, own in amounts.items())
 
 
 def _halved(row: Mapping) -> str | None:

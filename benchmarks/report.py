@@ -169,7 +169,7 @@ def print_summary(found: Analysis, console: Console | None = None) -> None:
     """Prints scores (%), mean peak memory and total training time, a table for each model."""
     means = found.means
     console = console or Console()
-    memory, unit, _ = unit_of("peak_bytes", means)
+    memory, unit, digits = unit_of("peak_bytes", means)
     for model in ordered(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, "score")
@@ -181,7 +181,7 @@ def print_summary(found: Analysis, console: Console | None = None) -> None:
             cost = block[block["label"] == label]
             peak, seconds = cost["peak_bytes"].mean() / memory, cost["seconds"].sum()
             ends = [
-                NONE if pd.isna(peak) else f"{peak:.1f}",
+                NONE if pd.isna(peak) else f"{peak:.{digits}f}",
                 NONE if label == "zero-shot" else f"{seconds:.0f}",
             ]
             table.add_row(*line, *ends)

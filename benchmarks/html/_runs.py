@@ -52,7 +52,7 @@ def runs(found: Analysis) -> list[dict]:
 
 def runs_table(listed: Sequence[dict], found: Analysis) -> Table:
     """The table of all single runs; each number leads to its run."""
-    (memory, unit, _), (time, clock, digits) = (
+    (memory, unit, fine), (time, clock, digits) = (
         unit_of(name, found.means) for name in ("peak_bytes", "seconds")
     )
 
@@ -71,7 +71,7 @@ def runs_table(listed: Sequence[dict], found: Analysis) -> Table:
                 "method": run["method"],
                 "seed": NONE if config.get("seed") is None else str(config["seed"]),
                 "score (%)": number(row.get("score"), ".1f", 0.01),
-                f"memory ({unit})": number(row.get("peak_bytes"), ".1f", memory),
+                f"memory ({unit})": number(row.get("peak_bytes"), f".{fine}f", memory),
                 f"time to best ({clock})": number(row.get("train_seconds_to_best"), f".{digits}f", time),
                 "status": row.get("status") or "failed",
                 "use": run["role"],

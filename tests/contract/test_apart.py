@@ -108,3 +108,20 @@ def test_provenance_says_the_budgets(budgets, said):
         row["config"] |= {"steps": None} | budget
         rows.append(row)
     assert f"budget: {said};" in readme.provenance(rows)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (360.0, "equal seconds on each model: nano-opt 120, nano-llama 360"),
+        (300.0, "unequal seconds: MeZO 120 or 360, Addax 120 or 300"),
+    ],
+)
+def test_provenance_says_budgets_that_are_equal_on_each_model(last, said):
+    rows = []
+    for model, given in (("nano-opt", (120.0, 120.0)), ("nano-llama", (360.0, last))):
+        for method, seconds in zip(("mezo", "addax"), given, strict=True):
+            row = made.row(method)
+            row["config"] |= {"model": model, "steps": None, "seconds": seconds}
+            rows.append(row)
+    assert f"budget: {said};" in readme.provenance(rows)

@@ -65,6 +65,21 @@ def test_every_file_is_written(nine, tmp_path):
     assert all(file.read_text(encoding="utf-8").strip() for file in files)
 
 
+@pytest.mark.parametrize(
+    ("peaks", "texts"),
+    [
+        ((144_400_000, 952_000_000), ("144.4", "952.0")),
+        ((144_400_000, 7_660_000_000), ("0.14", "7.66")),
+        ((44_400_000, 7_660_000_000), ("0.044", "7.660")),
+        ((1_700_000_000, 27_660_000_000), ("1.7", "27.7")),
+    ],
+)
+def test_the_smallest_memory_keeps_its_digits_beside_the_largest(peaks, texts):
+    rows = [made.row(method, peak_bytes=peak) for method, peak in zip(("mezo", "adam"), peaks, strict=True)]
+    for name, at in (("memory.md", 1), ("methods.md", -1)):
+        assert tuple(line[at] for line in cells(written(rows, name))[1:]) == texts
+
+
 def test_rows_and_columns_stand_in_the_fixed_order(nine):
     table = cells(written(nine[::-1], "score.md"))
     assert table[0] == ["method", *made.TITLES.values(), "mean"]
