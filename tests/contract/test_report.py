@@ -75,7 +75,7 @@ def test_every_file_is_written(nine, tmp_path):
     ],
 )
 def test_the_smallest_memory_keeps_its_digits_beside_the_largest(peaks, texts):
-    rows = [made.row(method, peak_bytes=peak) for method, peak in zip(("mezo", "adam"), peaks, strict=True)]
+    rows = [made.row(m) | {"peak_bytes": peak} for m, peak in zip(("mezo", "adam"), peaks, strict=True)]
     for name, at in (("memory.md", 1), ("methods.md", -1)):
         assert tuple(line[at] for line in cells(written(rows, name))[1:]) == texts
 
