@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from tabulate import tabulate
 
@@ -173,7 +174,7 @@ def print_summary(found: Analysis, console: Console | None = None) -> None:
     for model in ordered(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, "score")
-        table = Table(title=f"{model}: score (%)", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+        table = Table(title=f"\n{model}: score (%)\n", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
         for heading in [*cells.columns, unit, "s"]:
             left = heading == "method"
             table.add_column(heading, justify="left" if left else "right", no_wrap=True)
@@ -186,9 +187,9 @@ def print_summary(found: Analysis, console: Console | None = None) -> None:
             ]
             table.add_row(*line, *ends)
         # A table that is cut or wrapped is worse than one that runs past the edge of a narrow terminal.
-        console.print(
-            table, width=max(console.width, table.__rich_measure__(console, console.options).maximum)
-        )
+        table.width = Measurement.get(console, console.options.update_width(1000), table).maximum
+        console.print(table, crop=False)
+    console.print()
     failed = means.loc[means["outcome"] != "done"]
     for line in failed.itertuples():
         console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)

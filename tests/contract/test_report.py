@@ -254,6 +254,18 @@ def test_summary_fits_eighty_columns_and_names_failures(nine):
     assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in own):.0f}"
 
 
+def test_a_summary_wider_than_the_terminal_is_not_cut(nine):
+    out = io.StringIO()
+    long = made.row("ip-sgd", label="IP-SGD (checkpointing)")
+    long["config"] |= {"gradient_checkpointing": True, "dtype": "bfloat16"}
+    report.print_summary(analyse("quick", [*nine, long]), Console(file=out, width=80))
+    text = out.getvalue()
+    assert "IP-SGD (checkpointing) bfloat16" in text
+    assert "…" not in text
+    heading = next(line for line in text.splitlines() if line.lstrip().startswith("method"))
+    assert heading.split() == ["method", *made.TITLES.values(), "mean", "MB", "s"]
+
+
 def test_splice_replaces_one_table_and_nothing_else(tmp_path):
     page = tmp_path / "README.md"
     page.write_text(
