@@ -201,9 +201,10 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     kept, apart = _apart.split(rows)
     newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
     if len({line["dtype"] for line in newest.values()}) > 1:
-        # Where runs of several dtypes lie together they are told apart as methods are.
+        # Where runs of several dtypes lie together they are told apart as methods are; zero-shot is none.
         for line in newest.values():
-            line["label"] += f" {line['dtype']}" if line["dtype"] in HALF else ""
+            if line["dtype"] in HALF and line["label"] != "zero-shot":
+                line["label"] += f" {line['dtype']}"
     if len({line["shots"] for line in newest.values()}) > 1:
         for line in newest.values():
             line["model"] += f" k={line['shots']}" if line["shots"] else ""

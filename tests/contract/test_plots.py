@@ -338,6 +338,9 @@ def test_dtypes_side_by_side_are_entries_of_their_own():
     half["config"]["dtype"] = "bfloat16"
     assert sorted(_rows.frame([wide, half])["label"]) == ["Adam", "Adam bfloat16"]
     assert list(_rows.frame([half])["label"]) == ["Adam"]
+    zero = made.row("zero-shot")
+    zero["config"]["dtype"] = "bfloat16"
+    assert sorted(_rows.frame([wide, half, zero])["label"]) == ["Adam", "Adam bfloat16", "zero-shot"]
 
 
 def test_the_machine_s_own_runs_come_before_committed_rows(tmp_path):

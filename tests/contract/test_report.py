@@ -65,6 +65,16 @@ def test_every_file_is_written(nine, tmp_path):
     assert all(file.read_text(encoding="utf-8").strip() for file in files)
 
 
+def test_zero_shot_is_no_method_beside_runs_of_other_dtypes():
+    rows = [made.row(method, seed=seed) for method in ("zero-shot", "mezo", "adam") for seed in (0, 1)]
+    for row in rows[:4]:
+        row["config"]["dtype"] = "bfloat16"
+    assert [line[1] for line in cells(written(rows, "ranks.md"))[1:]] == ["Adam", "MeZO bfloat16"]
+    assert {line[1:3] for line in map(tuple, cells(written(rows, "time.md"))) if line[0] == "zero-shot"} == {
+        ("–", "–")
+    }
+
+
 @pytest.mark.parametrize(
     ("peaks", "texts"),
     [
