@@ -2,6 +2,6 @@
 
 from addax.addax import Addax
 from addax.assignment import Assignment, assign
-from addax.method import StepStats
+from addax.optimizer import StepStats
 
 __all__ = ["Addax", "Assignment", "StepStats", "assign"]

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.checks import within
-from addax.inplace import differentiable
-from addax.method import Loss, StepStats
+from addax.backward import differentiable
+from addax.optimizer import Loss, StepStats
+from addax.validation import within
 from addax.zeroth_order import ZerothOrder
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
+from addax.backward import LossScale, all_finite, visiting_gradients
 from addax.distributed import mean_over_ranks
-from addax.inplace import LossScale, all_finite, visiting_gradients
 from addax.rounding import RealisedFraction, apply_update
 
 

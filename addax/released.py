@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
+from addax.backward import visiting_gradients
 from addax.distributed import mean_over_ranks
-from addax.inplace import visiting_gradients
 from addax.rounding import HALF, RealisedFraction
 from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point, without_kept_casts
 

@@ -4,7 +4,7 @@
 
 Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
 subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
-just before a module's forward, and the module's parameters point there while it runs (`addax.stand_in`):
+just before a module's forward, and the module's parameters point there while it runs (`addax.weight_swap`):
 theta is only ever read, so it is the same bits whatever happens in between. An output that lies in scratch
 is copied; a weight read while its module does not run is an error.
 
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
+from addax.access_guard import OutsideUse
 from addax.distributed import mean_over_ranks
-from addax.outside import OutsideUse
 from addax.scratch import Scratch
-from addax.stand_in import StandIns, owners_of, tied_among
+from addax.weight_swap import StandIns, owners_of, tied_among
 
 T = TypeVar("T")
 

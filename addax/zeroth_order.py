@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import released
-from addax.checks import one_of, within
-from addax.method import Loss, Method
+from addax.optimizer import Loss, Method
 from addax.spsa import Estimate, Perturbation
+from addax.validation import one_of, within
 
 ARITHMETICS = ("exact", "released")
 

@@ -1,1 +1,1 @@
-"""The methods Addax is compared with: one file each, all with the contract of `addax.method`."""
+"""The methods Addax is compared with: one file each, all with the contract of `addax.optimizer`."""

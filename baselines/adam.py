@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.inplace import UNREACHED, differentiable, refuse_gradients
-from addax.method import Loss, Method, StepStats
+from addax.backward import UNREACHED, differentiable, refuse_gradients
+from addax.optimizer import Loss, Method, StepStats
 from addax.spsa import scalar
 
 

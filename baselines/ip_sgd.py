@@ -10,8 +10,8 @@ Memory: activations and one tensor's gradient.
 
 import torch
 
-from addax.inplace import differentiable
-from addax.method import Loss, Method, StepStats
+from addax.backward import differentiable
+from addax.optimizer import Loss, Method, StepStats
 
 
 class IPSGD(Method):

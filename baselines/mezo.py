@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.method import Loss, StepStats
+from addax.optimizer import Loss, StepStats
 from addax.zeroth_order import ZerothOrder
 
 

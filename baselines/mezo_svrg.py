@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax.checks import one_of, within
-from addax.method import Loss, StepStats
+from addax.optimizer import Loss, StepStats
 from addax.spsa import Estimate
+from addax.validation import one_of, within
 from addax.zeroth_order import ZerothOrder
 
 VARIANTS = ("paper", "released")

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import _plan_command, registry
+from benchmarks import registry
 from benchmarks.errors import Parser, UserError, unknown, unwritten
-from benchmarks.executors import _slurm
+from benchmarks.memory import plan_cli as _plan_command
+from benchmarks.sweep import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -134,9 +135,12 @@ def _run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from benchmarks import spec, store, tracking, train
-    from benchmarks.settings import parse_settings
-    from benchmarks.work import work
+    from benchmarks.config import spec
+    from benchmarks.config.methods import parse_settings
+    from benchmarks.results import store
+    from benchmarks.sweep import tracking
+    from benchmarks.sweep.worker import work
+    from benchmarks.training import run as train
 
     data, folder = _source(given.data)
     fields = {
@@ -187,9 +191,11 @@ def _run(given: argparse.Namespace) -> int:
 def _sweep(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from benchmarks import suites, sweep, tracking
-    from benchmarks.executors import Executor
-    from benchmarks.executors.local import LocalExecutor
+    from benchmarks import suites
+    from benchmarks.sweep import scheduler as sweep
+    from benchmarks.sweep import tracking
+    from benchmarks.sweep.executor import Executor
+    from benchmarks.sweep.local import LocalExecutor
 
     suite = registry.module("suite", given.suite)
     own = suites.data(given.suite)
@@ -226,7 +232,7 @@ def _sweep(given: argparse.Namespace) -> int:
 
     def make_executor(runs: int) -> Executor:
         if given.executor == "ray":
-            from benchmarks.executors.ray import RayExecutor
+            from benchmarks.sweep.ray import RayExecutor
 
             return RayExecutor(given.ray_address, device, jobs)
         return LocalExecutor(min(jobs or (1 if device != "cpu" else os.cpu_count() or 1), runs))
@@ -255,7 +261,7 @@ def _fetch(given: argparse.Namespace) -> int:
 
 
 def _report(given: argparse.Namespace) -> int:
-    from benchmarks import report
+    from benchmarks.report import build as report
 
     report.write_all(given.suite, commit_reference=given.commit_reference, extra=given.published)
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, TrainingArguments
 
-from addax.trainer import AddaxTrainer
+from addax.hf_trainer import AddaxTrainer
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("model", help="folder with a model and its tokenizer")

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.errors import Parser, UserError, unknown, unwritten
-from plots import _apart, _rows, _style
+from benchmarks.results import comparable as _apart
+from benchmarks.results import frame as _rows
+from plots import _style
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "figures"
@@ -74,7 +76,12 @@ def module_of(figure: str) -> ModuleType:
 def maker(module: ModuleType) -> str:
     """The command that makes a figure's rows."""
     benchmark = getattr(module, "BENCHMARK", None)
-    return f"benchmarks.{benchmark} --save" if benchmark else f"benchmarks sweep {module.SUITE}"
+    names = {"agreement": "memory_validation", "arithmetic": "precision", "memory": "memory_curves"}
+    return (
+        f"benchmarks.studies.{names.get(benchmark, benchmark)} --save"
+        if benchmark
+        else f"benchmarks sweep {module.SUITE}"
+    )
 
 
 def _benchmark(suite: str) -> str | None:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from plots._rows import chosen
+from benchmarks.results.frame import chosen
 from plots._style import Look
 
 SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plots._rows import ordered
+from benchmarks.results.frame import ordered
 from plots._style import TWO_COLUMNS, Look, legend_above, looks, shown
 
 # Decimal gigabytes, as cards are sold; a card has a few per cent more, which driver and allocator need.
@@ -59,7 +59,7 @@ def against(data: pd.DataFrame, what: str, axis: str) -> dict[str, Figure]:
     """A figure for each model: the peak against one axis, without and with gradient checkpointing.
 
     Args:
-        data: rows of `benchmarks.memory`.
+        data: rows of `benchmarks.studies.memory_curves`.
         what: the figure whose rows to draw.
         axis: "batch_size" or "length".
     """

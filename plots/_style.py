@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from plots._rows import METHODS, method_of
+from benchmarks.results.frame import METHODS, method_of
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches
 DPI = 300

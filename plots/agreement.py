@@ -1,6 +1,6 @@
 """Predicted peaks against measured ones, every method on every model and length.
 
-Rows of `benchmarks.agreement`. The lower panels show the difference; a shaded band is what is allowed: 2 %
+Rows of `memory_validation`. The lower panels show the difference; a shaded band is what is allowed: 2 %
 on a CPU, 5 % on a GPU.
 """
 

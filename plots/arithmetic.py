@@ -1,6 +1,6 @@
 """Drift without a step, and the part of a step that arrives, in 16 bits: ours and the published arithmetic.
 
-Rows of `benchmarks.arithmetic`. Drift has an axis that is linear below 1e-8, so that 0 has a place on it.
+Rows of `studies.precision`. Drift has an axis that is linear below 1e-8, so that 0 has a place on it.
 Source of the published procedure: arXiv 2305.17333.
 """
 

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmarks.results.frame import ordered, score_name
 from plots._curves import curve, means, spans, symlog
-from plots._rows import ordered, score_name
 from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
@@ -29,7 +29,7 @@ COLUMNS = 3
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model and kind of budget, keyed by file stem. `data` is `plots._rows.frame`'s.
+    """A figure for each model and kind of budget, keyed by file stem. `data` is `results.frame.frame`'s.
 
     What rows of an earlier version did not count is left out.
     """

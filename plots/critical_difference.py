@@ -1,13 +1,13 @@
 """Average ranks of methods over tasks; a bar joins those that no test separates (Demsar, JMLR 7, 2006).
 
-Ranks are those of `benchmarks.ranks`; CD is the difference of two ranks that Nemenyi's test separates at 5 %.
+Ranks are those of `results.ranks`; CD is the difference of two ranks that Nemenyi's test separates at 5 %.
 """
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.ranks import FEWEST_METHODS, Ranks, ranks
-from benchmarks.statistics import LEVEL
+from benchmarks.results.ranks import FEWEST_METHODS, Ranks, ranks
+from benchmarks.results.stats import LEVEL
 from plots._style import TWO_COLUMNS, looks, shown, style
 
 SUITE = "quick"
@@ -16,7 +16,7 @@ FEWEST_TASKS = 4  # with fewer a rank is of this or that task
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure a model with enough methods and tasks. `data` is `plots._rows.frame`'s."""
+    """One figure a model with enough methods and tasks. `data` is `benchmarks.results.frame.frame`'s."""
     with style():
         return {f"critical_difference-{model}": _figure(of, model) for model, of in _shown(data).items()}
 

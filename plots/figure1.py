@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from plots._rows import ordered, score_name, summary
+from benchmarks.results.frame import ordered, score_name, summary
 from plots._style import legend_above, looks, shown, style, width_for
 
 SUITE = "quick"
@@ -20,7 +20,7 @@ BARS = 0.86  # share of a task's place that bars may take
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure a model, keyed by file stem. `data` is `plots._rows.frame`'s."""
+    """One figure a model, keyed by file stem. `data` is `benchmarks.results.frame.frame`'s."""
     look = looks(ordered(data, "label"))
     means = summary(data)
     models = ordered(means[means["label"] != "zero-shot"], "model")

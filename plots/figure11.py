@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmarks.results.frame import chosen, score_name
 from plots._curves import curve, means, spans, symlog
-from plots._rows import chosen, score_name
 from plots._style import looks, shown, style, width_for
 
 SUITE = "figure11"
@@ -36,7 +36,7 @@ PAIRS = (
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model and task that has a pair. `data` is `plots._rows.frame`'s."""
+    """A figure for each model and task that has a pair. `data` is `benchmarks.results.frame.frame`'s."""
     with style():
         return {f"figure11-{model}-{task}": _figure(found, model) for model, task, found in _shown(data)}
 

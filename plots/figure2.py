@@ -15,7 +15,7 @@ MODEL = "facebook/opt-30b"
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure, where there are rows of the model. `data` is `plots._rows.frame`'s."""
+    """One figure, where there are rows of the model. `data` is `benchmarks.results.frame.frame`'s."""
     return _renamed(figure1.draw, data)
 
 

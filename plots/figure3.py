@@ -1,7 +1,7 @@
 """Peak memory against the batch size, OPT-13B: MeZO, IP-SGD, and Addax whose zeroth-order batch has it.
 
 Without and with gradient checkpointing; open points on a line are predicted, filled ones measured. Addax's
-K1 examples are of at most L_T tokens. Rows of `benchmarks.memory`. Source: arXiv 2410.06441, Figure 3 left.
+K1 examples are of at most L_T tokens. Rows of `memory_curves`. Source: arXiv 2410.06441, Figure 3 left.
 """
 
 import pandas as pd

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from plots._rows import ordered, score_name, summary
+from benchmarks.results.frame import ordered, score_name, summary
 from plots._style import looks, shown, style, width_for
 
 SUITE = "figure3-right"
@@ -19,7 +19,7 @@ MEGA, GIGA = 1e6, 1e9
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model that has both, a panel for each task. `data` is `plots._rows.frame`'s."""
+    """A figure for each model that has both, a panel for each task. `data` is `results.frame.frame`'s."""
     points = _points(data)
     with style():
         return {

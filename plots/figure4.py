@@ -2,7 +2,7 @@
 
 Without and with gradient checkpointing; open points on a line are predicted, filled ones measured. The
 length is that of Addax's zeroth-order batch; its K1 first-order examples are of at most L_T tokens. Rows of
-`benchmarks.memory`. Source: arXiv 2410.06441, Figure 4.
+`benchmarks.studies.memory_curves`. Source: arXiv 2410.06441, Figure 4.
 """
 
 import pandas as pd

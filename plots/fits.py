@@ -1,6 +1,6 @@
 """The largest OPT whose step fits on a card, for every method: one example, and the batches of training.
 
-Rows of `benchmarks.memory`. A size in bold rests on a measured peak, any other on a predicted one. Compare
+Rows of `memory_curves`. A size in bold rests on a measured peak, any other on a predicted one. Compare
 MeZO's Figure 4 right, arXiv 2305.17333, which has the batch of one.
 """
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots._rows import ordered, score_name, summary
+from benchmarks.results.frame import ordered, score_name, summary
 from plots._style import looks, shown, style, width_for
 
 SUITE = "quick"
@@ -16,7 +16,7 @@ FEWEST = 3  # sizes K0 > 0 of one method that make a sweep
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure a model that has a sweep, a panel for each task. `data` is `plots._rows.frame`'s."""
+    """One figure a model that has a sweep, a panel for each task. `data` is `results.frame.frame`'s."""
     points = _points(data)
     look = looks(ordered(data, "label"))
     with style():

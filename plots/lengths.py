@@ -1,6 +1,6 @@
 """Lengths of training examples by task, with L_T: short ones are D1 (first order), long ones D0 (zeroth).
 
-Rows of `benchmarks.lengths`: a figure for each tokenizer and source of data, a panel for each task.
+Rows of `benchmarks.studies.lengths`: a figure for each tokenizer and source of data, a panel for each task.
 Compare the choice of L_T in arXiv 2410.06441.
 """
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from plots._rows import ordered
+from benchmarks.results.frame import ordered
 from plots._style import legend_above, shown, style, width_for
 
 SUITE = BENCHMARK = "lengths"

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from benchmarks.trials import order, setting_of, shown
+from benchmarks.results.frame import ordered
+from benchmarks.results.trials import order, setting_of, shown
 from plots import _style
-from plots._rows import ordered
 
 SUITE = "asked-sensitivity"
 # What is drawn against what: two settings, or one beside the seed.
@@ -43,7 +43,7 @@ class Panel(NamedTuple):
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure for each model, task and method that was swept. `data` is `plots._rows.frame`'s."""
+    """One figure for each model, task and method that was swept. `data` is `results.frame.frame`'s."""
     with _style.style():
         return {stem: _figure(panels, runs) for stem, runs, panels in _shown(data)}
 

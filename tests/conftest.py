@@ -19,7 +19,7 @@ def _light_collections():
 def _unpredicted(request, monkeypatch):
     """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""
     if "predicted" not in request.fixturenames:
-        monkeypatch.setattr("benchmarks.train.predicted", lambda running: {})
+        monkeypatch.setattr("benchmarks.training.run.predicted", lambda running: {})
 
 
 @pytest.fixture

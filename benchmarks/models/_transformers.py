@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from addax.checks import TRAINABLE
+from addax.validation import TRAINABLE
 from benchmarks.errors import UserError
-from benchmarks.out_of_memory import recognise
+from benchmarks.profiling.oom import recognise
 
 # They retry aloud and remark on offloaded parameters, which a user asked for.
 TALKATIVE = ("huggingface_hub", "accelerate")

@@ -10,7 +10,7 @@ from benchmarks import registry
 from benchmarks.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.spec import RunSpec
+    from benchmarks.config.spec import RunSpec
     from benchmarks.suites._paper import Paper
 
 
@@ -20,7 +20,7 @@ def load(name: str) -> "list[RunSpec]":
     Raises:
         UserError: no such suite; its file breaks, makes no runs, or something else than runs.
     """
-    from benchmarks.spec import RunSpec
+    from benchmarks.config.spec import RunSpec
 
     module = registry.module("suite", name)
     with registry.told(registry.path("suite", name)):
@@ -34,7 +34,7 @@ def load(name: str) -> "list[RunSpec]":
         if not isinstance(spec, RunSpec):
             raise UserError(
                 f"suite {name}: specs()[{place}] is a {type(spec).__name__}, not a RunSpec: "
-                "make it with benchmarks.spec.from_dict"
+                "make it with benchmarks.config.spec.from_dict"
             )
     if registry.is_twin(name):
         from benchmarks.suites._twin import twin

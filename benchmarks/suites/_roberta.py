@@ -1,6 +1,6 @@
 """What the experiments on RoBERTa-large have in common: its tasks, shots, seeds and the rows of a run."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites._mezo import SOURCE
 from benchmarks.suites._paper import Stated
 

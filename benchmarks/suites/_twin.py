@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from benchmarks.budget import AUTO
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
+from benchmarks.config.units import AUTO
 
 # The first word of a model's name, and the built-in model in its place.
 NANO = {"opt": "nano-opt", "gpt2": "nano-opt", "llama": "nano-llama"}

@@ -1,6 +1,6 @@
 """What Addax's reviewers asked for, OPT-13B: checkpointing, D1 alone, LoRA, 16-bit arithmetic, seeds."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -1,6 +1,6 @@
 """How much Addax depends on alpha x K0, L_T, eps and the seed: heat maps, nano-opt."""
 
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]

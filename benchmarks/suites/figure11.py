@@ -1,6 +1,6 @@
 """Pairs that converge: Addax-WA and MeZO at equal batches, Addax and SGD with 4x the first-order examples."""
 
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]

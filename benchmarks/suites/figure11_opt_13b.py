@@ -1,6 +1,6 @@
 """Addax, Figure 11: Addax-WA and MeZO at equal batches, Addax and SGD with 4x the examples, OPT-13B."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -1,6 +1,6 @@
 """Addax, Figure 3 right: IP-SGD with small batches beside Adam, OPT-13B: accuracy and memory."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

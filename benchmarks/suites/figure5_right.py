@@ -1,6 +1,6 @@
 """Addax, Figure 5 right: accuracy against K0 at K1 = 4, OPT-13B; K0 = 0 is IP-SGD."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

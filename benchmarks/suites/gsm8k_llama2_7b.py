@@ -1,6 +1,6 @@
 """A harder task: GSM8K, answers in words, exact match of the final number; Llama-2-7B."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -1,6 +1,6 @@
 """Addax, Llama-2-70B: nine tasks, the model sharded over several cards (--device auto)."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -1,6 +1,6 @@
 """MeZO, Table 1: OPT-13B on nine of its eleven tasks: zero-shot, MeZO, MeZO with LoRA, Adam, in its grids."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _mezo
 from benchmarks.suites._mezo import SOURCE
 from benchmarks.suites._paper import Paper, Stated, runs

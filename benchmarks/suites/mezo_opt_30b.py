@@ -1,6 +1,6 @@
 """MeZO, Table 20: OPT-30B on six tasks: zero-shot and MeZO in its grid."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _mezo
 from benchmarks.suites._paper import Paper, runs
 

@@ -1,6 +1,6 @@
 """MeZO, Table 18: RoBERTa-large with 16 and 512 shots, five seeds: zero-shot, MeZO, Adam, LoRA."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _roberta
 from benchmarks.suites._mezo import SOURCE
 from benchmarks.suites._paper import Paper, Stated, runs

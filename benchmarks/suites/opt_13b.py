@@ -1,6 +1,6 @@
 """Addax, Figure 1 and its table: OPT-13B on nine tasks; every method but Adam on one card of 40 GB."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -1,6 +1,6 @@
 """Addax, Figure 2 and its table: OPT-30B on nine tasks; every method on one card of 80 GB."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

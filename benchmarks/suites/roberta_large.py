@@ -1,6 +1,6 @@
 """Addax, RoBERTa-large with 16 and 512 shots, five seeds: every method, with as many trials each."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _roberta
 from benchmarks.suites._addax import RECALLED
 from benchmarks.suites._mezo import SOURCE

@@ -1,7 +1,7 @@
 """Whether 16-bit runs of `quick` end within the seed spread of float32's, and what other arithmetic does."""
 
-from benchmarks.settings import settings_of
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.methods import settings_of
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]

@@ -1,6 +1,6 @@
 """How much Addax depends on alpha x K0, L_T, eps and the seed: heat maps, OPT-13B."""
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites import _addax, _mezo
 from benchmarks.suites._paper import Paper, Stated, runs
 

@@ -2,10 +2,10 @@
 
 from itertools import product
 
-from benchmarks import tuning
+from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.errors import UserError
-from benchmarks.settings import ZERO_SHOT
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.results import tuning
 from benchmarks.suites import small_grid
 from benchmarks.suites.small_grid import JOBS, METHODS, MODELS, ROWS
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.spec import RunSpec, from_dict
 
 # One run at a time, on all cores: a wall-clock budget wants the machine to itself.
 JOBS = 1

@@ -1,6 +1,6 @@
 """Learning rates for `sst2-real`: a short trial of each value of a grid, compared on validation rows."""
 
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.spec import RunSpec, from_dict
 
 # One run at a time, on all cores: a wall-clock budget wants the machine to itself.
 JOBS = 1

@@ -1,7 +1,7 @@
 """Real weights on real data: SmolLM2-135M on SST-2, three minutes of training a method on one machine."""
 
-from benchmarks.settings import ZERO_SHOT
-from benchmarks.spec import RunSpec, from_dict
+from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.sst2_grid import JOBS, METHODS, MODEL
 
 __all__ = ["JOBS", "TRIALS", "specs"]

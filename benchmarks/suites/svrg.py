@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.spec import RunSpec
+from benchmarks.config.spec import RunSpec
 from benchmarks.suites._paper import Paper, Stated, runs
 
 SOURCE = "arXiv 2404.08080"

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from benchmarks import html
-from benchmarks._analysis import analyse
-from plots import _rows
+from benchmarks.report import page as html
+from benchmarks.report.analysis import analyse
+from benchmarks.results import frame as _rows
 from plots.__main__ import draw
-from tests.contract import result_rows as made
+from tests.benchmarks.results import result_rows as made
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(

@@ -10,8 +10,9 @@ import uuid
 import pytest
 import torch
 
-from benchmarks import registry, store
+from benchmarks import registry
 from benchmarks.__main__ import main
+from benchmarks.results import store
 from tests import warm
 
 ROWS = ["train_rows=12", "validation_rows=4", "test_rows=4", "evaluations=1"]
@@ -119,7 +120,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(capsys, monkeypatch, tmp
 
 SUITE = '''"""Three small runs."""
 
-from benchmarks.spec import from_dict
+from benchmarks.config.spec import from_dict
 
 TINY = {"model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1, "evaluations": 1,
         "train_rows": 8, "validation_rows": 4, "test_rows": 4}

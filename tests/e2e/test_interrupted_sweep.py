@@ -15,7 +15,7 @@ from tests import warm
 
 SUITE = '''"""Three runs, of which the last takes long."""
 
-from benchmarks.spec import from_dict
+from benchmarks.config.spec import from_dict
 
 OWN = {"model": "nano-opt", "task": "sst2", "train_rows": 16, "validation_rows": 4, "test_rows": 4}
 OWN |= {"fo_batch_size": 2, "lr": 1e-3, "evaluations": 1}

@@ -19,7 +19,7 @@ from benchmarks.registry import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LOOP = re.search(r"<!-- example:loop -->\n```python\n(.*?)^```$", README, re.M | re.S).group(1)
 # trainer.py is for those who have transformers, and is imported by name only.
-OPTIONAL = {"addax/trainer.py": {"transformers", "accelerate"}}
+OPTIONAL = {"addax/hf_trainer.py": {"transformers", "accelerate"}}
 
 USE = """
 import importlib.metadata, json, sys

@@ -12,11 +12,15 @@ from ast import literal_eval
 
 import pytest
 
-from benchmarks import budget, memory_model, registry, store, train
+from benchmarks import registry
 from benchmarks.__main__ import main
-from benchmarks.encoding import Encoded
+from benchmarks.config import units as budget
+from benchmarks.config.spec import from_dict
+from benchmarks.data.tokenize import Encoded
+from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
-from benchmarks.spec import from_dict
+from benchmarks.results import store
+from benchmarks.training import run as train
 from plots.__main__ import figures
 from tests import warm
 
@@ -33,6 +37,11 @@ ROWS = ["evaluations=1", "train_rows=16", "validation_rows=4", "test_rows=4"]
 TINY = ["lr=1e-3", "steps=2", *ROWS]
 # What a block shows -> the kind of file that it is.
 FILES = {"method": "method", "task": "task", "texts": "task", "pairs": "task", "model": "model"}
+CONTRACTS = {
+    kind: f"tests/{folder}/test_{name}s.py"
+    for kind, name in FILES.items()
+    for folder in ["baselines" if name == "method" else f"benchmarks/{name}s"]
+}
 # Lines of a user's own files, as the page shows them.
 LINES = [json.loads(text) for text in INLINE if text.startswith('{"')]
 
@@ -182,8 +191,10 @@ MAKE_NEOX = """\
 import sys
 from pathlib import Path
 import torch
-from benchmarks import models, pretrain
-from benchmarks.models import _nano, _transformers
+from benchmarks import models
+from benchmarks.models import _transformers
+from benchmarks.synthetic import nano_tokenizer as _nano
+from benchmarks.synthetic import pretrain
 from benchmarks.tasks import _language
 
 family = models.family_of("gpt_neox", "README")
@@ -215,7 +226,7 @@ def test_the_examples_keep_the_house_style(copy):
 
 @pytest.mark.parametrize("kind", FILES)
 def test_the_contract_tests_pick_the_examples_up(copy, kind):
-    file, name = f"tests/contract/test_{FILES[kind]}s.py", name_of(kind)
+    file, name = CONTRACTS[kind], name_of(kind)
     out = python(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", file, "-k", name, "-q", "-rA")
     passed = [line for line in out.splitlines() if line.startswith("PASSED") and f"[{name}" in line]
     assert passed
@@ -337,7 +348,7 @@ def made(path):
 
 def test_every_path_exists():
     named = paths()
-    assert {"benchmarks/models/_fetch.py", "benchmarks/tasks/", "results/reference/", "tests/math/"} <= {
+    assert {"benchmarks/models/_fetch.py", "benchmarks/tasks/", "results/reference/", "tests/numerics/"} <= {
         *named
     }
     assert [path for path in named if not made(path) and not (ROOT / path).exists()] == []

@@ -5,8 +5,8 @@ import torch
 
 from addax import noise
 from benchmarks.registry import files
-from tests.contract.test_methods import class_of
-from tests.math.oracle import MLP
+from tests.baselines.test_methods import class_of
+from tests.numerics.oracle import MLP
 
 pytestmark = [
     pytest.mark.gpu,

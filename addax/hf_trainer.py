@@ -1,0 +1,238 @@
+"""AddaxTrainer: a method of this library stepped by `transformers.Trainer`, whose loop stays its own.
+
+    B1 of K1 = per_device_train_batch_size from D1 = { x : len(x) <= L_T },  as the Trainer draws it
+    B0 of K0 = zo_batch_size               from D0 = { x : len(x) >  L_T },  a function of (seed, global step)
+    opt.step(zo_loss=lambda: L(B0), fo_loss=lambda: L(B1))
+
+The step is taken within the hook `training_step`, so the loop around it, and with it logging, schedules,
+callbacks, evaluation and checkpoints, is the framework's. Needs transformers and accelerate.
+Li et al., arXiv 2410.06441, Algorithm 1.
+"""
+
+import inspect
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from transformers import Trainer
+
+from addax.addax import Addax
+from addax.assignment import assign
+from addax.optimizer import Loss, Method, StepStats
+
+SKIPS_IN_A_ROW = 20
+
+# Training arguments that would be ignored, or be wrong, with the only values they may have.
+_REFUSED = {
+    "gradient_accumulation_steps": (
+        1,
+        "a step updates in place, so batches cannot be added up: enlarge them",
+    ),
+    "max_grad_norm": (0, "gradients are gone once they are complete, so they cannot be clipped"),
+    "weight_decay": (0, "the methods have none"),
+    "fp16": (False, "the model's own dtype is used: load it with dtype=torch.float16"),
+    "bf16": (False, "the model's own dtype is used: load it with dtype=torch.bfloat16"),
+    "torch_compile": (False, "the hooks that perturb weights make a compiled model compile anew each time"),
+    "auto_find_batch_size": (False, "running out of memory within a step leaves a part of it done"),
+    "torch_empty_cache_steps": (None, "the cache is not emptied within a step"),
+}
+
+
+class AddaxTrainer(Trainer):
+    """`transformers.Trainer` with Addax, or any method of `addax.optimizer`'s contract but MeZO-SVRG.
+
+    `train_dataset` is then D1 and `zo_dataset` D0: an epoch is one pass over D1, and D0 is drawn from
+    uniformly, without replacement within a batch. A method with one loss takes the Trainer's batches
+    for it: Addax with alpha = 1 is MeZO, with alpha = 0 IP-SGD. Dropout is what the model's config says.
+
+    Logs gain `projected_grad` (the last step's) and `skipped_steps` (not finite, so far); `grad_norm` goes.
+    `total_flos` and `num_input_tokens_seen` count the Trainer's own batches, as forward and backward passes.
+
+    Args:
+        *args, **kwargs: as for `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its settings,
+            `(Addax, {})` if not given; the learning rate and seed not set there are those of the training
+            arguments. `optimizers` may hold a method built on the model instead.
+        length_threshold: L_T in tokens, compared with an example's `input_ids` without padding (positions
+            where its `attention_mask` is 0); None draws both batches from all examples (Addax-WA).
+        zo_batch_size: K0; `per_device_train_batch_size` where None. A smaller D0 is taken whole.
+
+    Raises:
+        ValueError: from the constructor, before any work: a training argument that has no meaning here,
+            more than one process or GPU, another kind of optimizer, a threshold or K0 for a method with one
+            batch, or a threshold that leaves D0 or D1 empty.
+        RuntimeError: from `train`, once loss or projected_grad were not finite in 20 steps in a row.
+    """
+
+    def __init__(
+        self, *args: Any, length_threshold: int | None = None, zo_batch_size: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if self.optimizer is None and self.optimizer_cls_and_kwargs is None:
+            self.optimizer_cls_and_kwargs = (Addax, {})
+        self._refuse()
+        self.wanted = self._wanted()
+        self.zo_batch_size = self.args.per_device_train_batch_size if zo_batch_size is None else zo_batch_size
+        self.zo_dataset: Dataset | None = None
+        self.stats: StepStats | None = None
+        if len(self.wanted) == 1 and (length_threshold, zo_batch_size) != (None, None):
+            raise ValueError(
+                f"length_threshold and zo_batch_size need two batches, and only {self.wanted[0]} is wanted: "
+                "drop them, and set the batch's size as per_device_train_batch_size"
+            )
+        if self.zo_batch_size < 1:
+            raise ValueError(f"zo_batch_size must be at least 1, not {zo_batch_size}")
+        if len(self.wanted) == 2 and self.train_dataset is not None:
+            self._split(length_threshold)
+
+    def _refuse(self) -> None:
+        wrong = [
+            f"{name} must be {allowed}, not {getattr(self.args, name)} ({why})"
+            for name, (allowed, why) in _REFUSED.items()
+            if getattr(self.args, name) != allowed
+        ]
+        if wrong:
+            raise ValueError("TrainingArguments that AddaxTrainer cannot honour: " + "; ".join(wrong))
+        if (
+            self.is_deepspeed_enabled
+            or self.is_fsdp_enabled
+            or self.args.world_size > 1
+            or self.args.n_gpu > 1
+        ):
+            raise ValueError(
+                f"AddaxTrainer runs one process on one device, not {self.args.world_size} processes on "
+                f"{self.args.n_gpu} GPUs each, DeepSpeed or FSDP: start it without a launcher and with one "
+                "visible GPU (CUDA_VISIBLE_DEVICES=0), or load the model with a device_map"
+            )
+
+    def _wanted(self) -> tuple[str, ...]:
+        """The closures that the method will be given in each step."""
+        if self.optimizer is not None:
+            made, alpha = type(self.optimizer), getattr(self.optimizer, "alpha", None)
+        else:
+            made, settings = self.optimizer_cls_and_kwargs
+            alpha = settings.get("alpha")
+        if not (isinstance(made, type) and issubclass(made, Method)):
+            name = getattr(made, "__name__", repr(made))
+            raise ValueError(
+                f"AddaxTrainer steps subclasses of addax.optimizer.Method, not {name}: "
+                "use transformers.Trainer"
+            )
+        if "full_loss" in made.losses:
+            raise ValueError(
+                f"{made.__name__} wants full_loss, which no batch of a Trainer is: use a loop of your own"
+            )
+        unweighted = {0: "zo_loss", 1: "fo_loss"}.get(alpha)
+        return tuple(name for name in made.losses if name != unweighted)
+
+    def _split(self, length_threshold: int | None) -> None:
+        whole = self.train_dataset
+        if not hasattr(whole, "__len__"):
+            raise ValueError(
+                f"train_dataset ({type(whole).__name__}) has no length: B0 is drawn by index, which needs one"
+            )
+        lengths = range(len(whole)) if length_threshold is None else token_lengths(whole)
+        parts = assign(lengths, length_threshold)
+        for name, part, side in (("D0", parts.zo, "longer than"), ("D1", parts.fo, "of at most")):
+            if not part:
+                raise ValueError(
+                    f"{name} is empty: no training example is {side} length_threshold = {length_threshold} "
+                    f"tokens (lengths {min(lengths)} to {max(lengths)}): move the threshold"
+                )
+        self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
+        """Builds the method on the model, and hands the loop an optimizer whose `step` is taken already."""
+        if self.optimizer is None:
+            made, settings = self.optimizer_cls_and_kwargs
+            given = {"lr": self.args.learning_rate}
+            if "seed" in inspect.signature(made).parameters:
+                given["seed"] = self.args.seed
+            self.optimizer = made(self.model if model is None else model, **(given | settings))
+        if isinstance(self.optimizer, Method):
+            self.method = self.optimizer
+            self.optimizer = _Stepped(self.method)
+        return self.optimizer
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The Trainer's loader of D1; its collator makes B0 too."""
+        loader = super().get_train_dataloader()
+        self._collate = loader.collate_fn
+        return loader
+
+    def training_step(
+        self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """One step of the method, which has moved the parameters when this returns its loss."""
+        model.train()
+        closures = {self.wanted[-1]: self._closure(model, inputs, num_items_in_batch)}
+        if self.zo_dataset is not None:
+            closures["zo_loss"] = self._closure(model, *self._zo_batch())
+        self.stats = self.method.step(**closures)
+        # On a GPU, reading the counter waits for the device.
+        if self.method.steps % SKIPS_IN_A_ROW == 0 and int(self.method.skipped_in_row) >= SKIPS_IN_A_ROW:
+            raise RuntimeError(
+                f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row, up to step "
+                f"{self.state.global_step}: lower the learning rate, or look for bad examples"
+            )
+        return self.stats.loss.to(self.args.device)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """The Trainer's logs, with what a step of these methods has and without what it has not."""
+        logs.pop("grad_norm", None)
+        if "loss" in logs and self.stats is not None:
+            logs["skipped_steps"] = int(self.method.skipped_steps)
+            if self.stats.projected_grad is not None:
+                logs["projected_grad"] = float(self.stats.projected_grad)
+        super().log(logs, start_time)
+
+    def _zo_batch(self) -> tuple[Mapping[str, Any], Tensor | int | None]:
+        """B0 of this step and its number of labels."""
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        numbers = range(len(self.zo_dataset))
+        draw = Random(f"{seed} {self.state.global_step} zo").sample(
+            numbers, min(self.zo_batch_size, len(numbers))
+        )
+        batch = self._collate([self.zo_dataset[i] for i in draw])
+        (batch,), labels = self.get_batch_samples(iter([batch]), 1, self.args.device)
+        return batch, labels
+
+    def _closure(
+        self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None
+    ) -> Loss:
+        inputs = self._prepare_inputs(inputs)
+
+        def loss() -> Tensor:
+            with self.compute_loss_context_manager():
+                # A copy: compute_loss may take labels out, and is called twice.
+                return self.compute_loss(model, {**inputs}, num_items_in_batch=num_items_in_batch)
+
+        return loss
+
+
+class _Stepped(AcceleratedOptimizer):
+    """What the Trainer's loop holds: the method's groups and state; its step was taken in `training_step`."""
+
+    def step(self, closure: None = None) -> None:
+        """Nothing is left to do."""
+
+
+def token_lengths(dataset: Dataset) -> list[int]:
+    """The number of tokens of each example: of its `input_ids`, without those that its mask hides.
+
+    Raises:
+        ValueError: an example without `input_ids`.
+    """
+    lengths = []
+    for i in range(len(dataset)):
+        example = dataset[i]
+        if "input_ids" not in example:
+            raise ValueError(
+                f"example {i} of train_dataset has no input_ids ({', '.join(example)}), so its length is "
+                "unknown: tokenise the dataset first"
+            )
+        mask = example.get("attention_mask")
+        lengths.append(len(example["input_ids"]) if mask is None else int(sum(mask)))
+    return lengths

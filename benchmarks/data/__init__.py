@@ -1,0 +1,1 @@
+"""Rows of a task, and the same rows as tokens."""

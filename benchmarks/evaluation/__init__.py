@@ -1,0 +1,1 @@
+"""Candidate scoring, generation, and metrics."""

@@ -1,0 +1,1 @@
+"""Peak memory predicted without a GPU, and what fits."""

@@ -1,0 +1,247 @@
+"""What fits on a GPU: for each method the largest batch, or L_T with K0 and K1, and the memory it takes."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from addax.assignment import assign
+from benchmarks.config import units as budget
+from benchmarks.config.methods import build_optimizer, method_class, settings_of
+from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.data.tokenize import Encoded
+from benchmarks.errors import UserError
+from benchmarks.memory import search as fitting
+from benchmarks.memory.estimator import Prediction
+
+# Batches larger than this one are of no interest.
+LARGEST = 128
+BOTH = ("zo_batch_size", "fo_batch_size")
+# What a prediction does not depend on, and a spec needs.
+ANY = {"lr": 1e-6, "steps": 1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to run a method within a budget.
+
+    Attributes:
+        method, label: the method, and its name in tables.
+        gradient_checkpointing: of its first-order part.
+        chosen: what the planner chose: "batch" (the largest), "all" (for a method of both batches: L_T for
+            the most examples in D1, then the largest K1, then the largest K0) or "length_threshold" (L_T
+            alone, at the batch sizes of the spec, as a run with length_threshold="auto:..." does).
+        fits: whether the peak is within the budget.
+        sizes: of the batches; the smallest there are where nothing fits.
+        at_limit: names of the sizes that more memory would not make larger here: the limit of the search, or
+            all the examples there are.
+        length_threshold: L_T in tokens; None where none is needed, or the method has none.
+        d0, d1: how many examples are in D0 and D1; None for a method of one kind of batch.
+        passes: what a step costs, in forward passes over a batch.
+        peak: at the heaviest step.
+        headroom: bytes of the budget that are left; negative where it does not fit.
+    """
+
+    method: str
+    label: str
+    gradient_checkpointing: bool
+    chosen: str
+    fits: bool
+    sizes: Mapping[str, int]
+    at_limit: tuple[str, ...]
+    length_threshold: int | None
+    d0: int | None
+    d1: int | None
+    passes: float
+    peak: Prediction
+    headroom: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "peak"}
+        return plain | {
+            "sizes": dict(self.sizes),
+            "peak_bytes": self.peak.peak_bytes,
+            "split": dict(self.peak.split),
+            "piece": list(self.peak.piece),
+        }
+
+
+def plans(
+    methods: Sequence[str],
+    given: Mapping[str, Any],
+    rows: Sequence[Encoded],
+    usable: int,
+    say: Callable[[str], None],
+) -> list[Plan]:
+    """Every method with and without gradient checkpointing: what fits first, and of it the cheapest.
+
+    Args:
+        methods: names.
+        given: fields of the spec and settings, of which each method takes those it has.
+        rows: the training examples.
+        usable: bytes of the budget, the reserve taken off.
+        say: told what is being looked at.
+
+    Raises:
+        UserError: a setting that none of the methods has; the model's parameters alone exceed the budget.
+    """
+    found = []
+    for spec in specs(methods, given):
+        say(spec.label)
+        found += _plans(spec, rows, usable)
+    return sorted(found, key=lambda plan: (not plan.fits, plan.passes))
+
+
+def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]:
+    """The spec of each method, twice where it has a first-order part."""
+    fields = {f.name for f in dataclasses.fields(RunSpec)}
+    known = fields.union(*map(settings_of, methods))
+    for name in methods:
+        # A setting of no method at all is refused by the first, with the nearest right one.
+        own = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
+        for checkpointing in (False, True) if "fo_loss" in method_class(name).losses else (False,):
+            yield from_dict(ANY | own | {"method": name, "gradient_checkpointing": checkpointing})
+
+
+def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan]:
+    look = _Look(spec, rows, usable)
+    if all(spec.set.get(name) for name in BOTH):
+        yield look.best_assignment()
+        yield look.at_own_sizes()
+    else:
+        yield look.largest_batch()
+
+
+class _Look:
+    """Looks for the plans of one spec."""
+
+    def __init__(self, spec: RunSpec, rows: Sequence[Encoded], usable: int) -> None:
+        self.spec, self.rows, self.usable = spec, rows, usable
+        self.lengths = [row.length for row in rows]
+        self.passes = passes(spec, len(rows))
+        self.known: dict[tuple, Prediction] = {}
+
+    def at(self, sizes: Mapping[str, int], threshold: int | None = None) -> Prediction:
+        """The peak at batch sizes and an L_T, which is predicted once."""
+        key = (*sorted(sizes.items()), threshold)
+        if key not in self.known:
+            self.known[key] = self._predict(sizes, threshold)
+        return self.known[key]
+
+    def _predict(self, sizes: Mapping[str, int], threshold: int | None) -> Prediction:
+        sizes = dict(sizes) | {"eval_batch_size": self.spec.eval_batch_size}
+        found = fitting.at(self.spec, self.rows, sizes, threshold, "cuda")
+        if found.split["parameters"] > self.usable:
+            alone, held = found.split["parameters"], budget.reserve("cuda")
+            raise UserError(
+                f"{self.spec.model}: its parameters alone take {budget.words(alone)} in {self.spec.dtype}, "
+                f"and {budget.words(held)} are held back: give more than {budget.words(alone + held)}, "
+                "a smaller model or a dtype of 16 bits"
+            )
+        return found
+
+    def largest(self, name: str, sizes: Mapping[str, int], threshold: int | None, pool: int) -> int:
+        """The largest batch of a name, the other sizes being as they are; 0 where none fits."""
+        return fitting.largest(
+            lambda size: self.at({**sizes, name: size}, threshold).peak_bytes,
+            self.usable,
+            min(LARGEST, pool),
+        )
+
+    def largest_batch(self) -> Plan:
+        """Of a method of one kind of batch, or of one that is set to draw no other."""
+        (name,) = [name for name in BOTH if self.spec.set.get(name)]
+        size = self.largest(name, {}, None, len(self.rows))
+        limits = (name,) if size == min(LARGEST, len(self.rows)) else ()
+        return self.plan("batch", {name: max(size, 1)}, limits, None)
+
+    def best_assignment(self) -> Plan:
+        """The most examples in D1, with the smallest batches; at that L_T the largest K1, and then K0."""
+        sizes = dict.fromkeys(BOTH, 1)
+        try:
+            threshold = self.threshold(sizes)
+        except ValueError:
+            return self.plan("all", sizes, (), min(self.lengths))
+        pools = dict(zip(BOTH, self.pools(threshold), strict=True))
+        limits = []
+        for name in reversed(BOTH):
+            sizes[name] = self.largest(name, sizes, threshold, pools[name])
+            if sizes[name] == min(LARGEST, pools[name]):
+                limits.append(name)
+        return self.plan("all", sizes, tuple(limits), threshold)
+
+    def at_own_sizes(self) -> Plan:
+        """The most examples in D1 with the batches of the spec."""
+        sizes = {name: self.spec.set[name] for name in BOTH}
+        try:
+            threshold = self.threshold(sizes)
+        except ValueError:
+            threshold = min(self.lengths)
+        return self.plan("length_threshold", sizes, (), threshold)
+
+    def threshold(self, sizes: Mapping[str, int]) -> int | None:
+        """The largest L_T that fits with these batches; `ValueError` if none does."""
+        return fitting.threshold(lambda length: self.at(sizes, length).peak_bytes, self.rows, self.usable)
+
+    def pools(self, threshold: int | None) -> tuple[int, int]:
+        """How many examples are in D0 and in D1."""
+        part = assign(self.lengths, threshold)
+        return len(part.zo), len(part.fo)
+
+    def plan(
+        self, chosen: str, sizes: Mapping[str, int], limits: tuple[str, ...], threshold: int | None
+    ) -> Plan:
+        if threshold == max(self.lengths):
+            threshold = None
+        peak = self.at(sizes, threshold)
+        d0, d1 = self.pools(threshold) if chosen != "batch" else (None, None)
+        return Plan(
+            method=self.spec.method,
+            label=self.spec.method_label(threshold),
+            gradient_checkpointing=self.spec.gradient_checkpointing,
+            chosen=chosen,
+            fits=peak.peak_bytes <= self.usable,
+            sizes=dict(sizes),
+            at_limit=limits,
+            length_threshold=threshold,
+            d0=d0,
+            d1=d1,
+            passes=self.passes,
+            peak=peak,
+            headroom=self.usable - peak.peak_bytes,
+        )
+
+
+def passes(spec: RunSpec, rows: int) -> float:
+    """What a step costs, in forward passes over the batch that each part of it draws.
+
+    A backward pass counts as two, and as three with gradient checkpointing, which runs the forward once more;
+    a loss over all rows is one pass for each eval_batch_size of them. A method says what it does by doing it,
+    on the smallest model there is, until it begins anew.
+    """
+    model = nn.Linear(1, 1)
+    optimizer = build_optimizer(spec, model)
+    work = steps = 0
+
+    def closure(cost: int) -> Callable[[], torch.Tensor]:
+        def loss() -> torch.Tensor:
+            nonlocal work
+            work += cost
+            return model(torch.ones(1, 1)).sum()
+
+        return loss
+
+    costs = {"zo_loss": 1, "fo_loss": 1, "full_loss": math.ceil(rows / spec.eval_batch_size)}
+    drawn = [name for name in ("zo_loss", "fo_loss") if spec.set.get(name.replace("loss", "batch_size"))]
+    while not steps or not getattr(optimizer, "at_anchor", True):
+        at_anchor = getattr(optimizer, "at_anchor", False)
+        wanted = ["full_loss"] if at_anchor else drawn
+        stats = optimizer.step(**{name: closure(costs[name]) for name in wanted})
+        work += stats.backwards * (3 if spec.gradient_checkpointing else 2)
+        steps += 1
+    return work / steps

@@ -1,0 +1,258 @@
+"""Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import pandas as pd
+from tabulate import tabulate
+
+from benchmarks.results.comparable import budget_of
+from benchmarks.results.frame import ordered, score_name
+from benchmarks.results.stats import ALL
+
+# (model, task) -> the label that is bold there.
+Winners = Mapping[tuple[str, str], str]
+NONE = "–"
+# file stem -> column of the summary and the table's heading
+MEASURES = {
+    "score": ("score", "{score} on the test rows ({unit})"),
+    "memory": ("peak_bytes", "Peak memory in training ({unit})"),
+    "time": ("seconds", "Training time to the chosen checkpoint ({unit})"),
+}
+
+
+def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
+    """What entries are divided by, the unit's name and the decimals; decimal units, as cards are sold."""
+    least, most = means[column].min(), means[column].max()
+    if column == "score":
+        return 0.01, "%", 1
+    if column == "peak_bytes":
+        # Two digits of the smallest, also beside a model of fifty times its size.
+        return (1e9, "GB", 1 if least >= 1e9 else 2 if least >= 1e8 else 3) if most >= 1e9 else (1e6, "MB", 1)
+    return (3600, "h", 2) if most >= 7200 else (60, "min", 1) if most >= 600 else (1, "s", 1)
+
+
+def head_of(name: str, means: pd.DataFrame) -> str:
+    """The heading of a table of `MEASURES`."""
+    column, title = MEASURES[name]
+    return title.format(unit=unit_of(column, means)[1], score=score_name(means, "Accuracy"))
+
+
+def _seeds(block: pd.DataFrame) -> int:
+    """The number of seeds that most entries of a block have; zero-shot has no seed."""
+    trained = block[(block["label"] != "zero-shot") & (block["outcome"] == "done")]
+    return int(trained["n"].mode().max()) if len(trained) else 1
+
+
+def _has(entry, column: str) -> bool:
+    """Whether there is a number to print; zero-shot trains for no time at all."""
+    return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == "zero-shot")
+
+
+def block_of(
+    block: pd.DataFrame,
+    column: str,
+    scale_of: pd.DataFrame | None = None,
+    spread: str = "",
+    bold: str = "{}",
+    winners: Winners = MappingProxyType({}),
+) -> pd.DataFrame:
+    """One model's entries as text: a line for each method, a column for each task, then the average.
+
+    The average is over the tasks of the block, and missing where a method lacks one of them. Of scores,
+    that of a `benchmarks.results.stats.winners` winner is bold.
+    """
+    scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
+    usual, tasks = _seeds(block), ordered(block, "task")
+    model = block["model"].iloc[0]
+    best = {(label, task) for (of, task), label in winners.items() if of == model and column == "score"}
+    titles = block.drop_duplicates("task").set_index("task")["title"]
+    entries = {(e.label, e.task): e for e in block.itertuples()}
+    table = []
+    for label in ordered(block, "label"):
+        line, values = {"method": label}, []
+        for task in tasks:
+            e = entries.get((label, task))
+            text, value = NONE, float("nan")
+            if e is not None and e.outcome != "done":
+                text = e.outcome
+            elif e is not None and _has(e, column):
+                value, deviation = getattr(e, column) / scale, getattr(e, f"{column}_std") / scale
+                text = f"{value:.{digits}f}"
+                text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""
+                text = bold.format(text) if (label, task) in best else text
+                text += f" (n={e.n})" if spread and e.n != usual and label != "zero-shot" else ""
+            line[titles[task]] = text
+            values.append(value)
+        known = len(values) > 1 and not pd.isna(values).any()
+        line["mean"] = f"{sum(values) / len(values):.{digits}f}" if known else NONE
+        line["mean"] = bold.format(line["mean"]) if known and (label, ALL) in best else line["mean"]
+        table.append(line)
+    return pd.DataFrame(table)
+
+
+def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
+    parts = []
+    for model in ordered(means, "model"):
+        block = means[means["model"] == model]
+        cells = block_of(block, column, means, spread=" ± ", bold="**{}**", winners=winners)
+        align = ["left"] + ["right"] * (cells.shape[1] - 1)
+        parts += [
+            f"**{model}** ({seeds_of(block)})",
+            tabulate(cells, "keys", "pipe", showindex=False, disable_numparse=True, colalign=align),
+        ]
+    return "\n\n".join(parts)
+
+
+def pipe(table: pd.DataFrame) -> str:
+    """Markdown of a table whose entries are text."""
+    return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
+
+
+def seeds_of(block: pd.DataFrame) -> str:
+    """What most entries of a model's block are."""
+    seeds = _seeds(block)
+    return "1 seed" if seeds == 1 else f"mean ± standard deviation of {seeds} seeds"
+
+
+def latex(
+    means: pd.DataFrame, column: str, head: str, note: str, winners: Winners = MappingProxyType({})
+) -> str:
+    tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in ordered(means, "task")]
+    lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
+    lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
+    for model in ordered(means, "model"):
+        block = means[means["model"] == model]
+        cells = block_of(block, column, means, spread=r" $\pm$ ", bold=r"\textbf{{{}}}", winners=winners)
+        cells = cells.reindex(columns=["method", *tasks, "mean"], fill_value=NONE)
+        heading = _escape(f"{model} ({seeds_of(block)})").replace("±", r"$\pm$")
+        lines += [r"\midrule", rf"\multicolumn{{{len(tasks) + 2}}}{{l}}{{\textit{{{heading}}}}} \\"]
+        for method, *entries in cells.itertuples(index=False):
+            lines.append(" & ".join([_escape(method), *(e.replace(NONE, "--") for e in entries)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return f"% {head}; needs the package booktabs\n" + "\n".join(lines) + "\n" + comment(note)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)
+
+
+def comment(note: str) -> str:
+    return f"% {note}\n"
+
+
+def long_table(means: pd.DataFrame) -> pd.DataFrame:
+    (memory, unit, fine), (time, clock, decimals) = unit_of("peak_bytes", means), unit_of("seconds", means)
+
+    def column(name: str, form: str, scale: float = 1) -> list[str]:
+        return [
+            (f"{v / scale:{form}}" + (f" ± {s / scale:{form}}" if n > 1 else "")) if not pd.isna(v) else NONE
+            for v, s, n in zip(means[name], means[f"{name}_std"], means["n"], strict=True)
+        ]
+
+    trained = means["label"] != "zero-shot"
+    scores = column("score", ".1f", 0.01)
+    table = {
+        "model": means["model"],
+        "task": means["title"],
+        "method": means["label"],
+        "score (%)": [s if o == "done" else o for s, o in zip(scores, means["outcome"], strict=True)],
+        "AUC": column("auc", ".3f"),
+        "loss": column("loss", ".3f"),
+        "lr": [f"{v:g}" if t and not pd.isna(v) else NONE for v, t in zip(means["lr"], trained, strict=True)],
+        "steps": [
+            f"{v:g}" if t and not pd.isna(v) else NONE for v, t in zip(means["steps"], trained, strict=True)
+        ],
+        f"time ({clock})": [
+            v if t else NONE for v, t in zip(column("seconds", f".{decimals}f", time), trained, strict=True)
+        ],
+        f"memory ({unit})": column("peak_bytes", f".{fine}f", memory),
+        "n": means["n"].astype(str),
+    }
+    constant = [name for name in ("model", "task") if means[name].nunique() == 1]
+    constant += ["n"] if means["n"].max() == 1 else []
+    return pd.DataFrame(table).drop(columns=constant)
+
+
+def provenance(rows: Sequence[dict]) -> str:
+    """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
+    return "; ".join(f"{name}: {fact}" for name, fact in facts(rows).items()) + "."
+
+
+def facts(rows: Sequence[dict]) -> dict[str, str]:
+    """What `provenance` says, by name; what is not known of any row is left out."""
+    statuses = [row["status"] for row in rows if "status" in row]
+    configs = [row["config"] for row in rows if "config" in row]
+    data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
+    commits = [
+        str(r.get("git_commit") or "unknown")[:7] + ("+changes" if r.get("git_dirty") else "") for r in rows
+    ]
+    versions = [f"{k} {v}" for row in rows for k, v in (row.get("versions") or {}).items() if v]
+    days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
+    found = {
+        "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
+        "out of memory": sum(status == "OOM" for status in statuses) or None,
+        "batches halved to fit": _distinct(filter(None, map(_halved, rows))),
+        "seeds": _distinct(sorted({c["seed"] for c in configs if c.get("seed") is not None})),
+        "budget": _budgets(rows),
+        "data": _distinct(data),
+        "dtype": _distinct(c.get("dtype") for c in configs),
+        "batch size": _distinct(row.get("batch_size") for row in rows),
+        "commit": _distinct(commits),
+        "versions": _distinct(versions),
+        "hardware": _distinct(row.get("hardware") for row in rows),
+        "threads a run": _distinct(row.get("threads") for row in rows),
+        "runs at once": _distinct(row.get("jobs") for row in rows),
+        "memory measured as": _distinct(row.get("peak_how") for row in rows),
+        "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
+    }
+    return {name: str(fact) for name, fact in found.items() if fact and fact != NONE}
+
+
+def _budgets(rows: Sequence[Mapping]) -> str:
+    """What each run was given: one amount where that is equal (on each model, too), else every method's.
+
+    >>> run = {"config": {"model": "nano-opt", "method": "mezo", "steps": 20000}, "label": "MeZO"}
+    >>> _budgets([run, {"config": run["config"] | {"method": "addax", "steps": 1000}, "label": "Addax"}])
+    'unequal steps: MeZO 20000, Addax 1000'
+    """
+    given: dict[str, list[tuple[str, str, float]]] = {}
+    for row in rows:
+        if "config" in row and (found := budget_of(row["config"])):
+            label = row.get("label") or row["config"]["method"]
+            place = (row["config"]["model"], label, found[1])
+            given.setdefault(found[0].replace("_", "-"), []).append(place)
+    parts = []
+    for name, places in given.items():
+        methods, models = (_amounts((place[i], place[2]) for place in places) for i in (1, 0))
+        if len(given) == 1 and len({amount for *_, amount in places}) == 1:
+            return f"equal {name}: {places[0][2]:g}"
+        if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
+            return f"equal {name} on each model: {_told(models)}"
+        parts.append(f"unequal {name}: {_told(methods)}")
+    return ", ".join(parts) or NONE
+
+
+def _amounts(given: Iterable[tuple[str, float]]) -> dict[str, set[float]]:
+    found: dict[str, set[float]] = {}
+    for name, amount in given:
+        found.setdefault(name, set()).add(amount)
+    return found
+
+
+def _told(amounts: Mapping[str, set[float]]) -> str:
+    return ", ".join(f"{name} {' or '.join(f'{v:g}' for v in sorted(own))}" for name, own in amounts.items())
+
+
+def _halved(row: Mapping) -> str | None:
+    """What a row's batches came down to, where they did not fit as asked for; None where all did."""
+    used, tried = row.get("batch_sizes") or {}, row.get("batch_sizes_tried") or []
+    if row.get("status") != "done" or not tried:
+        return None
+    changed = [f"{name} {tried[0][name]} to {size}" for name, size in used.items() if tried[0][name] != size]
+    return f"{row['label']} on {row['task_title']} ({', '.join(changed)})"
+
+
+def _distinct(values: Iterable) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or NONE

@@ -1,0 +1,1 @@
+"""Result rows: on disk, as a frame, and what they support statistically."""

@@ -1,0 +1,221 @@
+"""What result rows support: means with intervals, and paired tests between methods.
+
+All of it is on test scores of the setting that was chosen on validation (`results.frame.chosen`). Runs are
+paired by (seed, data_seed): the same rows drawn, in the same order. The test is the sign-flip permutation
+test of the mean difference: it assumes no distribution, only that under "no difference" each difference
+might as well have had the other sign. Of n differences there are 2^n signs, so its p-value is at least
+2 / 2^n: with fewer than `FEWEST` pairs no such test (nor Wilcoxon's) can reach 5 %. A t-test could, by
+assuming normal differences, which three to five of them cannot show.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.results.frame import chosen, ordered
+
+LEVEL = 0.05
+FEWEST = 6  # pairs: 2 / 2^6 < 5 % < 2 / 2^5
+RESAMPLES = 9999
+FEWEST_FOR_INTERVAL = 3
+RUN = ["seed", "data_seed"]
+ALL = "all tasks"
+ZERO_SHOT = "zero-shot"
+
+
+def _done(data: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs of the chosen settings, one for each pair of seeds."""
+    if not len(data):
+        return data.reindex(columns=["model", "task", "title", "label", "score", *RUN])
+    runs = chosen(data)
+    return runs[(runs["outcome"] == "done") & runs["score"].notna()].fillna(dict.fromkeys(RUN, 0))
+
+
+def summary(data: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds with bootstrap intervals, and the spread over each kind of seed.
+
+    Args:
+        data: `benchmarks.results.frame.frame`'s.
+
+    Returns:
+        A line for each model, task and label with a finished run: model, task, title, label, metric, n
+        (runs), seeds and data_seeds (distinct ones), mean, ci_low, ci_high (95 %, BCa, of scores in 0..1;
+        nan below three resampled units), resampled ("runs" or "data seeds"), spread_seed and spread_data:
+        the standard deviation over method seeds at equal data, and over data seeds at an equal method seed
+        (pooled; nan where that does not vary alone; both hold the interaction), and varies: "seed",
+        "data_seed", "both", "together" (each data seed has its own seed: their parts cannot be told apart)
+        or "nothing".
+    """
+    lines = []
+    for (model, task, label), cell in _done(data).groupby(["model", "task", "label"], sort=False):
+        low, high, unit = _interval(cell)
+        lines.append(
+            {
+                "model": model,
+                "task": task,
+                "title": cell["title"].iloc[0],
+                "label": label,
+                "metric": cell["metric"].iloc[0],
+                "n": len(cell),
+                "seeds": cell["seed"].nunique(),
+                "data_seeds": cell["data_seed"].nunique(),
+                "mean": cell["score"].mean(),
+                "ci_low": low,
+                "ci_high": high,
+                "resampled": unit,
+                "spread_seed": _pooled(cell, "data_seed"),
+                "spread_data": _pooled(cell, "seed"),
+                "varies": _varies(cell),
+            }
+        )
+    columns = ["model", "task", "title", "label", "metric", "n", "seeds", "data_seeds", "mean", "ci_low",
+               "ci_high", "resampled", "spread_seed", "spread_data", "varies"]  # fmt: skip
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _interval(cell: pd.DataFrame) -> tuple[float, float, str]:
+    """A 95 % interval of the mean. Runs on the same data are no independent draws: data seeds are, then."""
+    by_data = cell.groupby("data_seed")["score"]
+    nested = by_data.size().max() > 1 and by_data.ngroups >= FEWEST_FOR_INTERVAL
+    values = by_data.mean() if nested else cell["score"]
+    return *interval(values.to_numpy()), "data seeds" if nested else "runs"
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % bootstrap interval (BCa, fixed generator) of a mean; nan below three values.
+
+    Values that are all equal are their own interval: there is nothing to resample.
+    """
+    from scipy.stats import bootstrap
+
+    if len(values) < FEWEST_FOR_INTERVAL:
+        return float("nan"), float("nan")
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _pooled(cell: pd.DataFrame, at_equal: str) -> float:
+    """Standard deviation within groups of an equal seed, pooled over groups by their degrees of freedom."""
+    groups = cell.groupby(at_equal)["score"]
+    freedom = (groups.size() - 1).sum()
+    squares = ((cell["score"] - groups.transform("mean")) ** 2).sum()
+    return float(np.sqrt(squares / freedom)) if freedom else float("nan")
+
+
+def _varies(cell: pd.DataFrame) -> str:
+    seeds, data = cell["seed"].nunique() > 1, cell["data_seed"].nunique() > 1
+    if seeds and data:
+        # Where no two runs share a seed of either kind, both change at once.
+        alone = cell.groupby("seed").size().max() > 1 or cell.groupby("data_seed").size().max() > 1
+        return "both" if alone else "together"
+    return "seed" if seeds else "data_seed" if data else "nothing"
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p-value of the mean of paired differences when each might have had either sign.
+
+    Exact to 13 differences (2^13 signs), 9,999 draws of a fixed generator beyond. 1 below two differences.
+
+    >>> sign_flip(np.array([1.0, 2.0, 3.0])), 2 / 2**3
+    (0.25, 0.25)
+    """
+    from scipy.stats import permutation_test
+
+    if len(differences) < 2 or not np.any(differences):
+        return 1.0
+    found = permutation_test(
+        (np.asarray(differences, float),),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(0),
+    )
+    return float(min(found.pvalue, 1.0))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values of one family, corrected by Holm's step-down method.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    # Where nothing was tested there is nothing to correct; the library takes its time even then.
+    return multipletests(p, LEVEL, "holm")[1].tolist() if min(p, default=1.0) < 1 else list(p)
+
+
+def pairs(data: pd.DataFrame) -> pd.DataFrame:
+    """Paired tests between all trained methods: on each task over seeds, and over all tasks and seeds.
+
+    A family, within which Holm's correction is made, is what one column of a table compares: all pairs of
+    methods on one task of one model, or all pairs over its tasks. The test over all tasks asks whether two
+    methods differ on any of the tasks that both have; it flips the sign of every pair of runs by itself,
+    and its mean gives each task the same weight only where tasks have as many pairs.
+
+    Args:
+        data: `benchmarks.results.frame.frame`'s.
+
+    Returns:
+        A line for each pair: model, task (`ALL` for the test over all), title, a, b (labels, in their fixed
+        order), n (pairs of runs), difference (mean score of a less b, in 0..1), p, p_holm, separated
+        (p_holm below 5 %) and note (why a test could separate nothing; else empty).
+    """
+    lines: list[dict] = []
+    for model, runs in _done(data).groupby("model", sort=False):
+        trained = runs[runs["label"] != ZERO_SHOT]
+        families = [(task, [task]) for task in ordered(trained, "task")]
+        if len(families) > 1:
+            families.append((ALL, ordered(trained, "task")))
+        for task, within in families:
+            family = [
+                {"model": model, "task": task, "title": _title(trained, task), "a": a, "b": b, **tested}
+                for a, b, tested in _tested(trained[trained["task"].isin(within)])
+            ]
+            for line, p in zip(family, holm([line["p"] for line in family]), strict=True):
+                lines.append(line | {"p_holm": p, "separated": p < LEVEL, "note": _note(line["n"])})
+    columns = ["model", "task", "title", "a", "b", "n", "difference", "p", "p_holm", "separated", "note"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _tested(runs: pd.DataFrame) -> Iterator[tuple[str, str, dict]]:
+    wide = runs.pivot_table("score", ["task", *RUN], "label", aggfunc="first")
+    for a, b in combinations(ordered(runs, "label"), 2):
+        differences = (wide[a] - wide[b]).dropna().to_numpy()
+        mean = float(differences.mean()) if len(differences) else float("nan")
+        yield a, b, {"n": len(differences), "difference": mean, "p": sign_flip(differences)}
+
+
+def _title(runs: pd.DataFrame, task: str) -> str:
+    return task if task == ALL else runs.loc[runs["task"] == task, "title"].iloc[0]
+
+
+def _note(n: int) -> str:
+    if not n:
+        return "no common pair of seeds"
+    return f"no test can reach 5 % with fewer than {FEWEST} pairs" if n < FEWEST else ""
+
+
+def winners(tests: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(model, task) -> the one method that is significantly better than every other one there.
+
+    Only such a method is bold in a table; `ALL` is the column of means.
+
+    Args:
+        tests: `pairs`'s.
+    """
+    found = {}
+    for place, family in tests.groupby(["model", "task"], sort=False):
+        for label in dict.fromkeys([*family["a"], *family["b"]]):
+            own = family[(family["a"] == label) | (family["b"] == label)]
+            better = np.where(own["a"] == label, own["difference"], -own["difference"]) > 0
+            if (own["separated"] & better).all():
+                found[place] = label
+    return found

@@ -1,0 +1,1 @@
+"""Micro-benchmarks, each with rows, a table, and a figure."""

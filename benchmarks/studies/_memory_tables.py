@@ -1,0 +1,118 @@
+"""Tables of `memory_curves`'s rows as Markdown: MeZO's Table 22 beside ours, and what fits on a card."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.report.tables import NONE
+from benchmarks.results.frame import ROOT
+from plots._memory import CARDS, largest, size_of, spelled
+
+PUBLISHED = ROOT / "results" / "published.csv"
+GB, GIB = 1e9, 2**30
+MEMORY, GPUS = "peak memory summed over GPUs", "A100-80GB GPUs needed"
+
+
+def points(rows: Sequence[dict]) -> str:
+    """Every row: the peak in GB, what it is made of, and where in the step it lies."""
+    lines = [
+        {
+            "figure": row["what"],
+            "model": row["model"],
+            "method": spelled(row),
+            "dtype": row["dtype"],
+            "batches": _batches(row),
+            "peak (GB)": f"{row['peak_bytes'] / GB:.2f}",
+            **{kind: f"{held / GB:.2f}" for kind, held in row["split"].items()},
+            "where": " ".join(map(str, row["piece"])),
+        }
+        for row in rows
+    ]
+    return tabulate(lines, headers="keys", disable_numparse=True)
+
+
+def _batches(row: dict) -> str:
+    parts = ((row["zo_batch_size"], row["zo_length"], "zo"), (row["fo_batch_size"], row["fo_length"], "fo"))
+    return " + ".join(f"{size} x {length} {part}" for size, length, part in parts if size)
+
+
+def published(table: str, file: Path = PUBLISHED) -> dict[tuple[str, str, str], float]:
+    """Numbers that MeZO's paper prints: (model, method, metric) -> value."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {
+            (line["model"], line["method"], line["metric"]): float(line["value"])
+            for line in csv.DictReader(lines)
+            if (line["paper"], line["table"]) == ("MeZO", table)
+        }
+
+
+def table22(rows: Sequence[dict]) -> str:
+    """MeZO's Table 22 as printed and as predicted, a line a model, in GiB: nvidia-smi's unit."""
+    printed = published("Table 22")
+    of = {(r["model"], r["method"], r["dtype"]): r for r in _predicted(rows, "table22")}
+    lines = []
+    for model in dict.fromkeys(model for model, _, _ in of):
+        title = f"OPT-{size_of(model)}"
+        mezo = of[model, "mezo", "bfloat16"]
+        memory, gpus = (printed.get((title, "FT (Adam)", metric)) for metric in (MEMORY, GPUS))
+        gpus = gpus if gpus or memory is None else 1
+        lines.append(
+            {
+                "model": title,
+                "MeZO, printed": _number(printed.get((title, "zero-shot/MeZO", MEMORY))),
+                "predicted": _gib(mezo["peak_bytes"]),
+                "of it weights": _gib(mezo["split"]["parameters"]),
+                "Adam, printed": _number(memory),
+                "A100-80GB": _number(gpus),
+                "printed a GPU": _number(memory / gpus if memory else None),
+                "predicted, float32": _gib(of[model, "adam", "float32"]["peak_bytes"]),
+                "predicted, bfloat16": _gib(of[model, "adam", "bfloat16"]["peak_bytes"]),
+            }
+        )
+    return pipe(lines)
+
+
+def fits(rows: Sequence[dict]) -> str:
+    """The largest OPT that fits on a card, a line a method, for one example and for training's batches."""
+    found = _predicted(rows, "fits")
+    blocks = []
+    for one, title in ((True, "One example of 400 tokens"), (False, "Batches as in training, of 400 tokens")):
+        here = [row for row in found if (row["batch_size"] == 1) == one]
+        printed = published("Figure 4") if one else {}
+        lines = []
+        for name in dict.fromkeys(map(spelled, here)):
+            own = [row for row in here if spelled(row) == name]
+            line = {"method": name, "batches": _sizes(own[0])}
+            best = {card: largest(own, card) for card in CARDS}
+            line |= {f"{card} GB": size_of(b[0]) if b else NONE for card, b in best.items()}
+            if one:
+                key = ("1x A100-80GB", {"MeZO": "MeZO/inference", "Adam float32": "FT"}.get(name, ""))
+                value = printed.get((*key, "largest OPT that fits"))
+                line["MeZO's Figure 4, 80 GB"] = f"{value:g}B" if value else ""
+            lines.append(line)
+        blocks.append(f"{title}:\n\n{pipe(lines)}")
+    return "\n\n".join(blocks)
+
+
+def _sizes(row: dict) -> str:
+    return " + ".join(str(row[key]) for key in ("zo_batch_size", "fo_batch_size") if row[key])
+
+
+def _predicted(rows: Iterable[dict], what: str) -> list[dict]:
+    return [row for row in rows if (row["kind"], row["what"]) == ("predicted", what)]
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
+
+
+def _gib(held: int) -> str:
+    return f"{held / GIB:.1f}"
+
+
+def pipe(lines: Sequence[dict]) -> str:
+    """Markdown of dictionaries with the same keys; text first, then numbers."""
+    align = ["left", *["right"] * (len(lines[0]) - 1)] if lines else None
+    return tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=align)

@@ -1,0 +1,195 @@
+"""Predicted beside measured peaks: `python -m benchmarks.studies.memory_validation [--device cuda] [--save]`.
+
+Models of every family are built from configurations of several sizes, and one step of every method is taken
+at several lengths. On a CPU the peak is summed from the allocator's own events, as torch's profiler hands
+them over; on a GPU it is the allocator's. Neither is what the prediction counts by.
+"""
+
+import argparse
+import gc
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks import models, registry
+from benchmarks.config.methods import method_class
+from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.memory import estimator as memory_model
+from benchmarks.memory.dry_step import BareStep, Batches, synthetic
+from benchmarks.profiling.peak_memory import allocator_peak, in_a_thread, provenance
+from benchmarks.results import store
+from benchmarks.results.frame import frame
+from benchmarks.studies import _memory_page
+from plots.__main__ import FIGURES, render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+SUITE = "agreement"
+BATCH = 4
+# On a CPU: (layers, width) of each family's models; on a GPU, the papers' own.
+SIZES = ((2, 64), (4, 128), (7, 192), (10, 256))
+LENGTHS = {"cpu": (32, 128, 320), "cuda": (128, 512, 1024)}
+PAPERS = (
+    "facebook/opt-125m", "facebook/opt-1.3b", "facebook/opt-6.7b", "facebook/opt-13b",
+    "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "FacebookAI/roberta-base",
+    "FacebookAI/roberta-large",
+)  # fmt: skip
+VOCABULARY = 4000
+DTYPE = {"cpu": "float32", "cuda": "bfloat16"}
+
+
+def small_config(family: str, layers: int, width: int) -> "PreTrainedConfig":
+    """A configuration of a family in the shape of its published models."""
+    from transformers import AutoConfig
+
+    common = {"hidden_size": width, "num_hidden_layers": layers, "vocab_size": VOCABULARY}
+    common |= {"num_attention_heads": 4, "max_position_embeddings": 514}
+    inner = {"intermediate_size": 4 * width}
+    own = {
+        "opt": {"ffn_dim": 4 * width, "word_embed_proj_dim": width},
+        # Grouped, as in the largest of them.
+        "llama": inner | {"num_key_value_heads": 2},
+        "roberta": inner,
+    }
+    return AutoConfig.for_model(family, **common, **own[family])
+
+
+def pairs(device: str) -> Iterator[tuple[str, "PreTrainedConfig", int]]:
+    """(name, configuration, length) of every model and length."""
+    if device == "cuda":
+        shapes = [(name, models.shape_of(name)) for name in PAPERS]
+    else:
+        families = ("opt", "llama", "roberta")
+        shapes = [
+            (f"{family} {layers} x {width}", small_config(family, layers, width))
+            for family, (layers, width) in itertools.product(families, SIZES)
+        ]
+    for (name, config), length in itertools.product(shapes, LENGTHS[device]):
+        if length <= models.family_of(config.model_type, name).positions(config):
+            yield name, config, length
+
+
+def specs(config: "PreTrainedConfig", device: str) -> Iterator[RunSpec]:
+    """Every method, with gradient checkpointing too where it back-propagates."""
+    model = "nano-roberta" if models.family_of(config.model_type, "").masked else "nano-opt"
+    for method in registry.files("method"):
+        both = (False, True) if "fo_loss" in method_class(method).losses else (False,)
+        for checkpointing in both:
+            given = {"method": method, "model": model, "task": "multirc", "steps": 1, "lr": 1e-6}
+            how = {"dtype": DTYPE[device], "gradient_checkpointing": checkpointing}
+            yield from_dict(given | how)
+
+
+def batches_of(spec: RunSpec, length: int, padded: bool = True) -> Batches:
+    """One batch for each closure of a method, of which one example is shorter where it is padded."""
+    batch = synthetic([length] * (BATCH - 1) + [length - padded])
+    return {
+        part: batch for part in ("zo", "fo", "full") if f"{part}_loss" in method_class(spec.method).losses
+    }
+
+
+def compare(
+    spec: RunSpec, config: "PreTrainedConfig", length: int, device: str, padded: bool = True
+) -> dict[str, Any]:
+    """The peak of one step by both ways, in bytes."""
+    batches = batches_of(spec, length, padded)
+    predicted = memory_model.of_config(spec, config, batches, device)
+    measured = measured_peak(spec, config, batches, device)
+    return {
+        "method": spec.method,
+        "label": spec.method_label(spec.set.get("length_threshold")),
+        "gradient_checkpointing": spec.gradient_checkpointing,
+        "dtype": spec.dtype,
+        "length": length,
+        "batch_size": BATCH,
+        "padded": padded,
+        "device": device,
+        "predicted_bytes": predicted.peak_bytes,
+        "predicted": dict(predicted.split),
+        "piece": list(predicted.piece),
+        **measured,
+    }
+
+
+def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> dict[str, Any]:
+    """What the allocator says of a step on a real model, in a thread whose noise has no scratch yet."""
+
+    def work() -> dict[str, Any]:
+        torch.manual_seed(0)
+        step = BareStep(spec, config, batches, device)
+        gc.collect()
+        return allocator_peak(step.take_all, [*step.model.parameters(), *step.model.buffers()])
+
+    try:
+        return in_a_thread(work)
+    except torch.OutOfMemoryError:
+        return {"measured_bytes": None, "measured_how": "out of memory"}
+
+
+def _job(job: tuple) -> list[dict[str, Any]]:
+    torch.set_num_threads(1)
+    name, config, length, device = job
+    family = models.family_of(config.model_type, name).name
+    return [
+        {
+            "benchmark": SUITE,
+            "model": name,
+            "family": family,
+            **compare(spec, config, length, device, padded),
+            **provenance(),
+        }
+        for spec in specs(config, device)
+        for padded in (True, False)
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.memory_validation", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; on a GPU one")
+    parser.add_argument("--save", action="store_true", help="rows, figure and docs/memory.md")
+    chosen = parser.parse_args(arguments)
+    # The profiler's own log has two lines a step.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")
+    jobs = [(*pair, chosen.device) for pair in pairs(chosen.device)]
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        rows = [row for part in tqdm(pool.map(_job, jobs), total=len(jobs)) for row in part]
+    print(summary(rows))
+    if chosen.save:
+        every = [row for row in saved() if row["device"] != chosen.device] + rows
+        files = [store.commit_reference(SUITE, every), _memory_page.rewrite()]
+        for file in files + render(SUITE, frame(every), FIGURES / SUITE):
+            print(file)
+
+
+def saved() -> list[dict[str, Any]]:
+    """The rows saved before, of every kind of device."""
+    file = store.REFERENCE / f"{SUITE}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """The number of pairs, and the largest difference."""
+    known = [row for row in rows if row["measured_bytes"]]
+    worst = max(known, key=lambda row: abs(difference(row)))
+    where = f"{worst['label']} on {worst['model']} at length {worst['length']}"
+    return f"{len(known)} pairs; the largest difference is {100 * difference(worst):+.2f} % ({where})"
+
+
+def difference(row: dict[str, Any]) -> float:
+    """(predicted - measured) / measured."""
+    return row["predicted_bytes"] / row["measured_bytes"] - 1
+
+
+if __name__ == "__main__":
+    main()

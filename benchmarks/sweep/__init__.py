@@ -1,0 +1,1 @@
+"""Many runs: scheduling, workers, executors, and tracking."""

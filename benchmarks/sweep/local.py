@@ -1,0 +1,99 @@
+"""Worker processes on this machine, each with a pool of its own: one that dies takes nothing else along."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from benchmarks.config.spec import RunSpec
+from benchmarks.sweep.executor import Died, T
+
+
+class LocalExecutor:
+    """Runs specs on `jobs` processes, which share the machine's cores.
+
+    A pool of several processes is broken as a whole by the death of one; so each thread here holds a pool of
+    one process, and makes another when that is gone.
+
+    Args:
+        jobs: processes.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._context = multiprocessing.get_context("spawn")
+        self._lanes = ThreadPoolExecutor(jobs)
+        self._own = threading.local()
+        self._pools: list[ProcessPoolExecutor] = []
+        self._lifelines: list[Connection] = []
+
+    def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
+        """See `Executor`."""
+        return self._lanes.submit(self._run, work, spec)
+
+    def close(self, now: bool = False) -> None:
+        """See `Executor`."""
+        # First of all no lane begins another run.
+        self._lanes.shutdown(wait=not now, cancel_futures=now)
+        if now:
+            # Whoever interrupted this process may have sent the signal to it alone.
+            for lifeline in self._lifelines:
+                lifeline.close()
+        for pool in self._pools:
+            pool.shutdown(wait=not now, cancel_futures=now)
+
+    def _run(self, work: Callable[[RunSpec], T], spec: RunSpec) -> T:
+        try:
+            if getattr(self._own, "pool", None) is None:
+                self._begin()
+            return self._own.pool.submit(work, spec).result()
+        except BrokenProcessPool:
+            pool, self._own.pool = self._own.pool, None
+            pool.shutdown(wait=False)
+            self._pools.remove(pool)
+            raise Died(_end_of(self._own.process)) from None
+
+    def _begin(self) -> None:
+        # This end closes with the sweep, however that ends. An event would not do: a killed worker that waits
+        # for one makes `set` wait for ever.
+        theirs, ours = self._context.Pipe(duplex=False)
+        self._lifelines.append(ours)
+        pool = ProcessPoolExecutor(1, self._context, initializer=_begin_worker, initargs=(self.jobs, theirs))
+        self._own.pool, self._own.process = pool, None
+        self._pools.append(pool)
+        pid = pool.submit(os.getpid).result()
+        self._own.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+
+
+def _end_of(process: BaseProcess | None) -> str:
+    """How a worker ended, in words."""
+    if process is None:
+        return "its worker process could not start"
+    process.join(5)
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = ", as when the system is short of memory" if -code == signal.SIGKILL else ""
+        return f"its worker process was ended by {name}{hint}"
+    return f"its worker process ended with code {code}"
+
+
+def _begin_worker(jobs: int, lifeline: Connection) -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Ctrl-C in a terminal reaches workers too; the sweep ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _end_with(lifeline: Connection) -> None:
+    """A worker whose sweep was stopped or killed would go on, beside the sweep that is started next."""
+    lifeline.poll(None)
+    os._exit(1)

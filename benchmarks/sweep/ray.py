@@ -1,0 +1,246 @@
+"""Runs on a Ray cluster: each on a GPU of its own or on an even share of a node's cores.
+
+Rows are written by the runs themselves, so that this repository must lie in a folder that all nodes share.
+"""
+
+import functools
+import logging
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks import registry
+from benchmarks.config.spec import RunSpec
+from benchmarks.errors import UserError
+from benchmarks.results import store
+from benchmarks.sweep.executor import Died
+
+try:
+    import ray
+except ImportError:
+    raise UserError('--executor ray needs Ray: pip install -e ".[ray]"') from None
+
+from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+T = TypeVar("T")
+
+# Seconds: for an address to answer, for a fresh node to start a process, for stopped runs to end.
+CONNECT, PROBE, STOP = 5, 120, 10
+# Rows go to disk: Ray's own store holds next to nothing. In bytes; Ray's least is 75 MiB.
+OBJECT_STORE = 80 * 2**20
+
+
+class RayExecutor:
+    """An `Executor` on a Ray cluster, which may grow and shrink in the meantime.
+
+    On the CPU a worker process serves many runs. On a GPU each run has a fresh one: a process cannot move to
+    another GPU, and would keep memory of the last run on this one.
+
+    Args:
+        address: `host:port` of a cluster that this machine belongs to, "auto" for the one that was started
+            here, or None: a cluster of this machine alone, which ends with the executor.
+        device: "cpu", or "cuda" for one GPU a run.
+        per_node: runs at once on a node, each with an even share of its cores, or of the largest node's where
+            they differ; None: one a core, or one a GPU.
+
+    Raises:
+        UserError: no cluster answers, no node of it can run this, or a node does not see the shared folder.
+    """
+
+    def __init__(self, address: str | None, device: str, per_node: int | None = None) -> None:
+        if device not in ("cpu", "cuda"):
+            raise UserError(
+                f"--executor ray gives a run one GPU or some cores: --device cuda or cpu, not {device}"
+            )
+        self._gpu = device == "cuda"
+        self._pending: dict[Future, ray.ObjectRef] = {}
+        self._lock = threading.Lock()
+        _connect(address)
+        try:
+            self._threads = threads_per_run(map(_size, _nodes()), self._gpu, per_node)
+            _check_shared_folder()
+        except BaseException:
+            ray.shutdown()
+            raise
+        resources = {"num_cpus": self._threads, "num_gpus": int(self._gpu), "max_calls": int(self._gpu)}
+        # A sweep decides itself what is tried again.
+        self._task = ray.remote(max_retries=0, **resources)(_run)
+
+    @property
+    def jobs(self) -> int:
+        """Runs at once on the nodes that are there now."""
+        return sum(_slots(_size(node), self._gpu, self._threads) for node in _nodes())
+
+    def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
+        """Queues a run; see `Executor`. It waits for as long as no node has room for it."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        ref = self._task.remote(work, spec, os.getcwd(), self._threads)
+        with self._lock:
+            self._pending[future] = ref
+        ref.future().add_done_callback(functools.partial(self._settle, future))
+        return future
+
+    def close(self, now: bool = False) -> None:
+        """Leaves the cluster, after all work or at once; only one that the executor started ends with it."""
+        with self._lock:
+            pending = dict(self._pending)
+        if now:
+            for ref in pending.values():
+                ray.cancel(ref, force=True)
+        wait(pending, timeout=STOP if now else None)
+        ray.shutdown()
+
+    def _settle(self, future: Future, done: Future) -> None:
+        with self._lock:
+            del self._pending[future]
+        error = done.exception()
+        if error is None:
+            future.set_result(done.result())
+        else:
+            future.set_exception(_translated(error))
+
+
+def threads_per_run(nodes: Iterable[tuple[int, int]], gpu: bool, per_node: int | None) -> int:
+    """Cores of one run.
+
+    Args:
+        nodes: (cores, GPUs) of each node.
+        gpu: whether a run needs a GPU.
+        per_node: runs at once on a node, or None.
+
+    Raises:
+        UserError: no node can run anything.
+
+    >>> threads_per_run([(8, 0), (4, 0)], gpu=False, per_node=2)
+    4
+    >>> threads_per_run([(0, 0), (64, 8), (32, 2)], gpu=True, per_node=None)
+    8
+    """
+    fit = [(cores, gpus if gpu else cores) for cores, gpus in nodes if cores and (gpus or not gpu)]
+    if not fit:
+        raise UserError(f"no node of the Ray cluster has {'a GPU' if gpu else 'cores'} to offer")
+    if per_node is None:
+        return max(1, min(cores // runs for cores, runs in fit))
+    return max(1, max(cores for cores, _ in fit) // per_node)
+
+
+def _slots(size: tuple[int, int], gpu: bool, threads: int) -> int:
+    cores, gpus = size
+    return min(cores // threads, gpus) if gpu else cores // threads
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _size(node: dict[str, Any]) -> tuple[int, int]:
+    return int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
+
+
+def _connect(address: str | None) -> None:
+    # Nodes import this code from the shared folder; nothing is uploaded.
+    path = os.pathsep.join(filter(None, (str(registry.ROOT), os.environ.get("PYTHONPATH"))))
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        new = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    else:
+        _check_answer(address)
+        new = {"address": address}
+    try:
+        ray.init(**new, **quiet, runtime_env={"env_vars": {"PYTHONPATH": path}})
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        where = "on this machine" if address is None else f"at {address}"
+        raise UserError(f"no Ray cluster {where}: {_line(error)}") from None
+
+
+def _check_answer(address: str) -> None:
+    """Ray itself would try an address that is silent for many minutes."""
+    try:
+        host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
+    except ValueError:
+        raise UserError(f"--ray-address is host:port or auto, not {address!r}") from None
+    except OSError as error:
+        reason = _line(error) if address != "auto" else "start one here with `ray start`, or give host:port"
+        raise UserError(f"--ray-address {address}: no Ray cluster answers ({reason})") from None
+
+
+def _check_shared_folder() -> None:
+    """Has every node look for a file made here."""
+    store.RUNS.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=store.RUNS, prefix=".shared-") as token:
+        look = ray.remote(max_retries=0, num_cpus=0)(_missing)
+        seen = {}
+        for node in _nodes():
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            seen[look.options(scheduling_strategy=there).remote([os.getcwd(), token.name])] = node
+        for ref, node in seen.items():
+            name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}) of the Ray cluster"
+            try:
+                missing = ray.get(ref, timeout=PROBE)
+            except RayError as error:
+                if all(node["NodeID"] != other["NodeID"] for other in _nodes()):
+                    # It was lost in the meantime, and no run will go there.
+                    continue
+                shared = f"the code in {registry.ROOT}, which all nodes must share"
+                raise UserError(f"{name} cannot run {shared}: {_line(error)}") from None
+            if missing:
+                folder = Path(missing[0]).parent if missing[0] == token.name else missing[0]
+                raise UserError(f"{name} does not see {folder} of this machine: all nodes must share it")
+
+
+def _missing(paths: list[str]) -> list[str]:
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def _run(work: Callable[[RunSpec], T], spec: RunSpec, folder: str, threads: int) -> T:
+    """In a worker: as if it had been started where the sweep was."""
+    os.chdir(folder)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import torch
+
+    torch.set_num_threads(threads)
+    return work(spec)
+
+
+def _translated(error: BaseException) -> BaseException:
+    """What a run's future raises for an error of Ray's."""
+    match error:
+        case RayTaskError(cause=BaseException() as cause):
+            # Shows where in the worker it was raised.
+            cause.__cause__ = error
+            return cause
+        case NodeDiedError() | ObjectLostError():
+            return Died("its node was lost", node_lost=True)
+        case OutOfMemoryError():
+            return Died("its worker process was killed by Ray: the node's memory is almost full")
+        case WorkerCrashedError():
+            return Died("its worker process died")
+        case TaskCancelledError():
+            return CancelledError()
+        case LocalRayletDiedError():
+            return UserError(
+                "Ray has ended on this machine: finished runs are kept, the same command continues"
+            )
+    return error
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

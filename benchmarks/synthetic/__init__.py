@@ -1,0 +1,1 @@
+"""The nano models: their tokenizer, their corpus, and how they are pretrained."""

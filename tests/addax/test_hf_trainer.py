@@ -1,0 +1,423 @@
+"""AddaxTrainer: the Trainer's loop takes the steps of a bare loop, and all that surrounds them works."""
+
+import itertools
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from datasets import Dataset
+from torch.nn import functional as F
+from torch.utils.data import IterableDataset
+from transformers import TrainingArguments
+
+from addax import Addax
+from addax.hf_trainer import SKIPS_IN_A_ROW, AddaxTrainer, token_lengths
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
+from baselines.sgd import SGD
+from tests.numerics.oracle import bits, generator, lora_model, opt_model
+
+STEPS, K0, K1, THRESHOLD = 6, 3, 2, 8
+LR = 1e-2
+
+
+def example(number, length):
+    ids = torch.randint(3, 11, (length,), generator=generator(number)).tolist()
+    return {"input_ids": ids, "labels": [-100, *ids[1:]], "source": "a column that the model does not know"}
+
+
+LENGTHS = [5, 12, 8, 9, 3, 10, 4, 7, 11, 6, 3, 9, 5, 4]
+DATA = [example(i, n) for i, n in enumerate(LENGTHS)]
+LONG = [e for e, n in zip(DATA, LENGTHS, strict=True) if n > THRESHOLD]
+SHORT = [e for e, n in zip(DATA, LENGTHS, strict=True) if n <= THRESHOLD]
+
+
+def collate(features):
+    """Pads on the right; the model is given these keys alone."""
+    assert all(set(f) == {"input_ids", "labels"} for f in features)
+    width = max(len(f["input_ids"]) for f in features)
+    short = [width - len(f["input_ids"]) for f in features]
+    return {
+        "input_ids": torch.tensor([f["input_ids"] + [1] * n for f, n in zip(features, short, strict=True)]),
+        "labels": torch.tensor([f["labels"] + [-100] * n for f, n in zip(features, short, strict=True)]),
+        "attention_mask": torch.tensor([[1] * (width - n) + [0] * n for n in short]),
+    }
+
+
+class Recorder:
+    """A collator that keeps what it made, in order."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, features):
+        self.batches.append(collate(features))
+        return self.batches[-1]
+
+
+def arguments(folder, **changes):
+    given = {
+        "max_steps": STEPS, "learning_rate": LR, "per_device_train_batch_size": K1, "max_grad_norm": 0,
+        "seed": 3, "logging_steps": 1, "save_strategy": "no", "train_sampling_strategy": "sequential",
+        "use_cpu": True, "dataloader_pin_memory": False, "disable_tqdm": True,
+    }  # fmt: skip
+    return TrainingArguments(str(folder), **(given | changes))
+
+
+def trainer(folder, model=None, changes=None, **given):
+    given = {"train_dataset": DATA, "data_collator": collate} | given
+    model = opt_model(torch.float32) if model is None and "model_init" not in given else model
+    return AddaxTrainer(model=model, args=arguments(folder, **(changes or {})), **given)
+
+
+def mixed(**changes):
+    return {"length_threshold": THRESHOLD, "zo_batch_size": K0} | changes
+
+
+def logged(made, key):
+    return [entry[key] for entry in made.state.log_history if key in entry]
+
+
+def model_loss(model, batch):
+    """The model's loss as the Trainer asks for it: the sum over predicted tokens by their number."""
+    return model(**batch, num_items_in_batch=batch["labels"][:, 1:].ne(-100).sum()).loss
+
+
+def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
+    """Linear decay to zero over STEPS, as the Trainer's default schedule."""
+    losses = []
+    model.train()
+    for k in range(STEPS):
+        opt.param_groups[0]["lr"] = LR * (1 - k / STEPS)
+        given = {"zo_loss": zo_batches, "fo_loss": fo_batches}
+        closures = {n: lambda b=b[k]: loss(model, b) for n, b in given.items() if b}
+        losses.append(float(opt.step(**closures).loss))
+    return losses
+
+
+def split(batches):
+    """Recorded batches of long and of short examples."""
+    parts = {True: [], False: []}
+    for batch in batches:
+        longer = batch["attention_mask"].sum(1) > THRESHOLD
+        assert longer.all() or not longer.any()
+        parts[bool(longer[0])].append(batch)
+    return parts[True], parts[False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_steps_are_those_of_a_bare_loop(tmp_path, dtype):
+    model, recorder = opt_model(dtype), Recorder()
+    made = trainer(
+        tmp_path, model, data_collator=recorder, optimizer_cls_and_kwargs=(Addax, {"alpha": 0.3}), **mixed()
+    )
+    made.train()
+
+    zo_batches, fo_batches = split(recorder.batches)
+    assert len(zo_batches) == STEPS
+    drawn = [{tuple(row[row != 1].tolist()) for row in b["input_ids"]} for b in zo_batches]
+    assert all(len(rows) == K0 for rows in drawn)
+    assert len({frozenset(rows) for rows in drawn}) > 1
+    assert set.union(*drawn) <= {tuple(e["input_ids"]) for e in LONG}
+    chunks = [SHORT[i : i + K1] for i in range(0, len(SHORT), K1)]
+    for got, wanted in zip(fo_batches, itertools.cycle(chunks), strict=False):
+        assert torch.equal(got["input_ids"], collate_plain(wanted)["input_ids"])
+
+    bare = opt_model(dtype)
+    losses = bare_loop(bare, Addax(bare, lr=LR, alpha=0.3, seed=3), zo_batches, fo_batches)
+    assert bits(model) == bits(bare)
+    assert bits(model) != bits(opt_model(dtype))
+    assert logged(made, "loss") == losses
+
+
+def collate_plain(examples):
+    return collate([{k: e[k] for k in ("input_ids", "labels")} for e in examples])
+
+
+ONE_LOSS = {
+    "mezo": (MeZO, {}, "zo"),
+    "addax with alpha 1": (Addax, {"alpha": 1}, "zo"),
+    "ip-sgd": (IPSGD, {}, "fo"),
+    "addax with alpha 0": (Addax, {"alpha": 0.0}, "fo"),
+    "sgd": (SGD, {}, "fo"),
+    "adam": (Adam, {}, "fo"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_LOSS)
+def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
+    made, settings, part = ONE_LOSS[name]
+    model, bare = opt_model(torch.float32), opt_model(torch.float32)
+    trainer(tmp_path, model, optimizer_cls_and_kwargs=(made, settings)).train()
+    batches = [collate_plain(DATA[i : i + K1]) for i in range(0, STEPS * K1, K1)]
+    opt = made(bare, lr=LR, **settings, **({} if made is Adam else {"seed": 3}))
+    bare_loop(bare, opt, *((batches, []) if part == "zo" else ([], batches)))
+    assert bits(model) == bits(bare)
+    assert bits(model) != bits(opt_model(torch.float32))
+
+
+@pytest.mark.parametrize("way", ["instance", "model_init", "datasets", "positions", "checkpointed"])
+def test_every_way_to_the_same_steps(tmp_path, way):
+    """A method built beforehand, a model made by the Trainer, another container, padding, checkpointing."""
+    reference = opt_model(torch.float32)
+    trainer(tmp_path, reference, **mixed()).train()
+
+    model, given, changes = opt_model(torch.float32), {}, {}
+    if way == "instance":
+        given["optimizers"] = (Addax(model, lr=LR, seed=3), None)
+    if way == "model_init":
+        model, given["model_init"] = None, lambda: opt_model(torch.float32)
+    if way == "datasets":
+        given["train_dataset"] = Dataset.from_list(DATA)
+    if way == "positions":
+        # Padded to one width already: an example's length is its mask's.
+        padded = [collate_plain([e, DATA[1]]) for e in DATA]
+        given["train_dataset"] = [{k: v[0].tolist() for k, v in e.items()} for e in padded]
+        given["data_collator"] = lambda rows: cut({k: torch.tensor([r[k] for r in rows]) for k in rows[0]})
+    if way == "checkpointed":
+        changes["activation_checkpointing"] = True
+    made = trainer(tmp_path, model, changes, **mixed(**given))
+    made.train()
+    assert bits(made.model) == bits(reference)
+
+
+def cut(batch):
+    """A batch without the columns that are padding in every row."""
+    width = int(batch["attention_mask"].sum(1).max())
+    return {k: v[:, :width] for k, v in batch.items()}
+
+
+def test_addax_wa_draws_both_batches_from_all_examples(tmp_path):
+    recorder = Recorder()
+    made = trainer(tmp_path, changes={"max_steps": 20}, data_collator=recorder, zo_batch_size=4)
+    made.train()
+    assert len(made.zo_dataset) == len(made.train_dataset) == len(DATA)
+    zo = [b for b in recorder.batches if len(b["input_ids"]) == 4]
+    assert len(zo) == 20
+    assert {int(n) for b in zo for n in b["attention_mask"].sum(1)} == set(LENGTHS)
+
+
+def test_the_zeroth_order_batch_is_as_large_as_the_other_one_or_as_its_pool(tmp_path):
+    for size, wanted in ((None, K1), (99, len(LONG))):
+        recorder = Recorder()
+        trainer(
+            tmp_path, changes={"max_steps": 1}, data_collator=recorder, **mixed(zo_batch_size=size)
+        ).train()
+        assert [len(b["input_ids"]) for b in split(recorder.batches)[0]] == [wanted]
+
+
+def test_the_draw_depends_on_the_data_seed(tmp_path):
+    drawn = []
+    for seed in (1, 1, 2):
+        recorder = Recorder()
+        trainer(tmp_path, changes={"data_seed": seed}, data_collator=recorder, **mixed()).train()
+        drawn.append([b["input_ids"].tolist() for b in split(recorder.batches)[0]])
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given"),
+    [
+        (torch.float32, mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0.3}))),
+        (torch.bfloat16, mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0.3}))),
+        (torch.float32, {"optimizer_cls_and_kwargs": (MeZO, {})}),
+        (torch.float32, {"optimizer_cls_and_kwargs": (Adam, {})}),
+    ],
+    ids=["addax", "addax bfloat16", "mezo", "adam"],
+)
+def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
+    """Eight steps are four, a checkpoint amid an epoch, and four, with dropout and shuffled data."""
+    changes = {
+        "max_steps": 8, "save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": "random",
+        "save_total_limit": 2, "lr_scheduler_type": "cosine", "warmup_steps": 2,
+    }  # fmt: skip
+    # As `from_pretrained` returns a model: the trainer is to turn dropout on.
+    whole = trainer(tmp_path / "a", opt_model(dtype, dropout=0.3).eval(), changes, **given)
+    whole.train()
+    still = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
+    still.train()
+    assert bits(still.model) != bits(whole.model)
+
+    other = opt_model(dtype, dropout=0.3).eval()
+    with torch.no_grad():
+        for p in other.parameters():
+            p.zero_()
+    resumed = trainer(tmp_path / "c", other, changes, **given)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-4"))
+    assert resumed.state.global_step == 8
+    assert bits(resumed.model) == bits(whole.model)
+    assert logged(resumed, "loss") == logged(whole, "loss")
+    assert resumed.method.steps == 8
+
+
+def test_lora_adapters_train_and_resume(tmp_path):
+    """A checkpoint holds adapters alone; the resumed run has the whole run's bits."""
+    changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    whole = trainer(tmp_path / "a", lora_model(torch.bfloat16), changes, **mixed())
+    whole.train()
+    names = [n for n, _ in whole.model.named_parameters()]
+    start = bits(lora_model(torch.bfloat16))
+    moved = {n for n, old, new in zip(names, start, bits(whole.model), strict=True) if old != new}
+    assert moved == {n for n in names if "lora_" in n}
+
+    checkpoint = tmp_path / "a" / "checkpoint-2"
+    assert (checkpoint / "adapter_model.safetensors").exists()
+    assert not (checkpoint / "model.safetensors").exists()
+    resumed = trainer(tmp_path / "b", lora_model(torch.bfloat16), changes, **mixed())
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    assert bits(resumed.model) == bits(whole.model)
+
+
+def test_logs_schedule_and_evaluation(tmp_path):
+    made = trainer(
+        tmp_path,
+        changes={"eval_strategy": "steps", "eval_steps": 3, "lr_scheduler_type": "constant_with_warmup",
+                 "warmup_steps": 4},
+        eval_dataset=SHORT[:3],
+        compute_metrics=lambda prediction: {"rows": len(prediction.label_ids)},
+        **mixed(),
+    )  # fmt: skip
+    result = made.train()
+    losses = logged(made, "loss")
+    assert len(losses) == STEPS
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
+    assert result.training_loss == pytest.approx(sum(losses) / STEPS)
+    assert logged(made, "learning_rate") == pytest.approx([LR * min(1, k / 4) for k in range(STEPS)])
+    assert len(set(logged(made, "projected_grad"))) == STEPS
+    assert logged(made, "skipped_steps") == [0] * STEPS
+    assert logged(made, "grad_norm") == []
+    assert logged(made, "eval_rows") == [3, 3]
+    with torch.no_grad():
+        wanted = made.model(**collate_plain(SHORT[:3])).loss.item()
+    assert logged(made, "eval_loss")[-1] == pytest.approx(wanted, rel=1e-5)
+    assert made.predict(SHORT[:3]).metrics["test_loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_training_can_go_on(tmp_path):
+    """A second `train` counts its own steps and continues the method's directions."""
+    made = trainer(tmp_path, **mixed())
+    made.train()
+    between = bits(made.model)
+    made.train()
+    assert bits(made.model) != between
+    assert (made.state.global_step, made.method.steps) == (STEPS, 2 * STEPS)
+
+
+def test_the_number_of_labels_is_each_batchs_own(tmp_path):
+    """A loss that sums and divides by it, and takes the labels out of the inputs, twice a batch."""
+
+    def summed(logits, labels, number):
+        return (
+            F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum") / number
+        )
+
+    model, bare, recorder = opt_model(torch.float32), opt_model(torch.float32), Recorder()
+    trainer(
+        tmp_path, model, data_collator=recorder, optimizer_cls_and_kwargs=(Addax, {"alpha": 0.3}),
+        compute_loss_func=lambda outputs, labels, num_items_in_batch: summed(
+            outputs.logits, labels, num_items_in_batch
+        ),
+        **mixed(),
+    ).train()  # fmt: skip
+
+    def loss(model, batch):
+        rest = {k: v for k, v in batch.items() if k != "labels"}
+        return summed(model(**rest).logits, batch["labels"], (batch["labels"] != -100)[:, 1:].sum())
+
+    bare_loop(bare, Addax(bare, lr=LR, alpha=0.3, seed=3), *split(recorder.batches), loss)
+    assert bits(model) == bits(bare)
+
+
+def test_losses_that_are_not_finite_end_the_run(tmp_path):
+    made = trainer(
+        tmp_path,
+        changes={"max_steps": 2 * SKIPS_IN_A_ROW},
+        compute_loss_func=lambda outputs, labels, num_items_in_batch: outputs.logits.sum() * math.nan,
+        **mixed(),
+    )
+    before = bits(made.model)
+    with pytest.raises(RuntimeError, match=f"not finite in {SKIPS_IN_A_ROW} steps in a row"):
+        made.train()
+    assert bits(made.model) == before
+    assert logged(made, "skipped_steps")[-1] == SKIPS_IN_A_ROW - 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gradient_accumulation_steps": 2}, {"max_grad_norm": 1.0}, {"weight_decay": 0.1}, {"bf16": True},
+        {"torch_compile": True}, {"auto_find_batch_size": True}, {"torch_empty_cache_steps": 3},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)  # fmt: skip
+def test_training_arguments_without_a_meaning_are_refused(tmp_path, changes):
+    with pytest.raises(ValueError, match=next(iter(changes)) + " must be"):
+        trainer(tmp_path, changes=changes)
+
+
+def test_several_devices_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(ValueError, match="one process on one device"):
+        trainer(tmp_path)
+
+
+class Stream(IterableDataset):
+    """Rows without a number of them."""
+
+    def __iter__(self):
+        return iter(DATA)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (mixed(length_threshold=12), r"D0 is empty.*longer than length_threshold = 12.*lengths 3 to 12"),
+        (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
+        (mixed(length_threshold=0), "length_threshold is in tokens"),
+        (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
+        (
+            mixed(train_dataset=[{"labels": [1], "words": "?"}]),
+            r"example 0 .* no input_ids \(labels, words\)",
+        ),
+        (mixed(train_dataset=Stream()), "Stream.* has no length"),
+        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "two batches, and only zo_loss is wanted"),
+        (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})), "two batches, and only fo_loss is wanted"),
+        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG wants full_loss"),
+        ({"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 1})}, r"Method, not SGD: use transformers"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
+)
+def test_settings_without_a_meaning_are_refused_before_any_work(tmp_path, given, said):
+    with pytest.raises(ValueError, match=said):
+        trainer(tmp_path, **given)
+
+
+def test_a_trainer_without_training_data_evaluates(tmp_path):
+    made = trainer(tmp_path, train_dataset=None, eval_dataset=SHORT, **mixed())
+    assert math.isfinite(made.evaluate()["eval_loss"])
+
+
+def test_settings_of_the_method_come_before_those_of_the_arguments(tmp_path):
+    made = trainer(tmp_path, optimizer_cls_and_kwargs=(Addax, {"lr": 0.5, "seed": 7, "eps": 1e-2}))
+    made.create_optimizer()
+    method = made.method
+    assert (method.param_groups[0]["lr"], method.seed, method.eps) == (0.5, 7, 1e-2)
+    plain = trainer(tmp_path)
+    plain.create_optimizer()
+    assert (plain.method.param_groups[0]["lr"], plain.method.seed) == (LR, 3)
+
+
+def test_token_lengths():
+    rows = [{"input_ids": [5, 6, 7]}, {"input_ids": [5, 6, 1], "attention_mask": torch.tensor([1, 1, 0])}]
+    assert token_lengths(rows) == [3, 2]
+
+
+def test_the_library_imports_without_transformers():
+    code = "import sys, addax; print(*sorted({'transformers', 'accelerate', 'peft'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,196 @@
+"""z is standard normal, and a pure function of the step seed and the parameter's index."""
+
+import hashlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from scipy import stats
+
+from addax import noise
+from addax.addax import Addax
+from addax.rounding import apply_update
+from tests.numerics.oracle import CPU, HALVES, MLP, TIED
+
+ROOT = Path(__file__).resolve().parents[2]
+N = 10_000_000
+DRAWS = 2**18
+
+
+def draw(seed, index=0, numel=DRAWS):
+    """A flat z."""
+    return noise.draw(seed, index, torch.Size([numel]), CPU)
+
+
+def test_moments_and_distribution():
+    """Six standard errors each, and Kolmogorov-Smirnov against N(0, 1), over many blocks."""
+    z = draw(17, index=3, numel=N).double()
+    assert abs(z.mean().item()) < 6 / N**0.5
+    assert abs(z.var().item() - 1) < 6 * (2 / N) ** 0.5
+    assert abs((z**3).mean().item()) < 6 * (15 / N) ** 0.5
+    assert abs((z**4).mean().item() - 3) < 6 * (96 / N) ** 0.5
+    assert stats.kstest(z.numpy(), "norm").pvalue > 1e-4
+    lagged = torch.dot(z[1:], z[:-1]).item() / N
+    assert abs(lagged) < 6 / N**0.5
+
+
+PAIRS = {
+    "parameters": lambda: (draw(1, 0), draw(1, 1)),
+    "far parameters": lambda: (draw(1, 0), draw(1, 1024)),
+    "blocks": lambda: tuple(draw(1, 0, 2 * noise.CPU_BLOCK).chunk(2)),
+    "block of one and the next parameter": lambda: (draw(1, 0, 2 * noise.CPU_BLOCK)[-DRAWS:], draw(1, 1)),
+    "seeds 1 apart": lambda: (draw(1), draw(2)),
+    "seeds 2^32 apart": lambda: (draw(1), draw(1 + 2**32)),
+    "seeds 2^63 apart": lambda: (draw(1), draw(1 + 2**63)),
+    "steps": lambda: (draw(noise.derive(0, 0)), draw(noise.derive(0, 1))),
+    "runs": lambda: (draw(noise.derive(0, 1)), draw(noise.derive(1, 0))),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_streams_are_independent(pair):
+    """No correlation at any lag: a stream that is another one shifted would show only there."""
+    a, b = PAIRS[pair]()
+    lags = torch.fft.irfft(torch.fft.rfft(a) * torch.fft.rfft(b).conj(), n=a.numel()) / a.numel()
+    # The largest of 2^18 standard normals is about 5.
+    assert lags.abs().max().item() < 7.5 / a.numel() ** 0.5
+
+
+def test_stream_seed_is_injective_on_cpu():
+    """Distinct (stream, index, block) get distinct 32-bit seeds, corners of the ranges included."""
+    indices = [*range(40), noise.MAX_TENSORS // 2, noise.MAX_TENSORS - 1]
+    numbers = [*range(40), noise.MAX_BLOCKS // 2, noise.MAX_BLOCKS - 1]
+    streams = (noise.NORMAL, noise.ROUNDING)
+    for key in (0, 1, 2**32, 2**63 + 5):
+        seeds = [
+            noise.stream_seed(key, i, b, s, "cpu") for i, b, s in itertools.product(indices, numbers, streams)
+        ]
+        assert len(set(seeds)) == len(seeds)
+        assert all(0 <= s < 2**32 for s in seeds)
+
+
+@pytest.mark.parametrize("mix", ["_mix32", "_mix64"])
+def test_mix_is_a_bijection(mix):
+    """Each step is undone by its inverse: the odd factor's modular inverse, and the shift's own."""
+    bits, shifts, factors = {
+        "_mix32": (32, (16, 13, 16), (0x85EBCA6B, 0xC2B2AE35)),
+        "_mix64": (64, (30, 27, 31), (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)),
+    }[mix]
+
+    def unshift(x, shift):
+        y = x
+        for _ in range(bits // shift + 1):
+            y = x ^ (y >> shift)
+        return y
+
+    for x in [0, 1, 2, 3, 2 ** (bits - 1), 2**bits - 1, 0xDEADBEEF]:
+        y = unshift(getattr(noise, mix)(x), shifts[2])
+        y = unshift(y * pow(factors[1], -1, 2**bits) % 2**bits, shifts[1])
+        y = unshift(y * pow(factors[0], -1, 2**bits) % 2**bits, shifts[0])
+        assert y == x
+
+
+def test_too_many_tensors_or_blocks_are_refused():
+    for index, block in ((noise.MAX_TENSORS, 0), (0, noise.MAX_BLOCKS), (-1, 0)):
+        with pytest.raises(ValueError, match=f"parameter {index}, block {block}"):
+            noise.stream_seed(0, index, block, noise.NORMAL, "cpu")
+
+
+def test_derive_tells_words_apart():
+    words = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (2**32,), (-1,), (2**32 - 1,)]
+    seeds = {noise.derive(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
+    assert len(seeds) == 4 * len(words)
+
+
+def test_z_does_not_depend_on_order_or_shape():
+    first = [draw(9, i, 1000) for i in range(4)]
+    second = [draw(9, i, 1000) for i in reversed(range(4))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(noise.draw(9, 0, torch.Size([10, 100]), CPU).flatten(), first[0])
+
+
+def test_z_does_not_depend_on_threads():
+    numel = 3 * noise.CPU_BLOCK + 5
+    before = torch.get_num_threads()
+    drawn = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            z = torch.empty(numel)
+
+            def work(block, part, z=z):
+                z[part] = noise.normal(4, 2, block, part.stop - part.start, CPU)
+
+            noise.for_blocks(numel, CPU, work)
+            drawn.append(z)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*drawn)
+    assert torch.equal(drawn[0], draw(4, 2, numel))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_z_does_not_depend_on_dtype(dtype):
+    """What a module's forward sees is theta + eps z rounded once, the same z in every dtype."""
+    model = MLP.build(dtype)
+    opt = Addax(model, lr=0.0, alpha=1.0, eps=0.5)
+    seen = {}
+    for number, module in ((0, model[0]), (1, model[3])):
+
+        def look(module, _inputs, number=number):
+            seen.setdefault(number, module.weight.detach().clone())
+
+        module.register_forward_pre_hook(look)
+    seed = opt.step_seed()
+    opt.estimate(MLP.closure(model, 0))
+    for number, (place, module) in enumerate(((0, model[0]), (4, model[3]))):
+        z = noise.draw(seed, place, module.weight.shape, CPU)
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        assert torch.equal(seen[number], (module.weight.to(wide) + 0.5 * z.to(wide)).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
+def test_an_update_cut_into_blocks_takes_the_whole_z(dtype):
+    """A step of -1 from zero leaves z itself, rounded once, in a tensor of two blocks and a bit."""
+    theta = torch.zeros(2 * noise.CPU_BLOCK + 5, dtype=dtype)
+    apply_update(theta, 6, 0, directions=[(torch.tensor(-1.0), 9)], rounding="nearest")
+    assert torch.equal(theta, draw(9, 6, theta.numel()).to(dtype))
+
+
+ANOTHER_RANK = """
+import hashlib, torch
+from addax import noise
+torch.manual_seed(99)
+torch.set_num_threads(2)
+noise.draw(8, 0, torch.Size([7]), torch.device("cpu"))
+z = noise.draw(4, 2, torch.Size([600_001]), torch.device("cpu"))
+print(hashlib.sha256(z.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_another_process_draws_the_same_bits():
+    """As another rank: whatever its global seed, its threads and what it drew before."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.check_output([sys.executable, "-c", ANOTHER_RANK], cwd=ROOT, env=environment, text=True)
+    assert told.strip() == hashlib.sha256(draw(4, 2, 600_001).numpy().tobytes()).hexdigest()
+
+
+def global_states():
+    """What torch, numpy and Python would draw next."""
+    return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate()
+
+
+def test_global_generators_are_not_touched():
+    model = TIED.build(torch.bfloat16)
+    opt = Addax(model, lr=1e-3, alpha=0.5)
+    before = global_states()
+    for k in range(3):
+        opt.step(zo_loss=TIED.closure(model, k), fo_loss=TIED.closure(model, k))
+    draw(3)
+    assert global_states() == before

@@ -1,0 +1,339 @@
+"""What a user can get wrong is refused before anything changes, by a message that names it."""
+
+import math
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from addax import Addax
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
+from baselines.sgd import SGD
+from tests.numerics.oracle import MLP, bits
+
+ALL = (Addax, MeZO, MeZOSVRG, IPSGD, SGD, Adam)
+FIRST_ORDER = (Addax, IPSGD, SGD, Adam)
+ZEROTH_ORDER = (Addax, MeZO, MeZOSVRG)
+
+
+def refused(opt, model, match, **closures):
+    """A step that raises `ValueError`; theta, the step count and gradients stay."""
+    before, generator = bits(model), torch.get_rng_state()
+    with pytest.raises(ValueError, match=match):
+        opt.step(**closures)
+    assert bits(model) == before
+    assert opt.steps == 0
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def closure(opt, value):
+    """The first closure a method takes at its first step, returning a value."""
+    name = "full_loss" if "full_loss" in opt.losses else opt.losses[0]
+    return {name: lambda: value}
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_no_closure(method):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.losses)}")
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [(MeZO, "fo_loss"), (MeZOSVRG, "fo_loss"), (IPSGD, "zo_loss"), (SGD, "zo_loss"), (Adam, "zo_loss")],
+)
+def test_a_closure_it_cannot_use(method, name):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    called = []
+    given = dict.fromkeys(opt.losses, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
+    refused(opt, model, rf"{method.__name__} cannot use {name}: it wants", **given)
+    assert not called
+
+
+@pytest.mark.parametrize(("alpha", "name"), [(0, "zo_loss"), (1, "fo_loss")])
+def test_a_closure_that_alpha_gives_no_weight(alpha, name):
+    model = MLP.build(torch.float32)
+    both = {"zo_loss": MLP.closure(model, 0), "fo_loss": MLP.closure(model, 0)}
+    refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha = {alpha} gives {name} no weight", **both)
+
+
+def test_mezo_svrg_says_which_closure_its_step_needs():
+    model = MLP.build(torch.float32)
+    opt = MeZOSVRG(model, lr=0.1)
+    refused(opt, model, "needs full_loss at step 0", zo_loss=MLP.closure(model, 0))
+    opt.step(full_loss=MLP.closure(model, 0))
+    with pytest.raises(ValueError, match="needs zo_loss at step 1"):
+        opt.step(full_loss=MLP.closure(model, 0))
+
+
+BAD = {"vector": (torch.ones(3), r"shape \(3,\)"), "float": (0.5, "float"), "None": (None, "NoneType")}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("method", ALL)
+def test_a_loss_that_is_no_scalar(method, bad):
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    value, says = BAD[bad]
+    refused(opt, model, rf"must return a scalar tensor, not .*{says}", **closure(opt, value))
+
+
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_loss_without_gradient(method):
+    model = MLP.build(torch.float32)
+    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: torch.ones(()))
+    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_loss_that_reaches_no_parameter(method, dtype):
+    """But something else that has a gradient; the zeroth-order part is not taken alone either."""
+    model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
+    opt = method(model, lr=0.1)
+    closures = dict.fromkeys(opt.losses, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
+    refused(opt, model, "does not depend on trainable parameters of the model", **closures)
+
+
+def test_a_step_works_where_gradients_are_off():
+    """A caller's `no_grad` does not take the first-order closure's gradient."""
+    model = MLP.build(torch.float32)
+    before = bits(model)
+    with torch.no_grad():
+        IPSGD(model, lr=0.1).step(fo_loss=MLP.closure(model, 0))
+    assert bits(model) != before
+
+
+ARGUMENTS = [
+    *((m, {"lr": lr}, "lr") for m in ALL for lr in (-1e-9, math.nan, math.inf)),
+    *((m, {"lr": 0.1, "eps": e}, "eps") for m in ZEROTH_ORDER for e in (0, -1e-3, math.nan, math.inf)),
+    *((Addax, {"lr": 0.1, "alpha": a}, "alpha") for a in (-0.1, 1.1, math.nan)),
+    *((m, {"lr": 0.1, "rounding": "up"}, "rounding.*stochastic") for m in (*ZEROTH_ORDER, IPSGD, SGD)),
+    *((m, {"lr": 0.1, "arithmetic": "fast"}, "arithmetic.*released") for m in (Addax, MeZO)),
+    *(
+        (m, {"lr": 0.1, "seed": s}, f"seed must be an integer, not {s}")
+        for m in ZEROTH_ORDER
+        for s in (1.5, None)
+    ),
+    (MeZOSVRG, {"lr": 0.1, "lr_ratio": -1}, "lr_ratio"),
+    (MeZOSVRG, {"lr": 0.1, "anchor_every": 0}, "anchor_every"),
+    (MeZOSVRG, {"lr": 0.1, "variant": "fixed"}, "variant.*paper"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "match"), ARGUMENTS)
+def test_arguments_out_of_range(method, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        method(MLP.build(torch.float32), **arguments)
+
+
+@pytest.mark.parametrize("seed", [numpy.int64(7), numpy.uint32(7), torch.tensor(7)], ids=repr)
+def test_a_seed_of_any_integer_type(seed):
+    ends = []
+    for given in (seed, 7):
+        model = MLP.build(torch.float32)
+        opt = MeZO(model, lr=0.1, seed=given)
+        opt.step(zo_loss=MLP.closure(model, 0))
+        ends.append((bits(model), opt.state_dict()["method"]["seed"]))
+    assert ends[0] == ends[1]
+    assert type(ends[0][1]) is int
+
+
+def _groups(model, **options):
+    return [{"params": list(model.parameters()), **options}]
+
+
+@pytest.mark.parametrize("lr", [-1.0, math.inf, math.nan])
+@pytest.mark.parametrize("method", ALL)
+def test_a_groups_learning_rate_out_of_range(method, lr):
+    model = MLP.build(torch.float32)
+    groups = [*_groups(model[0]), *_groups(nn.ModuleList([model[2], model[3]]), lr=lr)]
+    with pytest.raises(ValueError, match=r"lr of parameter group 1 must be in \[0, inf\)"):
+        method(model, lr=0.1, params=groups)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_foreign_parameter_in_a_group(method):
+    model = MLP.build(torch.float32)
+    with pytest.raises(ValueError, match="no trainable parameter of the model"):
+        method(model, lr=0.1, params=_groups(nn.Linear(2, 2)))
+    model[0].weight.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"'0\.weight' is no trainable parameter"):
+        method(model, lr=0.1, params=_groups(model))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_groups_that_leave_parameters_out(method):
+    """Refused while these are trainable; once frozen they are none of the method's."""
+    model = MLP.build(torch.float32)
+    with pytest.raises(ValueError, match=r"no parameter group holds '0\.weight'.*requires_grad_\(False\)"):
+        method(model, lr=0.1, params=_groups(model[3]))
+    model[0].requires_grad_(False)
+    model[2].requires_grad_(False)
+    before = [p.detach().clone() for p in model.parameters()]
+    opt = method(model, lr=0.1, params=_groups(model[3]))
+    opt.step(**{name: MLP.closure(model, 0) for name in opt.losses})
+    assert all(p.grad is None for p in model.parameters())
+    moved = [not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True)]
+    assert moved == [p.requires_grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_group_added_later(method):
+    model = MLP.build(torch.float32)
+    model[0].requires_grad_(False)
+    opt = method(model, lr=0.1)
+    model[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=f"{method.__name__} already holds all parameters.*build it anew"):
+        opt.add_param_group({"params": list(model[0].parameters())})
+    assert len(opt.param_groups) == 1
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_models_that_cannot_be_trained(method):
+    with pytest.raises(ValueError, match="Sequential has no trainable parameter"):
+        method(MLP.build(torch.float32).requires_grad_(False), lr=0.1)
+    with pytest.raises(ValueError, match=r"'0\.weight' is offloaded"):
+        method(nn.Sequential(nn.Linear(2, 2, device="meta")), lr=0.1)
+    strided = nn.Sequential(nn.Linear(2, 3))
+    strided[0].weight = nn.Parameter(torch.ones(2, 3).t())
+    with pytest.raises(ValueError, match=r"'0\.weight' is not contiguous"):
+        method(strided, lr=0.1)
+    odd = nn.Sequential(nn.Linear(2, 2))
+    odd[0].weight = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=r"'0\.weight' is torch\.complex64"):
+        method(odd, lr=0.1)
+
+
+class Quantised(torch.Tensor):
+    """A tensor that shows itself as float32 and holds codes, as quantising libraries make them."""
+
+    @staticmethod
+    def __new__(cls, codes):
+        """Around int8 codes."""
+        return torch.Tensor._make_wrapper_subclass(cls, codes.shape, dtype=torch.float32)
+
+    def __init__(self, codes):
+        self.codes = codes
+
+    def __tensor_flatten__(self):
+        """What it holds."""
+        return ["codes"], None
+
+    @classmethod
+    def __tensor_unflatten__(cls, inner, meta, size, stride):
+        """And the way back."""
+        return cls(inner["codes"])
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        """Knows only how to be a parameter."""
+        if func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+            return cls(args[0].codes)
+        raise NotImplementedError(f"{func} on {cls.__name__}")
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_quantised_parameters_cannot_be_trained(method):
+    """Integers cannot require gradients in torch; what can is refused, and may be there frozen."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = nn.Parameter(Quantised(torch.ones(2, 2, dtype=torch.int8)))
+    assert model[1].weight.requires_grad
+    with pytest.raises(ValueError, match=r"'1\.weight' is a Quantised.*requires_grad_\(False\)"):
+        method(model, lr=0.1)
+    model[1].weight.requires_grad_(False)
+    assert len(method(model, lr=0.1).indices) == 3
+    model[0].bias = nn.Parameter(torch.ones(2).to(torch.float8_e4m3fn))
+    with pytest.raises(ValueError, match=r"'0\.bias' is torch\.float8_e4m3fn: only torch\.float32, "):
+        method(model, lr=0.1)
+
+
+def replace(model):
+    model[3].bias = nn.Parameter(torch.zeros(3))
+
+
+def add(model):
+    model[3].extra = nn.Linear(2, 2)
+
+
+def unfreeze(model):
+    model[0].bias.requires_grad_(True)
+
+
+def freeze(model):
+    model[3].bias.requires_grad_(False)
+
+
+def remove(model):
+    model[3].bias = None
+
+
+def tie(model):
+    model[3].bias = model[0].weight
+
+
+def convert(model):
+    model[3].half()
+
+
+def move(model):
+    """Torch makes new parameters for devices of another kind, and moves others in place."""
+    model[3].to("meta")
+
+
+SINCE = "since the method was built: change the model first, then build the method from it"
+CHANGES = {
+    replace: r"'3\.bias' was replaced",
+    add: r"'3\.extra\.weight' was added or unfrozen",
+    unfreeze: r"'0\.bias' was added or unfrozen",
+    freeze: r"'3\.bias' was removed or frozen",
+    remove: r"'3\.bias' was removed or frozen",
+    tie: r"'3\.bias' was removed or frozen",
+    convert: r"'3\.weight' was moved or converted from torch\.float32 on cpu to torch\.float16 on cpu",
+    move: r"'3\.weight' was replaced",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("method", ALL)
+def test_a_model_changed_after_the_method_was_built(method, change):
+    """Refused at the next step, before a closure is called; what was frozen all along may change."""
+    model = MLP.build(torch.float32)
+    model[0].bias.requires_grad_(False)
+    opt = method(model, lr=0.1)
+    model[0].bias = nn.Parameter(model[0].bias.detach().clone(), requires_grad=False)
+    opt.step(**dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+    change(model)
+    before = [p.detach().clone() for p in model.parameters()]
+    called = []
+    with pytest.raises(ValueError, match=f"parameter {CHANGES[change]} .*{SINCE}$"):
+        opt.step(**dict.fromkeys(opt.losses, lambda: called.append(None)))
+    assert not called
+    assert opt.steps == 1
+    on_cpu = [(p, b) for p, b in zip(model.parameters(), before, strict=True) if p.device.type == "cpu"]
+    assert all(torch.equal(p, b) for p, b in on_cpu)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_parameter_on_another_device_in_place(method):
+    """As `model.cuda()` does; a device that this test has not got is recorded in its stead."""
+    model = MLP.build(torch.float32)
+    opt = method(model, lr=0.1)
+    opt.places[model[0].bias] = (torch.device("cuda:0"), torch.float32)
+    match = r"'0\.bias' was moved or converted from torch\.float32 on cuda:0 to torch\.float32 on cpu since"
+    refused(opt, model, match, **dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_frozen_integer_parameters_are_left_alone(method):
+    """As in a quantised model with trainable parts."""
+    model = MLP.build(torch.float32)
+    model.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    assert method(model, lr=0.1).indices.keys().isdisjoint({model.codes})

@@ -1,0 +1,251 @@
+"""Every method file keeps the contract; a new file is picked up by itself."""
+
+import ast
+import copy
+import inspect
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from addax.optimizer import Method, StepStats
+from benchmarks.errors import UserError
+from benchmarks.registry import ROOT, files, module, path
+
+METHODS = pytest.mark.parametrize("method", sorted(files("method")))
+SCHEDULERS = {
+    "constant": lambda opt: lr_scheduler.ConstantLR(opt, 0.5, 2),
+    "lambda": lambda opt: lr_scheduler.LambdaLR(opt, lambda k: 0.9**k),
+    "multiplicative": lambda opt: lr_scheduler.MultiplicativeLR(opt, lambda k: 0.9),
+    "step": lambda opt: lr_scheduler.StepLR(opt, 2),
+    "multi-step": lambda opt: lr_scheduler.MultiStepLR(opt, [1, 3]),
+    "linear": lambda opt: lr_scheduler.LinearLR(opt, 0.1, 1.0, 3),
+    "exponential": lambda opt: lr_scheduler.ExponentialLR(opt, 0.9),
+    "polynomial": lambda opt: lr_scheduler.PolynomialLR(opt, 5),
+    "cosine": lambda opt: lr_scheduler.CosineAnnealingLR(opt, 5),
+    "warm restarts": lambda opt: lr_scheduler.CosineAnnealingWarmRestarts(opt, 2),
+    "cyclic": lambda opt: lr_scheduler.CyclicLR(opt, 1e-4, 1e-3, 2, cycle_momentum=False),
+    "one cycle": lambda opt: lr_scheduler.OneCycleLR(opt, 1e-3, total_steps=10, cycle_momentum=False),
+    "sequential": lambda opt: lr_scheduler.SequentialLR(
+        opt, [lr_scheduler.LinearLR(opt, 0.1, 1.0, 2), lr_scheduler.CosineAnnealingLR(opt, 5)], [2]
+    ),
+    "plateau": lambda opt: lr_scheduler.ReduceLROnPlateau(opt, patience=0),
+}
+
+
+def class_of(method: str) -> type[Method]:
+    """The one method that a file defines."""
+    built = module("method", method)
+    own = [c for c in vars(built).values() if isinstance(c, type) and c.__module__ == built.__name__]
+    classes = [c for c in own if issubclass(c, Method)]
+    assert len(classes) == 1, f"{method} defines {[c.__name__ for c in classes]}"
+    return classes[0]
+
+
+def head(method: str) -> str:
+    """The docstring of a method's file."""
+    return ast.get_docstring(ast.parse(path("method", method).read_text())) or ""
+
+
+class Regression:
+    """Least squares with a known optimum of zero: `(16, 6)` inputs, a linear model, any dtype."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        own = torch.Generator().manual_seed(0)
+        x = torch.randn(16, 6, generator=own)
+        truth = torch.randn(6, 1, generator=own)
+        self.x, self.y = x.to(dtype), x @ truth
+        self.model = nn.Linear(6, 1, bias=False)
+        with torch.no_grad():
+            self.model.weight.zero_()
+        self.model.to(dtype)
+
+    def loss(self) -> torch.Tensor:
+        """The mean squared error, in float32."""
+        return nn.functional.mse_loss(self.model(self.x).float(), self.y)
+
+    def step(self, opt: Method) -> StepStats:
+        """One step with every closure that the method takes."""
+        return opt.step(**dict.fromkeys(opt.losses, self.loss))
+
+
+@METHODS
+def test_head(method):
+    """Purpose on one line, the update in symbols, a source, then cost and memory."""
+    text = head(method)
+    first = text.split("\n", 1)[0]
+    assert first.endswith(".")
+    assert ": " in first
+    assert "theta" in text
+    assert "<-" in text
+    assert re.search(r"arXiv \d{4}\.\d{4,5}|, 19\d\d\b", text)
+    lines = [line.split(":")[0] for line in text.splitlines() if line[:1].isupper() and ":" in line]
+    assert lines[-2:] == ["Cost", "Memory"]
+
+
+@METHODS
+def test_one_class_built_from_model_and_lr(method):
+    made = class_of(method)
+    parameters = list(inspect.signature(made).parameters.values())
+    assert [p.name for p in parameters[:2]] == ["model", "lr"]
+    rest = [p for p in parameters[2:] if p.kind is not p.VAR_KEYWORD]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
+    assert made.label
+    assert made.__doc__
+    assert made.step.__doc__
+    opt = made(nn.Linear(2, 1), lr=0.1)
+    assert isinstance(opt, torch.optim.Optimizer)
+    assert opt.param_groups[0]["lr"] == 0.1
+
+
+def test_labels_tell_methods_apart():
+    labels = [class_of(m).label for m in files("method")]
+    assert len(set(labels)) == len(labels)
+
+
+@METHODS
+def test_closures_are_known_and_keyword_only(method):
+    made = class_of(method)
+    assert made.losses
+    assert set(made.losses) <= {"zo_loss", "fo_loss", "full_loss"}
+    step = inspect.signature(inspect.unwrap(made.step)).parameters
+    assert set(made.losses) <= set(step)
+    assert all(p.kind is p.KEYWORD_ONLY for p in step.values() if p.name != "self")
+
+
+@METHODS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_steps_reduce_a_convex_loss(method, dtype):
+    """From zero to under half of the loss, in 200 steps at a learning rate that suits all of them."""
+    problem = Regression(dtype)
+    opt = class_of(method)(problem.model, lr=0.02)
+    before = problem.loss().item()
+    for _ in range(200):
+        problem.step(opt)
+    assert problem.loss().item() < 0.5 * before
+
+
+@METHODS
+def test_stats(method):
+    problem = Regression()
+    opt = class_of(method)(problem.model, lr=1e-3)
+    stats = problem.step(opt)
+    assert isinstance(stats, StepStats)
+    assert stats.loss.shape == ()
+    assert not stats.loss.requires_grad
+    assert stats.loss.item() == pytest.approx(Regression().loss().item(), rel=1e-3)
+    assert stats.skipped.shape == ()
+    assert stats.skipped.dtype == torch.bool
+    assert not stats.skipped
+    assert (stats.projected_grad is None) == ("zo_loss" not in opt.losses)
+    assert stats.forwards >= 1
+    assert stats.backwards == ("fo_loss" in opt.losses)
+    assert opt.steps == 1
+
+
+@METHODS
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_realised_fraction_is_measured_in_16_bit(method, dtype):
+    """By every method that writes its own updates."""
+    problem = Regression(dtype)
+    opt = class_of(method)(problem.model, lr=1e-2)
+    measured = [problem.step(opt).realised_fraction for _ in range(opt.REALISED_EVERY + 1)]
+    if isinstance(opt, torch.optim.Adam):
+        assert measured == [None] * len(measured)
+        return
+    assert all(m is None for m in measured[1:-1])
+    # The first step of float16 may overflow until its loss scale fits, and then intends nothing.
+    assert measured[0] is not None
+    assert 0.2 < measured[-1].item() < 2
+
+
+@METHODS
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
+def test_schedulers(method, scheduler):
+    problem = Regression()
+    opt = class_of(method)(problem.model, lr=1e-3)
+    schedule = SCHEDULERS[scheduler](opt)
+    rates = []
+    for _ in range(5):
+        stats = problem.step(opt)
+        schedule.step(*([math.inf] if scheduler == "plateau" else []))
+        rates.append(opt.param_groups[0]["lr"])
+    assert not stats.skipped
+    assert len(set(rates)) > 1
+    assert torch.isfinite(problem.model.weight).all()
+
+
+@METHODS
+def test_a_learning_rate_of_zero_moves_nothing(method):
+    problem = Regression(torch.bfloat16)
+    problem.model.weight.data.normal_(generator=torch.Generator().manual_seed(1))
+    before = problem.model.weight.detach().clone()
+    opt = class_of(method)(problem.model, lr=0.0)
+    for _ in range(3):
+        problem.step(opt)
+    assert torch.equal(problem.model.weight, before)
+
+
+@METHODS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_state_round_trip(method, dtype):
+    """Seven steps are three, a state, and four."""
+    whole, part = Regression(dtype), Regression(dtype)
+    made = class_of(method)
+    opt = made(whole.model, lr=1e-2)
+    for _ in range(7):
+        whole.step(opt)
+    opt = made(part.model, lr=1e-2)
+    for _ in range(3):
+        part.step(opt)
+    resumed = made(part.model, lr=0.5)
+    resumed.load_state_dict(copy.deepcopy(opt.state_dict()))
+    for _ in range(4):
+        part.step(resumed)
+    assert torch.equal(part.model.weight, whole.model.weight)
+
+
+@METHODS
+def test_nothing_global_is_touched(method):
+    problem = Regression(torch.bfloat16)
+    opt = class_of(method)(problem.model, lr=1e-2)
+    before = torch.get_rng_state()
+    problem.step(opt)
+    problem.step(opt)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
+    """One file in baselines/, found under its name with dashes; helpers are not."""
+    from benchmarks import registry
+
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "sign_sgd.py").write_text('"""Sign-SGD: a test."""\n')
+    (tmp_path / "baselines" / "_shared.py").write_text("")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    registry.files.cache_clear()
+    try:
+        assert set(registry.files("method")) == {"addax", "sign-sgd"}
+        assert registry.summary("method", "sign-sgd") == "Sign-SGD: a test."
+    finally:
+        registry.files.cache_clear()
+
+
+def test_an_unknown_method_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'mezo'"):
+        path("method", "mezoo")
+
+
+def test_arrows_run_one_way():
+    """addax/ imports torch and itself, baselines/ those two: nothing of the harness."""
+    for folder, allowed in (("addax", {"addax"}), ("baselines", {"addax", "baselines"})):
+        for file in (ROOT / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) else []
+                ours = {n.split(".")[0] for n in names} & {"addax", "baselines", "benchmarks", "plots"}
+                assert ours <= allowed, f"{file.name} imports {ours - allowed}"

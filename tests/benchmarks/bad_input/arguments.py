@@ -1,0 +1,144 @@
+"""Wrong words on the command line: names, values, and combinations that cannot be."""
+
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case
+
+MASKED = ["run", "--method", "addax", "--model", "nano-roberta", "--data", "builtin"]
+MEZO = [*RUN, "--method", "mezo"]
+ADAM = [*RUN, "--method", "adam"]
+OPT13B = ["run", "--method", "addax", "--model", "facebook/opt-13b", "--task", "sst2"]
+CLUSTER = ["--executor", "ray", "--ray-address", "127.0.0.1:9", "--only", "task=sst2", "method=sgd"]
+
+
+def words(name: str, given: list[str], *says: str) -> Case:
+    """A mistake that is all in the words of the command."""
+    return Case(name, given, says)
+
+
+def setting(given: str, *says: str) -> Case:
+    """A wrong `--set` of Addax on nano-opt and SST-2."""
+    return words(f"--set {given}", [*ADDAX, "--set", *given.split()], *says)
+
+
+NAMES = [
+    words("no command", [], "COMMAND", "--help"),
+    words("a misspelt command", ["swep", "quick"], "'swep'", "sweep", "--help"),
+    words("a misspelt option", [*ADDAX, "--sede", "1"], "--sede", "--help"),
+    words("no method", ["run", "--model", "nano-opt", "--task", "sst2"], "--method", "--help"),
+    words("no model", ["run", "--method", "addax", "--task", "sst2"], "--model"),
+    words("no task", ["run", "--method", "addax", "--model", "nano-opt"], "--task"),
+    words("a misspelt method", [*RUN, "--method", "adax"], "did you mean 'addax'?"),
+    words("a misspelt task", [*ADDAX, "--task", "sts2"], "unknown task 'sts2'", "did you mean 'sst2'?"),
+    words("an empty task", [*ADDAX, "--task", ""], "unknown task ''"),
+    words("a misspelt model", [*ADDAX, "--model", "nano-op"], "did you mean 'nano-opt'?"),
+    words("a model folder that is not there", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
+    words("a misspelt suite", ["sweep", "quik"], "did you mean 'quick'?"),
+    words("a misspelt suite to report", ["report", "quik"], "did you mean 'quick'?"),
+    words("a misspelt setting", [*ADDAX, "--set", "alhpa=1"], "did you mean 'alpha'?"),
+    words("a misspelt dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
+    words("a misspelt device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N or auto"),
+    words("data that are nowhere", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin or hub"),
+    words("a filter of no name", ["sweep", "quick", "--only", "methd=sgd"], "did you mean 'method'?"),
+    words("a filter for nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"),
+    words("a filter without values", ["sweep", "quick", "--only", "method"], "--only wants key=a,b"),
+    words("a misspelt budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
+    words("a budget of nothing", ["sweep", "quick", "--budget", "steps="], "--budget wants NAME=AMOUNT"),
+    words("half a step", ["sweep", "quick", "--budget", "steps=0.5"], "wants a whole number, not '0.5'"),
+    words("no time", ["sweep", "quick", "--budget", "seconds=0"], "--budget seconds must be positive"),
+    words("all time", ["sweep", "quick", "--budget", "seconds=inf"], "--budget seconds must be positive"),
+    words("no workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
+    words("workers by halves", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
+    words("a misspelt model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
+    words("a misspelt executor", ["sweep", "quick", "--executor", "rai"], "did you mean 'ray'?"),
+    words("a cluster for nobody", ["sweep", "quick", "--ray-address", "auto"], "needs --executor ray"),
+    words("a cluster that is not there", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
+    words("a misspelt wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
+    words("a job file for no suite", ["slurm", "quik"], "did you mean 'quick'?"),
+    words("a job on no node", ["slurm", "quick", "--nodes", "0"], "nodes"),
+    words("a suite that is a path", [*ADDAX, "--suite", "../elsewhere"], "--suite '../elsewhere'", "letters"),
+    words("a hub model without settings", OPT13B, "needs lr", "--set lr=... steps=..."),
+    Case("a misspelt figure", ["figur1"], ("did you mean 'figure1'?",), program="plots"),
+    Case("no figure", [], ("FIGURE", "--help"), program="plots"),
+    Case("a figure of no suite", ["figure1", "--suite", "quik"], ("did you mean 'quick'?",), program="plots"),
+]
+VALUES = [
+    setting("alpha", "--set wants key=value, not 'alpha'"),
+    setting("=1", "--set wants key=value, not '=1'"),
+    setting("lr=1 lr=2", "lr is given twice: 1 and '2'"),
+    setting("set=1", "set holds the method's settings"),
+    setting("seed=1", "give it as --seed"),
+    setting("lr=", "lr must be a number, not ''"),
+    setting("lr=none", "lr must be a number"),
+    setting("lr=-1", "lr must be in [0, inf), not -1"),
+    setting("lr=nan", "lr must be in [0, inf), not nan"),
+    setting("lr=inf", "lr must be in [0, inf), not inf"),
+    setting("alpha=1.5", "alpha must be in [0, 1], not 1.5"),
+    setting("alpha=nan", "alpha must be in [0, 1], not nan"),
+    setting("eps=-1", "eps must be in (0, inf), not -1"),
+    setting("eps=0", "eps must be in (0, inf), not 0"),
+    setting("length_threshold=long", "in tokens, a quantile (q0.7), auto:40GB or none, not 'long'"),
+    setting("length_threshold=q2", "in tokens, a quantile (q0.7), auto:40GB or none, not 'q2'"),
+    setting("length_threshold=auto:40", "length_threshold=auto: 40: give a number and one of MB, GB,"),
+    setting("length_threshold=auto:", "such as 40GB or 39.4GiB"),
+    setting("length_threshold=auto:8GB fo_batch_size=0 alpha=1", "needs a first-order batch"),
+    setting("length_threshold=-5", "positive number of tokens, not -5"),
+    setting("rounding=up", "rounding must be one of stochastic, nearest, not 'up'"),
+    setting("head=lmm", "unknown head 'lmm': did you mean 'lm'?"),
+    setting("scoring=per-candidate", "did you mean 'per_candidate'?"),
+    setting("schedule=linaer", "did you mean 'linear'?"),
+    setting("dropout=0", "dropout must be bool, not 0"),
+    setting("evaluations=0", "evaluations must be at least 1, not 0"),
+    setting("steps=0", "budget must be positive, not steps=0"),
+    setting("steps=1e3", "steps must be int or none, not 1000.0"),
+    setting("zo_batch_size=-1", "zo_batch_size must not be negative: -1"),
+    setting("fo_batch_size=2.5", "fo_batch_size must be a whole number, not 2.5"),
+    setting("eval_batch_size=0", "eval_batch_size must be at least 1, not 0"),
+    setting("train_rows=-4", "train_rows must be at least 1, not -4"),
+    setting("data_seed=-1", "data_seed must be in [0, 2**63), not -1"),
+    words("a seed that is no number", [*ADDAX, "--seed", "one"], "--seed", "'one'"),
+    words("a negative seed", [*ADDAX, "--seed", "-1"], "seed must be in [0, 2**63), not -1"),
+    words("a seed beyond 64 bits", [*ADDAX, "--seed", str(2**70)], "seed must be in [0, 2**63)"),
+    words(
+        "a threshold to choose on several devices",
+        [*ADDAX, "--device", "auto", "--set", "length_threshold=auto:8GB"],
+        "with device=auto give it in tokens",
+    ),
+    words("betas of one number", [*ADAM, "--set", "betas=0.9"], "adam", "betas"),
+]
+COMBINATIONS = [
+    setting("lr=0.1 steps=5 seconds=5", "or examples or forward_equivalents, exactly one"),
+    setting("zo_batch_size=0", "zo_batch_size = 0 does not go with alpha"),
+    setting("alpha=1", "fo_batch_size = 4 does not go with alpha = 1"),
+    words("MeZO with alpha", [*MEZO, "--set", "alpha=0.5"], "mezo takes no alpha", "setting of addax"),
+    words("MeZO without a batch", [*MEZO, "--set", "zo_batch_size=0"], "zo_batch_size must be at least 1"),
+    words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),
+    words(
+        "classes of an open answer",
+        [*ADDAX, "--task", "squad", "--set", "head=classification"],
+        "squad has no fixed classes",
+    ),
+    words(
+        "zero-shot with a fresh head",
+        [*RUN, "--method", "zero-shot", "--set", "head=classification"],
+        "zero-shot needs head=lm",
+    ),
+    Case(
+        "a threshold above every length",
+        [*ADDAX, "--set", "length_threshold=159", "train_rows=12", "validation_rows=4"],
+        ("no training example is longer than length_threshold = 159", "zo_batch_size=0"),
+        loads=True,
+    ),
+    Case(
+        "a threshold to choose where nothing fits",
+        [*ADDAX, "--set", "length_threshold=auto:1MB", "train_rows=12", "validation_rows=4"],
+        ("length_threshold=auto:1MB: not even a first-order batch of", "a run needs", "smaller batches"),
+        loads=True,
+        predicts=True,
+    ),
+    Case(
+        "a threshold below every length",
+        [*ADDAX, "--set", "length_threshold=1", "train_rows=12", "validation_rows=4"],
+        ("no training example is of at most length_threshold = 1", "fo_batch_size=0"),
+        loads=True,
+    ),
+]
+CASES = [*NAMES, *VALUES, *COMBINATIONS]

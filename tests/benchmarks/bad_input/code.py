@@ -1,0 +1,118 @@
+"""A user's own suite, task, method and model files that are not what they should be."""
+
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case
+
+METHOD = '''"""A method."""
+from addax.optimizer import Method
+
+
+class First(Method):
+    """One."""
+    label, losses = "First", ("fo_loss",)
+'''
+TASK = '''"""A task."""
+from benchmarks.tasks import Hub, Task, _fields
+
+TASK = Task(
+    title="Mine", version=1, prompt=lambda row: row["text"], candidates=lambda row: [" no", " yes"],
+    gold=lambda row: row["label"], inputs=lambda row: (row["text"],), from_file=lambda raw: [raw],{more}
+)
+'''
+
+
+def file(kind: str, name: str, text: str, *says: str, words: list[str] | None = None) -> Case:
+    """A file `mine.py` of a kind, met by the command that names it."""
+    commands = {
+        "suite": ["sweep", "mine", "--data", "builtin"],
+        "task": [*ADDAX, "--task", "mine"],
+        "method": [*RUN, "--method", "mine", "--set", "lr=0.1", "steps=1"],
+        "model": ADDAX,
+    }
+    return Case(name, words or commands[kind], says, lambda place: place.code(kind, text))
+
+
+def suite(name: str, body: str, *says: str) -> Case:
+    """A suite whose `specs` has this body."""
+    text = f'"""A suite."""\nfrom benchmarks.config.spec import from_dict\n\n\ndef specs():\n    {body}\n'
+    return file("suite", name, text, "mine", *says)
+
+
+CASES = [
+    file(
+        "suite", "a suite that raises", "import json\n\n1 / 0\n", "suites/mine.py, line 3: ZeroDivisionError"
+    ),
+    file("suite", "a suite that is no Python", "def specs(:\n", "suites/mine.py, line 1: SyntaxError"),
+    file("suite", "a suite that wants a package", "import nowhere\n", "mine.py, line 1", "'nowhere'"),
+    file("suite", "a suite without specs", "RUNS = []\n", "suites/mine.py: binds no specs"),
+    suite("a suite of nothing", "return []", "specs() makes no runs"),
+    suite("a suite that returns nothing", "pass", "specs() gives None, not a list of runs"),
+    suite(
+        "a suite of plain dictionaries", "return [{'method': 'addax'}]", "dict, not a RunSpec", "from_dict"
+    ),
+    suite(
+        "a suite with a misspelt method",
+        "return [from_dict({'method': 'adax', 'model': 'nano-opt', 'task': 'sst2', 'lr': 1.0, 'steps': 1})]",
+        "did you mean 'addax'?",
+    ),
+    suite("a suite that breaks in specs", "return [from_dict({'method': {}['x']})]", "line 6", "KeyError"),
+    file(
+        "suite", "a list with a broken file", "def specs(:\n", "mine.py, line 1: SyntaxError", words=["list"]
+    ),
+    file(
+        "suite",
+        "a suite with data nowhere",
+        'DATA = "/no/such"\n\n\ndef specs():\n    return []\n',
+        "--data /no/such: no such folder",
+        words=["sweep", "mine"],
+    ),
+    file("task", "a task file without TASK", "TASKS = 1\n", "tasks/mine.py: binds no TASK"),
+    file("task", "a TASK that is none", "TASK = {}\n", "tasks/mine.py: TASK is a dict, not a Task"),
+    file(
+        "task",
+        "a task without a prompt",
+        "from benchmarks.tasks import Task\nTASK = Task(title='x', version=1)\n",
+        "tasks/mine.py, line 2",
+        "'prompt'",
+    ),
+    file(
+        "task",
+        "a task without generated rows",
+        TASK.format(more=""),
+        "no built-in rows: give --data DIR",
+        words=[*ADDAX, "--task", "mine"],
+    ),
+    file(
+        "task",
+        "a task without a hub copy",
+        TASK.format(more=""),
+        "no copy on the hub: give --data DIR",
+        words=[*ADDAX, "--task", "mine", "--data", "hub"],
+    ),
+    file(
+        "task",
+        "a hub without its rows",
+        TASK.format(more='\n    hub=Hub("me/mine", None),'),
+        "hub and from_hub go together",
+    ),
+    file(
+        "method",
+        "a method file with two methods",
+        METHOD + METHOD[METHOD.index("class") :].replace("First", "Second"),
+        "baselines/mine.py",
+        "2 methods (First, Second), not one",
+    ),
+    file(
+        "method",
+        "a method file with none",
+        '"""Nothing."""\n',
+        "baselines/mine.py: defines 0 methods, not one",
+    ),
+    file(
+        "method",
+        "a method without losses",
+        METHOD.replace('label, losses = "First", ("fo_loss",)', 'label = "x"'),
+        "baselines/mine.py: First has no losses",
+    ),
+    file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
+    file("model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, no Family"),
+]

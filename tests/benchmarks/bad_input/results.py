@@ -1,0 +1,155 @@
+"""Rows that are damaged or foreign, folders that take no files, and downloads of something else."""
+
+import errno
+import json
+import os
+import resource
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.models import _fetch
+from benchmarks.results import store
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place
+from tests.benchmarks.results import result_rows as made
+
+WORDS = [*ADDAX, "--set", *TINY]
+CONFIG = made.row()["config"]
+PLACELESS = {key: value for key, value in CONFIG.items() if key != "device"}
+PLOT = ["figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]
+
+
+def drawn(name: str, content: str | bytes, *says: str, file: str = "row.json") -> Case:
+    """A row file of the user's own, met by `plots --rows`."""
+    return Case(name, PLOT, says, lambda place: place.write(f"own/{file}", content), program="plots")
+
+
+def written(name: str, given: Callable[[Place], object], *says: str, words: list[str] | None = None) -> Case:
+    """A place that takes no file, met before a run begins."""
+    return Case(name, words or WORDS, says, given)
+
+
+def _row(**changes: object) -> str:
+    return json.dumps(made.row() | changes)
+
+
+def _reported(name: str, content: str, *says: str) -> Case:
+    return Case(name, ["report", "quick"], says, lambda p: p.write("results/runs/quick/broken.json", content))
+
+
+def _raising(code: int) -> Callable[..., None]:
+    def raises(path: Path, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    return raises
+
+
+def _read_only(place: Place) -> None:
+    place.patch.setattr(Path, "mkdir", _raising(errno.EROFS))
+
+
+def _inside_a_file(place: Place) -> None:
+    place.patch.setattr(store, "RUNS", place.write("file", "x") / "runs")
+
+
+def _full(place: Place) -> None:
+    """No file may grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    place.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))
+
+
+def _tables_are_a_file(place: Place) -> None:
+    place.write("results/runs/adhoc/row.json", _row())
+    place.write("results/tables", "x")
+
+
+def _another_wheel(place: Place) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        Path(command[command.index("--dest") + 1], "other-1-py3-none-any.whl").write_bytes(b"not the wheel")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    place.patch.setattr(_fetch.subprocess, "run", run)
+
+
+def _no_network(place: Place) -> None:
+    done = subprocess.CompletedProcess([], 1, "", "a long story\nno route to host\n")
+    place.patch.setattr(_fetch.subprocess, "run", lambda command, **_: done)
+
+
+CASES = [
+    drawn("a row that is half written", _row()[:200], "{tmp}/own/row.json: not JSON", "run it again"),
+    drawn("a row that is a list", "[]", "{tmp}/own/row.json: not a result row"),
+    drawn("a row that is empty", "", "{tmp}/own/row.json: not JSON"),
+    drawn("a row of another program", '{"loss": 1}', "not a result row (an object with a 'config'"),
+    drawn("a row whose config is a word", _row(config="addax"), "not a result row"),
+    drawn(
+        "a row whose config lacks its task", _row(config={"method": "addax"}), "not a result row (KeyError"
+    ),
+    drawn("a row whose score is a word", _row(score="high"), "not a result row (ValueError", "high"),
+    drawn("a row whose prompt has no number", _row(task_version="new"), "not a result row (TypeError"),
+    drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
+    drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json: cannot be read"),
+    drawn(
+        "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"
+    ),
+    Case("rows that match nothing", PLOT, ("no result rows match", "{tmp}/own/*.json*"), program="plots"),
+    Case(
+        "a folder among the rows",
+        PLOT,
+        ("row.json: cannot be read",),
+        lambda p: p.write("own/row.json/x", ""),
+        program="plots",
+    ),
+    drawn(
+        "rows of runs and of a benchmark",
+        _row() + '\n{"benchmark": "speed"}',
+        "rows of several kinds",
+        file="row.jsonl",
+    ),
+    Case(
+        "a figure that is to go into a file",
+        [*PLOT[:-1], "{tmp}/own/row.json"],
+        ("own/row.json: File exists",),
+        lambda p: p.write("own/row.json", _row()),
+        program="plots",
+    ),
+    _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
+    _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),
+    _reported("a row of unknown data in a report", _row(config=CONFIG | {"data": "x"}), "sweep quick"),
+    _reported("a row of no device in a report", _row(config=PLACELESS, id=None), "sweep quick"),
+    Case("tables that are to go into a file", ["report", "adhoc"], ("results/tables",), _tables_are_a_file),
+    Case("no runs to commit", ["report", "rounding", "--commit-reference"], ("sweep rounding",)),
+    written("a read-only results folder", _read_only, "cannot write results to", "Read-only file system"),
+    written(
+        "results inside a file", _inside_a_file, "cannot write results to {tmp}/file/runs/adhoc", "Not a dir"
+    ),
+    written("a full disk", _full, "cannot write results to {tmp}/results/runs/adhoc", "File too large"),
+    written(
+        "a full disk under a sweep",
+        _full,
+        "cannot write results to {tmp}/results/runs/quick",
+        words=["sweep", "quick", "--only", "method=sgd", "task=cb", "model=nano-opt"],
+    ),
+    Case(
+        "a read-only cache",
+        ["fetch", "minilm-l6"],
+        ("{tmp}/cache: Read-only file system",),
+        _read_only,
+        notices=1,
+    ),
+    Case(
+        "another wheel than the pinned one",
+        ["fetch", "minilm-l6"],
+        ("sha256", "nothing was kept"),
+        _another_wheel,
+        notices=1,
+    ),
+    Case(
+        "a fetch without network",
+        ["fetch", "minilm-l6"],
+        ("no route to host (is there a network?)",),
+        _no_network,
+        notices=1,
+    ),
+]

@@ -1,0 +1,122 @@
+"""Model folders that lack a part, or whose parts are damaged or of different models."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks import models
+from tests.benchmarks.bad_input.case import TINY, Case, Place
+
+MINE = ["--model", "{tmp}/model", "--task", "sst2", "--data", "builtin"]
+WORDS = ["run", "--method", "sgd", *MINE, "--set", *TINY]
+
+
+def folder(name: str, change: Callable[[Path], object], *says: str, loads: bool = True) -> Case:
+    """A copy of nano-opt after a change."""
+    return Case(name, WORDS, says, lambda place: change(place.model()), loads=loads)
+
+
+def configured(**changes: object) -> Callable[[Path], None]:
+    """A change of its configuration; None takes a key out."""
+
+    def change(model: Path) -> None:
+        file = model / "config.json"
+        values = json.loads(file.read_text()) | changes
+        file.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+    return change
+
+
+def weighted(edit: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    """A change of its weights."""
+
+    def change(model: Path) -> None:
+        state = load_file(model / "model.safetensors")
+        edit(state)
+        save_file(state, model / "model.safetensors", metadata={"format": "pt"})
+
+    return change
+
+
+def _cut(model: Path) -> None:
+    file = model / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def _without_tokenizer(model: Path) -> None:
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+
+
+def _longer_vocabulary(model: Path) -> None:
+    """A tokenizer of twice as many words, none of which keeps its place."""
+    file = model / "tokenizer.json"
+    values = json.loads(file.read_text())
+    vocabulary = values["model"]["vocab"]
+    shifted = {word: i + len(vocabulary) * (word[0] != "<") for word, i in vocabulary.items()}
+    values["model"]["vocab"] = shifted
+    file.write_text(json.dumps(values))
+
+
+def _masked_without_mask(place: Place) -> None:
+    model = place.model("nano-roberta")
+    for file in (models.WEIGHTS / "nano-opt").glob("tokenizer*"):
+        (model / file.name).write_bytes(file.read_bytes())
+
+
+CASES = [
+    folder("no configuration", lambda m: (m / "config.json").unlink(), "no config.json", loads=False),
+    folder(
+        "a configuration that is no JSON",
+        lambda m: (m / "config.json").write_text("{"),
+        "config.json",
+        loads=False,
+    ),
+    folder("an unnamed architecture", configured(model_type=None), "KeyError('model_type')", loads=False),
+    folder(
+        "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file in", loads=False
+    ),
+    folder("sizes that are words", configured(hidden_size="wide"), "cannot be read", "expected int, got str"),
+    folder("no weights", lambda m: (m / "model.safetensors").unlink(), "cannot be read", "model.safetensors"),
+    folder("weights cut off", _cut, "cannot be read", "is the folder whole?"),
+    folder(
+        "weights that are text", lambda m: (m / "model.safetensors").write_text("x" * 99), "cannot be read"
+    ),
+    folder(
+        "weights of other shapes",
+        configured(ffn_dim=8),
+        "fc1.bias is stored as (256,)",
+        "this run makes it (8,)",
+        "config.json",
+    ),
+    folder(
+        "weights that lack a part",
+        weighted(lambda s: s.pop(next(k for k in s if "fc1.weight" in k))),
+        "fc1.weight",
+    ),
+    folder(
+        "weights with NaN",
+        weighted(lambda s: s[next(k for k in s if "fc1.weight" in k)][0, 0].fill_(torch.nan)),
+        "weights are not finite",
+        "fc1.weight (1 in all)",
+    ),
+    folder(
+        "weights with infinity",
+        weighted(lambda s: s[next(k for k in s if "fc1.bias" in k)][0].fill_(-torch.inf)),
+        "weights are not finite",
+        "fc1.bias",
+    ),
+    folder("no tokenizer", _without_tokenizer, "no tokenizer in it"),
+    folder("a tokenizer that is no JSON", lambda m: (m / "tokenizer.json").write_text("{"), "cannot be read"),
+    folder("another model's tokenizer", _longer_vocabulary, "tokenizer is another model's"),
+    Case(
+        "a masked LM without a mask",
+        WORDS,
+        ("no mask token", "classification head"),
+        _masked_without_mask,
+        loads=True,
+    ),
+]

@@ -1,0 +1,288 @@
+"""RunSpec: strict parsing, ids, and every wrong input refused in one line."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import models, registry, tasks
+from benchmarks.config import methods as settings
+from benchmarks.config import spec
+from benchmarks.config.methods import ZERO_SHOT, parse_settings
+from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.config.validation import BUDGETS
+from benchmarks.errors import UserError
+
+METHODS = tuple(registry.files("method"))
+ADDAX = {"method": "addax", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 10}
+MEZO = ADDAX | {"method": "mezo"}
+SVRG = ADDAX | {"method": "mezo-svrg"}
+SGD = ADDAX | {"method": "sgd"}
+ADAM = ADDAX | {"method": "adam"}
+MASKED = ADDAX | {"model": "nano-roberta"}
+ZERO = {"method": ZERO_SHOT, "model": "nano-opt", "task": "sst2"}
+
+# (what was given, what the message names): one line each.
+REFUSED = [
+    # Names.
+    (ADDAX | {"method": "adax"}, "unknown method 'adax': did you mean 'addax'?"),
+    (ADDAX | {"method": "zeroshot"}, "unknown method 'zeroshot'"),
+    (ADDAX | {"task": "sst-2"}, "unknown task 'sst-2': did you mean 'sst2'?"),
+    (ADDAX | {"task": "multi_rc"}, "did you mean 'multirc'?"),
+    (ADDAX | {"model": "nano-opd"}, "unknown model 'nano-opd': did you mean 'nano-opt'?"),
+    (ADDAX | {"model": "/no/such/folder"}, "model folder /no/such/folder: no such folder"),
+    (ADDAX | {"alhpa": 0.1}, "unknown setting 'alhpa': did you mean 'alpha'?"),
+    (ADDAX | {"step": 5}, "unknown setting 'step': did you mean 'steps'?"),
+    (ADDAX | {"set": {"zo_batchsize": 2}}, "did you mean 'zo_batch_size'?"),
+    (ADDAX | {"dtype": "float23"}, "unknown dtype 'float23': did you mean 'float32'?"),
+    (ADDAX | {"head": "lmm"}, "unknown head 'lmm': did you mean 'lm'?"),
+    (ADDAX | {"scoring": "per-candidate"}, "did you mean 'per_candidate'?"),
+    (ADDAX | {"schedule": "linaer"}, "did you mean 'linear'?"),
+    (ADDAX | {"data": "bulitin"}, "unknown data source 'bulitin': did you mean 'builtin'?"),
+    ({"model": "nano-opt", "task": "sst2"}, "--method"),
+    ({"method": "addax", "task": "sst2"}, "--model"),
+    ({"method": "addax", "model": "nano-opt"}, "--task"),
+    # Settings of another method.
+    (MEZO | {"alpha": 0.1}, "mezo takes no alpha: it is a setting of addax"),
+    (MEZO | {"fo_batch_size": 4}, "mezo takes no fo_batch_size"),
+    (MEZO | {"length_threshold": 50}, "mezo takes no length_threshold"),
+    (SGD | {"eps": 1e-3}, "sgd takes no eps"),
+    (ADAM | {"zo_batch_size": 4}, "adam takes no zo_batch_size"),
+    (ADDAX | {"lr_ratio": 0.5}, "addax takes no lr_ratio: it is a setting of mezo-svrg"),
+    (ZERO | {"lr": 0.1}, "zero-shot takes no lr"),
+    # Values.
+    ({k: v for k, v in ADDAX.items() if k != "lr"}, "learning rate"),
+    (ADDAX | {"lr": -0.1}, "lr must be in [0, inf), not -0.1"),
+    (ADDAX | {"lr": float("nan")}, "lr must be"),
+    (ADDAX | {"lr": "fast"}, "lr must be a number, not 'fast'"),
+    (ADDAX | {"lr": None}, "lr must be a number"),
+    (ADDAX | {"lr": True}, "lr must be a number"),
+    (ADDAX | {"eps": -1e-3}, "eps must be in (0, inf), not -0.001"),
+    (ADDAX | {"eps": 0}, "eps"),
+    (ADDAX | {"alpha": -0.1}, "alpha must be in [0, 1], not -0.1"),
+    (ADDAX | {"alpha": 1.5}, "alpha must be in [0, 1], not 1.5"),
+    (ADDAX | {"rounding": "up"}, "rounding must be one of"),
+    (ADDAX | {"arithmetic": "relased"}, "arithmetic must be one of"),
+    (SVRG | {"variant": "papers"}, "variant must be one of"),
+    (SVRG | {"lr_ratio": -1.0}, "lr_ratio"),
+    (SVRG | {"anchor_every": 0}, "anchor_every"),
+    (SVRG | {"anchor_every": 1.5}, "anchor_every must be a whole number"),
+    (ADAM | {"betas": 0.9}, "adam"),
+    (ADAM | {"betas": [0.9, 1.1]}, "adam"),
+    (ADDAX | {"zo_batch_size": -1}, "zo_batch_size must not be negative: -1"),
+    (ADDAX | {"zo_batch_size": 2.5}, "zo_batch_size must be a whole number, not 2.5"),
+    (MEZO | {"zo_batch_size": 0}, "zo_batch_size must be at least 1 for mezo"),
+    (SGD | {"fo_batch_size": 0}, "fo_batch_size must be at least 1 for sgd"),
+    (ADDAX | {"seed": 1.5}, "seed must be int, not 1.5"),
+    (ADDAX | {"seed": True}, "seed must be int, not True"),
+    (ADDAX | {"dropout": 0}, "dropout must be bool, not 0"),
+    (ADDAX | {"evaluations": 0}, "evaluations must be at least 1, not 0"),
+    (ADDAX | {"eval_batch_size": 0}, "eval_batch_size"),
+    (ADDAX | {"train_rows": 0}, "train_rows"),
+    (ADDAX | {"validation_rows": -5}, "validation_rows"),
+    (ADDAX | {"test_rows": 0}, "test_rows"),
+    # Budgets.
+    (ADDAX | {"seconds": 5.0}, "steps or seconds"),
+    (ADDAX | {"steps": None}, "steps or seconds"),
+    (ADDAX | {"steps": 0}, "budget must be positive, not steps=0"),
+    (ADDAX | {"steps": -3}, "steps=-3"),
+    (ADDAX | {"steps": 2.5}, "steps must be int or none, not 2.5"),
+    (ADDAX | {"steps": None, "seconds": 0}, "seconds=0"),
+    (ADDAX | {"steps": None, "seconds": float("nan")}, "seconds=nan"),
+    # Combinations.
+    (ADDAX | {"length_threshold": "q0"}, "length_threshold"),
+    (ADDAX | {"length_threshold": "q1.5"}, "'q1.5'"),
+    (ADDAX | {"length_threshold": "q"}, "'q'"),
+    (ADDAX | {"length_threshold": "0.7"}, "'0.7'"),
+    (ADDAX | {"length_threshold": 0.7}, "length_threshold"),
+    (ADDAX | {"length_threshold": 0}, "length_threshold must be a positive number"),
+    (ADDAX | {"length_threshold": True}, "length_threshold"),
+    (ADDAX | {"alpha": 0.0}, "zo_batch_size = 6 does not go with alpha = 0"),
+    (ADDAX | {"alpha": 1.0}, "fo_batch_size = 4 does not go with alpha = 1"),
+    (ADDAX | {"zo_batch_size": 0}, "zo_batch_size = 0 does not go with alpha = 0.001"),
+    (ADDAX | {"fo_batch_size": 0}, "fo_batch_size = 0 does not go with alpha = 0.001"),
+    (MASKED | {"task": "squad"}, "task squad needs a causal model: nano-roberta is a masked LM"),
+    (MASKED | {"task": "record"}, "task record needs a causal model"),
+    (ADDAX | {"task": "squad", "head": "classification"}, "squad"),
+    (ADDAX | {"task": "record", "head": "classification"}, "record"),
+    (ZERO | {"head": "classification"}, "zero-shot needs head=lm"),
+]
+
+
+@pytest.mark.parametrize(("given", "named"), REFUSED, ids=[named for _, named in REFUSED])
+def test_wrong_input_is_one_line_that_names_it(given, named):
+    with pytest.raises(UserError) as error:
+        from_dict(given)
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["lr"], "key=value, not 'lr'"),
+        (["=3"], "key=value, not '=3'"),
+        (["length_threshold=170", "length_threshold=none"], "length_threshold is given twice"),
+        (["lr=1", "lr=1"], "lr is given twice"),
+    ],
+)
+def test_malformed_words_are_refused(words, named):
+    with pytest.raises(UserError, match=named):
+        parse_settings(words)
+
+
+def test_words_become_values():
+    words = ["a=1", "b=-2", "c=1e-3", "d=none", "e=True", "f=false", "g=q0.7", "h=x=y", "i="]
+    expected = {
+        "a": 1, "b": -2, "c": 0.001, "d": None, "e": True, "f": False, "g": "q0.7", "h": "x=y", "i": "",
+    }  # fmt: skip
+    got = parse_settings(words)
+    assert got == expected
+    assert [type(v) for v in got.values()] == [type(v) for v in expected.values()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_file_needs_no_more_than_a_learning_rate(method):
+    made = from_dict(ADDAX | {"method": method})
+    assert made.set["lr"] == 0.1
+    assert made.label
+    cls = settings.method_class(method)
+    assert ("zo_batch_size" in made.set) == ("zo_loss" in cls.losses)
+    assert ("fo_batch_size" in made.set) == ("fo_loss" in cls.losses)
+    assert ("length_threshold" in made.set) == ({"zo_loss", "fo_loss"} <= set(cls.losses))
+    assert json.loads(json.dumps(dataclasses.asdict(made)))["set"] == made.set
+
+
+@pytest.mark.parametrize("method", [*METHODS, ZERO_SHOT])
+def test_a_spec_comes_back_from_its_own_row(method):
+    made = from_dict(ZERO if method == ZERO_SHOT else ADDAX | {"method": method})
+    again = from_dict(json.loads(json.dumps(dataclasses.asdict(made))))
+    assert again == made
+    assert again.id == made.id
+    assert dataclasses.replace(made, device="cuda").set == made.set
+
+
+def test_labels():
+    assert from_dict(ADDAX | {"length_threshold": "q0.7"}).label == "Addax"
+    assert from_dict(ADDAX | {"length_threshold": None}).label == "Addax-WA"
+    assert from_dict(MEZO | {"arithmetic": "released"}).label == "MeZO (released)"
+    assert from_dict(SVRG | {"variant": "released"}).label == "MeZO-SVRG (released)"
+    assert from_dict(MEZO | {"rounding": "nearest"}).label == "MeZO (nearest)"
+    assert from_dict(ZERO).label == ZERO_SHOT
+    d1 = {"alpha": 0.0, "zo_batch_size": 0}
+    assert from_dict(ADDAX | d1 | {"length_threshold": 30}).label == "Addax (D1 only)"
+    assert from_dict(ADDAX | d1).label == "Addax-WA"
+    assert from_dict(SGD | {"gradient_checkpointing": True}).label == "SGD (checkpointing)"
+    assert from_dict(ADAM | {"parameters": "lora:8"}).label == "Adam (LoRA)"
+    assert from_dict(ADAM | {"parameters": "lora:4"}).label == "Adam (LoRA 4)"
+    assert from_dict(MEZO | {"parameters": "last:2"}).label == "MeZO (last 2)"
+    both = {"rounding": "nearest", "parameters": "lora:8", "gradient_checkpointing": True}
+    assert from_dict(ADDAX | both).label == "Addax-WA (nearest, LoRA, checkpointing)"
+    assert from_dict(ADDAX | both).method_label(None) == "Addax-WA"
+    assert from_dict(ZERO | {"steps": 100}).id == from_dict(ZERO).id
+
+
+def test_equal_runs_have_equal_ids_however_they_are_written():
+    made = from_dict(ADDAX)
+    assert from_dict(dict(reversed(ADDAX.items()))).id == made.id
+    assert from_dict(ADDAX | {"alpha": 0.001, "eps": 0.001, "zo_batch_size": 6}).id == made.id
+    assert from_dict(ADDAX | {"lr": 1}).id == from_dict(ADDAX | {"lr": 1.0}).id
+    assert len(made.id) == 16
+    assert int(made.id, 16) >= 0
+
+
+CHANGED = {
+    "method": "mezo", "model": "nano-llama", "task": "rte", "data": "hub", "seed": 1, "data_seed": 1,
+    "dtype": "bfloat16", "device": "cuda", "head": "classification", "scoring": "per_candidate",
+    "gradient_checkpointing": True, "dropout": False, "steps": 11, "schedule": "linear", "evaluations": 4,
+    "eval_batch_size": 16, "train_rows": 99, "validation_rows": 99, "test_rows": 99,
+    "shots": 16, "parameters": "lora:8",
+}  # fmt: skip
+OWN = {
+    "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
+    "zo_batch_size": 5, "fo_batch_size": 5, "length_threshold": 30,
+}  # fmt: skip
+
+
+def test_an_id_follows_every_field_and_every_setting():
+    made = from_dict(ADDAX)
+    assert set(CHANGED) | {"set", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
+    assert set(OWN) == set(made.set)
+    others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | OWN).items()]
+    others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in BUDGETS[1:]]
+    assert len({made.id, *(o.id for o in others)}) == len(others) + 1
+
+
+def test_a_field_that_came_later_is_part_of_an_id_where_it_says_something():
+    """The id of a row of suite `quick` that was made before there were such fields."""
+    old = {"method": "ip-sgd", "model": "nano-opt", "task": "sst2", "steps": 5, "lr": 0.1}
+    made = from_dict(old)
+    without = {k: v for k, v in dataclasses.asdict(made).items() if k not in spec.LATER}
+    text = json.dumps(without, sort_keys=True)
+    assert made.id == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert from_dict(old | {"parameters": "last:1"}).id != made.id
+
+
+@pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])
+def test_parameters_that_are_none(text):
+    with pytest.raises(UserError, match=re.escape(f"parameters are all, lora:R or last:N, not {text!r}")):
+        from_dict(ADDAX | {"parameters": text})
+
+
+def test_shots_are_a_number():
+    assert from_dict(ADDAX | {"shots": 16}).shots == 16
+    with pytest.raises(UserError, match="shots must be at least 1"):
+        from_dict(ADDAX | {"shots": 0})
+    with pytest.raises(UserError, match="task squad has no classes"):
+        from_dict(ADDAX | {"shots": 16, "task": "squad"})
+
+
+def test_an_id_is_the_same_in_another_process():
+    code = "import json, sys; from benchmarks.config.spec import from_dict; "
+    code += "print(from_dict(json.loads(sys.argv[1])).id)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(dict(reversed(ADDAX.items())))],
+        capture_output=True, text=True, check=True, cwd=registry.ROOT, env=_other_hashes(),
+    )  # fmt: skip
+    assert done.stdout.strip() == from_dict(ADDAX).id
+
+
+def _other_hashes():
+    return os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": str(registry.ROOT)}
+
+
+def test_runs_by_hand_take_the_quick_suite_s_settings():
+    from benchmarks.suites import quick
+
+    hand = {"method": "addax", "model": "nano-opt", "task": "sst2"}
+    made = spec.with_defaults(hand)
+    assert made.set["lr"] == quick.SETTINGS["addax"]["lr"]
+    assert made.steps == quick.SETTINGS["addax"]["steps"]
+    assert spec.with_defaults(hand | {"lr": 0.5}).set["lr"] == 0.5
+    timed = spec.with_defaults(hand | {"seconds": 3.0})
+    assert (timed.steps, timed.seconds) == (None, 3.0)
+    given = spec.with_defaults(hand | {"lr": 0.5, "steps": 3})
+    assert (given.set["lr"], given.steps) == (0.5, 3)
+    for changes, named in (
+        ({"model": "facebook/opt-13b"}, "needs lr: give --set lr=... steps=..."),
+        ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
+        ({"method": "addaxx"}, "did you mean 'addax'"),
+    ):
+        with pytest.raises(UserError, match=re.escape(named)):
+            spec.with_defaults(hand | changes)
+
+
+@pytest.mark.parametrize("model", sorted(n for n in models.builtin() if n.startswith("nano")))
+@pytest.mark.parametrize("task", registry.files("task"))
+def test_every_task_and_model_go_together_or_are_refused(model, task):
+    given = ADDAX | {"model": model, "task": task}
+    if models.builtin()[model].masked and tasks.load(task).loss == "teacher_forcing":
+        with pytest.raises(UserError, match="needs a causal model"):
+            from_dict(given)
+    else:
+        assert from_dict(given).task == task

@@ -1,0 +1,300 @@
+"""Predicted peaks against the allocator's own events, and models extended in depth against whole ones."""
+
+import dataclasses
+import importlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from addax import noise
+from benchmarks import models, registry
+from benchmarks.config.methods import method_class
+from benchmarks.config.spec import from_dict
+from benchmarks.data.tokenize import Encoded
+from benchmarks.errors import UserError
+from benchmarks.memory import cache as _prediction_cache
+from benchmarks.memory import estimator as memory_model
+from benchmarks.memory._gpu_kernels import attention
+from benchmarks.memory.dry_step import outline, synthetic
+from benchmarks.memory.estimator import DEEPER, SHALLOW, extend, predict
+from benchmarks.memory.tracer import OUTSIDE, Pieces
+from benchmarks.studies import memory_validation as agreement
+
+FAMILIES = ("opt", "llama", "roberta")
+METHODS = tuple(registry.files("method"))
+BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).losses)
+# On one family all of them; on the others, whose layers differ, each kind of pass.
+CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_PROPAGATING]
+CASES += [
+    (family, *one) for family in FAMILIES[1:] for one in (("mezo", False), ("adam", False), ("addax", True))
+]
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(_prediction_cache, "cache_folder", lambda: tmp_path)
+    return tmp_path / "memory"
+
+
+def spec_of(method, checkpointing=False, model="nano-opt", **changes):
+    given = {"method": method, "model": model, "task": "multirc", "steps": 1, "lr": 1e-6}
+    return from_dict(given | {"gradient_checkpointing": checkpointing} | changes)
+
+
+@pytest.mark.parametrize(("family", "method", "checkpointing"), CASES)
+def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing):
+    """Apart from 5 KB that a generator's state takes, and what a kernel takes within itself."""
+    model = "nano-roberta" if family == "roberta" else "nano-opt"
+    config = agreement.small_config(family, 2, 64)
+    row = agreement.compare(spec_of(method, checkpointing, model), config, 48, "cpu")
+    assert row["measured_how"] == "cpu allocator events"
+    assert abs(agreement.difference(row)) < 0.02
+    # More than what is there in any case, which would agree by itself.
+    assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("method", "checkpointing", "family", "device"),
+    [
+        ("sgd", True, "opt", "cuda"),
+        ("sgd", False, "llama", "cpu"),
+        ("adam", True, "llama", "cuda"),
+        ("adam", False, "roberta", "cpu"),
+        ("addax", True, "roberta", "cuda"),
+        ("addax", False, "opt", "cpu"),
+        ("ip-sgd", False, "opt", "cuda"),
+        ("mezo", False, "llama", "cuda"),
+        ("mezo-svrg", False, "opt", "cuda"),
+    ],
+)
+def test_extended_in_depth_it_is_the_whole_model(method, checkpointing, family, device):
+    spec, config = spec_of(method, checkpointing, dtype="bfloat16"), agreement.small_config(family, 7, 32)
+    batches = agreement.batches_of(spec, 24)
+    extended = memory_model.pieces(spec, config, batches, device)
+    (whole,) = memory_model.traces(spec, [config], batches, device)
+    assert {key: whole.bytes[key] for key in extended.bytes} == extended.bytes
+    largest = max(map(sum, whole.bytes.values()))
+    assert largest == max(map(sum, extended.bytes.values()))
+    # The last layer's place is of the whole model, not of a shallow one.
+    assert max(layer for _, phase, layer in extended.bytes if phase != OUTSIDE) == 7
+
+
+def test_the_peak_itself_is_not_linear_in_depth():
+    """SGD on OPT-13B, 8 x 600: gradients pass activations in few layers, and activations gradients in 40."""
+    spec = spec_of("sgd", model="facebook/opt-13b", dtype="bfloat16")
+    batches = {"fo": synthetic([600] * 7 + [599])}
+    found = predict(spec, batches, "cuda").peak_bytes
+    traced = memory_model.traces(spec, [with_layers(4), with_layers(5)], batches, "cuda")
+    shallow, deeper = (max(map(sum, found.bytes.values())) for found in traced)
+    assert found / GIB == pytest.approx(49.12, abs=0.01)
+    assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.90, abs=0.01)
+
+
+def test_sgd_with_checkpointing_needs_its_gradients_whole():
+    """OPT-13B, 8 x 700: twice theta, the logits' side, and the random bits of rounding."""
+    spec = spec_of("sgd", True, "facebook/opt-13b", dtype="bfloat16")
+    found = predict(spec, {"fo": synthetic([700] * 7 + [699])}, "cuda")
+    assert found.peak_bytes / GIB == pytest.approx(48.90, abs=0.01)
+    assert found.split["gradients"] == found.split["parameters"]
+
+
+def with_layers(n):
+    config = models.shape_of("facebook/opt-13b")
+    config.num_hidden_layers = n
+    return config
+
+
+def test_what_is_not_linear_is_not_extended():
+    def pieces(depth, at):
+        return Pieces({("fo", "forward", k): (at(depth, k), 0, 0, 0, 0) for k in range(-1, depth + 1)})
+
+    def linear(depth, k):
+        return 100 * depth + 7 * k
+
+    def bent(depth, k):
+        return linear(depth, k) + (k == 2)
+
+    low, high = pieces(SHALLOW, linear), pieces(DEEPER, linear)
+    assert extend(low, high, 40).bytes["fo", "forward", 39] == (4000 + 7 * 39, 0, 0, 0, 0)
+    assert extend(low, pieces(DEEPER, bent), 40) is None
+    missing = Pieces({key: held for key, held in high.bytes.items() if key[2] != DEEPER})
+    assert extend(low, missing, 40) is None
+
+
+def test_what_a_split_holds():
+    """Sizes known beforehand, on a GPU in bfloat16: theta, its gradients, Adam's two moments, the anchor."""
+    config = agreement.small_config("opt", 2, 64)
+    theta = sum(p.numel() for p in models.build(config, dtype=torch.bfloat16, device="meta").parameters()) * 2
+
+    def split(method, **changes):
+        spec = spec_of(method, dtype="bfloat16", **changes)
+        return memory_model.of_config(spec, config, agreement.batches_of(spec, 16), "cuda").split
+
+    def near(size):
+        return pytest.approx(size, rel=0.02, abs=512 * 400)
+
+    assert split("mezo")["parameters"] == near(theta)
+    assert (split("mezo")["gradients"], split("mezo")["optimizer_state"]) == (0, 0)
+    assert split("sgd")["gradients"] == near(theta)
+    assert split("adam")["optimizer_state"] == near(2 * theta)
+    assert split("mezo-svrg")["optimizer_state"] == near(theta)
+    embeddings = 2 * config.vocab_size * config.hidden_size
+    assert split("ip-sgd")["gradients"] < 1.1 * 2 * embeddings
+
+
+def test_shapes_of_the_papers_models():
+    sizes = {"facebook/opt-125m": 125e6, "facebook/opt-350m": 331e6, "facebook/opt-1.3b": 1.316e9}
+    sizes |= {"facebook/opt-13b": 12.85e9, "facebook/opt-66b": 65.7e9, "FacebookAI/roberta-large": 355e6}
+    sizes |= {"meta-llama/Llama-2-7b-hf": 6.74e9, "meta-llama/Llama-2-70b-hf": 68.98e9}
+    for name, size in sizes.items():
+        model = models.build(models.shape_of(name), dtype=torch.bfloat16, device="meta")
+        assert sum(p.numel() for p in model.parameters()) == pytest.approx(size, rel=5e-3), name
+
+
+def test_a_model_without_a_configuration(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"owner/none: .*known without the hub: .*facebook/opt-13b"):
+        models.shape_of("owner/none")
+
+
+def test_a_prediction_is_made_once(cache, monkeypatch):
+    spec, batches = spec_of("ip-sgd"), {"fo": synthetic([12, 10])}
+    first = predict(spec, batches, "cpu")
+    # Neither the learning rate nor the length of the shorter example changes an allocation.
+    same = dataclasses.replace(spec, set={**spec.set, "lr": 0.5})
+    with monkeypatch.context() as patch:
+        patch.setattr(memory_model, "traces", lambda *_: pytest.fail("traced again"))
+        assert predict(same, {"fo": synthetic([12, 7])}, "cpu") == first
+    (file,) = cache.glob("*.json")
+    file.write_text(file.read_text()[:-20])
+    assert predict(spec, batches, "cpu") == first
+    assert len(json.loads(file.read_text())) > 5
+
+
+def test_what_cannot_be_followed_is_one_line(monkeypatch):
+    def peeking(self, batch):
+        return torch.ones(()) * self.loss_of_values
+
+    monkeypatch.setattr("benchmarks.evaluation.scoring.Scorer.loss", peeking)
+    with pytest.raises(UserError, match=r"mezo on nano-opt: a step cannot be followed .*AttributeError"):
+        predict(spec_of("mezo"), {"zo": synthetic([9, 8])}, "cpu")
+    assert type(torch.ones(1)) is torch.Tensor
+
+
+def test_nothing_of_it_stays():
+    """Torch's generator, this thread's noise and its modes are those of before."""
+    noise.normal(0, 0, 0, 8, torch.device("cpu"))
+    before = noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu"))
+    spec = spec_of("addax")
+    state, held = torch.get_rng_state(), noise.held()
+    predict(spec, agreement.batches_of(spec, 16), "cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(noise.held()) == len(held)
+    assert torch.equal(noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu")), before)
+    assert type(torch.ones(1)) is torch.Tensor
+
+
+@pytest.mark.parametrize(("masked", "dtype"), [(False, "bfloat16"), (True, "bfloat16"), (True, "float32")])
+def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
+    """Its kernels save inputs, output, sums of rows, and a mask as a bias of the queries' dtype."""
+    q = torch.empty(2, 3, 20, 8, dtype=getattr(torch, dtype), device="meta", requires_grad=True)
+    mask = torch.empty(2, 1, 20, 20, dtype=torch.bool, device="meta") if masked else None
+    saved = []
+
+    def keep(tensor):
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = attention(q, q, q, mask, is_causal=not masked)
+    assert out.shape == q.shape
+    sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in saved}
+    # 24 columns: rows of the bias are aligned to 8 elements.
+    bias = 2 * 20 * 24 * q.element_size() if masked else 0
+    assert sum(sizes.values()) < 2 * q.numel() * q.element_size() + bias + 8 * 2 * 3 * 32
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_batch_of_equal_lengths_has_no_mask(family, device):
+    """At a length at which one would show; on a GPU padding is what brings it."""
+    model = "nano-roberta" if family == "roberta" else "nano-opt"
+    spec, config = spec_of("ip-sgd", model=model), agreement.small_config(family, 2, 64)
+    # Few logits, that attention is at the peak.
+    config.vocab_size = 64
+    whole, padded = (
+        memory_model.of_config(spec, config, {"fo": synthetic(n)}, device).peak_bytes
+        for n in ([300] * 4, [300] * 3 + [299])
+    )
+    # A bias for each of four examples in each of two layers, in float32; on a CPU, dropout of attention takes
+    # the scores themselves.
+    if (family, device) != ("roberta", "cpu"):
+        assert padded - whole > 0.9 * 2 * 4 * 300 * 300 * 4
+    if device == "cpu":
+        measured = agreement.measured_peak(spec, config, {"fo": synthetic([300] * 4)}, device)
+        assert whole == pytest.approx(measured["measured_bytes"], rel=0.02)
+
+
+def test_a_gpu_keeps_few_heads_of_keys_and_values():
+    """Flash attention reads them as they are."""
+    spec = spec_of("ip-sgd", dtype="bfloat16")
+    config = agreement.small_config("llama", 2, 64)
+    batches = {"fo": synthetic([300] * 4)}
+    config.num_key_value_heads = config.num_attention_heads
+    many = memory_model.of_config(spec, config, batches, "cuda").split["activations"]
+    config.num_key_value_heads = 1
+    few = memory_model.of_config(spec, config, batches, "cuda").split["activations"]
+    # Keys and values of three heads of width 16, before and after the rotation, in two layers.
+    assert many - few >= 2 * 2 * 4 * 300 * 3 * 16 * 2
+
+
+@pytest.mark.parametrize(("prompts", "answers"), [((10, 38), (30, 2)), ((20, 20), (5, 5)), ((9, 5), (1, 5))])
+def test_an_outline_is_as_long_as_the_longest(prompts, answers):
+    """A long prompt and another's long answer do not meet in one sequence."""
+    batch = [
+        Encoded((3,) * p, ((4,) * 9,), (5,) * a, 0, p + 9) for p, a in zip(prompts, answers, strict=True)
+    ]
+    found = outline(batch)
+    lengths = {len(e.prompt) + len(e.answer) for e in found}
+    assert max(lengths) == max(p + a for p, a in zip(prompts, answers, strict=True))
+    assert len(lengths) == len({p + a for p, a in zip(prompts, answers, strict=True)})
+    assert [len(e.answer) for e in found] == list(answers)
+
+
+def test_a_trace_is_kept_under_all_that_it_depends_on():
+    config, batches = agreement.small_config("opt", 2, 64), {"fo": synthetic([12, 10])}
+
+    def key(method="mezo-svrg", config=config, **settings):
+        return _prediction_cache.key(spec_of(method, **settings), config, batches, "cuda")
+
+    eager = agreement.small_config("opt", 2, 64)
+    eager._attn_implementation = "eager"
+    names = [key(), key(anchor_every=1), key(lr=0.0), key(task="squad"), key(config=eager), key("adam")]
+    assert len(set(names)) == len(names)
+    assert key() == key(lr=0.5, zo_batch_size=3, task="sst2", seed=4)
+
+
+def test_traces_in_several_threads_leave_libraries_as_they_were():
+    adam = importlib.import_module("torch.optim.adam")
+    check = adam._device_dtype_check_for_fused
+    spec, config = spec_of("adam"), agreement.small_config("opt", 1, 32)
+
+    def batches(length):
+        return {"fo": synthetic([length])}
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(
+            threads.map(lambda n: memory_model.of_config(spec, config, batches(n), "cpu"), range(8, 11))
+        )
+    assert [p.split["gradients"] for p in found] == [found[0].split["parameters"]] * 3
+    assert adam._device_dtype_check_for_fused is check
+
+
+def test_a_head_of_classes_on_a_model_without_padding():
+    """Llama 2 has no padding token until its tokenizer's is written into the configuration."""
+    spec = spec_of("ip-sgd", model="meta-llama/Llama-2-7b-hf", head="classification", dtype="bfloat16")
+    found = predict(spec, {"fo": synthetic([64, 60], candidates=0)}, "cuda")
+    assert found.split["parameters"] == pytest.approx(2 * (6.74e9 - 32000 * 4096), rel=5e-3)

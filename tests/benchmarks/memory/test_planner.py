@@ -1,0 +1,225 @@
+"""The planner: what it says fits is predicted to fit, and the next larger is not."""
+
+import json
+from random import Random
+
+import pytest
+
+from addax.assignment import assign, choose_length_threshold
+from benchmarks import models
+from benchmarks.__main__ import main
+from benchmarks.config import methods as settings
+from benchmarks.config import units as budget
+from benchmarks.config.spec import from_dict
+from benchmarks.memory import estimator as memory_model
+from benchmarks.memory import example_lengths as _lengths_at_hand
+from benchmarks.memory import planner
+from benchmarks.memory import search as fitting
+from benchmarks.training import run as train
+
+NANO = {"model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 2}
+LENGTHS = [20, 40, 60, 80, 100] * 4
+
+
+def predicted(one, device="cuda", **lengths):
+    """The peak of a step on batches of these lengths."""
+    batches = {part: memory_model.synthetic(found) for part, found in lengths.items()}
+    return memory_model.predict(one, batches, device).peak_bytes
+
+
+def longest(lengths, size):
+    """The longest of them; one that is shorter where all are as long, since that takes a mask."""
+    found = sorted(lengths)[-size:]
+    shorter = [n for n in lengths if n < found[-1]]
+    return [max(shorter), *found[1:]] if size > 1 and shorter and found[0] == found[-1] else found
+
+
+def test_the_threshold_is_the_largest_that_fits():
+    """Against a look at every length, in few questions."""
+    random = Random(0)
+    for _ in range(300):
+        lengths = [random.randrange(1, 500) for _ in range(random.randrange(1, 200))]
+        limit = random.randrange(0, 520)
+        asked = []
+
+        def fits(length, limit=limit, asked=asked):
+            asked.append(length)
+            return length <= limit
+
+        good = [n for n in lengths if n <= limit]
+        if not good:
+            with pytest.raises(ValueError, match=f"{min(lengths)} tokens, the shortest"):
+                choose_length_threshold(lengths, fits)
+        else:
+            found = choose_length_threshold(lengths, fits)
+            assert found == (None if len(good) == len(lengths) else max(good))
+        assert set(asked) <= set(lengths)
+        assert len(asked) <= 2 + len(set(lengths)).bit_length()
+
+
+@pytest.mark.parametrize(
+    ("peak", "questions"),
+    [
+        (lambda n: 100 + 7 * n, 5),
+        (lambda n: max(900, 40 * n), 16),
+        (lambda n: max(300 + n, 100 + 9 * n), 16),
+        (lambda n: n * n, 16),
+        (lambda n: 512 * -(-n // 3), 16),
+    ],
+)
+def test_the_largest_number_is_found_in_few_questions(peak, questions):
+    for usable in [*range(0, 2000, 37), 10**6]:
+        asked = []
+
+        def noted(n, asked=asked):
+            asked.append(n)
+            return peak(n)
+
+        found = fitting.largest(noted, usable, 128)
+        assert found == max((n for n in range(1, 129) if peak(n) <= usable), default=0)
+        assert len(asked) == len(set(asked)) <= questions
+        assert {*asked} >= {n for n in (found, found + 1) if 1 <= n <= 128}
+
+
+def test_the_largest_batch_fits_and_one_more_does_not():
+    one = from_dict(NANO | {"method": "ip-sgd", "dtype": "bfloat16", "gradient_checkpointing": False})
+    usable = predicted(one, fo=longest(LENGTHS, 3)) + 1000
+    given = {**NANO, "dtype": "bfloat16"}
+    plain, again = planner.plans(["ip-sgd"], given, memory_model.synthetic(LENGTHS), usable, print)
+    size = plain.sizes["fo_batch_size"]
+    assert predicted(one, fo=longest(LENGTHS, size)) == plain.peak.peak_bytes <= usable
+    assert predicted(one, fo=longest(LENGTHS, size + 1)) > usable
+    assert plain.headroom == usable - plain.peak.peak_bytes
+    # Checkpointing costs a forward more, and holds more examples.
+    assert (plain.gradient_checkpointing, plain.passes, again.gradient_checkpointing, again.passes) == (
+        False, 3, True, 4,
+    )  # fmt: skip
+    assert again.sizes["fo_batch_size"] > size == 3
+
+
+@pytest.fixture
+def one_layer(monkeypatch):
+    """Nano-opt with one layer of its three, where many steps are traced."""
+    config = models.load_config("nano-opt")
+    config.num_hidden_layers = 1
+    monkeypatch.setattr(models, "shape_of", lambda name: config)
+
+
+@pytest.mark.usefixtures("one_layer")
+def test_addax_gets_the_most_examples_into_d1():
+    one = from_dict(NANO | {"method": "addax", "zo_batch_size": 2})
+    # Between a first-order batch of 60 tokens and one of 80.
+    shorter, longer = (longest([n for n in LENGTHS if n <= limit], 4) for limit in (60, 80))
+    usable = (predicted(one, zo=[100, 80], fo=shorter) + predicted(one, zo=[100, 80], fo=longer)) // 2
+    rows = memory_model.synthetic(LENGTHS)
+    plan = planner._Look(one, rows, usable).at_own_sizes()
+    assert (plan.length_threshold, plan.fits, plan.label) == (60, True, "Addax")
+    part = assign(LENGTHS, 60)
+    assert (plan.d0, plan.d1) == (len(part.zo), len(part.fo)) == (8, 12)
+    # A batch of one has room for all of them.
+    best = planner._Look(one, rows, usable).best_assignment()
+    assert (best.length_threshold, best.d0, best.d1, best.label) == (None, 20, 20, "Addax-WA")
+    k1 = best.sizes["fo_batch_size"]
+    assert best.fits
+    assert 1 <= k1 < 4
+    assert predicted(one, zo=[100], fo=longest(LENGTHS, k1 + 1)) > usable
+
+
+@pytest.mark.parametrize(
+    ("method", "cost"),
+    [("mezo", 2), ("ip-sgd", 3), ("adam", 3), ("addax", 5), ("mezo-svrg", (2 * 32 + 4) / 2)],
+)
+def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
+    one = from_dict(NANO | {"method": method})
+    assert planner.passes(one, 1000) == cost
+    again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
+    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).losses)
+
+
+KEYS = {
+    "method": str, "label": str, "gradient_checkpointing": bool, "chosen": str, "fits": bool, "sizes": dict,
+    "at_limit": list, "length_threshold": (int, type(None)), "d0": (int, type(None)), "d1": (int, type(None)),
+    "passes": (int, float), "peak_bytes": int, "split": dict, "piece": list, "headroom": int,
+}  # fmt: skip
+
+
+def test_a_script_reads_what_a_person_does(tmp_path, capsys):
+    file = tmp_path / "lengths.txt"
+    file.write_text("30\n50\n2000\n")
+    words = ["plan", "--model", "nano-opt", "--task", "sst2", "--method", "mezo", "--length-file", str(file)]
+    assert main([*words, "--gpu-memory", "8GB", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (plan,) = found["plans"]
+    assert {key: type(value) for key, value in plan.items() if not isinstance(value, KEYS[key])} == {}
+    assert plan.keys() == KEYS.keys()
+    assert set(plan["split"]) == set(memory_model.KINDS)
+    assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
+    assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - budget.RESERVE)
+    # Three examples are all there are, the longest cut to what the model takes.
+    assert (plan["sizes"], plan["at_limit"]) == ({"zo_batch_size": 3}, ["zo_batch_size"])
+    assert found["lengths"] == {
+        "source": "file", "tokenizer": None, "stand_in": False, "cut": 1,
+        "n": 3, "minimum": 30, "maximum": 160,
+    }  # fmt: skip
+    # A budget for the parameters, and nothing beside them.
+    tight = f"{(budget.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
+    assert main([*words, "--gpu-memory", tight]) == 1
+    out = capsys.readouterr().out
+    assert "(1,500.00 MB are held back for the CUDA context and fragmentation" in out
+    assert "note: lengths above the 160 that the model takes are cut: 1" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("MeZO")]
+    assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
+
+
+def test_a_stand_in_counts_tokens_in_the_form_of_the_model(monkeypatch):
+    """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
+    one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
+    found = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
+    assert (found.tokenizer, found.stand_in, found.source) == ("nano-llama", True, "builtin")
+    assert all(row.one_token and not row.answer and len(row.prompt) == row.length for row in found.rows)
+    own = _lengths_at_hand.of_task(from_dict(NANO | {"method": "mezo", "task": "boolq"}), "builtin", None)
+    assert (own.tokenizer, own.stand_in) == ("nano-opt", False)
+    monkeypatch.setattr(_lengths_at_hand, "_max_length", lambda spec: 50)
+    cut = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
+    assert max(len(row.prompt) for row in cut.rows) == max(row.length for row in cut.rows) == 50
+    # The stand-in of a model whose tokenizer is nowhere.
+    monkeypatch.setattr(_lengths_at_hand, "STAND_IN", "nano-roberta")
+    assert _lengths_at_hand.of_task(one, "builtin", None).tokenizer == "nano-roberta"
+
+
+def test_a_run_chooses_its_threshold_for_a_budget():
+    """On the run's device, at its batch sizes; where everything fits it is Addax-WA."""
+    tiny = NANO | {
+        "method": "addax",
+        "evaluations": 1,
+        "train_rows": 40,
+        "validation_rows": 4,
+        "test_rows": 4,
+    }
+    tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
+    one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
+    assert one.label == "Addax"
+    row = train.run(one, train.load(one, None), suite="s")
+    assert (row["status"], row["label"]) == ("done", "Addax")
+    chosen = row["length_threshold_tokens"]
+    rows = _lengths_at_hand.of_task(one, "builtin", None).rows
+    lengths = sorted({e.length for e in rows})
+    above = lengths[lengths.index(chosen) + 1]
+    sizes = {**one.set, "eval_batch_size": 32}
+    assert fitting.at(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
+    assert fitting.at(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
+    part = assign([e.length for e in rows], chosen)
+    assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
+    wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
+    row = train.run(wide, train.load(wide, None), suite="s")
+    assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
+
+
+def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():
+    rows = memory_model.synthetic([50, 50, 50, 40], answer=5)
+    assert [row.length for row in fitting.heaviest(rows, 1)] == [50]
+    assert [row.length for row in fitting.heaviest(rows, 2)] == [50, 40]
+    assert [row.length for row in fitting.heaviest(rows[:3], 2)] == [50, 50]
+    (long,) = memory_model.synthetic([30], answer=20)
+    found = fitting.heaviest([*rows, long], 2)
+    assert [(row.length, len(row.answer)) for row in found] == [(50, 5), (30, 20)]

@@ -1,0 +1,162 @@
+"""LoRA and last layers: what is trained, what stays, and that a run and its prediction agree on it."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config
+
+from benchmarks import models, registry, tasks
+from benchmarks.config.spec import from_dict
+from benchmarks.data.tokenize import encode
+from benchmarks.errors import UserError
+from benchmarks.evaluation.scoring import Scorer
+from benchmarks.models import _trainable as parameters
+from benchmarks.training import run as train
+
+NANO = ("nano-opt", "nano-llama", "nano-roberta")
+DEPTH = {"nano-opt": 3, "nano-llama": 3, "nano-roberta": 4}
+WIDTH = 64
+
+
+def loaded(name, asked, dtype=torch.float32, head="lm"):
+    found = models.load(name, dtype=dtype, device="cpu", head=head, num_labels=2 if head != "lm" else None)
+    parameters.select(found.model, asked)
+    return found
+
+
+def trained(model):
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("head", ["lm", "classification"])
+@pytest.mark.parametrize("name", NANO)
+def test_lora_trains_two_matrices_at_two_projections_of_each_layer(name, head):
+    found = trained(loaded(name, "lora:4", head=head).model)
+    adapters = {n for n in found if "lora_" in n}
+    assert sum(found[n].numel() for n in adapters) == DEPTH[name] * 2 * (2 * 4 * WIDTH)
+    rest = {n.split(".")[0] for n in found if n not in adapters}
+    assert rest == (set() if head == "lm" else rest & {"score", "classifier"})
+    assert bool(rest) == (head == "classification")
+
+
+@pytest.mark.parametrize("name", NANO)
+def test_lora_begins_as_the_model_itself(name):
+    """B is zero; A is drawn the same each time, not the same in all places, and torch's generator stays."""
+    task = tasks.load("sst2")
+    rows = train.load(from_dict(spec("mezo", name) | {"train_rows": 8}), None).train
+    before = models.load(name, dtype=torch.float32, device="cpu", head="lm")
+    state = torch.get_rng_state()
+    first, again = loaded(name, "lora:4"), loaded(name, "lora:4")
+    assert torch.equal(torch.get_rng_state(), state)
+    losses = [Scorer(m, task).loss(encode(rows, task, m, "lm")).item() for m in (before, first)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    drawn = [p for n, p in trained(first.model).items() if "lora_A" in n]
+    assert len({float(p.detach().sum()) for p in drawn}) == len(drawn)
+    for (n, p), q in zip(trained(first.model).items(), trained(again.model).values(), strict=True):
+        assert torch.equal(p, q)
+        assert bool(p.any()) == ("lora_A" in n)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+)
+def test_adapters_are_never_in_16_bits(dtype, kept):
+    model = loaded("nano-opt", "lora:4", dtype).model
+    assert {p.dtype for p in trained(model).values()} == {kept}
+    assert {p.dtype for p in model.parameters() if not p.requires_grad} == {dtype}
+
+
+@pytest.mark.parametrize("head", ["lm", "classification"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", NANO)
+def test_last_layers_and_what_comes_after_them(name, count, head):
+    """No embedding, no earlier layer; all of the last ones, and a head of its own."""
+    model = loaded(name, f"last:{count}", head=head).model
+    found = trained(model)
+    blocks = parameters.layers(model)
+    assert all(p.requires_grad for block in blocks[-count:] for p in block.parameters())
+    assert not any(p.requires_grad for block in blocks[:-count] for p in block.parameters())
+    assert not any(p is model.get_input_embeddings().weight for p in found.values())
+    assert not any("embed" in n for n in found)
+    inside = {p for block in blocks for p in block.parameters()}
+    after = {n for n, p in found.items() if p not in inside}
+    wanted = {
+        ("nano-opt", "lm"): {"model.decoder.final_layer_norm.weight", "model.decoder.final_layer_norm.bias"},
+        ("nano-llama", "lm"): {"model.norm.weight", "lm_head.weight"},
+        ("nano-llama", "classification"): {"model.norm.weight", "score.weight"},
+    }
+    if (name, head) in wanted:
+        assert after == wanted[name, head]
+    assert after
+
+
+def test_gpt2_has_query_and_value_in_one_matrix():
+    config = GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=50, n_positions=16)
+    model = AutoModelForCausalLM.from_config(config)
+    parameters.select(model, "lora:2")
+    assert sum(p.numel() for p in trained(model).values()) == 2 * 2 * (32 + 3 * 32)
+
+
+def test_more_layers_than_there_are():
+    with pytest.raises(UserError, match="parameters=last:4: OPTForCausalLM has 3 layers"):
+        loaded("nano-opt", "last:4")
+
+
+def test_a_model_without_known_projections():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with pytest.raises(UserError, match=r"parameters=lora:8: Sequential has none of the projections"):
+        parameters.select(model, "lora:8")
+
+
+def spec(method, model, **own):
+    lr = {"lr": 1e-3} | ({"length_threshold": "q0.5"} if method == "addax" else {})
+    sizes = {"train_rows": 48, "validation_rows": 16, "test_rows": 16, "evaluations": 1, "steps": 3}
+    return {"method": method, "model": model, "task": "sst2"} | lr | sizes | own
+
+
+# Every method with both, each on a model; one method with the other two.
+PAIRS = [("nano-opt", "lora:8"), ("nano-roberta", "last:1")]
+CASES = [(method, *pair) for method in registry.files("method") for pair in PAIRS]
+CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
+
+
+@pytest.mark.usefixtures("predicted")
+@pytest.mark.parametrize(("method", "model", "asked"), CASES)
+def test_a_run_of_every_method(method, model, asked):
+    """It ends, counts what it trained, keeps the rest as it was, and takes the memory that was predicted."""
+    made = from_dict(spec(method, model, parameters=asked))
+    row = train.run(made, train.load(made, None), suite="test")
+    assert row["status"] == "done"
+    assert row["trained_parameters"] == sum(p.numel() for p in trained(loaded(model, asked).model).values())
+    assert row["parameters"] > row["trained_parameters"]
+    assert row["peak_predicted"] == pytest.approx(row["peak_bytes"], rel=1e-3)
+
+
+def test_frozen_weights_keep_their_bits(monkeypatch):
+    """Of a run with its best weights put back at the end."""
+    seen = {}
+
+    class Kept(train.Attempt):
+        def train(self):
+            frozen = {n: p.detach().clone() for n, p in self.model.named_parameters() if not p.requires_grad}
+            super().train()
+            seen.update(
+                {n: torch.equal(p, frozen[n]) for n, p in self.model.named_parameters() if n in frozen}
+            )
+
+    monkeypatch.setattr(train, "Attempt", Kept)
+    made = from_dict(spec("ip-sgd", "nano-opt", parameters="lora:8"))
+    train.run(made, train.load(made, None), suite="test")
+    assert len(seen) > 40
+    assert all(seen.values())
+
+
+@pytest.mark.usefixtures("predicted")
+def test_the_prediction_of_a_whole_model_is_another_one():
+    whole, adapters = (
+        train.run(made, train.load(made, None), suite="test")
+        for made in (from_dict(spec("adam", "nano-opt", parameters=p)) for p in ("all", "lora:8"))
+    )
+    assert adapters["peak_predicted_split"]["optimizer_state"] < (
+        whole["peak_predicted_split"]["optimizer_state"] / 10
+    )

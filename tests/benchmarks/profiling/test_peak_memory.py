@@ -1,0 +1,214 @@
+"""Live tensor bytes against sizes counted by hand and against torch's profiler; provenance."""
+
+import gc
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks import models
+from benchmarks.profiling import peak_memory as measure
+from benchmarks.profiling.peak_memory import LiveBytes, PeakMemory, tensors_of
+
+KIB = 1024
+
+
+def kib(n):
+    return torch.empty(n * KIB // 4)
+
+
+def test_what_was_there_counts_once():
+    a = kib(4)
+    tracker = LiveBytes([a, a.view(2, -1), a[:3], a.detach(), kib(1).add_(0)])
+    # The fifth is gone by now: nobody holds it.
+    gc.collect()
+    assert tracker.live == 4 * KIB
+    assert tracker.peak == 5 * KIB
+
+
+def test_views_and_in_place_operators_make_nothing():
+    a = kib(4)
+    with LiveBytes([a]) as tracker:
+        views = [a[1:], a.view(-1, 2), a.t(), a.reshape(2, -1), a.detach(), a.unsqueeze(0), a.expand(3, -1)]
+        a.mul_(2).add_(1)
+        a.zero_()
+        assert tracker.live == tracker.peak == 4 * KIB
+        copied = a.view(-1, 2).t().contiguous()
+        assert tracker.live == 8 * KIB
+        del copied, views
+        assert (tracker.live, tracker.peak) == (4 * KIB, 8 * KIB)
+
+
+def test_a_storage_lives_as_long_as_any_view_of_it():
+    with LiveBytes([]) as tracker:
+        a = kib(8)
+        part = a[:1]
+        del a
+        assert tracker.live == 8 * KIB
+        del part
+        assert tracker.live == 0
+        b = kib(2) + kib(2)
+        # Both operands are gone; while the sum was made all three were there.
+        assert (tracker.live, tracker.peak) == (2 * KIB, 8 * KIB)
+        del b
+    assert tracker.live == 0
+
+
+def test_peak_is_of_what_is_alive_together():
+    with LiveBytes([]) as tracker:
+        for _ in range(5):
+            a = kib(1)
+            b = a * 2
+            del a, b
+        assert tracker.peak == 2 * KIB
+        kept = torch.cat([torch.ones(256), torch.ones(256)])
+        assert tracker.live == 2 * KIB
+        assert tracker.peak == 4 * KIB
+        del kept
+
+
+def test_several_outputs_and_views_among_them():
+    with LiveBytes([]) as tracker:
+        values, indices = torch.sort(kib(2))
+        # 512 float32 and 512 int64.
+        assert tracker.live == 2 * KIB + 4 * KIB
+        parts = values.split(128)
+        assert tracker.live == 6 * KIB
+        del values, indices
+        assert tracker.live == 2 * KIB
+        del parts
+        assert tracker.live == 0
+
+
+def test_autograd_keeps_what_the_backward_needs():
+    x = torch.randn(64, 64, requires_grad=True)
+    size = 64 * 64 * 4
+    with LiveBytes([x]) as tracker:
+        y = x.exp()
+        z = y.sin()
+        # exp keeps its result, sin its input: one and the same tensor.
+        assert tracker.live == 3 * size
+        del y
+        assert tracker.live == 3 * size
+        loss = z.sum()
+        del z
+        # sum needs no values.
+        assert tracker.live == 2 * size + 4
+        loss.backward()
+        del loss
+        assert tracker.live == 2 * size
+    assert x.grad is not None
+    # x; exp(x); the gradient of sum is expanded, not made; two of cos, product and their results.
+    assert 4 * size <= tracker.peak <= 5 * size + 8
+
+
+def test_freed_after_the_tracker_is_left():
+    a = kib(4)
+    with LiveBytes([a]) as tracker:
+        b = a + 1
+    del b
+    assert tracker.live == 4 * KIB
+    c = a + 1
+    assert tracker.live == 4 * KIB
+    del c
+
+
+def profiled_peak(step):
+    """The highest sum of allocations minus frees that torch's CPU allocator reports in a step."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        step()
+    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+@pytest.mark.parametrize("batch", [4, 16])
+def test_a_nano_step_agrees_with_torch_s_profiler(batch):
+    loaded = models.load("nano-llama", dtype=torch.float32, device="cpu", head="lm")
+    optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=1e-3)
+    tokens = torch.randint(10, 200, (batch, 48))
+
+    def step():
+        logits = loaded.model(input_ids=tokens, use_cache=False).logits
+        nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()
+    resident = tensors_of(loaded.model, optimizer)
+    before = sum(
+        t.untyped_storage().nbytes() for t in {t.untyped_storage()._cdata: t for t in resident}.values()
+    )
+    memory = PeakMemory([torch.device("cpu")])
+    memory.heaviest_step(resident, step)
+    profiled = profiled_peak(step)
+    assert profiled > before / 3
+    assert memory.peak - before == pytest.approx(profiled, rel=0.05)
+    assert memory.how == "cpu live tensor bytes"
+
+
+def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
+    """A stand-in for the allocators of two cards: what is live now, and the most since a reset."""
+    live, most = {0: 10, 1: 4}, {}
+    cuda = {
+        "synchronize": lambda d: None,
+        "reset_peak_memory_stats": lambda d: most.update({d.index: live[d.index]}),
+        "max_memory_allocated": lambda d: most[d.index],
+        "max_memory_reserved": lambda d: 2 * most[d.index],
+        # (free, total): another process uses 100 of each card.
+        "mem_get_info": lambda d: (1000 - 100 - 2 * most[d.index], 1000),
+    }
+    for name, stand_in in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+
+    def use(card, size):
+        most[card] = max(most.get(card, 0), live[card] + size)
+
+    memory = PeakMemory([torch.device("cuda", k) for k in (0, 1, 0)])
+    use(0, 1000)  # loading
+    with memory.training():
+        use(0, 5)
+        use(1, 2)
+        assert memory.so_far() == 15 + 6
+    use(0, 500)  # an evaluation
+    with memory.training():
+        use(1, 3)
+    use(1, 700)
+    assert (memory.peak, memory.reserved, memory.driver) == (21, 2 * 21, 2 * 21 + 200)
+    assert memory.how == "cuda allocator"
+
+
+def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
+    model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.randn(4, 3)).sum().backward()
+    optimizer.step()
+    held = tensors_of(model, optimizer)
+    # weight, bias, scale, shift; mean, variance, count; step and two moments of each parameter.
+    assert len(held) == 4 + 3 + 4 * 3
+    assert len(tensors_of(model, torch.optim.SGD(model.parameters()))) == 7
+
+
+def test_nothing_is_counted_while_training_on_a_cpu():
+    memory = PeakMemory([torch.device("cpu")])
+    with memory.training():
+        kib(1)
+    assert memory.peak is None
+
+
+def test_provenance_says_where_a_row_was_made(monkeypatch):
+    found = measure.provenance()
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"]["addax"]
+    assert found["threads"] == torch.get_num_threads()
+    assert "cores" in found["hardware"] or torch.cuda.is_available()
+    assert found["git_commit"] is None or len(found["git_commit"]) == 40
+    measure.provenance.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    without_git = measure.provenance()
+    measure.provenance.cache_clear()
+    assert (without_git["git_commit"], without_git["git_dirty"]) == (None, None)

@@ -1,0 +1,170 @@
+"""The benchmark of lengths counts what training sees, and its figure draws what it counted."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from matplotlib.colors import to_hex
+
+from benchmarks import models, tasks
+from benchmarks.config.spec import from_dict
+from benchmarks.data.splits import load_splits
+from benchmarks.data.tokenize import encode
+from benchmarks.results import frame as _rows
+from benchmarks.results import store
+from benchmarks.studies import lengths
+from benchmarks.training import run as train
+from plots import lengths as figure
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import bars, faults
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of the built-in examples under two tokenizers, and what was said meanwhile."""
+    said = []
+    return lengths.measure("builtin", ["nano-opt", "nano-roberta"], said.append), said
+
+
+def row_of(rows, task, tokenizer):
+    (row,) = (r for r in rows if (r["task"], r["tokenizer"]) == (task, tokenizer))
+    return row
+
+
+def test_a_tokenizer_alone_encodes_as_the_model_does():
+    task = tasks.load("rte")
+    examples = load_splits("rte", "builtin", train=20, validation=1, test=1, seed=0).train
+    for name in ("nano-opt", "nano-roberta"):
+        whole = models.load(name, dtype=torch.float32, device="cpu", head="lm")
+        alone = models.load_tokenizer(name)
+        assert (alone.model, alone.max_length, alone.family) == (None, whole.max_length, whole.family)
+        assert encode(examples, task, alone, "lm") == encode(examples, task, whole, "lm")
+
+
+def test_l_t_and_its_sides_are_those_of_a_run(rows):
+    found, _ = rows
+    spec = from_dict(
+        {"method": "addax", "model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1, "evaluations": 1}
+        | {"length_threshold": lengths.THRESHOLD, "eval_batch_size": 500}
+    )
+    run = train.run(spec, train.load(spec, None), suite="test")
+    row = row_of(found, "sst2", "nano-opt")
+    for key in ("length_threshold_tokens", "d0_rows", "d1_rows", "data_fingerprint"):
+        assert row[key] == run[key], key
+    assert row["n"] == run["train_rows"]
+
+
+def test_every_task_that_a_model_serves_has_a_row_and_the_others_are_named(rows):
+    found, said = rows
+    opt = {r["task"] for r in found if r["tokenizer"] == "nano-opt"}
+    assert opt == set(made.TITLES)
+    assert opt - {r["task"] for r in found if r["tokenizer"] == "nano-roberta"} == {"record", "squad"}
+    assert [("ReCoRD" in line or "SQuAD" in line) and "nano-roberta" in line for line in said] == [True] * 2
+
+
+def test_bins_count_every_example_and_none_lies_across_l_t(rows):
+    for row in rows[0]:
+        edges, counts, at = row["edges"], row["counts"], row["length_threshold_tokens"]
+        assert len(edges) == len(counts) + 1 <= lengths.BINS + 3
+        assert at + 0.5 in edges
+        assert edges[0] < row["minimum"] < row["maximum"] < edges[-1]
+        short = sum(n for right, n in zip(edges[1:], counts, strict=True) if right <= at + 0.5)
+        assert (short, sum(counts)) == (row["d1_rows"], row["n"])
+        assert row["d0_rows"] + row["d1_rows"] == row["n"] == 1000
+        assert row["d1_rows"] / row["n"] >= 0.75
+        assert row["quantiles"][row["length_threshold"]] == at
+        assert {"git_commit", "git_dirty", "versions", "data_fingerprint"} <= row.keys()
+
+
+def test_a_model_without_a_language_model_head_sees_plain_inputs(monkeypatch):
+    config = SimpleNamespace(architectures=["BertModel"])
+    monkeypatch.setattr(lengths.models, "load_config", lambda name: config)
+    assert lengths.head_of("any") == "classification"
+    for known in (["OPTForCausalLM"], ["RobertaForMaskedLM"], ["GPT2LMHeadModel"], None):
+        config.architectures = known
+        assert lengths.head_of("any") == "lm"
+
+
+def test_saving_replaces_the_same_tokenizer_s_rows_and_keeps_others(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(store, "REFERENCE", tmp_path)
+    monkeypatch.setattr(lengths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(lengths, "TASKS", ("rte", "wsc"))
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+    old = made.lengths((("builtin", "nano-opt"), ("folder", "smollm2-135m")))
+    (tmp_path / "lengths.jsonl").write_text("".join(json.dumps(row) + "\n" for row in old))
+    assert lengths.main(["--model", "nano-opt", "--save"]) == 0
+    kept = [json.loads(line) for line in (tmp_path / "lengths.jsonl").read_text().splitlines()]
+    assert [row for row in kept if row["data"] == "folder"] == sorted(old[9:], key=lambda row: row["task"])
+    assert {(row["task"], row["n"]) for row in kept if row["data"] == "builtin"} == {
+        ("rte", 1000),
+        ("wsc", 1000),
+    }
+    assert {f.name for f in (tmp_path / "figures/lengths").iterdir()} == {
+        f"lengths-{x}.{kind}" for x in ("builtin-nano-opt", "folder-smollm2-135m") for kind in ("png", "pdf")
+    }
+    said = capsys.readouterr().out
+    assert "L_T (q0.75)" in said
+    assert "RTE" in said
+
+
+def test_what_is_measured_without_words_is_what_lies_at_hand(monkeypatch, tmp_path):
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+    assert lengths.places(None) == ["builtin"]
+    monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
+    assert lengths.places(None) == ["builtin", str(tmp_path)]
+    assert lengths.places("hub") == ["hub"]
+    assert lengths.models_for("builtin") == ["nano-llama", "nano-opt", "nano-roberta"]
+    assert lengths.models_for(str(tmp_path)) == ["smollm2-135m", "minilm-l6"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--data", "/nowhere"], "no such data folder: /nowhere"),
+        (["--data", "builtin", "--model", "nano-op"], "did you mean 'nano-opt'"),
+    ],
+)
+def test_a_mistake_is_one_line(words, line, capsys):
+    assert lengths.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert line in error
+
+
+def test_a_panel_shows_each_bin_in_the_shade_of_its_side():
+    rows = made.lengths()
+    drawn = figure.draw(_rows.frame(rows))
+    assert set(drawn) == {"lengths-builtin-nano-opt", "lengths-folder-smollm2-135m"}
+    canvas = drawn["lengths-folder-smollm2-135m"]
+    assert [a.get_title() for a in canvas.axes] == [f"{t} (n = 270)" for t in made.TITLES.values()]
+    assert canvas.legends[0].get_title().get_text() == "smollm2-135m, real rows"
+    assert [t.get_text() for t in canvas.legends[0].get_texts()][-1] == "$L_T$ (q0.75)"
+    for axes, row in zip(canvas.axes, rows[9:], strict=True):
+        at = row["length_threshold_tokens"]
+        boxes = [patch for _, patch in bars(axes)]
+        assert [b.get_height() for b in boxes] == row["counts"]
+        assert [b.get_x() for b in boxes] == pytest.approx(row["edges"][:-1])
+        shades = [to_hex(b.get_facecolor()).upper() for b in boxes]
+        assert shades == [figure.SHADES["D1"]] * 6 + [figure.SHADES["D0"]] * 3
+        (line,) = axes.lines
+        assert set(line.get_xdata()) == {at + 0.5}
+        assert [t.get_text() for t in axes.texts] == [str(at)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 9])
+def test_any_number_of_tasks_is_readable(count):
+    rows = made.lengths((("folder", "me/a-model"),))[:count]
+    rows[0] |= {"max_length": rows[0]["maximum"]}
+    (canvas,) = figure.draw(_rows.frame(rows)).values()
+    assert len(canvas.axes) == count
+    assert canvas.axes[0].get_title() == f"SST-2 (n = 270, cut at {rows[0]['maximum']:,})"
+    assert faults(canvas) == []
+
+
+def test_the_number_beside_a_late_l_t_stays_inside():
+    row = made.lengths()[0]
+    row |= {"counts": row["counts"][:6], "edges": row["edges"][:7]}
+    (canvas,) = figure.draw(_rows.frame([row])).values()
+    assert faults(canvas) == []
+    assert canvas.axes[0].texts[0].get_ha() == "right"

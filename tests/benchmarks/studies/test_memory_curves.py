@@ -1,0 +1,236 @@
+"""The papers' memory figures: points, rows, tables, the page, and what the figures draw."""
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks import docs as readme
+from benchmarks.results import frame as _rows
+from benchmarks.results import store
+from benchmarks.results.frame import ROOT
+from benchmarks.studies import _memory_page, _memory_tables
+from benchmarks.studies import memory_curves as memory
+from benchmarks.studies._memory_points import GRIDS, L_T, Point
+from plots import _memory, figure3, figure4, fits
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import faults
+
+SMALL = "facebook/opt-125m"
+LAYERS, WIDTH = 12, 768
+
+
+def small(method, fo=(2, 16), **own):
+    return Point("figure4", SMALL, method, None, fo, batch_size=2, length=16, **own)
+
+
+@pytest.fixture(scope="module")
+def predicted():
+    points = [small("sgd"), small("adam", adapters=True), small("ip-sgd", fo=(8, 512))]
+    return memory.rows(points, processes=1)
+
+
+def test_sgd_ends_its_backward_pass_with_all_gradients(predicted):
+    sgd, _, long = predicted
+    start, end = sgd["backward"]["start"], sgd["backward"]["end"]
+    assert end["gradients"] == end["parameters"] == sgd["split"]["parameters"]
+    assert start["gradients"] < 0.4 * start["parameters"]
+    assert start["activations"] > 0
+    assert sgd["piece"][:2] == ["fo", "backward"]
+    assert sgd["peak_bytes"] == sum(sgd["split"].values()) >= max(sum(start.values()), sum(end.values()))
+    # In place the end is small, and a long batch has its peak at the start.
+    assert long["piece"] == ["fo", "backward", LAYERS - 1]
+    assert long["split"] == long["backward"]["start"]
+
+
+def test_lora_trains_and_remembers_its_adapters_alone(predicted):
+    sgd, lora, _ = predicted
+    adapters = LAYERS * 2 * 2 * WIDTH * memory.LORA["r"] * 4
+    assert lora["split"]["parameters"] == sgd["split"]["parameters"] + adapters
+    # Both moments, and a count of steps for each tensor, in one of the allocator's granules.
+    assert lora["split"]["optimizer_state"] == 2 * adapters + LAYERS * 2 * 2 * 512
+    assert 0 <= lora["split"]["gradients"] <= adapters
+    assert (lora["label"], lora["adapters"]) == ("LoRA with Adam", memory.LORA)
+    assert sgd["adapters"] is None
+
+
+def test_checkpointing_lowers_what_the_start_holds(predicted):
+    long = predicted[2]
+    (less,) = memory.rows([small("ip-sgd", fo=(8, 512), gradient_checkpointing=True)], processes=1)
+    assert less["peak_bytes"] < long["peak_bytes"]
+    assert less["split"]["activations"] < long["split"]["activations"] / 2
+
+
+def test_a_step_of_several_points_is_predicted_once_and_processes_agree(monkeypatch):
+    points = [small("sgd"), dataclasses.replace(small("sgd"), what="fits", batch_size=None)]
+    seen = []
+    monkeypatch.setattr(memory, "predict", lambda point: seen.append(point) or {"peak_bytes": 1})
+    one, other = memory.rows(points, processes=1)
+    assert len(seen) == 1
+    assert (one["what"], other["what"]) == ("figure4", "fits")
+    assert (one["batch_size"], other["batch_size"], other["fo_batch_size"]) == (2, None, 2)
+
+
+def test_worker_processes_predict_the_same(predicted):
+    (row,) = memory.rows([small("sgd")], processes=2)
+    assert row == predicted[0]
+
+
+def test_without_peft_lora_names_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: None)
+    assert memory.main(["figure4"]) == 2
+    assert "peft, which is not installed: pip install" in capsys.readouterr().err
+    assert memory.main(["figure5"]) == 2
+    assert "unknown figure 'figure5': did you mean 'figure" in capsys.readouterr().err
+
+
+def test_the_grids_have_every_method_and_addax_at_its_threshold():
+    points = {what: grid() for what, grid in GRIDS.items()}
+    assert {p.label for p in points["figure4"]} == {"MeZO", "IP-SGD", "SGD", "LoRA with Adam", "Addax"}
+    assert {p.label for p in points["fits"]} >= {"MeZO-SVRG", "Adam"}
+    for each in points.values():
+        assert len(set(each)) == len(each)
+        for point in each:
+            assert not (point.gradient_checkpointing and point.fo is None)
+            if point.method == "addax":
+                assert point.fo[1] == min(L_T, point.zo[1])
+            assert point.spec.method == point.method
+    sizes = {p.model.rpartition("-")[2] for p in points["table22"]}
+    assert sizes == {"1.3b", "2.7b", "6.7b", "13b", "30b", "66b"}
+    lengths = {p.length for p in points["figure4"]}
+    assert max(lengths) <= 2048
+    assert {p.batch_size for p in points["figure4"]} == {8}
+    assert {p.length for p in points["figure3"]} == {300}
+    assert len({p.step for p in points["figure4"]}) == len(points["figure4"]) == 9 * len(lengths)
+
+
+def test_saving_replaces_predictions_of_its_figures_and_keeps_measured_rows(monkeypatch, tmp_path):
+    old = [made.memory_row("figure4", "facebook/opt-13b", "sgd", "SGD", 8, n) for n in (100, 200)]
+    old += [made.memory_row("figure4", "facebook/opt-13b", "sgd", "SGD", 8, 100, kind="measured")]
+    old += [made.memory_row("figure3", "facebook/opt-13b", "sgd", "SGD", 8, 300)]
+    target = tmp_path / "memory.jsonl"
+    target.write_text("".join(json.dumps(row) + "\n" for row in old))
+    new = [made.memory_row("figure4", "facebook/opt-13b", "mezo", "MeZO", 8, 300)]
+    for name in ("FIGURES", "store.REFERENCE"):
+        monkeypatch.setattr(f"benchmarks.studies.memory_curves.{name}", tmp_path)
+    refreshed = []
+    monkeypatch.setattr(readme, "refresh", refreshed.append)
+    files = memory.save(new)
+    kept = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(r["what"], r["label"], r["kind"]) for r in kept] == [
+        ("figure3", "SGD", "predicted"),
+        ("figure4", "MeZO", "predicted"),
+        ("figure4", "SGD", "measured"),
+    ]
+    # Table 22 and the fits are missing, so there is no page yet.
+    assert [f.name for f in files[:1]] == ["memory.jsonl"]
+    assert {f.stem for f in files[1:]} == {"figure4-facebook_opt-13b"}
+    assert refreshed == [ROOT / "README.md"]
+
+
+def test_the_committed_page_and_figures_are_what_the_committed_rows_make():
+    rows = [json.loads(line) for line in (store.REFERENCE / "memory.jsonl").read_text().splitlines()]
+    assert (ROOT / "docs/memory.md").read_text(encoding="utf-8") == _memory_page.render(rows)
+    expected = {(p.what, p.label, p.dtype, p.model, p.step) for grid in GRIDS.values() for p in grid()}
+    assert len([r for r in rows if r["kind"] == "predicted"]) == len(expected)
+
+
+def test_the_page_follows_its_rows():
+    rows = [r for r in made.memory() if r["what"] != "table22" or r["kind"] == "predicted"]
+    page = _memory_page.render(rows)
+    # 8 examples of 5 MB a token against 2 bytes for each of 13e9 parameters.
+    assert _memory_page.met({r["length"]: r for r in rows_of(rows, "SGD")}) == 650
+    assert "the curves meet at about 650 tokens" in page
+    assert "they do not meet up to 1000 tokens" in page
+    measured = sum(r["kind"] == "measured" for r in rows)
+    assert f"{measured} points are also measured" in page
+    assert "is measured on a GPU yet" in _memory_page.render(made.memory(kinds=("predicted",)))
+    for row in rows:
+        row["peak_bytes"] *= 2
+    assert _memory_page.render(rows) != page
+
+
+def rows_of(rows, name):
+    return [r for r in rows if (r["what"], r["kind"], _memory.spelled(r)) == ("figure4", "predicted", name)]
+
+
+def test_table_22_has_the_printed_numbers_beside_ours():
+    lines = _memory_tables.table22(made.memory()).splitlines()
+    cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in lines[2:]}
+    assert cells["OPT-13B"] == ["26", "24.2", "24.2", "316", "4", "79", *cells["OPT-13B"][6:]]
+    assert cells["OPT-66B"][3:6] == ["–", "16", "–"]
+    assert cells["OPT-1.3B"][3:6] == ["27", "1", "27"]
+    assert _memory_tables.published("Figure 4")["1x A100-80GB", "FT", "largest OPT that fits"] == 2.7
+
+
+def test_what_fits_is_the_largest_below_the_card_and_measured_goes_first():
+    rows = [r for r in made.memory(kinds=("predicted",)) if r["what"] == "fits" and r["label"] == "SGD"]
+    one = [r for r in rows if r["batch_size"] == 1 and not r["gradient_checkpointing"]]
+    # Four bytes a parameter, and four of activations or so: 52 GB for 13B.
+    assert _memory.largest(one, 51) == ("facebook/opt-1.3b", "predicted")
+    assert _memory.largest(one, 80) == ("facebook/opt-13b", "predicted")
+    assert _memory.largest(one, 1) is None
+    more = next(r for r in one if r["model"] == "facebook/opt-13b") | {"kind": "measured", "peak_bytes": 81e9}
+    assert _memory.largest([more, *one], 80) == ("facebook/opt-1.3b", "predicted")
+    table = _memory_tables.fits(made.memory(kinds=("predicted",)))
+    assert "| SGD " in table
+    assert "One example" in table
+
+
+@pytest.mark.parametrize(("module", "axis"), [(figure3, "batch_size"), (figure4, "length")])
+def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(module, axis):
+    rows = made.memory()
+    (figure,) = module.draw(_rows.frame(rows)).values()
+    name = module.__name__.rpartition(".")[2]
+    kept, checkpointed, enlarged = figure.axes
+    for axes, on in ((kept, False), (checkpointed, True), (enlarged, True)):
+        curves = [line for line in axes.lines if not line.get_label().startswith("_")]
+        drawn = {
+            (line.get_label(), line.get_linestyle() != "None", line.get_markerfacecolor() == "white"): dict(
+                zip(line.get_xdata(), line.get_ydata(), strict=True)
+            )
+            for line in curves
+        }
+        for label in ("MeZO", "IP-SGD", "SGD", "LoRA with Adam", "Addax"):
+            for kind, open_line in (("predicted", True), ("measured", False)):
+                told = {
+                    r[axis]: r["peak_bytes"] / 1e9
+                    for r in rows
+                    if (r["what"], r["label"], r["kind"]) == (name, label, kind)
+                    and (r["gradient_checkpointing"] == on or label == "MeZO")
+                }
+                assert drawn.pop((label, open_line, open_line)) == pytest.approx(told)
+        assert drawn == {}
+        low, high = axes.get_ylim()
+        cards = [line.get_ydata()[0] for line in axes.lines if line.get_color() == "#888888"]
+        assert cards == [card for card in _memory.CARDS if low <= card <= high]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[-2:] == ["predicted", "measured"]
+    assert "Addax ($K_1$ = 4, $L_T$ = 170)" in words
+    assert enlarged.get_ylim()[0] > 0
+    assert faults(figure) == []
+    only = [r for r in rows if r["kind"] == "predicted"]
+    (figure,) = module.draw(_rows.frame(only)).values()
+    assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == "predicted"
+
+
+def test_the_figure_of_fits_tells_each_method_s_model_and_marks_measured_ones():
+    rows = made.memory()
+    (figure,) = fits.draw(_rows.frame(rows)).values()
+    names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    for axes, one in zip(figure.axes, (True, False), strict=True):
+        assert len(axes.texts) == len(names) * len(_memory.CARDS)
+        for text in axes.texts:
+            x, y = text.get_position()
+            own = [
+                r
+                for r in rows
+                if r["what"] == "fits"
+                and (r["batch_size"] == 1) == one
+                and _memory.spelled(r) == names[round(y)]
+            ]
+            best = _memory.largest(own, _memory.CARDS[round(x)])
+            assert text.get_text() == (_memory.size_of(best[0]) if best else "–")
+            assert (text.get_fontweight() == "bold") == (best is not None and best[1] == "measured")
+    assert len({t.get_text() for t in figure.axes[1].texts}) > 2
+    assert faults(figure) == []

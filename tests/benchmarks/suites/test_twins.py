@@ -1,0 +1,37 @@
+"""Suites of papers from end to end, in small: every way of training runs, and becomes the suite's tables."""
+
+import pytest
+
+from benchmarks import suites
+from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.report import build as report
+from benchmarks.results import store
+from benchmarks.sweep import worker as work
+
+# Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
+NAMES = {"asked-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}
+
+
+def ways(name):
+    """Of a suite's twin the first run of each way of training whose label begins with a word."""
+    found = {}
+    for spec in suites.load(f"{name}-tiny"):
+        if spec.label.startswith(NAMES[name]):
+            found.setdefault(spec.label, spec)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_way_of_a_twin_runs_and_stands_beside_what_is_printed(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
+    specs = ways(name)
+    for spec in specs:
+        outcome = work.work(spec, suite=f"{name}-tiny", folder=None, jobs=1, wandb="disabled")
+        assert outcome.status == "done", outcome.reason
+    rows = [store.read_row(file) for file in sorted(store.folder(f"{name}-tiny").glob("*.json"))]
+    assert {row["id"] for row in rows} == {spec.id for spec in specs}
+    report.write_tables(f"{name}-tiny", rows, tmp_path)
+    folder = tmp_path / "results" / "tables" / f"{name}-tiny"
+    printed = (folder / "published.md").read_text()
+    assert all(f"{row['label']} " in printed for row in rows if row["config"]["method"] != ZERO_SHOT)
+    assert "What defines this suite" in (folder / "stated.md").read_text()

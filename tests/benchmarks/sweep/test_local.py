@@ -1,0 +1,101 @@
+"""Worker processes of one machine: one that dies costs its own run; all end with their sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import registry
+from benchmarks.sweep.executor import Died
+from benchmarks.sweep.local import LocalExecutor
+
+
+@pytest.fixture
+def pool():
+    made = LocalExecutor(2)
+    yield made
+    made.close(now=True)
+
+
+def test_a_dead_worker_costs_its_own_run(pool):
+    """`eval` stands for the work and its text for the spec: both go to a worker as they are."""
+    long = pool.submit(eval, "__import__('time').sleep(3) or __import__('os').getpid()")
+    dead = pool.submit(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+    left = pool.submit(eval, "__import__('os')._exit(7)")
+    after = pool.submit(eval, "__import__('os').getpid()")
+    with pytest.raises(Died, match=r"SIGKILL, as when the system is short of memory") as error:
+        dead.result(60)
+    assert not error.value.node_lost
+    with pytest.raises(Died, match="ended with code 7"):
+        left.result(60)
+    assert after.result(60) != os.getpid()
+    assert long.result(60) != os.getpid()
+
+
+def test_what_the_work_raises_arrives(pool):
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(eval, "1 / 0").result(60)
+    shared = "__import__('torch').get_num_threads()"
+    assert pool.submit(eval, shared).result(60) == max(1, os.cpu_count() // 2)
+
+
+def test_workers_live_over_many_runs():
+    pool = LocalExecutor(1)
+    pids = {pool.submit(eval, "__import__('os').getpid()").result(60) for _ in range(3)}
+    assert len(pids) == 1
+    pool.close()
+    deadline = time.monotonic() + 30
+    while alive(*pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(*pids)
+
+
+PARENT = """
+import os, sys, time
+from benchmarks.sweep.local import LocalExecutor
+if __name__ == "__main__":
+    pool = LocalExecutor(2)
+    # Both write into one pipe, whole lines at a time.
+    text = "(os := __import__('os')).write(1, b'%d%c' % (os.getpid(), 10)) and __import__('time').sleep(600)"
+    futures = [pool.submit(eval, text) for _ in range(2)]
+    try:
+        futures[0].result()
+    except KeyboardInterrupt:
+        pool.close(now=True)
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_sweep(tmp_path, sent):
+    """Killed, or interrupted alone as `kill -INT` and job schedulers do it: no worker goes on by itself."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
+        start_new_session=True,
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(sent)
+    assert parent.wait(60) == (130 if sent == signal.SIGINT else -sent)
+    deadline = time.monotonic() + 60
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

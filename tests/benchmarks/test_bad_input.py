@@ -1,0 +1,136 @@
+"""Every wrong input ends in one clear line, before a step is taken and with nothing written or lost.
+
+A new one is a line in a list of `bad_input/`.
+"""
+
+import datetime
+import functools
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+import plots.__main__ as plots
+from benchmarks import __main__ as benchmarks
+from benchmarks import models, registry
+from benchmarks.config import spec
+from benchmarks.config.methods import parse_settings
+from benchmarks.report import build as report
+from benchmarks.results import frame as _rows
+from benchmarks.results import store
+from benchmarks.training import run as train
+from tests.benchmarks.bad_input import arguments, code, planning, results, rows, weights
+from tests.benchmarks.bad_input.case import TINY, Place, forget
+from tests.benchmarks.results import result_rows as made
+
+CASES = [case for module in (arguments, planning, code, rows, weights, results) for case in module.CASES]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of the test's own for everything that the programs write, with a row in it to lose."""
+    monkeypatch.delenv("ADDAX_DATA", raising=False)
+    monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
+    monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
+    monkeypatch.setattr(report, "write_all", functools.partial(report.write_all, root=tmp_path))
+    monkeypatch.setattr(plots, "FIGURES", tmp_path / "figures")
+    here = Place(tmp_path, monkeypatch)
+    here.write("results/runs/kept/row.json", json.dumps(made.row()))
+    yield here
+    here.put_back()
+    monkeypatch.undo()
+    forget()
+
+
+def files(folder):
+    """What a folder holds, but for locks, traces and bytecode, which may come and go."""
+    own = (".lock", ".pyc")
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in own]
+    return {path: path.read_bytes() for path in paths if folder / "cache/memory" not in path.parents}
+
+
+def no_step(*_):
+    raise AssertionError("a step was taken")
+
+
+def no_model(*_, **__):
+    raise AssertionError("a model was read")
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_wrong_input_is_one_line_and_loses_nothing(case, place, capsys):
+    if case.given:
+        case.given(place)
+    if not case.loads:
+        place.patch.setattr(models, "load", no_model)
+    tmp = str(place.folder)
+    before = files(place.folder)
+    hook = register_optimizer_step_pre_hook((lambda *_: None) if case.predicts else no_step)
+    try:
+        main = plots.main if case.program == "plots" else benchmarks.main
+        status = main([word.replace("{tmp}", tmp) for word in case.words])
+    finally:
+        hook.remove()
+        place.put_back()
+    err = capsys.readouterr().err
+    *notices, last = err.splitlines()
+    assert status == 2
+    assert last.startswith("error: ")
+    assert len(notices) == case.notices
+    assert "Traceback" not in err
+    assert [part for part in case.says if part.replace("{tmp}", tmp) not in last] == []
+    assert files(place.folder) == before
+
+
+def test_the_cases_are_many_and_have_names_of_their_own():
+    assert len(CASES) > 100
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_a_process_says_the_same(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "fetch", "smollm2"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: unknown model to fetch 'smollm2': did you mean 'smollm2-135m'?")
+
+
+def test_a_clock_that_goes_back_spoils_nothing(place, monkeypatch):
+    """Durations are of a monotonic clock, and the row of a run repeated is the one written last."""
+    noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    times = iter([noon - datetime.timedelta(hours=k) for k in range(9)])
+    monkeypatch.setattr(train, "utc", lambda: next(times).isoformat(timespec="seconds"))
+    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | parse_settings(TINY))
+    first, second = (train.run(one, train.load(one, None), suite="s") for _ in range(2))
+    assert second["ended"] < second["started"] < first["ended"] < first["started"]
+    for row in (first, second):
+        assert row["status"] == "done"
+        assert 0 < row["train_seconds"] < row["wall_seconds"]
+        seconds = [point["train_seconds"] for point in row["curve"]]
+        assert seconds == sorted(seconds)
+        store.write("s", row)
+    (kept,) = store.read_suite("s")
+    assert kept == json.loads(json.dumps(second)) | {"checksum": kept["checksum"]}
+
+
+def test_rows_of_another_prompt_are_left_out_and_said_so(place, capsys):
+    """Two seeds of a new prompt and one of the old: the mean is of the two."""
+    old, *new = [made.row(seed=seed) | {"task_version": 2 - (seed == 0)} for seed in range(3)]
+    other = made.row(task="rte") | {"task_version": 1}
+    for row in (old, *new, other):
+        place.write(f"results/runs/mine/{row['id']}.json", json.dumps(row))
+    means = _rows.summary(_rows.frame([old, *new, other])).set_index("task")
+    assert means["n"].to_dict() == {"sst2": 2, "rte": 1}
+    assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
+    glob = str(place.folder / "results/runs/mine/*.json")
+    assert plots.main(["figure1", "--rows", glob]) == 0
+    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
+    place.patch.setattr(report, "draw", lambda *_: {})
+    assert benchmarks.main(["report", "mine"]) == 0
+    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out

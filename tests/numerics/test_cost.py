@@ -1,0 +1,175 @@
+"""The head of each module promises a cost; here forwards, backwards, draws and passes are counted."""
+
+import ast
+import re
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from addax import noise
+from benchmarks.registry import files, module
+from tests.numerics.oracle import MLP, OPT, TIED
+
+NUMBERS = {
+    "forwards": r"(\d+) forwards?",
+    "backwards": r"(\d+) backwards?",
+    "draws": r"(\d+) draws? of z",
+    "passes": r"(\d+) pass(?:es)? over theta",
+}
+
+
+def head(method: str) -> str:
+    """The cost that a method's module promises, on one line."""
+    text = ast.get_docstring(ast.parse(files("method")[method].read_text()))
+    return " ".join(re.search(r"Cost:(.*?)(?:Memory:|$)", text, re.S).group(1).split())
+
+
+def promised(cost: str) -> dict[str, int]:
+    """The numbers in a cost; what it does not state is missing."""
+    found = {name: re.search(pattern, cost) for name, pattern in NUMBERS.items()}
+    return {name: int(m.group(1)) for name, m in found.items() if m}
+
+
+class Writes(TorchDispatchMode):
+    """Elements written into given memory, and how many of them during a backward pass."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.memory = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.elements = 0
+        self.in_backward = 0
+        self.backward = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Runs an operation and counts what it writes."""
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                for tensor in value if isinstance(value, list | tuple) else [value]:
+                    if tensor.untyped_storage().data_ptr() in self.memory:
+                        self.elements += tensor.numel()
+                        self.in_backward += tensor.numel() * self.backward
+        return func(*args, **(kwargs or {}))
+
+
+def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bfloat16, **options):
+    """What each step does. In 16 bits a pass over theta writes each element once, whatever is in it."""
+    model = problem.build(dtype)
+    size = sum(p.numel() for p in model.parameters())
+    built = module("method", method)
+    opt = next(c for c in vars(built).values() if isinstance(c, type) and c.__module__ == built.__name__)(
+        model, lr=1e-3, **options
+    )
+    count = {}
+    normal, backward = noise.normal, torch.Tensor.backward
+    writes = Writes(model)
+
+    def counted_normal(step_seed, index, block, numel, device):
+        count["draws"] += numel / size
+        return normal(step_seed, index, block, numel, device)
+
+    def counted_backward(tensor, *args, **kwargs):
+        count["backwards"] += 1
+        writes.backward = True
+        backward(tensor, *args, **kwargs)
+        writes.backward = False
+
+    monkeypatch.setattr(noise, "normal", counted_normal)
+    monkeypatch.setattr(torch.Tensor, "backward", counted_backward)
+
+    def loss(name):
+        count["forwards"] += 1
+        count[name] = count.get(name, 0) + 1
+        return problem.loss(model, 0)
+
+    results = []
+    for _ in range(steps):
+        count.update(dict.fromkeys(NUMBERS, 0))
+        for name in opt.losses:
+            count.pop(name, None)
+        writes.elements = writes.in_backward = 0
+        with writes:
+            stats = opt.step(**{name: lambda name=name: loss(name) for name in opt.losses})
+        count["passes"] = writes.elements / size
+        assert (stats.forwards, stats.backwards) == (count["forwards"], count["backwards"])
+        results.append(count | {"in_backward": writes.in_backward / size})
+    return results
+
+
+@pytest.mark.parametrize("method", sorted(set(files("method")) - {"mezo-svrg"}))
+def test_the_head_keeps_its_word(method, monkeypatch):
+    cost = head(method)
+    said = promised(cost)
+    assert set(said) == set(NUMBERS), f"{method}: its Cost: line states {sorted(said)} only"
+    (done,) = measured(method, MLP, monkeypatch)
+    assert {name: done[name] for name in NUMBERS} == pytest.approx(said)
+    during = 1 if "during the backward" in cost else 0
+    assert done["in_backward"] == pytest.approx(during)
+
+
+@pytest.mark.parametrize("problem", [TIED, OPT], ids=lambda p: p.name)
+@pytest.mark.parametrize("method", ["mezo", "addax"])
+def test_a_tied_parameter_costs_no_more_draws(method, problem, monkeypatch):
+    (done,) = measured(method, problem, monkeypatch)
+    assert done["draws"] == pytest.approx(3)
+
+
+def test_a_tied_parameter_is_drawn_once_in_each_forward_of_a_closure(monkeypatch):
+    """Which may evaluate its batch in parts, or the embedding alone."""
+    model, drawn, normal = TIED.build(torch.float32), [], noise.normal
+    monkeypatch.setattr(noise, "normal", lambda *a: drawn.append(a[1:4]) or normal(*a))
+    opt = module("method", "mezo").MeZO(model, lr=1e-3)
+
+    def closure():
+        model.embed(torch.tensor([3]))
+        return TIED.loss(model, 0) + TIED.loss(model, 1)
+
+    opt.estimate(closure)
+    embedding = (opt.indices[model.embed.weight], 0, model.embed.weight.numel())
+    assert drawn.count(embedding) == 2 * 2
+    assert torch.equal(model.embed.weight, TIED.build(torch.float32).embed.weight)
+
+
+def test_mezo_svrg(monkeypatch):
+    """Two full losses and three draws; else four losses, a draw each, and one for each direction taken."""
+    cost = head("mezo-svrg")
+    anchor, minibatch = measured("mezo-svrg", MLP, monkeypatch, steps=2)
+    assert "2 full losses every q-th step, else 4 forwards, 0 backwards" in cost
+    assert "1 pass over theta" in cost
+    assert (anchor["full_loss"], anchor["forwards"], anchor["backwards"]) == (2, 2, 0)
+    assert (minibatch["zo_loss"], minibatch["forwards"], minibatch["backwards"]) == (4, 4, 0)
+    assert (anchor["passes"], minibatch["passes"]) == (1, 1)
+    at_anchor, otherwise, released = svrg_draws(cost)
+    assert (anchor["draws"], minibatch["draws"]) == pytest.approx((at_anchor, otherwise))
+    _, minibatch = measured("mezo-svrg", MLP, monkeypatch, steps=2, variant="released")
+    assert minibatch["draws"] == pytest.approx(released)
+
+
+def svrg_draws(cost: str) -> tuple[int, ...]:
+    """Draws at an anchor step, otherwise, and otherwise where released, as the head states them."""
+    said = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) where released", cost)
+    return tuple(int(n) for n in said.groups())
+
+
+def test_mezo_svrg_on_a_tied_parameter(monkeypatch):
+    cost = head("mezo-svrg")
+    done = measured("mezo-svrg", TIED, monkeypatch, steps=2)
+    for step, draws in zip(done, svrg_draws(cost), strict=False):
+        assert step["draws"] == pytest.approx(draws)
+
+
+def test_released_costs_what_it_says(monkeypatch):
+    """Three moves and the update, each a pass."""
+    from addax import released
+
+    said = promised(" ".join(released.__doc__.split()))
+    model = MLP.build(torch.float32)
+    opt = module("method", "mezo").MeZO(model, lr=1e-3, arithmetic="released")
+    size = sum(p.numel() for p in model.parameters())
+    drawn, normal = [], noise.normal
+    monkeypatch.setattr(noise, "normal", lambda *a: drawn.append(a[3] / size) or normal(*a))
+    writes = Writes(model)
+    with writes:
+        opt.step(zo_loss=MLP.closure(model, 0))
+    assert sum(drawn) == pytest.approx(said["draws"])
+    assert writes.elements / size == pytest.approx(said["passes"])

@@ -1,0 +1,166 @@
+"""Non-finite losses move nothing and are counted; float16 gradients are scaled, and overflows masked."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from addax import Addax
+from addax.backward import LossScale
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
+from baselines.sgd import SGD
+from tests.numerics.oracle import DTYPES, MLP, TIED, bits
+
+MAKE = {
+    "addax": lambda m: Addax(m, lr=1e-2, alpha=0.5),
+    "mezo": lambda m: MeZO(m, lr=1e-2),
+    "mezo-svrg": lambda m: MeZOSVRG(m, lr=1e-2),
+    "ip-sgd": lambda m: IPSGD(m, lr=1e-2),
+    "sgd": lambda m: SGD(m, lr=1e-2),
+    "adam": lambda m: Adam(m, lr=1e-2),
+}
+EACH = [(method, name) for method, make in MAKE.items() for name in make(nn.Linear(1, 1)).losses]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("method", "name"), EACH)
+def test_nothing_moves(method, name, dtype, bad):
+    """Two bad steps, then a good one; MeZO-SVRG's bad minibatch comes after a good full-batch step."""
+    model = MLP.build(dtype)
+    opt = MAKE[method](model)
+    good = {n: MLP.closure(model, 0) for n in opt.losses}
+    broken = good | {name: lambda: MLP.loss(model, 0) * bad}
+    if method == "mezo-svrg":
+        opt.anchor_every = 1 if name == "full_loss" else 10
+        opt.step(**good)
+    done = opt.steps
+    for k in (1, 2):
+        before = bits(model)
+        stats = opt.step(**broken)
+        assert bits(model) == before
+        assert bool(stats.skipped)
+        assert (int(opt.skipped_steps), int(opt.skipped_in_row), opt.steps) == (k, k, done + k)
+        assert all(p.grad is None for p in model.parameters())
+    stats = opt.step(**good)
+    assert bits(model) != before
+    assert not bool(stats.skipped)
+    assert (int(opt.skipped_steps), int(opt.skipped_in_row), opt.steps) == (2, 0, done + 3)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("evaluation", [1, 2])
+def test_one_bad_evaluation_of_two_is_enough(evaluation):
+    model = MLP.build(torch.float32)
+    opt = Addax(model, lr=1e-2, alpha=0.5)
+    calls, before = [], bits(model)
+
+    def zo():
+        calls.append(None)
+        return MLP.loss(model, 0) * (math.inf if len(calls) == evaluation else 1)
+
+    stats = opt.step(zo_loss=zo, fo_loss=MLP.closure(model, 1))
+    assert bool(stats.skipped)
+    assert math.isfinite(stats.loss.item())
+    assert bits(model) == before
+
+
+def test_adam_counts_no_step():
+    """A skipped step leaves its moments and its bias correction alone."""
+    models = [MLP.build(torch.float32) for _ in range(2)]
+    opts = [Adam(m, lr=0.01) for m in models]
+    for k in range(3):
+        opts[0].step(fo_loss=MLP.closure(models[0], k))
+        opts[1].step(fo_loss=MLP.closure(models[1], k))
+        opts[1].step(fo_loss=lambda: MLP.loss(models[1], 0) * math.nan)
+    assert bits(models[0]) == bits(models[1])
+
+
+def test_a_skipped_step_reports_the_passes_it_made():
+    model = MLP.build(torch.float32)
+    stats = IPSGD(model, lr=0.01).step(fo_loss=lambda: MLP.loss(model, 0) * math.nan)
+    assert (stats.forwards, stats.backwards) == (1, 0)
+
+
+class Pair(nn.Module):
+    """Two float16 tensors with gradients of different size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small = nn.Parameter(torch.ones(4, dtype=torch.float16))
+        self.large = nn.Parameter(torch.ones(4, dtype=torch.float16))
+
+    def forward(self) -> torch.Tensor:
+        """d loss / d small = 0.5, d loss / d large = 10, each element."""
+        return self.small.float().sum() * 0.5 + self.large.float().sum() * 10
+
+
+@pytest.mark.parametrize("method", [IPSGD, SGD])
+def test_an_overflow_masks_its_tensor_and_lowers_the_scale(method):
+    """10 x 2^15 does not fit float16, 10 x 2^12 does."""
+    model = Pair()
+    opt = method(model, lr=0.125, rounding="nearest")
+    for k in range(3):
+        assert not bool(opt.step(fo_loss=model).skipped)
+        assert model.large.tolist() == [1.0] * 4
+        assert model.small.tolist() == [1.0 - 0.0625 * (k + 1)] * 4
+        assert opt.loss_scale.scale.item() == 2.0 ** (14 - k)
+        assert int(opt.loss_scale.overflows) == k + 1
+    opt.step(fo_loss=model)
+    assert model.large.tolist() == [1.0 - 1.25] * 4
+    assert opt.loss_scale.scale.item() == 2.0**12
+    assert int(opt.loss_scale.overflows) == 3
+
+
+def test_an_overflow_masks_the_zeroth_order_part_too():
+    model = Pair()
+    opt = Addax(model, lr=1e-2, alpha=0.5)
+    opt.step(zo_loss=model, fo_loss=model)
+    assert model.large.tolist() == [1.0] * 4
+    assert model.small.tolist() != [1.0] * 4
+
+
+@pytest.mark.parametrize("method", [IPSGD, SGD])
+def test_the_scale_changes_nothing_else(method, monkeypatch):
+    """It is a power of two: scales that neither overflow nor underflow give the same bits."""
+    ends = []
+    for scale in (2.0**8, 2.0**11):
+        monkeypatch.setattr(LossScale, "INITIAL", scale)
+        model = TIED.build(torch.float16)
+        opt = method(model, lr=0.05)
+        for k in range(3):
+            opt.step(fo_loss=TIED.closure(model, k))
+        assert opt.loss_scale.scale.item() == scale
+        ends.append(bits(model))
+    assert ends[0] == ends[1]
+
+
+def test_the_scale_saves_small_gradients():
+    """Gradients of 2^-26 are below float16's smallest number, and arrive."""
+    model = nn.Linear(4, 1, bias=False).half()
+    x = torch.ones(1, 4, dtype=torch.float16)
+    before = model.weight.detach().clone()
+    opt = IPSGD(model, lr=2.0**24, rounding="nearest")
+    opt.step(fo_loss=lambda: (model(x).float() * 2.0**-26).mean())
+    torch.testing.assert_close(model.weight.detach(), (before.float() - 0.25).half(), rtol=0, atol=0)
+
+
+def test_the_scale_grows_again():
+    scale = LossScale()
+    scale.begin(torch.device("cpu"))
+    for k in range(LossScale.GROWTH_STEPS):
+        assert scale.scale.item() == LossScale.INITIAL, k
+        scale.end([torch.tensor(True)])
+    assert scale.scale.item() == 2 * LossScale.INITIAL
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_other_dtypes_need_no_scale(dtype):
+    model = MLP.build(dtype)
+    opt = IPSGD(model, lr=0.1)
+    opt.step(fo_loss=MLP.closure(model, 0))
+    assert opt.loss_scale.scale is None
