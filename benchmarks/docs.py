@@ -64,20 +64,15 @@ def refresh(readme: Path, root: Path = ROOT) -> None:
     """
     for name in re.findall(r"<!-- table:(\S+) -->", readme.read_text(encoding="utf-8")):
         suite, _, kind = name.rpartition(":")
-        if kind not in (*KINDS, *OF_PAPERS):
-            raise unknown(f"kind of table {name!r} in {readme.name}", kind, (*KINDS, *OF_PAPERS))
-        rows = [] if kind in OF_PAPERS else _committed(suite, root)
+        make = STUDIES.get((suite, kind)) or KINDS.get(kind)
         if kind in OF_PAPERS:
             text = OF_PAPERS[kind]()
-        elif rows:
-            text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
-        elif kind == "arithmetic":
-            text = "No rows yet: `python -m benchmarks.studies.precision --save` makes them."
-        elif suite == "memory":
-            text = "No rows yet: `python -m benchmarks.studies.memory_curves --save` makes them."
-        elif kind == "speed":
-            which = suite.removeprefix("speed-")
-            text = f"No rows yet: `python -m benchmarks.studies.speed {which} --save` makes them."
+        elif make is None:
+            raise unknown(f"kind of table {name!r} in {readme.name}", kind, (*KINDS, *OF_PAPERS))
+        elif rows := _committed(suite, root):
+            text = f"{make(rows)}\n\n{provenance(rows)}"
+        elif (suite, kind) in STUDIES:
+            text = f"No rows yet: `python -m benchmarks study {suite} --save` makes them."
         else:
             text = (
                 f"No rows yet: `python -m benchmarks sweep {suite}`, then "
@@ -91,10 +86,14 @@ KINDS = {
     "score": score_table,
     "methods": method_table,
     "dtypes": dtype_table,
-    "speed": _speed_tables.table,
-    "arithmetic": arithmetic_table,
-    "table22": _memory_tables.table22,
-    "fits": _memory_tables.fits,
+}
+# The same of studies: (study, kind) -> rows -> Markdown.
+STUDIES = {
+    ("scoring-speed", "table"): _speed_tables.table,
+    ("step-speed", "table"): _speed_tables.table,
+    ("precision", "table"): arithmetic_table,
+    ("memory-curves", "table22"): _memory_tables.table22,
+    ("memory-curves", "largest-model"): _memory_tables.fits,
 }
 # The same of `results/published.csv` and of what suites state.
 OF_PAPERS = {"coverage": _paper_tables.coverage, "suites": _paper_tables.papers}

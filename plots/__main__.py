@@ -75,19 +75,14 @@ def module_of(figure: str) -> ModuleType:
 
 def maker(module: ModuleType) -> str:
     """The command that makes a figure's rows."""
-    benchmark = getattr(module, "BENCHMARK", None)
-    names = {"agreement": "memory_validation", "arithmetic": "precision", "memory": "memory_curves"}
-    return (
-        f"benchmarks.studies.{names.get(benchmark, benchmark)} --save"
-        if benchmark
-        else f"benchmarks sweep {module.SUITE}"
-    )
+    study = getattr(module, "STUDY", None)
+    return f"benchmarks study {study} --save" if study else f"benchmarks sweep {module.SUITE}"
 
 
 def _benchmark(suite: str) -> str | None:
     """What makes the rows of a name that is a benchmark's, and None for a suite's."""
     modules = map(module_of, figures())
-    return next((maker(m) for m in modules if getattr(m, "BENCHMARK", None) == suite), None)
+    return next((maker(m) for m in modules if getattr(m, "STUDY", None) == suite), None)
 
 
 def draw(figure: str, data: pd.DataFrame) -> dict[str, dict[str, Figure]]:
@@ -104,7 +99,7 @@ def draw(figure: str, data: pd.DataFrame) -> dict[str, dict[str, Figure]]:
         if module.SUITE is None and figure == "all":
             continue
         # A figure shows runs, or what the one benchmark that it names measured.
-        own = data.attrs.get("benchmark") == getattr(module, "BENCHMARK", None)
+        own = data.attrs.get("study") == getattr(module, "STUDY", None)
         drawn = module.draw(data) if own else {}
         if not drawn and figure != "all":
             raise UserError(f"no rows here that {name} shows: `python -m {maker(module)}` makes them")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from plots._style import TWO_COLUMNS, style
 
-SUITE = BENCHMARK = "agreement"
+SUITE = STUDY = "memory-validation"
 # Okabe and Ito's palette.
 LOOKS = {
     "OPT": {"color": "#0072B2", "marker": "o"},

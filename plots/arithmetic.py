@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from plots._style import TWO_COLUMNS, style
 
-SUITE = BENCHMARK = "arithmetic"
+SUITE = STUDY = "precision"
 # Okabe and Ito's palette; a way has a line and a marker of its own too.
 WAYS = {
     ("released", None): (

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from plots._memory import against
 from plots._style import style
 
-SUITE = BENCHMARK = "memory"
+SUITE = STUDY = "memory-curves"
 
 
 def draw(data: pd.DataFrame) -> dict[str, Figure]:

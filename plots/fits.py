@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from plots._memory import CARDS, largest, size_of, spelled
 from plots._style import TWO_COLUMNS, style
 
-SUITE = BENCHMARK = "memory"
+SUITE = STUDY = "memory-curves"
 PANELS = ((True, "one example"), (False, "batches of training"))
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmarks.results.frame import ordered
 from plots._style import legend_above, shown, style, width_for
 
-SUITE = BENCHMARK = "lengths"
+SUITE = STUDY = "lengths"
 COLUMNS = 3
 # Two shades that stay apart in grey.
 SHADES = {"D1": "#F2B48A", "D0": "#A34700"}

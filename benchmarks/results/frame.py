@@ -27,8 +27,8 @@ def _parse(text: str, where: str) -> dict:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
-    if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
-        raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
+    if not isinstance(row, dict) or not {"config", "study"} "benchmark"} & row.keys row.keys():
+        raise UserError(f"{where}: not a result row (an object with a 'config', or a 'study')")
     if "checksum" in row and row["checksum"] != checksum(row):
         raise UserError(f"{where}: changed after it was written; remove it or run it again")
     if "config" in row:
@@ -183,20 +183,20 @@ def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
     (training, to the chosen checkpoint), train_seconds (of the whole run), budget (its name) and
     budget_amount, steps, lr, batch sizes, curve (list of evaluations).
 
-    Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
+    Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["study"]` is its
     name.
 
     Raises:
         UserError: rows of runs and of benchmarks, or of several benchmarks.
     """
-    benchmarks = {row.get("benchmark") for row in rows}
+    benchmarks = {row.get("study") for row in rows}
     if len(benchmarks) > 1:
         raise UserError(
             f"rows of several kinds in {source or 'one frame'}: give those of one suite or benchmark"
         )
     if benchmarks - {None}:
         data = pd.DataFrame(rows)
-        data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
+        data.attrs |= {"source": source, "study": benchmarks.pop()}
         return data
     kept, apart = _apart.split(rows)
     newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
