@@ -31,6 +31,8 @@ from benchmarks.results.order import display_order
 from plots import render
 
 HERE = Path(__file__).resolve().parent
+# DataTables and its extensions as one file, as itables uses it without a network.
+BUNDLE = Path(str(files("itables") / "html" / "dt_bundle.js"))
 DPI = 130
 # Figures have few colors: a palette halves the page.
 COLORS = 64
@@ -68,9 +70,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
         tables=[(table.head, _table(table.table), table.note) for table in analysis.tables.values()],
         runs=_runs(analysis),
         others=[(name, render.command_for(name)) for name in render.defaults(suite) if name not in drawn],
-        datatables=Markup(
-            generate_init_offline_itables_html(Path(str(files("itables") / "html/dt_bundle.js")))
-        ),
+        datatables=Markup(generate_init_offline_itables_html(BUNDLE)),
     )
     file = root / "results" / "tables" / suite / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from benchmarks import registry
 from benchmarks.report.stats_tables import ReportTable, column
 from benchmarks.report.tables import NONE
 from benchmarks.results import published
+from benchmarks.results.order import format_value
 
 # What a statement's tag means, where a reader sees it.
 TAGS = {
@@ -61,9 +62,8 @@ def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
         )
     sources = ", ".join(dict.fromkeys(filter(None, found["source"])))
     note += f" Printed in: {sources}." if sources else ""
-    return ReportTable(
-        f"{paper.paper}, {paper.shows}: printed and measured", pd.DataFrame(table), found, note
-    )
+    head = f"{paper.paper}, {paper.shows}: printed and measured"
+    return ReportTable(head, pd.DataFrame(table), found, note)
 
 
 def _same(ours: str, theirs: str) -> bool:
@@ -101,9 +101,7 @@ def stated(paper) -> ReportTable:
 
 
 def _format(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return ", ".join(map(_format, value)) if isinstance(value, tuple) else format_value(value)
 
 
 def papers() -> str:

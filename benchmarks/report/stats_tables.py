@@ -111,8 +111,8 @@ def _pairs(tests: pd.DataFrame) -> ReportTable:
     note = f"{RULE[0].upper()}{RULE[1:]}; n counts pairs of runs with the same seeds."
     if short:
         note += (
-            f" In {short} of {len(tests)} lines n is below {MIN_PAIRS}: no test can separate methods there, as "
-            "p is at least 2 / 2^n."
+            f" In {short} of {len(tests)} lines n is below {MIN_PAIRS}: no test can separate methods there, "
+            "as p is at least 2 / 2^n."
         )
     return ReportTable("Paired tests between methods", pd.DataFrame(table), tests, note)
 
