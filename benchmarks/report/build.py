@@ -12,7 +12,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmarks import docs as readme
 from benchmarks import registry, suites
 from benchmarks.errors import UserError
 from benchmarks.report import cache as _made
@@ -81,7 +80,6 @@ def write_all(
         from benchmarks.results import store
 
         store.commit_reference(suite, sorted(rows, key=lambda row: row["id"]))
-        readme.refresh(root / "README.md", root)
     gone, missing = len(found) - len(present), _missing(suite, present)
     analysis = analyse(suite, present, numbers)
     origin = _made.origin(present, missing, gone, numbers.to_csv())

@@ -27,7 +27,7 @@ def _parse(text: str, where: str) -> dict:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
-    if not isinstance(row, dict) or not {"config", "study"} "benchmark"} & row.keys row.keys():
+    if not isinstance(row, dict) or not {"config", "study"} & row.keys():
         raise UserError(f"{where}: not a result row (an object with a 'config', or a 'study')")
     if "checksum" in row and row["checksum"] != checksum(row):
         raise UserError(f"{where}: changed after it was written; remove it or run it again")

@@ -14,10 +14,10 @@ SHOWN_SIZES = (1e-7, 1e-6, 1e-5, 1e-4)
 COLUMNS = ("float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released")
 
 
-def arithmetic_table(rows: Sequence[dict]) -> str:
-    """Markdown of the rows of `benchmarks.studies.precision`: drift after the most steps, fractions realised.
+def precision_table(rows: Sequence[dict]) -> str:
+    """Markdown: drift after the most steps, and realized fractions.
 
-    A fraction is a mean over directions, ± its standard error where that shows.
+    A fraction is a mean over directions, ± its standard error from 0.05 % on.
     """
     drifts = [row for row in rows if row["measure"] == "drift"]
     longest = max(row["steps"] for row in drifts)
