@@ -1,4 +1,4 @@
-"""Command line: list, run, sweep, slurm, plan, fetch, report."""
+"""Command line: list, run, sweep, plan, fetch, report."""
 
 import argparse
 import contextlib
@@ -11,7 +11,6 @@ from pathlib import Path
 from benchmarks import registry
 from benchmarks.errors import Parser, UserError, unknown, unwritten
 from benchmarks.memory import plan_cli as _plan_command
-from benchmarks.sweep import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,9 +42,6 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
     _shared(many)
 
-    slurm = commands.add_parser("slurm", help="print a job file that runs a suite on several machines")
-    _slurm.add_arguments(slurm)
-
     plan = commands.add_parser("plan", help="what fits on a GPU: batches, L_T and memory of every method")
     _plan_command.add_arguments(plan)
 
@@ -76,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser().parse_args(arguments)
         commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
-        return (commands | {"slurm": _slurm.main, "plan": _plan})[given.command](given)
+        return (commands | {"plan": _plan})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

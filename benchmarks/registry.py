@@ -19,7 +19,9 @@ from benchmarks.errors import UserError, unknown
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
 # What a file has to bind; a method's class has any name.
-BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs"}
+BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY"}
+# Kinds whose folder in `benchmarks/` has another name than the kind with an s.
+FOLDERS = {"study": "studies"}
 # What a suite's name is followed by in that of its twin.
 TWIN = "-tiny"
 
@@ -33,7 +35,7 @@ def files(kind: str) -> dict[str, Path]:
     """Names of one kind ("method", "task", "model", "suite") and the files that define them."""
     if kind == "method":
         return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | _stems(ROOT / "baselines")
-    found = _stems(ROOT / "benchmarks" / f"{kind}s")
+    found = _stems(ROOT / "benchmarks" / FOLDERS.get(kind, f"{kind}s"))
     if kind == "suite":
         twins = {name + TWIN: file for name, file in found.items() if _binds_paper(file)}
         return dict(sorted((twins | found).items()))

@@ -1,6 +1,5 @@
 """One run in a worker: locked, continued from its checkpoint, and its row written."""
 
-import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -71,15 +70,7 @@ def work(
             outcome = _run(spec, splits, suite, jobs, wandb, since is None, progress)
     except Timeout:
         return Outcome("busy", "another process is at this run")
-    _settle()
     return outcome
-
-
-@cache
-def _settle() -> None:
-    """What a process's first run has imported stays: the collections of later ones need not walk it."""
-    gc.collect()
-    gc.freeze()
 
 
 def _standing(spec: RunSpec, splits: Splits, suite: str, since: str | None) -> Outcome | None:
