@@ -1,17 +1,17 @@
-"""The pairs of figure 11, and the sketch of figure 5."""
+"""Figure 11: pairs of methods with equal batches, or a quarter of the first-order examples."""
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from benchmarks.results import frame as _rows
 from benchmarks.suites import figure11 as suite
-from plots import _style, figure11, smoothing
+from plots._style import ONE_COLUMN, styles
 from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import drawn
 
 
 def draw(rows):
-    return figure11.draw(_rows.frame(rows))
+    return drawn("figure11", rows)
 
 
 def entries(figure):
@@ -37,9 +37,9 @@ def test_lines_are_the_means_of_the_pair_s_seeds(measure, line, scale):
     (figure,) = draw(rows).values()
     axes = figure.axes[2 * line]
     for label, k0 in (("Addax-WA", 12), ("MeZO", 16)):
-        color = _style.looks([label])[label].color
+        color = styles([label])[label].color
         (own,) = (x for x in axes.lines if x.get_color() == color and len(x.get_xdata()) > 1)
-        own_rows = [r for r in rows if (r["label"], r["config"]["set"]["zo_batch_size"]) == (label, k0)]
+        own_rows = [r for r in rows if (r["label"], r["config"]["settings"]["zo_batch_size"]) == (label, k0)]
         curves = [r["curve"] for r in own_rows]
         assert len(curves) == 3
         told = np.mean([[scale * e[measure] for e in curve] for curve in curves], axis=0)
@@ -62,7 +62,7 @@ def test_one_pair_alone_is_one_column_and_none_is_no_figure():
     rows = made.figure11()
     (figure,) = draw([r for r in rows if r["label"] != "SGD"]).values()
     assert list(entries(figure)) == ["equal batches"]
-    assert (len(figure.axes), figure.get_figwidth()) == (2, _style.ONE_COLUMN)
+    assert (len(figure.axes), figure.get_figwidth()) == (2, ONE_COLUMN)
     assert draw([r for r in rows if r["label"] not in ("SGD", "MeZO")]) == {}
     assert draw(made.suite()) == {}
 
@@ -93,37 +93,3 @@ def test_the_suite_makes_both_pairs_on_each_task():
         assert list(entries(figure).values()) == [LEFT, RIGHT]
     thresholds = {s.label: s.set["length_threshold"] for s in specs if s.method == "addax"}
     assert thresholds == {"Addax-WA": None, "Addax": "q0.75"}
-
-
-def sketch():
-    """theta -> each line of the sketch, by its eps."""
-    (axes,) = smoothing.draw(_rows.frame([]))["smoothing"].axes
-    curves = [line for line in axes.lines if len(line.get_xdata()) > 1]
-    marks = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    return dict(zip((0.0, *smoothing.EPS), curves, strict=True)), marks
-
-
-def test_a_smoothed_line_is_the_gaussian_mean_of_the_line_drawn_as_the_loss():
-    curves, _ = sketch()
-    theta, loss = curves[0.0].get_data()
-    z = np.linspace(-5, 5, 4001)
-    weight = np.exp(-(z**2) / 2)
-    for eps in smoothing.EPS:
-        inside = np.abs(theta) + 5 * eps <= theta.max()
-        assert inside.sum() > 100
-        around = np.interp(theta[inside, None] + eps * z, theta, loss)
-        mean = around @ weight / weight.sum()
-        assert curves[eps].get_ydata()[inside] == pytest.approx(mean, abs=2e-5)
-        assert np.abs(curves[eps].get_ydata() - loss).max() > 0.3
-
-
-def test_marks_are_the_lowest_points_and_smoothing_moves_them():
-    curves, marks = sketch()
-    places = []
-    for line, mark in zip(curves.values(), marks, strict=True):
-        low = line.get_ydata().argmin()
-        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (line.get_xdata()[low], line.get_ydata()[low])
-        assert mark.get_color() == line.get_color()
-        places.append(mark.get_xdata()[0])
-    # The loss is lowest in its narrow well, its smoothed versions in the wide one.
-    assert places == pytest.approx([-1.1, 0.93, 0.9], abs=0.03)
