@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
+from benchmarks.config import labels
 from benchmarks.errors import Parser, UserError, unknown, unwritten
 from benchmarks.memory import plan_cli as _plan_command
 from benchmarks.sweep import _slurm
@@ -135,9 +136,9 @@ def _run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from benchmarks.config import spec
     from benchmarks.config.methods import parse_settings
     from benchmarks.results import store
+    from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
     from benchmarks.sweep.worker import work
     from benchmarks.training import run as train
@@ -156,20 +157,22 @@ def _run(given: argparse.Namespace) -> int:
     for key in settings:
         if key in fields:
             raise UserError(f"--set {key}: give it as --{key}")
-    one = spec.with_defaults(fields | settings)
+    one = with_defaults(fields | settings)
     wandb = tracking.check_mode(given.wandb)
     store.check_writable(given.suite)
     train.load(one, folder)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(one.label, total=1.0)
+        task = bar.add_task(labels.label(one), total=1.0)
         outcome = work(
             one,
             suite=given.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
+            progress=lambda share, text: bar.update(
+                task, completed=share, description=f"{labels.label(one)} {text}"
+            ),
         )
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
@@ -225,7 +228,7 @@ def _sweep(given: argparse.Namespace) -> int:
     if given.dry_run:
         todo = sweep.plan(name, specs, folder)
         for spec in todo.todo:
-            print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
+            print(f"{spec.id} {spec.model} {spec.task} {labels.label(spec)} {dict(spec.settings)}")
         print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)

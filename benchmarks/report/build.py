@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from benchmarks import docs as readme
 from benchmarks import registry, suites
+from benchmarks.config import labels
 from benchmarks.errors import UserError
 from benchmarks.report import cache as _made
 from benchmarks.report import page as html
@@ -223,7 +224,7 @@ def _missing(suite: str, rows: Sequence[dict]) -> list[dict] | None:
     ids = {row.get("id") for row in rows}
     places = {tuple((key, str(row["config"].get(key))) for key in ("data", "device")) for row in rows}
     return [
-        {"model": spec.model, "task": spec.task, "label": spec.label, "seed": spec.seed}
+        {"model": spec.model, "task": spec.task, "label": labels.label(spec), "seed": spec.seed}
         for spec in suites.load(suite)
         if not any(dataclasses.replace(spec, **dict(place)).id in ids for place in places)
     ]

@@ -127,7 +127,7 @@ def run_id(row: dict) -> str:
 
 def _flat(row: dict) -> dict:
     config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
-    settings, curve = config.get("set") or {}, row.get("curve") or []
+    settings, curve = config.get("settings") or {}, row.get("curve") or []
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
     metric = row.get("metric") or "accuracy"
     budget, amount = _apart.budget_of(config) or (None, None)

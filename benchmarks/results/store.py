@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks import registry
-from benchmarks.config.methods import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.models import WEIGHTS, builtin
 from benchmarks.results.row import checksum, parse

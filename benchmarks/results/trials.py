@@ -102,4 +102,4 @@ def _at_edge(value: Any, tried: list) -> bool:
 def setting_of(text: str) -> dict[str, Any]:
     """A frame's setting with the method's own settings beside the others."""
     config = json.loads(text)
-    return {k: v for k, v in config.items() if k != "set"} | (config.get("set") or {})
+    return {k: v for k, v in config.items() if k != "settings"} | (config.get("settings") or {})

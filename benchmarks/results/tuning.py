@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
 
@@ -31,7 +32,7 @@ def best(trials: str, specs: Sequence[RunSpec]) -> dict[Cell, dict[str, Any]]:
         rows, _ = raw(trials)
     except UserError:
         rows = []
-    wanted = {_place(spec.model, spec.task, spec.label, spec.set) for spec in specs}
+    wanted = {_place(labels.label(spec), spec.config()) for spec in specs}
     found = {_of_row(row): row for row in rows}
     missing = sorted(wanted - found.keys())
     if missing:
@@ -45,14 +46,15 @@ def best(trials: str, specs: Sequence[RunSpec]) -> dict[Cell, dict[str, Any]]:
         if not (runs["outcome"] == "done").any():
             model, task, label = cell
             raise UserError(f"suite {trials}: no trial of {label} on {task} with {model} came to its end")
-        settings[cell] = json.loads(runs["setting"].iloc[0])["set"]
+        config = json.loads(runs["setting"].iloc[0])
+        settings[cell] = config["settings"] | {"length_threshold": config["length_threshold"]}
     return settings
 
 
-def _place(model: str, task: str, label: str, own: dict[str, Any]) -> tuple[str, str, str, str]:
-    return model, task, label, json.dumps(own, sort_keys=True)
+def _place(label: str, config: dict[str, Any]) -> tuple[str, str, str, str]:
+    chosen = config["settings"] | {"length_threshold": config["length_threshold"]}
+    return config["model"], config["task"], label, json.dumps(chosen, sort_keys=True)
 
 
 def _of_row(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    config = row["config"]
-    return _place(config["model"], config["task"], row["label"], config["set"])
+    return _place(row["label"], row["config"])

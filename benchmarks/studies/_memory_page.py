@@ -80,7 +80,6 @@ def facts(rows: Sequence[dict], root: Path) -> dict[str, Any]:
         "off": {device: _off(root, device) for device in ("cpu", "cuda")},
         "measured": sum(row["kind"] == "measured" for row in rows),
         "seconds": _seconds(_reference(root, "speed-step")),
-        "equal_time": _equal_time(_reference(root, "sst2-real")),
         "provenance": provenance(predicted),
     }
 

@@ -92,5 +92,5 @@ def dtype_table(rows: Sequence[dict]) -> str:
 
 def _arithmetic(config: dict) -> str:
     """A run's dtype, and its rounding or arithmetic where it is not the default."""
-    ways = [config["set"].get(key) for key in ("rounding", "arithmetic")]
+    ways = [config["settings"].get(key) for key in ("rounding", "arithmetic")]
     return ", ".join([config["dtype"], *(way for way in ways if way in ("nearest", "released"))])

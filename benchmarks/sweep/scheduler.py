@@ -1,6 +1,5 @@
 """Sweep: a suite's runs on an executor; finished runs are skipped, a failed one costs only itself."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import suites
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
@@ -48,18 +48,22 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
     Raises:
         UserError: unknown suite or filter, or a filter that leaves nothing.
     """
-    specs = [dataclasses.replace(spec, **changes) for spec in suites.load(suite)]
+    specs = [spec.replace(**changes) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)
-        known = {str(getattr(spec, key)) for spec in specs}
+        known = {_filter_value(spec, key) for spec in specs}
         for value in values:
             if value not in known:
                 raise unknown(f"{key} in suite {suite}", value, known)
-        specs = [spec for spec in specs if str(getattr(spec, key)) in values]
+        specs = [spec for spec in specs if _filter_value(spec, key) in values]
         if not specs:
             raise UserError(f"no run of suite {suite} is left by --only {key}={','.join(values)}")
     return specs
+
+
+def _filter_value(spec: RunSpec, key: str) -> str:
+    return labels.label(spec) if key == "label" else str(getattr(spec, key))
 
 
 def budget(text: str) -> dict[str, float | None]:
@@ -205,4 +209,4 @@ def _after_death(
 
 
 def _name(spec: RunSpec) -> str:
-    return f"{spec.model} {spec.task} {spec.label}"
+    return f"{spec.model} {spec.task} {labels.label(spec)}"

@@ -6,7 +6,6 @@ the other end, at the lowest priority, tells wandb. What no longer fits into the
 """
 
 import contextlib
-import dataclasses
 import importlib.util
 import itertools
 import json
@@ -21,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
 from benchmarks.sweep._wandb_writer import children, take_share
@@ -212,14 +212,14 @@ def _identity(spec: RunSpec, suite: str) -> dict[str, Any]:
     """The arguments of `wandb.init` that say which run it is; wandb limits their lengths."""
     # The path of a local model is nobody else's concern.
     model = Path(spec.model).name if Path(spec.model).is_dir() else spec.model
-    parts = (suite, model, spec.task, spec.label)
+    parts = (suite, model, spec.task, labels.label(spec))
     return {
         "id": re.sub(r"[^\w-]", "-", f"{suite}-{spec.id}"),
-        "name": f"{spec.label} {spec.task} {model} seed {spec.seed}"[:128],
+        "name": f"{labels.label(spec)} {spec.task} {model} seed {spec.seed}"[:128],
         "group": "/".join(parts)[:128],
         "job_type": spec.method,
         "tags": [part[:64] for part in parts],
-        "config": dataclasses.asdict(spec) | {"id": spec.id, "suite": suite, "label": spec.label},
+        "config": spec.config() | {"id": spec.id, "suite": suite, "label": labels.label(spec)},
     }
 
 

@@ -10,6 +10,7 @@ from multiprocessing.util import Finalize
 
 from filelock import Timeout
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
@@ -129,7 +130,9 @@ def _run(
 
 def _say(spec: RunSpec) -> Callable[[str], None]:
     """Takes a line for the user; said at once, since a run may take days or be killed."""
-    return lambda line: print(f"{spec.model} {spec.task} {spec.label}: {line}", file=sys.stderr, flush=True)
+    return lambda line: print(
+        f"{spec.model} {spec.task} {labels.label(spec)}: {line}", file=sys.stderr, flush=True
+    )
 
 
 class _Log:

@@ -77,7 +77,7 @@ def runs_table(listed: Sequence[dict], found: Analysis) -> Table:
                 "use": run["role"],
                 "AUC": number(test.get("auc"), ".3f"),
                 "loss": number(test.get("loss"), ".3f"),
-                "lr": number((config.get("set") or {}).get("lr"), "g"),
+                "lr": number((config.get("settings") or {}).get("lr"), "g"),
                 "budget": f"{budget[1]:g} {budget[0].replace('_', '-')}" if budget else NONE,
                 "best step": number(row.get("best_step"), "g"),
                 "data seed": str(config.get("data_seed") or 0),
@@ -110,7 +110,7 @@ def _detail(row: Mapping, method: str, title: str) -> dict:
     """Texts alone: a heading, sections of names and values, and the curve."""
     config = row["config"]
     result = {k: v for k, v in row.items() if k not in _ELSEWHERE}
-    settings = {k: v for k, v in config.items() if k != "set"} | (config.get("set") or {})
+    settings = {k: v for k, v in config.items() if k != "settings"} | (config.get("settings") or {})
     score = "" if row.get("score") is None else f", {100 * row['score']:.1f} %"
     return {
         "title": f"{method} on {title}, {config['model']}, seed {config.get('seed')}",

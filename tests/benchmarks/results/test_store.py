@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import models, registry
-from benchmarks.config.methods import ZERO_SHOT
 from benchmarks.config.spec import from_dict
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.results import store
 from benchmarks.results.row import checksum

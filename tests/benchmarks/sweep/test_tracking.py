@@ -24,7 +24,7 @@ ROW = {
     "id": SPEC.id,
     "status": "done",
     "reason": None,
-    "config": dataclasses.asdict(SPEC),
+    "config": SPEC.config(),
     "score": 0.75,
     "test": {"score": 0.75, "auc": None, "n": 200},
     "curve": [{"step": 0, "score": 0.5}],
@@ -177,7 +177,7 @@ def test_what_was_logged_is_read_back(folder, capfd):
     assert (run["job_type"], run["display_name"]) == ("sgd", "SGD sst2 nano-opt seed 0")
     assert run["tags"] == ["quick", "nano-opt", "sst2", "SGD"]
     config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
-    assert config == dataclasses.asdict(SPEC) | {"id": SPEC.id, "suite": "quick", "label": "SGD"}
+    assert config == SPEC.config() | {"id": SPEC.id, "suite": "quick", "label": "SGD"}
     assert history.pop(0) == {"validation/score": 0.5, "validation/loss": 0.75}
     steady = {"lr": 1e-3, "step_seconds": 0.5}
     assert history == {
@@ -230,7 +230,7 @@ def worker(folder, work):
         "import os, pathlib, sys, time\n"
         "from benchmarks.config.spec import from_dict\n"
         "from benchmarks.sweep.tracking import Tracker\n"
-        f"spec = from_dict({dataclasses.asdict(SPEC)!r})\n"
+        f"spec = from_dict({SPEC.config()!r})\n"
         "run = Tracker('offline', pathlib.Path(sys.argv[1])).begin(spec, 'quick')\n"
         f"{work}\n"
         "os._exit(7)\n"
@@ -409,7 +409,7 @@ def test_the_harness_needs_no_wandb():
         "import sys, pathlib\n"
         "sys.modules['wandb'] = None\n"
         "import benchmarks.__main__, benchmarks.sweep.scheduler, benchmarks.sweep.tracking as tracking\n"
-        f"from benchmarks.config.spec import from_dict; spec = from_dict({dataclasses.asdict(SPEC)!r})\n"
+        f"from benchmarks.config.spec import from_dict; spec = from_dict({SPEC.config()!r})\n"
         "run = tracking.Tracker(tracking.check_mode(None), pathlib.Path('wandb')).begin(spec, 'quick')\n"
         "run.log(1, loss=1.0); run.finish({})\n"
         "print(tracking.default_mode())"

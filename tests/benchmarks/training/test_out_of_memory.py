@@ -74,7 +74,7 @@ def test_the_batch_that_asked_is_halved_and_the_run_begins_anew(room, method, mo
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
     # What the spec asked for stays in the config.
-    assert given.items() <= row["config"]["set"].items()
+    assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
