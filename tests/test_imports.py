@@ -50,7 +50,10 @@ def imports(root: Path, file: Path) -> Iterator[Import]:
                 ]
             case ast.ImportFrom():
                 raise AssertionError(f"{file}:{node.lineno}: write relative imports as absolute ones")
-            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+            case ast.Call(
+                func=ast.Attribute(attr="import_module" | "importorskip"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
                 names = [name]
             case _:
                 continue
