@@ -18,6 +18,11 @@ def test_rows_use_words_of_the_vocabulary_alone(name):
             assert set(_language.tokens(text)) <= known
 
 
+def test_the_vocabulary_has_no_word_twice():
+    words = _language.vocabulary()
+    assert len(words) == len(set(words))
+
+
 def test_every_word_of_the_small_vocabulary_is_used():
     used, rng = set(), Random(4)
     for name in NINE:
