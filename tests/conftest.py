@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-# Importing it is its work, and that of the server of `warm` alone.
-collect_ignore = ["warm_up.py"]
+# Its import runs a model, for the server of `processes` alone.
+collect_ignore = ["preload.py"]
 
 
 def pytest_sessionstart() -> None:
