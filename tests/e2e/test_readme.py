@@ -22,7 +22,7 @@ from benchmarks.models import WEIGHTS
 from benchmarks.results import store
 from benchmarks.training import run as train
 from plots.__main__ import figures
-from tests import warm
+from tests import processes
 
 ROOT = registry.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def python(folder, *words):
     """Standard output of a Python command in a folder; its error output fails the test."""
     environment = {k: v for k, v in os.environ.items() if k != "ADDAX_DATA"}
     environment |= {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = warm.python(*words, cwd=folder, env=environment)
+    done = processes.python(*words, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

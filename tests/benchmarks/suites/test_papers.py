@@ -1,4 +1,4 @@
-"""Suites of papers: what their statements make, what is said of each, and their twins in small."""
+"""Suites of papers: the runs that their statements define, the source of each statement, and their twins."""
 
 import dataclasses
 from functools import cache
@@ -57,13 +57,13 @@ def test_runs_are_the_product_of_what_is_stated():
         ([Stated("adax.lr", 1.0, "V", "a")], "stated of no method: adax"),
     ],
 )
-def test_statements_that_contradict_or_are_of_nothing_are_refused(more, said):
+def test_contradicting_and_unused_statements_are_refused(more, said):
     with pytest.raises(ValueError, match=said):
         stated(*more)
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_everything_that_defines_a_suite_is_stated(name):
+def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
     """Each field and setting of its runs that is not the harness's own default has a tag and a source."""
     paper = suites.paper(name)
     assert {one.what for one in paper.stated} >= set(TOP)
@@ -100,7 +100,7 @@ def test_a_twin_differs_in_model_data_and_sizes_alone(name):
     assert {spec.id for spec in twins} == made
 
 
-def test_the_papers_of_the_suites_are_all_there():
+def test_every_experiment_of_the_papers_has_a_suite():
     """The experiments of three papers, every figure, and what was asked for."""
     wanted = {"opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large"}
     wanted |= {"mezo-opt-13b", "mezo-opt-30b", "mezo-opt-66b", "mezo-roberta", "svrg"}
@@ -109,7 +109,7 @@ def test_the_papers_of_the_suites_are_all_there():
     assert wanted == set(PAPERS)
 
 
-def test_roberta_has_five_seeds_and_both_numbers_of_shots():
+def test_the_roberta_suites_have_five_seeds_and_two_numbers_of_shots():
     for name in ("roberta-large", "mezo-roberta"):
         specs = load(name)
         assert {(s.shots, s.seed) for s in specs} == {
@@ -118,7 +118,7 @@ def test_roberta_has_five_seeds_and_both_numbers_of_shots():
         assert {s.task for s in specs if s.shots == 512} == {s.task for s in specs} - {"trec"}
 
 
-def test_svrg_has_both_variants_and_both_choices_of_parameters():
+def test_the_svrg_suite_has_both_variants_and_both_choices_of_trained_weights():
     """eta1 in {1e-4, 1e-5} and eta2 in {1e-5, 1e-6}: four pairs, as ratios."""
     specs = [s for s in load("svrg") if s.method == "mezo-svrg"]
     assert {(s.set["variant"], s.parameters) for s in specs} == {
@@ -132,7 +132,7 @@ def test_svrg_has_both_variants_and_both_choices_of_parameters():
 @pytest.mark.parametrize(
     "name", ["opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large", "gsm8k-llama2-7b"]
 )
-def test_every_method_of_addax_s_suites_has_as_many_trials(name):
+def test_every_method_of_an_addax_suite_has_equally_many_trials(name):
     counts = {}
     for spec in load(name):
         if spec.method != ZERO_SHOT:

@@ -1,4 +1,4 @@
-"""Suites of papers from end to end, in small: every way of training runs, and becomes the suite's tables."""
+"""Twins of paper suites from end to end: one run of every label, then the tables of the suite."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def ways(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_way_of_a_twin_runs_and_stands_beside_what_is_printed(name, tmp_path, monkeypatch):
+def test_every_label_of_a_twin_runs_and_is_printed_beside_the_published_number(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
     specs = ways(name)
     for spec in specs:
