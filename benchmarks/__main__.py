@@ -62,7 +62,9 @@ def _shared(command: argparse.ArgumentParser) -> None:
         "--data", help='"builtin", "hub" or a folder (default: the suite\'s, or $ADDAX_DATA, or builtin)'
     )
     command.add_argument(
-        "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
+        "--wandb",
+        metavar="MODE",
+        help="offline (default where wandb is installed, except for suite quick), online or disabled",
     )
     command.add_argument("--device", help='"cpu", "cuda" or "auto" to shard (default: cuda if there is one)')
 
@@ -239,7 +241,7 @@ def _sweep(given: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=console,
-        wandb=tracking.check_mode(given.wandb),
+        wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
     )
     return 1 if failed else 0
 

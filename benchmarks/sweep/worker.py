@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing.util import Finalize
 
 from filelock import Timeout
 
@@ -98,13 +97,14 @@ def _run(
     progress: Progress | None,
 ) -> Outcome:
     checkpoints = train.checkpoints_of(spec, splits, suite, _say(spec))
-    log = _Log(_tracker(wandb), spec, suite, checkpoints.open())
+    log = _tracker(wandb).begin(spec, suite, checkpoints.open())
     try:
         row = train.run(
-            spec, splits, suite=suite, jobs=jobs, progress=progress, log=log, checkpoints=checkpoints
+            spec, splits, suite=suite, jobs=jobs, progress=progress, log=log.log, checkpoints=checkpoints
         )
     except UserError as error:
         if by_hand:
+            log.finish({"status": "failed", "reason": str(error)})
             raise
         row = train.unfinished_row(spec, splits, suite, str(error))
     except Exception as error:
@@ -123,28 +123,7 @@ def _say(spec: RunSpec) -> Callable[[str], None]:
     return lambda line: print(f"{spec.model} {spec.task} {spec.label}: {line}", file=sys.stderr, flush=True)
 
 
-class _Log:
-    """What a run logs; one that begins anew, with a smaller batch, is another one to the tracker."""
-
-    def __init__(self, tracker: tracking.Tracker, spec: RunSpec, suite: str, step: int) -> None:
-        self.begin = lambda step=0: tracker.begin(spec, suite, step)
-        self.log, self.step = self.begin(step), step
-
-    def __call__(self, step: int, **values: float | None) -> None:
-        if step < self.step:
-            self.log.finish({"status": "begun anew"})
-            self.log = self.begin()
-        self.step = step
-        self.log.log(step, **values)
-
-    def finish(self, row: dict) -> None:
-        self.log.finish(row)
-
-
 @cache
 def _tracker(mode: str) -> tracking.Tracker:
-    """This process's tracker, over all its runs."""
-    tracker = tracking.Tracker(mode, store.RUNS / "wandb")
-    # At the end of this process, a worker's or not, what is still to be written is waited for.
-    Finalize(None, tracker.close, exitpriority=10)
-    return tracker
+    """Return this process's tracker: wandb that has failed once stays off for its later runs."""
+    return tracking.Tracker(mode, store.RUNS)
