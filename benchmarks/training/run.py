@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks import tasks
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
@@ -154,7 +155,7 @@ def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str
     """Where a run's state is kept: it may be continued where data, sources and libraries are the same."""
     identity = {
         "data": splits.fingerprint,
-        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "sources": source_fingerprint(spec),
         **provenance()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say)
@@ -183,7 +184,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "metric": task.metric,
         **provenance(),
         "data_fingerprint": splits.fingerprint,
-        "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "source_fingerprint": source_fingerprint(spec),
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import models
+from benchmarks.config import fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import store
@@ -109,7 +110,7 @@ def test_a_plan_follows_specs_data_and_sources(runs, monkeypatch):
     assert seen[0] != seen[1]
     assert todo(SPECS) == (3, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "source_fingerprint", lambda *names: "0" * 16)
+        patch.setattr(store, "source_fingerprint", lambda spec: "0" * 16)
         assert todo(SPECS[:1]) == (1, 0)
     load = train.load
     with monkeypatch.context() as patch:
@@ -130,10 +131,10 @@ def test_a_local_model_is_swept_by_its_path(runs, tmp_path, monkeypatch):
     assert swept(specs)[0] == 0
     (row,) = store.read_suite("s")
     assert (row["status"], row["config"]["model"]) == ("done", "./my-model")
-    store.source_fingerprint.cache_clear()
+    fingerprint._fingerprint.cache_clear()
     assert "0 runs to do, 1 finished before" in swept(specs)[1]
     os.utime(folder / "model.safetensors")
-    store.source_fingerprint.cache_clear()
+    fingerprint._fingerprint.cache_clear()
     assert "1 runs to do, 0 finished before" in swept(specs)[1]
 
 
@@ -272,7 +273,7 @@ def test_two_sweeps_never_run_one_spec_at_once(runs, monkeypatch):
                 # The other sweep finishes just before this one looks again.
                 row = {"id": spec.id, "status": "done", "reason": None}
                 row["data_fingerprint"] = train.load(spec, None).fingerprint
-                row["source_fingerprint"] = store.source_fingerprint(spec.method, spec.model, spec.task)
+                row["source_fingerprint"] = fingerprint.source_fingerprint(spec)
                 store.write("s", row)
                 held.release()
             return super().submit(work, spec)
