@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=AMOUNT",
         help="of every run: steps, seconds, examples or forward-equivalents",
     )
+    many.add_argument("--shard", metavar="I/N", help="part I of N of the runs, for one of N machines")
     many.add_argument("--dry-run", action="store_true", help="say what would run")
     many.add_argument("--executor", default="local", help="local (default) or ray")
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
@@ -137,7 +138,8 @@ def _run(given: argparse.Namespace) -> int:
     from benchmarks.config.methods import parse_settings
     from benchmarks.results import store
     from benchmarks.sweep import tracking
-    from benchmarks.sweep.worker import work
+    from benchmarks.sweep.progress import RunLines
+    from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 
     data, folder = _source(given.data)
@@ -161,13 +163,17 @@ def _run(given: argparse.Namespace) -> int:
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(one.label, total=1.0)
-        outcome = work(
+
+        def show(budget_fraction: float, text: str) -> None:
+            bar.update(task, completed=budget_fraction, description=f"{one.label} {text}")
+
+        outcome = run_spec(
             one,
             suite=given.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
+            progress=show if console.is_terminal else RunLines(one),
         )
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
@@ -217,14 +223,16 @@ def _sweep(given: argparse.Namespace) -> int:
         # Rows of another budget than the suite's are no rows of the suite.
         name = f"{name}.{given.budget.replace('=', '-')}"
     specs = sweep.specs_of(given.suite, changes, only)
+    if given.shard is not None:
+        specs = sweep.shard(specs, given.shard)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {given.jobs}")
     if given.dry_run:
-        todo = sweep.plan(name, specs, folder)
-        for spec in todo.todo:
+        found = sweep.pending(name, specs, folder)
+        for spec in found.todo:
             print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
-        print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
+        print(f"{name}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)
 

@@ -26,7 +26,7 @@ def test_every_way_of_a_twin_runs_and_stands_beside_what_is_printed(name, tmp_pa
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
     specs = ways(name)
     for spec in specs:
-        outcome = work.work(spec, suite=f"{name}-tiny", folder=None, jobs=1, wandb="disabled")
+        outcome = work.run_spec(spec, suite=f"{name}-tiny", folder=None, jobs=1, wandb="disabled")
         assert outcome.status == "done", outcome.reason
     rows = [store.read_row(file) for file in sorted(store.folder(f"{name}-tiny").glob("*.json"))]
     assert {row["id"] for row in rows} == {spec.id for spec in specs}

@@ -60,7 +60,7 @@ def one(spec, runs):
     # As in all tests' own process.
     train.predicted = lambda running: {}
     store.RUNS, checkpoint.SHARE = runs, float("inf")
-    work.work(spec, suite="s", folder=None, jobs=1, wandb="disabled")
+    work.run_spec(spec, suite="s", folder=None, jobs=1, wandb="disabled")
 
 
 @pytest.fixture(scope="module")
