@@ -141,14 +141,17 @@ class RunLines:
     def __init__(self, spec: RunSpec, interval: float = LINE_INTERVAL) -> None:
         self._spec, self._interval = spec, interval
         self._began = self._printed_at = time.monotonic()
+        self._resumed_at: float | None = None
 
     def __call__(self, budget_fraction: float, text: str) -> None:
         """Print a line if it is time for one."""
-        now = time.monotonic()
+        now, done = time.monotonic(), min(budget_fraction, 1.0)
+        if self._resumed_at is None:
+            self._resumed_at = done
         if now - self._printed_at < self._interval:
             return
-        self._printed_at, done = now, min(budget_fraction, 1.0)
-        left = duration((now - self._began) * (1 - done) / done) if done else "unknown"
+        self._printed_at, advance = now, done - self._resumed_at
+        left = duration((now - self._began) * (1 - done) / advance) if advance > 0 else "unknown"
         print(f"{name_of(self._spec)} at {100 * done:.0f}% ({text}); time left: {left}", flush=True)
 
 
