@@ -1,4 +1,4 @@
-"""Command line: list, run, sweep, slurm, plan, fetch, report."""
+"""Command line: list, run, sweep, plan, fetch, report."""
 
 import argparse
 import contextlib
@@ -12,7 +12,6 @@ from benchmarks import registry
 from benchmarks.config import labels
 from benchmarks.errors import Parser, UserError, unknown, unwritten
 from benchmarks.memory import plan_cli as _plan_command
-from benchmarks.sweep import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,13 +38,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=AMOUNT",
         help="of every run: steps, seconds, examples or forward-equivalents",
     )
+    many.add_argument("--shard", metavar="I/N", help="part I of N of the runs, for one of N machines")
     many.add_argument("--dry-run", action="store_true", help="say what would run")
     many.add_argument("--executor", default="local", help="local (default) or ray")
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
     _shared(many)
-
-    slurm = commands.add_parser("slurm", help="print a job file that runs a suite on several machines")
-    _slurm.add_arguments(slurm)
 
     plan = commands.add_parser("plan", help="what fits on a GPU: batches, L_T and memory of every method")
     _plan_command.add_arguments(plan)
@@ -67,7 +64,9 @@ def _shared(command: argparse.ArgumentParser) -> None:
         "--data", help='"builtin", "hub" or a folder (default: the suite\'s, or $ADDAX_DATA, or builtin)'
     )
     command.add_argument(
-        "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
+        "--wandb",
+        metavar="MODE",
+        help="offline (default where wandb is installed, except for suite quick), online or disabled",
     )
     command.add_argument("--device", help='"cpu", "cuda" or "auto" to shard (default: cuda if there is one)')
 
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser().parse_args(arguments)
         commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
-        return (commands | {"slurm": _slurm.main, "plan": _plan})[given.command](given)
+        return (commands | {"plan": _plan})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -140,7 +139,8 @@ def _run(given: argparse.Namespace) -> int:
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
-    from benchmarks.sweep.worker import work
+    from benchmarks.sweep.progress import RunLines
+    from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 
     data, folder = _source(given.data)
@@ -164,15 +164,17 @@ def _run(given: argparse.Namespace) -> int:
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(labels.label(one), total=1.0)
-        outcome = work(
+
+        def show(budget_fraction: float, text: str) -> None:
+            bar.update(task, completed=budget_fraction, description=f"{labels.label(one)} {text}")
+
+        outcome = run_spec(
             one,
             suite=given.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            progress=lambda share, text: bar.update(
-                task, completed=share, description=f"{labels.label(one)} {text}"
-            ),
+            progress=show if console.is_terminal else RunLines(one),
         )
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
@@ -222,14 +224,16 @@ def _sweep(given: argparse.Namespace) -> int:
         # Rows of another budget than the suite's are no rows of the suite.
         name = f"{name}.{given.budget.replace('=', '-')}"
     specs = sweep.specs_of(given.suite, changes, only)
+    if given.shard is not None:
+        specs = sweep.shard(specs, given.shard)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {given.jobs}")
     if given.dry_run:
-        todo = sweep.plan(name, specs, folder)
-        for spec in todo.todo:
+        found = sweep.pending(name, specs, folder)
+        for spec in found.todo:
             print(f"{spec.id} {spec.model} {spec.task} {labels.label(spec)} {dict(spec.settings)}")
-        print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
+        print(f"{name}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)
 
@@ -246,7 +250,7 @@ def _sweep(given: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=console,
-        wandb=tracking.check_mode(given.wandb),
+        wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
     )
     return 1 if failed else 0
 

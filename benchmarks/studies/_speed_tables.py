@@ -7,28 +7,7 @@ from tabulate import tabulate
 
 def table(rows: Sequence[dict]) -> str:
     """One table of rows of one benchmark; which one is told by their fields."""
-    if "wandb" in rows[0]:
-        return _tracking(rows)
     return _scoring(rows) if "loss_difference" in rows[0] else _step(rows)
-
-
-def _tracking(rows: Sequence[dict]) -> str:
-    """Seconds of a run without and with tracking, and what is left to do when the last one has ended."""
-    lines = []
-    for row in rows:
-        where = ("steps", "hardware")
-        without = next(r for r in rows if r["wandb"] == "disabled" and all(r[w] == row[w] for w in where))
-        lines.append(
-            {
-                "steps": str(row["steps"]),
-                "wandb": row["wandb"],
-                "run (s)": f"{row['run_seconds']:.3f}",
-                "of disabled": "" if row is without else f"{row['run_seconds'] / without['run_seconds']:.3f}",
-                "wandb's CPU time a run (s)": f"{row['wandb_cpu_seconds']:.3f}",
-                f"wait after {row['runs']} runs (s)": f"{row['close_seconds']:.2f}",
-            }
-        )
-    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=["right", "left", *["right"] * 4])
 
 
 def _scoring(rows: Sequence[dict]) -> str:

@@ -6,6 +6,7 @@ from benchmarks.config.validation import ZERO_SHOT
 
 # The nano models know no other language, whatever folder ADDAX_DATA names.
 DATA = "builtin"
+WANDB = "disabled"
 MODELS = ("nano-opt", "nano-llama", "nano-roberta")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
 # Learning rates and budgets from a few trials of nano-opt and nano-llama on some of the tasks, by hand.

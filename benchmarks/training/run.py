@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import tasks
 from benchmarks.config import labels
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
@@ -110,9 +111,9 @@ def _known(running: Attempt | None, status: str) -> dict[str, Any]:
     tested = running.test if status == "done" else None
     # Chosen for a budget of memory, no threshold at all may have been needed.
     label = (
-        labels.label_at(running.spec, running.assignment.length_threshold)
+        running.spec.label_at(running.assignment.length_threshold)
         if optimizer
-        else labels.label(running.spec)
+        else running.labels.label(spec)
     )
     return {
         "label": label,
@@ -158,7 +159,7 @@ def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str
     """Where a run's state is kept: it may be continued where data, sources and libraries are the same."""
     identity = {
         "data": splits.fingerprint,
-        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "sources": source_fingerprint(spec),
         **provenance()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say)
@@ -187,7 +188,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "metric": task.metric,
         **provenance(),
         "data_fingerprint": splits.fingerprint,
-        "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "source_fingerprint": source_fingerprint(spec),
     }
 
 

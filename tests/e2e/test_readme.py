@@ -232,7 +232,7 @@ def test_the_contract_tests_pick_the_examples_up(copy, kind):
     assert passed
 
 
-COMMANDS = ("list", "run", "sweep", "report", "slurm", "plan")
+COMMANDS = ("list", "run", "sweep", "report", "plan")
 
 
 def test_there_are_commands_of_every_kind():

@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks.studies.speed scoring|step|tracking [--save]`."""
+"""Command line: `python -m benchmarks.studies.speed scoring|step [--save]`."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from benchmarks import docs as readme
 from benchmarks import registry
 from benchmarks.results import store
 from benchmarks.studies import _speed_tables
-from benchmarks.studies.speed import scoring, step, tracking
+from benchmarks.studies.speed import scoring, step
 from benchmarks.studies.speed._shapes import SHAPES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -22,14 +22,11 @@ def main() -> int:
     """Runs a benchmark, prints its table, and with --save keeps its rows; 1 if losses disagree."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speed", description=__doc__)
     each = parser.add_subparsers(dest="benchmark", required=True)
-    for name, module in (("scoring", scoring), ("step", step), ("tracking", tracking)):
+    for name, module in (("scoring", scoring), ("step", step)):
         own = each.add_parser(name, help=module.__doc__.split("\n")[0], description=module.__doc__)
         own.add_argument("--batch-size", type=int, default=4 if name == "step" else 8)
         own.add_argument("--repeats", type=int, default=5)
         own.add_argument("--save", action="store_true", help="rows into results/reference/")
-        if name == "tracking":
-            own.add_argument("--runs", type=int, default=10, help="of a worker")
-            continue
         own.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         own.add_argument("--data", default="builtin", help='"builtin" or a folder with real rows')
         if name == "step":
@@ -41,9 +38,6 @@ def main() -> int:
     if given.benchmark == "scoring":
         rows = scoring.scoring(given.batch_size, given.repeats, given.device, given.data)
         wrong = any(row["loss_difference"] > scoring.TOLERANCE for row in rows)
-    elif given.benchmark == "tracking":
-        rows = tracking.tracking(given.batch_size, given.repeats, given.runs)
-        wrong = False
     else:
         dtype = DTYPES[given.dtype]
         rows = step.step(

@@ -9,6 +9,7 @@ from addax import units
 from addax.assignment import assign, choose_length_threshold
 from benchmarks import models
 from benchmarks.__main__ import main
+from benchmarks.config import labels
 from benchmarks.config import methods as settings
 from benchmarks.config.spec import from_dict
 from benchmarks.memory import estimator as memory_model
@@ -198,7 +199,7 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     }
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
-    assert one.label == "Addax"
+    assert labels.label(one) == "Addax"
     row = train.run(one, train.load(one, None), suite="s")
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks import docs as readme
 from benchmarks import registry
+from benchmarks.config import labels
 from benchmarks.errors import UserError
 from benchmarks.report import build as report
 from benchmarks.report.analysis import analyse
@@ -509,7 +510,7 @@ def row_of(spec, **changes):
     """A finished row of a spec, at other data or on another device."""
     spec = dataclasses.replace(spec, **changes)
     row = made.row(spec.method, spec.task, spec.model)
-    return row | {"id": spec.id, "config": spec.config(), "label": spec.label}
+    return row | {"id": spec.id, "config": spec.config(), "label": labels.label(spec)}
 
 
 @pytest.fixture

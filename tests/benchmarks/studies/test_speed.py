@@ -1,7 +1,6 @@
 """The speed benchmarks' rows: that they count what they say, on a tiny model; times are not looked at."""
 
 import json
-import os
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from transformers import OPTConfig
 from benchmarks import models
 from benchmarks.studies import _speed_tables
 from benchmarks.studies.speed import __main__ as command
-from benchmarks.studies.speed import step, tracking
+from benchmarks.studies.speed import step
 
 
 def tiny(_shape, dtype, device, *_):
@@ -98,25 +97,3 @@ def test_saved_rows_replace_those_of_the_same_setting_alone(tmp_path, monkeypatc
     command._keep("speed-step", [here | {"seconds": 3}])
     kept = [json.loads(line) for line in (tmp_path / "speed-step.jsonl").read_text().splitlines()]
     assert sorted((row["hardware"], row["seconds"]) for row in kept) == [("a", 3), ("b", 2)]
-
-
-def test_tracking_beside_none(monkeypatch):
-    monkeypatch.setattr(tracking, "STEPS", (2, 3))
-    cores = os.sched_getaffinity(0)
-    rows = tracking.tracking(2, repeats=1, runs=2)
-    assert os.sched_getaffinity(0) == cores
-    assert [row["steps"] for row in rows] == [2, 2, 3, 3]
-    without, offline = rows[:2]
-    assert (without["wandb"], offline["wandb"]) == ("disabled", "offline")
-    assert without["wandb_cpu_seconds"] == 0
-    # wandb's own process is among those counted: its start alone takes more than the writer's import.
-    assert 0.05 < offline["wandb_cpu_seconds"] < 60
-    assert offline["close_seconds"] > without["close_seconds"]
-    for row, seconds in zip(rows, (2.0, 2.5, 4.0, 4.4), strict=True):
-        row["run_seconds"] = seconds
-    lines = [line for line in _speed_tables.table(rows).splitlines() if "offline" in line]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert [line[:4] for line in cells] == [
-        ["2", "offline", "2.500", "1.250"],
-        ["3", "offline", "4.400", "1.100"],
-    ]
