@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
-from benchmarks.errors import Parser, UserError, unknown, unwritten
+from benchmarks.errors import Parser, UserError, describe_os_error, unknown
 from benchmarks.memory import plan_cli as _plan_command
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"error: {unwritten(error)}", file=sys.stderr)
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = shlex.join(arguments if arguments is not None else sys.argv[1:])

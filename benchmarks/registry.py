@@ -62,7 +62,7 @@ def summary(kind: str, name: str) -> str:
     if kind == "suite" and is_twin(name):
         return f"The runs of {name.removesuffix(TWIN)} in small, on built-in models and rows."
     file = path(kind, name)
-    with told(file):
+    with user_code_errors(file):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
     return text.split("\n", 1)[0]
 
@@ -82,7 +82,7 @@ def module(kind: str, name: str) -> ModuleType:
         UserError: no such name; or its file cannot be imported, or binds nothing of this kind.
     """
     file = path(kind, name)
-    with told(file):
+    with user_code_errors(file):
         found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
     wanted = BINDS.get(kind)
     if wanted and not hasattr(found, wanted):
@@ -91,7 +91,7 @@ def module(kind: str, name: str) -> ModuleType:
 
 
 @contextmanager
-def told(file: Path) -> Iterator[None]:
+def user_code_errors(file: Path) -> Iterator[None]:
     """Whatever a user's file raises inside is one `UserError` that names it and the line to blame."""
     try:
         yield
