@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import registry
 from benchmarks.config import labels
-from benchmarks.errors import Parser, UserError, unknown, unwritten
+from benchmarks.errors import Parser, UserError, describe_os_error, unknown
 from benchmarks.memory import plan_cli as _plan_command
 
 
@@ -38,7 +38,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=AMOUNT",
         help="of every run: steps, seconds, examples or forward-equivalents",
     )
-    many.add_argument("--shard", metavar="I/N", help="part I of N of the runs, for one of N machines")
     many.add_argument("--dry-run", action="store_true", help="say what would run")
     many.add_argument("--executor", default="local", help="local (default) or ray")
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
@@ -64,9 +63,7 @@ def _shared(command: argparse.ArgumentParser) -> None:
         "--data", help='"builtin", "hub" or a folder (default: the suite\'s, or $ADDAX_DATA, or builtin)'
     )
     command.add_argument(
-        "--wandb",
-        metavar="MODE",
-        help="offline (default where wandb is installed, except for suite quick), online or disabled",
+        "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
     )
     command.add_argument("--device", help='"cpu", "cuda" or "auto" to shard (default: cuda if there is one)')
 
@@ -83,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"error: {unwritten(error)}", file=sys.stderr)
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = shlex.join(arguments if arguments is not None else sys.argv[1:])
@@ -139,8 +136,7 @@ def _run(given: argparse.Namespace) -> int:
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
-    from benchmarks.sweep.progress import RunLines
-    from benchmarks.sweep.worker import run_spec
+    from benchmarks.sweep.worker import work
     from benchmarks.training import run as train
 
     data, folder = _source(given.data)
@@ -164,17 +160,15 @@ def _run(given: argparse.Namespace) -> int:
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(labels.label(one), total=1.0)
-
-        def show(budget_fraction: float, text: str) -> None:
-            bar.update(task, completed=budget_fraction, description=f"{labels.label(one)} {text}")
-
-        outcome = run_spec(
+        outcome = work(
             one,
             suite=given.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            progress=show if console.is_terminal else RunLines(one),
+            progress=lambda share, text: bar.update(
+                task, completed=share, description=f"{labels.label(one)} {text}"
+            ),
         )
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
@@ -224,16 +218,14 @@ def _sweep(given: argparse.Namespace) -> int:
         # Rows of another budget than the suite's are no rows of the suite.
         name = f"{name}.{given.budget.replace('=', '-')}"
     specs = sweep.specs_of(given.suite, changes, only)
-    if given.shard is not None:
-        specs = sweep.shard(specs, given.shard)
     console = Console()
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {given.jobs}")
     if given.dry_run:
-        found = sweep.pending(name, specs, folder)
-        for spec in found.todo:
+        todo = sweep.plan(name, specs, folder)
+        for spec in todo.todo:
             print(f"{spec.id} {spec.model} {spec.task} {labels.label(spec)} {dict(spec.settings)}")
-        print(f"{name}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
+        print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)
 
@@ -250,7 +242,7 @@ def _sweep(given: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=console,
-        wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
+        wandb=tracking.check_mode(given.wandb),
     )
     return 1 if failed else 0
 

@@ -17,8 +17,8 @@ EPILOG = f"""
 Memory is as written: 40GB are 40 * 10^9 bytes, 40GiB are 40 * 2^30. A card sold as 40GB has a little less
 than 40GiB; nvidia-smi shows its size. {units.format_bytes(units.RESERVE)} are held back for the CUDA context
 and the allocator's fragmentation. Peaks are of a training step on the longest examples, padded to the
-longest. A step's cost is in forward passes over a batch: a backward pass counts as two, with gradient checkpointing as
-three. The exit code is 0 where something fits, 1 where nothing does, 2 for a mistake.
+longest. A step's cost is in forward passes over a batch: a backward pass counts as two, with gradient
+checkpointing as three. The exit code is 0 where something fits, 1 where nothing does, 2 for a mistake.
 """
 # Parts of a peak -> their columns.
 SPLIT = {

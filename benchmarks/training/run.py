@@ -111,9 +111,9 @@ def _known(running: Attempt | None, status: str) -> dict[str, Any]:
     tested = running.test if status == "done" else None
     # Chosen for a budget of memory, no threshold at all may have been needed.
     label = (
-        running.spec.label_at(running.assignment.length_threshold)
+        labels.label_at(running.spec, running.assignment.length_threshold)
         if optimizer
-        else running.labels.label(spec)
+        else labels.label(running.spec)
     )
     return {
         "label": label,

@@ -120,7 +120,7 @@ def arithmetic():
     rows = []
     for weights in ("synthetic", "smollm2-135m"):
         for dtype, unit in (("float32", 1e-7), ("bfloat16", 4e-3), ("float16", 5e-4)):
-            common = {"benchmark": "arithmetic", "weights": weights, "dtype": dtype, "threads": 1}
+            common = {"study": "precision", "weights": weights, "dtype": dtype, "threads": 1}
             for arithmetic, scale in (("released", unit), ("exact", 0.0)):
                 shared = common | {"measure": "drift", "arithmetic": arithmetic}
                 rows += [shared | {"steps": n, "drift": scale * n**0.5} for n in (1, 10, 100, 2000)]
@@ -199,7 +199,7 @@ def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
             edges = [at + 0.5 + width * (k - 6) for k in range(10)]
             rows.append(
                 {
-                    "benchmark": "lengths",
+                    "study": "lengths",
                     "data": data,
                     "task": task,
                     "task_title": title,
@@ -243,7 +243,7 @@ def memory_row(what, model, method, label, batch_size, length, checkpointing=Fal
     ends = {"start": split | {"activations": int(kept)}, "end": split | {"gradients": int(each * size)}}
     largest = max(ends, key=lambda end: sum(ends[end].values()))
     return {
-        "benchmark": "memory",
+        "study": "memory-curves",
         "kind": kind,
         "what": what,
         "device": "cuda",
@@ -292,7 +292,7 @@ def agreement():
     """Rows of `studies.memory_validation`: two models of each family, on a CPU and a GPU, within 1 %."""
     return [
         {
-            "benchmark": "agreement", "model": f"{family} {size}", "family": family, "method": "sgd",
+            "study": "memory-validation", "model": f"{family} {size}", "family": family, "method": "sgd",
             "label": "SGD", "gradient_checkpointing": False, "dtype": "float32", "length": length,
             "batch_size": 4, "device": device, "predicted_bytes": int(1.01 * scale * size * length),
             "measured_bytes": scale * size * length, "measured_how": "fixture",

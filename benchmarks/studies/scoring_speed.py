@@ -1,40 +1,46 @@
-"""Scoring beside the released way: the training loss and the evaluation of `benchmarks.evaluation.scoring`.
+"""Speed of scoring all candidates in one forward pass, beside one sequence per candidate.
 
-All candidates in one forward, against a full sequence a candidate, on the same batches, on OPT-125M's
-architecture. Losses must agree to `TOLERANCE`.
+Both ways run the training loss and the evaluation of `benchmarks.evaluation.scoring` on the same batches, on
+OPT-125M's architecture. Their losses must agree to `TOLERANCE`.
 """
 
+import argparse
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
+from tabulate import tabulate
 
-from benchmarks import models, tasks
-from benchmarks.data.splits import load_splits
-from benchmarks.data.tokenize import Encoded, encode
+from benchmarks import tasks
+from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.scoring import SCORINGS, Scorer
 from benchmarks.profiling.peak_memory import provenance
-from benchmarks.studies.speed._interleave import interleaved
-from benchmarks.studies.speed._shapes import opt
+from benchmarks.studies import Option, Study
+from benchmarks.studies._speed import (
+    DATA,
+    DEVICE,
+    KEY,
+    REPEATS,
+    device_of,
+    interleaved,
+    nano_tokens_on_opt_125m,
+    training_batches,
+)
 
 TASKS = ("sst2", "cb")
 TOLERANCE = 1e-5
 
 
-def scoring(batch_size: int, repeats: int, device: str, data: str) -> list[dict]:
-    """One row a task and part: seconds of both ways, their ratio, and the largest difference of losses.
-
-    Args:
-        batch_size: examples of a training batch and of an evaluation batch.
-        repeats: batches; medians over them are reported.
-        device: "cpu" or "cuda".
-        data: "builtin", or a folder with real rows.
-    """
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
+    """One row per task and part: seconds of both ways, their ratio, and the largest difference of losses."""
+    batch_size, repeats, data = options.batch_size, options.repeats, options.data
+    device = device_of(options.device)
     torch.manual_seed(0)
     loaded = nano_tokens_on_opt_125m(device)
     rows = []
     for name in TASKS:
+        say(f"{name}: both ways in turns")
         batches = training_batches(name, loaded, batch_size, repeats, data)
         scorers = {way: Scorer(loaded, tasks.load(name), scoring=way) for way in SCORINGS}
         with torch.no_grad():
@@ -64,22 +70,6 @@ def scoring(batch_size: int, repeats: int, device: str, data: str) -> list[dict]
     return rows
 
 
-def nano_tokens_on_opt_125m(device: str) -> models.LoadedModel:
-    """OPT-125M's architecture with the built-in tokenizer: nothing is downloaded."""
-    tokens = models.load("nano-opt", dtype=torch.float32, device="cpu", head="lm")
-    model = opt("opt-125m", torch.float32, device, tokens.tokenizer.pad_token_id)
-    return models.LoadedModel(model, tokens.tokenizer, tokens.family, "opt-125m shape", 2048)
-
-
-def training_batches(
-    name: str, loaded: models.LoadedModel, batch_size: int, count: int, data: str
-) -> list[list[Encoded]]:
-    """Encoded batches of a task's training rows."""
-    rows = load_splits(name, data, train=batch_size * count, validation=1, test=1, seed=0).train
-    train = encode(rows, tasks.load(name), loaded, "lm")
-    return [train[i : i + batch_size] for i in range(0, len(train) - batch_size + 1, batch_size)]
-
-
 def _forward(scorer: Scorer, batch: Sequence[Encoded]) -> None:
     with torch.no_grad():
         scorer.loss(batch)
@@ -88,3 +78,34 @@ def _forward(scorer: Scorer, batch: Sequence[Encoded]) -> None:
 def _backward(scorer: Scorer, batch: Sequence[Encoded]) -> None:
     scorer.loss(batch).backward()
     scorer.model.zero_grad()
+
+
+def table(rows: Sequence[dict]) -> str:
+    """Markdown: seconds of both ways, their ratio, and how far their losses differ."""
+    lines = [
+        {
+            "task": row["task_title"],
+            "part": row["part"],
+            "ours (s)": f"{row['seconds']:.3f}",
+            "released (s)": f"{row['released_seconds']:.3f}",
+            "ratio": f"{row['ratio']:.2f}x",
+            "largest loss difference": f"{row['loss_difference']:.1e}",
+        }
+        for row in rows
+    ]
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=["left", "left", *["right"] * 4])
+
+
+def disagreement(rows: Sequence[dict]) -> str | None:
+    """What to say where the losses of both ways differ by more than `TOLERANCE`."""
+    worst = max(row["loss_difference"] for row in rows)
+    return None if worst <= TOLERANCE else f"losses of both ways differ by {worst:.1e}, more than {TOLERANCE}"
+
+
+STUDY = Study(
+    measure,
+    table,
+    key=KEY,
+    options=(Option("batch-size", "examples per batch", 8, int), REPEATS, DEVICE, DATA),
+    problem=disagreement,
+)

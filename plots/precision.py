@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from plots._style import TWO_COLUMNS, style
+from benchmarks.results.frame import Results
+from plots._style import PAGE, Page, legend_above
 
-SUITE = BENCHMARK = "arithmetic"
+STUDY = "precision"
 # Okabe and Ito's palette; a way has a line and a marker of its own too.
 WAYS = {
     ("released", None): (
@@ -32,26 +33,30 @@ TITLES = {"synthetic": "synthetic", "smollm2-135m": "SmolLM2-135M"}
 SMALLEST_DRIFT = 1e-8
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure: a line of panels for each set of weights. `data` holds one row a measurement."""
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return one figure, a line of panels for each set of weights; `results` hold one row a measurement."""
+    data = results.runs
     weights = list(dict.fromkeys(data["weights"]))
     halves = [dtype for dtype in ("bfloat16", "float16") if dtype in set(data["dtype"])]
-    with style():
-        figure = Figure(figsize=(TWO_COLUMNS, 0.5 + 2.0 * len(weights)), layout="constrained")
-        grid = figure.subplots(len(weights), 1 + len(halves), squeeze=False, sharex="col")
-        for line, name in zip(grid, weights, strict=True):
-            here = data[data["weights"] == name]
-            title = TITLES.get(name, name)
-            line[0].set_title(f"{title}: drift")
-            _drift(line[0], here[here["measure"] == "drift"])
-            for axes, dtype in zip(line[1:], halves, strict=True):
-                axes.set_title(f"{title}: step, {dtype}")
-                _fraction(axes, here[here["measure"] == "fraction"], dtype)
-        for axes in grid[-1]:
-            axes.set_xlabel("steps at lr = 0" if axes is grid[-1][0] else "lr × projected_grad")
-        handles, labels = grid[0][-1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    return {"arithmetic": figure}
+    panels = [(name, dtype) for name in weights for dtype in (None, *halves)]
+    columns = page.columns(1 + len(halves))
+    columns = columns if columns == 1 + len(halves) else 1
+    lines = len(panels) // columns
+    figure = page.figure(1 + len(halves), 0.5 + 2.0 * lines)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex="col" if columns > 1 else False)
+    for axes, (name, dtype) in zip(grid.flat, panels, strict=True):
+        here = data[data["weights"] == name]
+        title = TITLES.get(name, name)
+        axes.set_title(f"{title}: step, {dtype}" if dtype else f"{title}: drift")
+        if dtype:
+            _fraction(axes, here[here["measure"] == "fraction"], dtype)
+        else:
+            _drift(axes, here[here["measure"] == "drift"])
+        if columns == 1 or axes in grid[-1]:
+            axes.set_xlabel("lr × projected_grad" if dtype else "steps at lr = 0")
+    handles, labels = grid.flat[len(halves)].get_legend_handles_labels()
+    legend_above(figure, handles, labels, "")
+    return {"precision": figure}
 
 
 def _drift(axes: Axes, here: pd.DataFrame) -> None:
@@ -106,4 +111,4 @@ def _fraction(axes: Axes, here: pd.DataFrame, dtype: str) -> None:
         )
     axes.set_xscale("log")
     axes.set_ylim(-4, 112)
-    axes.set_ylabel("part realised (%)")
+    axes.set_ylabel("part realized (%)")

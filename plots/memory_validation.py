@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots._style import TWO_COLUMNS, style
+from benchmarks.results.frame import Results
+from plots._style import PAGE, Page
 
-SUITE = BENCHMARK = "agreement"
+STUDY = "memory-validation"
 # Okabe and Ito's palette.
-LOOKS = {
+FAMILIES = {
     "OPT": {"color": "#0072B2", "marker": "o"},
     "Llama": {"color": "#D55E00", "marker": "^"},
     "RoBERTa": {"color": "#009E73", "marker": "s"},
@@ -22,33 +23,32 @@ TITLES = {"cpu": "CPU, MB", "cuda": "GPU, GB"}
 UNITS = {"cpu": 1e6, "cuda": 1e9}
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure: a column a kind of device; `data` holds one row a pair of predicted and measured."""
-    known = data[data["measured_bytes"].notna()]
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return one figure, a column a kind of device; `results` hold one row a pair of peaks."""
+    known = results.runs[results.runs["measured_bytes"].notna()]
     devices = [device for device in WITHIN if device in set(known["device"])]
     if not devices:
         return {}
-    with style():
-        figure = Figure(figsize=(TWO_COLUMNS, 3.6), layout="constrained")
-        grid = figure.subplots(2, len(devices), squeeze=False, sharex="col", height_ratios=(2, 1))
-        for device, (upper, lower) in zip(devices, grid.T, strict=True):
-            here = known[known["device"] == device]
-            unit = UNITS[device]
-            _both(upper, here, unit)
-            _difference(lower, here, unit, WITHIN[device])
-            upper.set_title(f"{TITLES[device]}: {len(here)} pairs")
-            lower.set_xlabel(f"measured peak ({TITLES[device][-2:]})")
-        grid[0][0].set_ylabel("predicted peak")
-        grid[1][0].set_ylabel("difference (%)")
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    return {"agreement": figure}
+    figure = page.figure(3, 3.6)
+    grid = figure.subplots(2, len(devices), squeeze=False, sharex="col", height_ratios=(2, 1))
+    for device, (upper, lower) in zip(devices, grid.T, strict=True):
+        here = known[known["device"] == device]
+        unit = UNITS[device]
+        _both(upper, here, unit)
+        _difference(lower, here, unit, WITHIN[device])
+        upper.set_title(f"{TITLES[device]}: {len(here)} pairs")
+        lower.set_xlabel(f"measured peak ({TITLES[device][-2:]})")
+    grid[0][0].set_ylabel("predicted peak")
+    grid[1][0].set_ylabel("difference (%)")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return {"memory_validation": figure}
 
 
 def _both(axes: Axes, here: pd.DataFrame, unit: float) -> None:
     ends = [here["measured_bytes"].min() / unit, here["measured_bytes"].max() / unit]
     axes.plot(ends, ends, color="#999999", lw=0.8, zorder=1)
-    for family, look in LOOKS.items():
+    for family, look in FAMILIES.items():
         of = here[here["family"] == family]
         axes.plot(
             of["measured_bytes"] / unit,
@@ -66,7 +66,7 @@ def _both(axes: Axes, here: pd.DataFrame, unit: float) -> None:
 
 def _difference(axes: Axes, here: pd.DataFrame, unit: float, within: float) -> None:
     axes.axhspan(-within, within, color="#eeeeee", zorder=0)
-    for family, look in LOOKS.items():
+    for family, look in FAMILIES.items():
         of = here[here["family"] == family]
         off = 100 * (of["predicted_bytes"] / of["measured_bytes"] - 1)
         axes.plot(of["measured_bytes"] / unit, off, ls="", ms=3, mfc="none", mew=0.7, **look)

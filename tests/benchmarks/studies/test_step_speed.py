@@ -1,15 +1,11 @@
-"""The speed benchmarks' rows: that they count what they say, on a tiny model; times are not looked at."""
-
-import json
+"""The study of step speed counts what its rows say, on a tiny model; times are not checked."""
 
 import pytest
 import torch
 from transformers import OPTConfig
 
 from benchmarks import models
-from benchmarks.studies import _speed_tables
-from benchmarks.studies.speed import __main__ as command
-from benchmarks.studies.speed import step
+from benchmarks.studies import step_speed as step
 
 
 def tiny(_shape, dtype, device, *_):
@@ -33,7 +29,7 @@ def rows(monkeypatch):
     return step.step("opt-125m", torch.float32, 2, 8, 2, "cpu")
 
 
-def test_every_way_does_its_work(rows):
+def test_every_way_draws_and_writes_as_often_as_it_says(rows):
     found = {row["way"]: row for row in rows}
     assert len(found) == len(rows)
     expected = {
@@ -70,16 +66,16 @@ def test_peaks_tell_the_methods_apart(rows):
     assert peak["torch Adam"] >= peak["torch SGD"]
 
 
-def test_a_part_alone(monkeypatch):
+def test_one_part_is_timed_alone(monkeypatch):
     monkeypatch.setattr(step, "opt", tiny)
     rows = step.step("opt-125m", torch.bfloat16, 2, 8, 1, "cpu", parts=["mixed"])
     assert [row["way"] for row in rows] == [step.BARE["mixed"], "Addax"]
 
 
-def test_the_table_compares_with_the_released_way_beyond_the_forwards(rows):
+def test_the_table_compares_with_the_released_way_beyond_the_bare_evaluations(rows):
     for row, seconds in zip(rows, (1.0, 5.0, 4.0, 3.0), strict=False):
         row["seconds"], row["beyond_seconds"] = seconds, seconds - 1.0
-    lines = [line for line in _speed_tables.table(rows).splitlines() if "zeroth order" in line]
+    lines = [line for line in step.table(rows).splitlines() if "zeroth order" in line]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [(c[2], c[3], c[4], c[5]) for c in cells] == [
         ("two forwards", "1.000", "", ""),
@@ -87,13 +83,3 @@ def test_the_table_compares_with_the_released_way_beyond_the_forwards(rows):
         ("released, our noise", "4.000", "3.000", "0.75"),
         ("MeZO", "3.000", "2.000", "0.50"),
     ]
-
-
-def test_saved_rows_replace_those_of_the_same_setting_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(command.store, "REFERENCE", tmp_path)
-    monkeypatch.setattr(command.readme, "refresh", lambda page: None)
-    here = {"shape": "opt-125m", "dtype": "float32", "device": "cpu", "hardware": "a"}
-    command._keep("speed-step", [here | {"seconds": 1}, here | {"hardware": "b", "seconds": 2}])
-    command._keep("speed-step", [here | {"seconds": 3}])
-    kept = [json.loads(line) for line in (tmp_path / "speed-step.jsonl").read_text().splitlines()]
-    assert sorted((row["hardware"], row["seconds"]) for row in kept) == [("a", 3), ("b", 2)]

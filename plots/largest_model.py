@@ -4,39 +4,41 @@ Rows of `memory_curves`. A size in bold rests on a measured peak, any other on a
 MeZO's Figure 4 right, arXiv 2305.17333, which has the batch of one.
 """
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plots._memory import CARDS, largest, size_of, spelled
-from plots._style import TWO_COLUMNS, style
+from benchmarks.results.frame import Results
+from plots._memory import CARDS, curve_label, largest, size_of
+from plots._style import PAGE, Page
 
-SUITE = BENCHMARK = "memory"
+STUDY = "memory-curves"
 PANELS = ((True, "one example"), (False, "batches of training"))
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure; `data` holds one row a model, method and setting."""
-    here = data[data["what"] == "fits"]
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return one figure; `results` hold one row a model, method, and setting."""
+    here = results.runs[results.runs["what"] == "fits"]
     if not len(here):
         return {}
-    here = here.assign(name=[spelled(row) for row in here.to_dict("records")])
+    here = here.assign(name=[curve_label(row) for row in here.to_dict("records")])
     names = list(dict.fromkeys(here["name"]))
     sizes = here.groupby("model")["split"].agg(lambda of: max(split["parameters"] for split in of))
     models = list(sizes.sort_values().index)
-    with style():
-        figure = Figure(figsize=(TWO_COLUMNS, 0.8 + 0.19 * len(names)), layout="constrained")
-        panels = figure.subplots(1, len(PANELS), sharey=True)
-        for axes, (one, title) in zip(panels, PANELS, strict=True):
-            of = here[(here["batch_size"] == 1) == one]
-            found = [[largest(of[of["name"] == n].to_dict("records"), card) for card in CARDS] for n in names]
-            _panel(axes, found, models)
-            axes.set_title(f"{title}, {of['length'].iloc[0]:g} tokens")
-        panels[0].set_yticks(range(len(names)), names)
-        panels[0].set_ylabel("method")
-        measured = "; bold: measured" if "measured" in set(here["kind"]) else ""
-        figure.supxlabel(f"card (GB), and the largest OPT that fits{measured}", fontsize=7.5)
-    return {"fits": figure}
+    columns = page.columns(len(PANELS))
+    lines = len(PANELS) // columns
+    figure = page.figure(len(PANELS), 0.6 + (0.2 + 0.19 * len(names)) * lines)
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    for axes, (one, title) in zip(panels, PANELS, strict=True):
+        of = here[(here["batch_size"] == 1) == one]
+        found = [[largest(of[of["name"] == n].to_dict("records"), card) for card in CARDS] for n in names]
+        _panel(axes, found, models)
+        axes.set_title(f"{title}, {of['length'].iloc[0]:g} tokens")
+    for axes in panels[::columns]:
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylabel("method")
+    measured = "; bold: measured" if "measured" in set(here["kind"]) else ""
+    figure.supxlabel(f"card (GB), and the largest OPT that fits{measured}")
+    return {"largest_model": figure}
 
 
 def _panel(axes: Axes, found: list[list[tuple[str, str] | None]], models: list[str]) -> None:

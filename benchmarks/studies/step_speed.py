@@ -1,18 +1,17 @@
-"""A step beside the evaluations it cannot do without, the released arithmetic and torch's optimizers.
+"""Speed of a step, beside the evaluations it needs, the released arithmetic, and torch's optimizers.
 
-Zeroth-order steps are compared with two bare forwards, first-order ones with a forward and a backward,
-Addax with both. All ways share one model, and a learning rate that moves no weight but is not 0, at which
-ours would leave the update out; they take turns on the same random tokens, whose next-token loss is the
-closure.
+Zeroth-order steps are compared with two bare forward passes, first-order steps with a forward and a backward
+pass, and Addax with both. All ways share one model and take turns on the same random tokens, whose next-token
+loss is the closure. The learning rate moves no weight, but it is not 0: our methods skip an update of 0.
 """
 
-from collections.abc import Callable, Collection, Mapping
+import argparse
+from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import median
 
 import torch
+from tabulate import tabulate
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from addax import Addax
 from baselines.adam import Adam
@@ -21,52 +20,33 @@ from baselines.mezo import MeZO
 from baselines.sgd import SGD
 from benchmarks import tasks
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.profiling.peak_memory import LiveBytes, in_a_thread, provenance
-from benchmarks.studies.speed._interleave import interleaved
-from benchmarks.studies.speed._published import PublishedMeZO
-from benchmarks.studies.speed._shapes import opt
-from benchmarks.studies.speed.scoring import nano_tokens_on_opt_125m, training_batches
+from benchmarks.profiling.peak_memory import provenance
+from benchmarks.studies import Option, Study
+from benchmarks.studies._published_mezo import PublishedMeZO
+from benchmarks.studies._speed import (
+    DATA,
+    DEVICE,
+    KEY,
+    REPEATS,
+    SHAPES,
+    device_of,
+    interleaved,
+    nano_tokens_on_opt_125m,
+    opt,
+    training_batches,
+)
+from benchmarks.studies._step_costs import Step, costs_of
 
 LR = 1e-30
-Step = Callable[[Tensor], object]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Examples per batch of the training step on SST-2.
+TRAINING_BATCH = 16
 # Parts, each with the way that does nothing but evaluate.
 BARE = {
     "zeroth order": "two forwards",
     "first order": "forward, backward",
     "mixed": "two forwards; forward, backward",
 }
-
-
-class Counts(TorchDispatchMode):
-    """While active, counts normal draws and elements of theta written, both in units of theta's size."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.numel = sum(p.numel() for p in model.parameters())
-        self.parameters = list(model.parameters())
-        self.drawn = self.written = 0
-
-    @property
-    def draws(self) -> float:
-        """Generations of z."""
-        return self.drawn / self.numel
-
-    @property
-    def passes(self) -> float:
-        """Passes over theta."""
-        return self.written / self.numel
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Runs an operator and counts what it draws and writes."""
-        theta = {p.untyped_storage().data_ptr() for p in self.parameters}
-        out = func(*args, **(kwargs or {}))
-        if func._schema.name.startswith("aten::normal"):
-            self.drawn += out.numel()
-        for argument, value in zip(func._schema.arguments, args, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                for tensor in tree_leaves(value):
-                    self.written += tensor.numel() * (tensor.untyped_storage().data_ptr() in theta)
-        return out
 
 
 def step(
@@ -78,10 +58,10 @@ def step(
     device: str,
     parts: Collection[str] = tuple(BARE),
 ) -> list[dict]:
-    """One row a part and way: seconds, seconds beyond the bare evaluations, draws, passes, peak bytes.
+    """One row per part and way: seconds, seconds beyond the bare evaluations, draws, passes, peak bytes.
 
     Args:
-        shape: one of `benchmarks.studies.speed._shapes.SHAPES`.
+        shape: one of `SHAPES`.
         dtype: of the parameters.
         batch_size, length: of the batches, examples and tokens.
         repeats: batches; medians over them are reported.
@@ -195,7 +175,7 @@ def _measured(
     ways: Mapping[str, Step], model: nn.Module, batches: list[Tensor], device: torch.device
 ) -> dict[str, dict]:
     """What each way costs; the first is the bare one."""
-    counts = {name: _counted(work, model, batches[0], device) for name, work in ways.items()}
+    counts = {name: costs_of(work, model, batches[0], device) for name, work in ways.items()}
     times = interleaved(ways, batches, device)
     bare = times[next(iter(ways))]
     return {
@@ -208,33 +188,78 @@ def _measured(
     }
 
 
-def _counted(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> dict:
-    """Draws, passes and peak bytes of a second step; on one thread, since a mode sees its own alone."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        work(batch)
-        with Counts(model) as counts:
-            work(batch)
-        peak = _peak(work, model, batch, device)
-    finally:
-        torch.set_num_threads(threads)
-    return {"draws": counts.draws, "passes": counts.passes, "peak_bytes": peak}
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
+    """Rows of `step`, and with OPT-125M in float32 also those of `training_step`."""
+    device, dtype = device_of(options.device), DTYPES[options.dtype]
+    say(f"{options.shape} in {options.dtype} on {device}: {', '.join(options.parts)}")
+    rows = step(
+        options.shape, dtype, options.batch_size, options.length, options.repeats, device, options.parts
+    )
+    if options.shape == "opt-125m" and dtype == torch.float32:
+        say("MeZO's training step on SST-2")
+        rows += training_step(TRAINING_BATCH, options.repeats, device, options.data)
+    return rows
 
 
-def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> int:
-    """Peak bytes of what a step makes; theta and what an optimizer keeps between steps are not counted."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        work(batch)
-        return torch.cuda.max_memory_allocated(device) - before
+def table(rows: Sequence[dict]) -> str:
+    """Markdown: seconds, and seconds beyond the bare evaluations, relative to the released way.
 
-    def alone() -> int:
-        with LiveBytes([*model.parameters()]) as tracker:
-            before = tracker.live
-            work(batch)
-        return tracker.peak - before
+    Scratch is the peak of what a step allocates beyond the bare evaluations. The state that an optimizer
+    keeps between steps does not count.
+    """
+    lines = []
+    for row in rows:
+        same = [r for r in rows if r["part"] == row["part"] and r["shape"] == row["shape"]]
+        same = [r for r in same if r["dtype"] == row["dtype"] and r["hardware"] == row["hardware"]]
+        released = next((r for r in same if r["way"] == "released"), None)
+        beyond = row.get("beyond_seconds")
+        bare = row is same[0] and beyond is not None
+        against = None
+        if released is not None and not bare and row is not released:
+            key = "seconds" if beyond is None else "beyond_seconds"
+            against = row[key] / released[key]
+        lines.append(
+            {
+                "model": f"{row['shape']} {row['dtype']}",
+                "part": row["part"],
+                "way": row["way"],
+                "step (s)": f"{row['seconds']:.3f}",
+                "beyond bare (s)": "" if bare or beyond is None else f"{beyond:.3f}",
+                "of released": "" if against is None else f"{against:.2f}",
+                "draws of z": _number(row.get("draws"), ".2f"),
+                "passes over theta": _number(row.get("passes"), ".2f"),
+                "scratch beyond bare (MB)": _number(
+                    None if bare or beyond is None else (row["peak_bytes"] - same[0]["peak_bytes"]) / 1e6,
+                    ".0f",
+                ),
+            }
+        )
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=[*["left"] * 3, *["right"] * 6])
 
-    # Where no scratch of larger tensors is left of earlier work.
-    return in_a_thread(alone)
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+STUDY = Study(
+    measure,
+    table,
+    key=KEY,
+    options=(
+        Option("shape", "OPT architecture, with random weights", "opt-125m", choices=SHAPES),
+        Option("dtype", "of the weights", "float32", choices=tuple(DTYPES)),
+        Option(
+            "parts",
+            f"parts to time: {', '.join(BARE)}",
+            tuple(BARE),
+            many=True,
+            choices=tuple(BARE),
+            metavar="PART",
+        ),
+        Option("batch-size", "examples per batch", 4, int),
+        Option("length", "tokens per sequence", 64, int),
+        REPEATS,
+        DEVICE,
+        DATA,
+    ),
+)
