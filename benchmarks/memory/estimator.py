@@ -32,7 +32,7 @@ from benchmarks.memory.dry_step import BareStep, Batches, state_of
 from benchmarks.memory.dry_step import synthetic as synthetic
 from benchmarks.memory.tracer import KINDS, OUTSIDE, SCRATCH, Allocations, Marks, Piece, Pieces
 from benchmarks.models._trainable import layers
-from benchmarks.profiling.peak_memory import in_a_thread
+from benchmarks.profiling.peak_memory import run_in_thread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -173,7 +173,7 @@ def traces(
     # Tensors without values draw numbers all the same.
     with _ALONE, torch.random.fork_rng([]), _answered(device):
         try:
-            return in_a_thread(lambda: _traces(spec, configs, batches, device))
+            return run_in_thread(lambda: _traces(spec, configs, batches, device))
         except UserError:
             raise
         except Exception as error:

@@ -24,7 +24,7 @@ from benchmarks.errors import UserError, unknown
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory.tracer import KINDS
 from benchmarks.models._trainable import LORA_ALPHA
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.results import store
 from benchmarks.results.frame import frame
 from benchmarks.studies import _memory_page, _memory_tables
@@ -82,7 +82,7 @@ def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
     """
     if any(point.adapters for point in points) and importlib.util.find_spec("peft") is None:
         raise UserError("LoRA is predicted with peft, which is not installed: pip install -e '.[harness]'")
-    made_by = provenance()
+    made_by = provenance_fields()
     steps = list(dict.fromkeys(point.step for point in points))
     if processes == 1:
         found = dict(zip(steps, map(predict, steps), strict=True))

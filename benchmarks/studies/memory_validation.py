@@ -22,7 +22,8 @@ from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory.dry_step import BareStep, Batches, synthetic
-from benchmarks.profiling.peak_memory import allocator_peak, in_a_thread, provenance
+from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
 from benchmarks.results import store
 from benchmarks.results.frame import frame
 from benchmarks.studies import _memory_page
@@ -128,7 +129,7 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
         return allocator_peak(step.take_all, [*step.model.parameters(), *step.model.buffers()])
 
     try:
-        return in_a_thread(work)
+        return run_in_thread(work)
     except torch.OutOfMemoryError:
         return {"measured_bytes": None, "measured_how": "out of memory"}
 
@@ -143,7 +144,7 @@ def _job(job: tuple) -> list[dict[str, Any]]:
             "model": name,
             "family": family,
             **compare(spec, config, length, device, padded),
-            **provenance(),
+            **provenance_fields(),
         }
         for spec in specs(config, device)
         for padded in (True, False)

@@ -20,7 +20,7 @@ from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
 from benchmarks import docs as readme
 from benchmarks import models, registry
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.results import store
 from benchmarks.results.frame import frame
 from benchmarks.studies._precision_tables import arithmetic_table
@@ -132,7 +132,7 @@ def measure(name: str, weight: Tensor, population: int | None, say: Callable[[st
             "weights": name,
             "population": population,
             "dtype": str(dtype).removeprefix("torch."),
-            **provenance(),
+            **provenance_fields(),
         }
         typed = weight.to(dtype)
         for arithmetic in ("released", "exact"):

@@ -19,8 +19,9 @@ from benchmarks.evaluation.evaluate import Score, evaluate
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.models import _trainable as parameters
 from benchmarks.models._dropout import Dropout
-from benchmarks.profiling.oom import OutOfMemory, attempt, recognise, smaller
-from benchmarks.profiling.peak_memory import PeakMemory, now, tensors_of
+from benchmarks.profiling.oom import OutOfMemory, attempt, bytes_requested, is_out_of_memory, smaller
+from benchmarks.profiling.peak_memory import PeakMemory, tensors_of
+from benchmarks.profiling.timing import now
 from benchmarks.training.batches import Batches
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import Tally
@@ -293,9 +294,9 @@ class Attempt:
         try:
             return work()
         except Exception as error:
-            known, asked = recognise(error)
-            if not known:
+            if not is_out_of_memory(error):
                 raise
+            asked = bytes_requested(error)
         # Out here the traceback of the failure, and the activations that it holds on to, are gone.
         raise OutOfMemory(self.part, asked)
 

@@ -14,8 +14,8 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
 from benchmarks.memory import estimator as memory_model
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.oom import OutOfMemory, attempt, smaller
-from benchmarks.profiling.peak_memory import provenance
 from benchmarks.results import store
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import Tally, pools
@@ -155,7 +155,7 @@ def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str
     identity = {
         "data": splits.fingerprint,
         "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
-        **provenance()["versions"],
+        **provenance_fields()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say)
 
@@ -181,7 +181,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "task_title": task.title,
         "task_version": task.version,
         "metric": task.metric,
-        **provenance(),
+        **provenance_fields(),
         "data_fingerprint": splits.fingerprint,
         "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
     }

@@ -23,7 +23,7 @@ from benchmarks import models, tasks
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies.speed._interleave import interleaved
 from benchmarks.studies.speed.scoring import training_batches
 from benchmarks.sweep.tracking import RunLog, Tracker
@@ -61,7 +61,7 @@ def tracking(batch_size: int, repeats: int, runs: int) -> list[dict]:
                 shared
                 | {"steps": steps, "wandb": mode, "block_seconds": median(times[mode])}
                 | block.found()
-                | provenance()
+                | provenance_fields()
                 for mode, block in blocks.items()
             ]
     return rows

@@ -1,7 +1,7 @@
 """Golden losses: a change unrelated to computation changes no loss of any method.
 
 Each method trains nano-opt for a few steps in float64. The test compares every loss that the method
-evaluates, every projected_grad, and the final validation loss with committed numbers to a relative 1e-9, which
+evaluates, every projected_grad, and the final validation loss with committed numbers, to a relative 1e-9 that
 leaves room for the last bits that differ between CPUs. After a change that is meant to change the numbers,
 rewrite the file with
 
