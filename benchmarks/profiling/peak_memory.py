@@ -138,8 +138,8 @@ def allocator_peak(work: Callable[[], None], resident: Iterable[Tensor]) -> dict
     """Measure the peak bytes of some work by the device's allocator, including the resident tensors.
 
     On GPUs the result also says what the allocator reserved and what the driver counts for all processes.
-    On a CPU it is the sum of the allocator's events from torch's profiler, which sees what an operator allocates
-    for itself; `LiveBytes` does not.
+    On a CPU it is the sum of the allocator's events from torch's profiler, which sees what an operator
+    allocates for itself; `LiveBytes` does not.
 
     Args:
         work: what to measure.

@@ -27,11 +27,11 @@ RUNS = ROOT / "results" / "runs"
 REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
-    "config/methods", "config/spec", "config/units", "config/validation", "data/splits", "data/tokenize",
-    "evaluation/evaluate", "evaluation/scoring", "memory/_cpu_kernels", "memory/_gpu_kernels", "memory/cache",
-    "memory/dry_step", "memory/estimator", "memory/search", "memory/tracer", "models/_dropout",
-    "models/_trainable", "profiling/environment", "profiling/oom", "profiling/peak_memory", "profiling/timing",
-    "training/batches", "training/checkpoint", "training/counters", "training/loop", "training/run", "training/state",
+    "config/methods", "config/spec", "config/units", "config/validation", "data/splits",
+    "data/tokenize", "evaluation/evaluate", "evaluation/scoring", "models/_dropout",
+    "models/_trainable", "profiling/environment", "profiling/oom", "profiling/peak_memory",
+    "profiling/timing", "training/batches", "training/checkpoint", "training/counters", "training/loop",
+    "training/oom_policy", "training/run", "training/setup",
 )  # fmt: skip
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")
