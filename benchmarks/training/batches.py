@@ -29,7 +29,7 @@ class Batches:
         lengths = [e.length for e in rows]
         threshold = spec.set.get("length_threshold")
         if isinstance(threshold, str) and threshold.startswith(budget.AUTO):
-            threshold = fitting.automatic(spec, rows, sizes)
+            threshold = fitting.automatic_threshold(spec, rows, sizes)
         elif isinstance(threshold, str):
             threshold = assignment.quantile(lengths, float(threshold[1:]))
         self.assignment = assignment.assign(lengths, threshold)

@@ -199,8 +199,8 @@ class Attempt:
         tally.forward_equivalents += tally.examples_forward - before + backward * len(batches.get("fo", ()))
         # The rate of the next step goes by the budget that is used now.
         self.scheduler.step()
-        if stats.realised_fraction is not None:
-            tally.realised.append(float(stats.realised_fraction))
+        if stats.realized_fraction is not None:
+            tally.realised.append(float(stats.realized_fraction))
         self._note_peak()
         grad = None if stats.projected_grad is None else float(stats.projected_grad)
         self.log(
@@ -211,7 +211,7 @@ class Attempt:
             step_seconds=seconds,
             peak_bytes=tally.peak_bytes,
         )
-        if int(self.optimizer.skipped_in_row) >= SKIPS_IN_A_ROW:
+        if int(self.optimizer.consecutive_skips) >= SKIPS_IN_A_ROW:
             raise Diverged(f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row")
         self.progress(self.share, f"loss {loss:.3f}")
         self._checkpoint()
