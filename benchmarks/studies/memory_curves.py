@@ -46,11 +46,11 @@ def predict(point: Point) -> dict[str, Any]:
     sizes = {"zo_loss": point.zo, "full_loss": point.zo, "fo_loss": point.fo}
     batches = {
         loss.removesuffix("_loss"): memory_model.synthetic([length] * count)
-        for loss in method_class(point.method).losses
+        for loss in method_class(point.method).closures
         for count, length in [sizes[loss]]
     }
     config = models.shape_of(point.model)
-    found = memory_model.pieces(point.spec, config, batches, DEVICE).bytes
+    found = memory_model.phase_peaks(point.spec, config, batches, DEVICE).bytes
     piece = max(found, key=lambda p: sum(found[p]))
     backward = [p for p in found if p[:2] == ("fo", "backward")]
     ends = {"start": max(backward, key=_layer), "end": min(backward, key=_layer)} if backward else {}

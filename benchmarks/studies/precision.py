@@ -83,9 +83,9 @@ def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parame
     """(arithmetic, rounding) -> what takes the step -c z(seed); rounding matters in 16 bits alone."""
 
     def published(theta: nn.Parameter, size: float, seed: int) -> None:
-        released.descend(
-            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, ok=None,
-            directions=[(1.0, torch.tensor(1.0), seed)], realised=None,
+        released.apply_step(
+            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, is_finite=None,
+            directions=[(1.0, torch.tensor(1.0), seed)], realized=None,
         )  # fmt: skip
 
     def ours(rounding: str) -> Callable[[nn.Parameter, float, int], None]:

@@ -167,7 +167,7 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
         return work
 
     def method_step(method) -> Step:
-        return lambda ids: method.step(**dict.fromkeys(method.losses, lambda: loss(ids)))
+        return lambda ids: method.step(**dict.fromkeys(method.closures, lambda: loss(ids)))
 
     published = PublishedMeZO(model, lr=LR)
     return {

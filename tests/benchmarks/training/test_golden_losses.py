@@ -69,7 +69,7 @@ def measure(method):
 
 
 def closures_of(method):
-    return method_class(method).losses
+    return method_class(method).closures
 
 
 def numbers(step):
