@@ -73,7 +73,7 @@ class Batches:
     def heavier(
         self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Return, for each part of `second`, the batch with more tokens (padding included); `first` on ties."""
+        """Return, for each part of `second`, the batch with more tokens, padding included; `first` on ties."""
 
         def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)
@@ -91,5 +91,5 @@ def by_length(rows: Sequence[Encoded], size: int) -> list[list[Encoded]]:
 
 
 def token_counts(batch: Sequence[Encoded]) -> list[list[Any]]:
-    """Return what determines the memory of a batch: [prompt, [candidate, ...], answer] in tokens, by example."""
+    """Return [prompt, [candidate, ...], answer] in tokens of each example: what its memory depends on."""
     return [[len(e.prompt), [len(c) for c in e.candidates], len(e.answer)] for e in batch]

@@ -3,9 +3,9 @@
     results/runs/<suite>/checkpoints/<spec id>-<identity>/last.pt, best-<step>.pt
 
 `last.pt` holds everything that the next step depends on, and names the file of the best weights. That file is
-written before it, and the file that it replaces is removed after it, so a kill at any moment leaves a complete
-pair. The identity is a hash of what the numbers depend on besides the spec (data, sources, libraries): a
-checkpoint with another identity is never continued, overwritten, or removed.
+written before it, and the file that it replaces is removed after it, so a kill at any moment leaves a
+complete pair. The identity is a hash of what the numbers depend on besides the spec (data, sources,
+libraries): a checkpoint with another identity is never continued, overwritten, or removed.
 """
 
 import hashlib

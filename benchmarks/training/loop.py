@@ -112,7 +112,7 @@ class Trainer:
         lr, examples_before = self.optimizer.param_groups[0]["lr"], counters.examples_forward
         began = now(self.device)
         stats = self._step_optimizer(batches)
-        # The step is timed, so the device is synchronized here; reading its scalars below costs no further wait.
+        # The step is timed, so the device is synchronized here, and reading its scalars below is free.
         seconds = now(self.device) - began
         loss, skipped = float(stats.loss), bool(stats.skipped)
         projected_grad = None if stats.projected_grad is None else float(stats.projected_grad)
@@ -213,7 +213,8 @@ class Trainer:
         batches = self._heaviest_batches()
         # One chunk of the training set is in memory at a time.
         batches["full"] = max(self._chunks(), key=lambda rows: len(rows) * rows[-1].length)
-        return {part: token_counts(batches[part]) for part in _parts(self.optimizer.closures) if part in batches}
+        parts = [part for part in _parts(self.optimizer.closures) if part in batches]
+        return {part: token_counts(batches[part]) for part in parts}
 
     def _next_batches(self) -> dict[str, Sequence[Encoded]]:
         """Return the batch of each closure that the next step needs; remember the heaviest ones."""

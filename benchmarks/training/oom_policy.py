@@ -1,7 +1,7 @@
 """Out-of-memory policy: halve the batch that did not fit; a run is "OOM" only if one example does not fit.
 
-A training batch that does not fit restarts the run with half of it, since every batch is drawn for its size. An
-evaluation batch is halved in place, since no score depends on it.
+A training batch that does not fit restarts the run with half of it, since every batch is drawn for its size.
+An evaluation batch is halved in place, since no score depends on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,12 @@ from benchmarks.training.counters import RunCounters
 T = TypeVar("T")
 # The batch that each phase of a run can make smaller. The full loss is evaluated in evaluation batches. No
 # batch size helps the other phases: loading the model, and copying the best weights.
-BATCH_OF = {"zo": "zo_batch_size", "fo": "fo_batch_size", "full": "eval_batch_size", "eval": "eval_batch_size"}
+BATCH_OF = {
+    "zo": "zo_batch_size",
+    "fo": "fo_batch_size",
+    "full": "eval_batch_size",
+    "eval": "eval_batch_size",
+}
 
 
 def halve_batch(counters: RunCounters, phase: str, error: BaseException) -> bool:
@@ -29,9 +34,7 @@ def halve_batch(counters: RunCounters, phase: str, error: BaseException) -> bool
         False if the batch holds one example already, or if no batch is to blame.
     """
     sizes, name = counters.batch_sizes, BATCH_OF.get(phase)
-    counters.oom_attempts.append(
-        {**sizes, "out_of_memory_in": phase, "bytes_asked": bytes_requested(error)}
-    )
+    counters.oom_attempts.append({**sizes, "out_of_memory_in": phase, "bytes_asked": bytes_requested(error)})
     if name is None or sizes[name] <= 1:
         return False
     counters.batch_sizes = {**sizes, name: sizes[name] // 2}

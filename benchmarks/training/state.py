@@ -40,9 +40,7 @@ def state_of(
     }
 
 
-def load_state(
-    state: Mapping[str, Any], model: nn.Module, optimizer: Method, scheduler: LRScheduler
-) -> None:
+def load_state(state: Mapping[str, Any], model: nn.Module, optimizer: Method, scheduler: LRScheduler) -> None:
     """Restore what `state_of` returned, except for the counters."""
     model.load_state_dict(state["weights"], strict=False)
     optimizer.load_state_dict(state["optimizer"])
