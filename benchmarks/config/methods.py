@@ -46,9 +46,8 @@ def settings_of(method: str) -> dict[str, Any]:
     if method == ZERO_SHOT:
         return {}
     cls = method_class(method)
-    signature = inspect.signature(cls.__init__).parameters
-    no_settings = ("self", "model", "seed", "params", "check", "process_group")
-    known = {n: p.default for n, p in signature.items() if n not in no_settings}
+    no_settings = ("seed", "params", "check", "process_group")
+    known = {name: default for name, default in cls.arguments().items() if name not in no_settings}
     both = takes_both_batches(method)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.closures:
@@ -102,7 +101,7 @@ def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str]
 def build_optimizer(spec: "RunSpec", model: "nn.Module") -> "Method":
     """Build the method of a spec on a model."""
     cls = method_class(spec.method)
-    accepted = inspect.signature(cls.__init__).parameters
+    accepted = cls.arguments()
     own = {k: v for k, v in spec.settings.items() if k in accepted}
     if "seed" in accepted:
         own["seed"] = spec.seed
