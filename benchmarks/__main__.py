@@ -1,4 +1,4 @@
-"""Command line: list, run, sweep, slurm, plan, fetch, report."""
+"""Command line: list, run, sweep, plan, fetch, report."""
 
 import argparse
 import contextlib
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import registry
-from benchmarks.errors import Parser, UserError, unknown, unwritten
+from benchmarks.config import labels
+from benchmarks.errors import Parser, UserError, describe_os_error, unknown
 from benchmarks.memory import plan_cli as _plan_command
-from benchmarks.sweep import _slurm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,9 +43,6 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: a local one)")
     _shared(many)
 
-    slurm = commands.add_parser("slurm", help="print a job file that runs a suite on several machines")
-    _slurm.add_arguments(slurm)
-
     plan = commands.add_parser("plan", help="what fits on a GPU: batches, L_T and memory of every method")
     _plan_command.add_arguments(plan)
 
@@ -76,14 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser().parse_args(arguments)
         commands = {"list": _list, "run": _run, "sweep": _sweep, "fetch": _fetch, "report": _report}
-        return (commands | {"slurm": _slurm.main, "plan": _plan})[given.command](given)
+        return (commands | {"plan": _plan})[given.command](given)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"error: {unwritten(error)}", file=sys.stderr)
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = shlex.join(arguments if arguments is not None else sys.argv[1:])
@@ -135,9 +132,9 @@ def _run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from benchmarks.config import spec
     from benchmarks.config.methods import parse_settings
     from benchmarks.results import store
+    from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
     from benchmarks.sweep.worker import work
     from benchmarks.training import run as train
@@ -156,20 +153,22 @@ def _run(given: argparse.Namespace) -> int:
     for key in settings:
         if key in fields:
             raise UserError(f"--set {key}: give it as --{key}")
-    one = spec.with_defaults(fields | settings)
+    one = with_defaults(fields | settings)
     wandb = tracking.check_mode(given.wandb)
     store.check_writable(given.suite)
     train.load(one, folder)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(one.label, total=1.0)
+        task = bar.add_task(labels.label(one), total=1.0)
         outcome = work(
             one,
             suite=given.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            progress=lambda share, text: bar.update(task, completed=share, description=f"{one.label} {text}"),
+            progress=lambda share, text: bar.update(
+                task, completed=share, description=f"{labels.label(one)} {text}"
+            ),
         )
     if outcome.status == "busy":
         raise UserError(f"run {one.id} of suite {given.suite}: {outcome.reason}")
@@ -225,7 +224,7 @@ def _sweep(given: argparse.Namespace) -> int:
     if given.dry_run:
         todo = sweep.plan(name, specs, folder)
         for spec in todo.todo:
-            print(f"{spec.id} {spec.model} {spec.task} {spec.label} {dict(spec.set)}")
+            print(f"{spec.id} {spec.model} {spec.task} {labels.label(spec)} {dict(spec.settings)}")
         print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
         return 0
     jobs = given.jobs or getattr(suite, "JOBS", None)

@@ -19,7 +19,9 @@ from benchmarks.errors import UserError, unknown
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
 # What a file has to bind; a method's class has any name.
-BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs"}
+BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY"}
+# Kinds whose folder in `benchmarks/` has another name than the kind with an s.
+FOLDERS = {"study": "studies"}
 # What a suite's name is followed by in that of its twin.
 TWIN = "-tiny"
 
@@ -33,7 +35,7 @@ def files(kind: str) -> dict[str, Path]:
     """Names of one kind ("method", "task", "model", "suite") and the files that define them."""
     if kind == "method":
         return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | _stems(ROOT / "baselines")
-    found = _stems(ROOT / "benchmarks" / f"{kind}s")
+    found = _stems(ROOT / "benchmarks" / FOLDERS.get(kind, f"{kind}s"))
     if kind == "suite":
         twins = {name + TWIN: file for name, file in found.items() if _binds_paper(file)}
         return dict(sorted((twins | found).items()))
@@ -60,7 +62,7 @@ def summary(kind: str, name: str) -> str:
     if kind == "suite" and is_twin(name):
         return f"The runs of {name.removesuffix(TWIN)} in small, on built-in models and rows."
     file = path(kind, name)
-    with told(file):
+    with user_code_errors(file):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
     return text.split("\n", 1)[0]
 
@@ -80,7 +82,7 @@ def module(kind: str, name: str) -> ModuleType:
         UserError: no such name; or its file cannot be imported, or binds nothing of this kind.
     """
     file = path(kind, name)
-    with told(file):
+    with user_code_errors(file):
         found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
     wanted = BINDS.get(kind)
     if wanted and not hasattr(found, wanted):
@@ -89,7 +91,7 @@ def module(kind: str, name: str) -> ModuleType:
 
 
 @contextmanager
-def told(file: Path) -> Iterator[None]:
+def user_code_errors(file: Path) -> Iterator[None]:
     """Whatever a user's file raises inside is one `UserError` that names it and the line to blame."""
     try:
         yield

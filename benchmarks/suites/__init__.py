@@ -23,7 +23,7 @@ def load(name: str) -> "list[RunSpec]":
     from benchmarks.config.spec import RunSpec
 
     module = registry.module("suite", name)
-    with registry.told(registry.path("suite", name)):
+    with registry.user_code_errors(registry.path("suite", name)):
         made = module.specs()
         if not isinstance(made, Iterable):
             raise UserError(f"specs() gives {made!r:.40}, not a list of runs")

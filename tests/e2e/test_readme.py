@@ -12,9 +12,9 @@ from ast import literal_eval
 
 import pytest
 
+from addax import units
 from benchmarks import registry
 from benchmarks.__main__ import main
-from benchmarks.config import units as budget
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
@@ -238,7 +238,7 @@ def test_the_contract_tests_pick_the_examples_up(copy, kind):
     assert passed
 
 
-COMMANDS = ("list", "run", "sweep", "report", "slurm", "plan")
+COMMANDS = ("list", "run", "sweep", "report", "plan")
 
 
 def test_there_are_commands_of_every_kind():
@@ -299,8 +299,8 @@ def test_the_plan_shown_is_what_is_predicted():
     (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", README, re.M | re.S)
     longest = int(re.search(r"to (\d+) tokens", shown)[1])
     lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
-    usable = budget.parse(given["--gpu-memory"], "README") - budget.RESERVE
-    assert f"{budget.words(usable)} to use" in shown
+    usable = units.parse_bytes(given["--gpu-memory"], "README") - units.RESERVE
+    assert f"{units.format_bytes(usable)} to use" in shown
 
     def padded(size):
         """Prompts and an answer of one token, one of them shorter."""

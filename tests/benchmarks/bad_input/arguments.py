@@ -52,8 +52,6 @@ NAMES = [
     words("a cluster for nobody", ["sweep", "quick", "--ray-address", "auto"], "needs --executor ray"),
     words("a cluster that is not there", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
     words("a misspelt wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
-    words("a job file for no suite", ["slurm", "quik"], "did you mean 'quick'?"),
-    words("a job on no node", ["slurm", "quick", "--nodes", "0"], "nodes"),
     words("a suite that is a path", [*ADDAX, "--suite", "../elsewhere"], "--suite '../elsewhere'", "letters"),
     words("a hub model without settings", OPT13B, "needs lr", "--set lr=... steps=..."),
     Case("a misspelt figure", ["figur1"], ("did you mean 'figure1'?",), program="plots"),

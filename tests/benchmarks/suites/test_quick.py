@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 
 from benchmarks import registry, tasks
-from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config import labels
 from benchmarks.config.spec import from_dict
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.suites import quick
 
 
@@ -35,22 +36,22 @@ def test_every_method_and_zero_shot_run_wherever_a_model_serves_a_task(specs):
 
 
 def test_addax_assigns_data_and_one_run_compares_it_with_addax_wa(specs):
-    labels = Counter(s.label for s in specs[:175])
+    labels = Counter(labels.label(s) for s in specs[:175])
     assert labels["Addax"] == 25
     assert "Addax-WA" not in labels
     rest = specs[175:]
-    assert {(s.method, s.label, len({(r.model, r.task) for r in rest})) for s in rest} == {
+    assert {(s.method, labels.label(s), len({(r.model, r.task) for r in rest})) for s in rest} == {
         ("addax", "Addax-WA", 1)
     }
 
 
 def test_k0_is_swept_at_a_fixed_k1(specs):
-    sweep_runs = {s.set["zo_batch_size"]: s for s in specs[176:]}
+    sweep_runs = {s.settings["zo_batch_size"]: s for s in specs[176:]}
     assert sorted(sweep_runs)[0] == 0
     assert sorted(sweep_runs)[-1] == 16
-    assert {s.set["fo_batch_size"] for s in sweep_runs.values()} == {4}
+    assert {s.settings["fo_batch_size"] for s in sweep_runs.values()} == {4}
     # K0 = 0 is IP-SGD.
-    assert sweep_runs[0].set["alpha"] == 0
+    assert sweep_runs[0].settings["alpha"] == 0
     assert len({s.id for s in sweep_runs.values()}) == len(specs[176:])
 
 

@@ -8,9 +8,9 @@ def test_runs_of_one_seed_differ_in_the_arithmetic_alone():
     groups = {}
     for s in rounding.specs():
         assert s.seed == s.data_seed
-        own = {k: v for k, v in s.set.items() if k not in ("rounding", "arithmetic")}
+        own = {k: v for k, v in s.settings.items() if k not in ("rounding", "arithmetic")}
         assert own.items() >= {k: v for k, v in quick.SETTINGS[s.method].items() if k != "steps"}.items()
-        way = (s.dtype, s.set["rounding"], s.set.get("arithmetic", "exact"))
+        way = (s.dtype, s.settings["rounding"], s.settings.get("arithmetic", "exact"))
         groups.setdefault((s.method, s.task, s.seed, s.steps, str(own)), []).append(way)
     assert len(groups) == 3 * 3 * 3
     every = [(dtype, "stochastic", "exact") for dtype in ("float32", "bfloat16", "float16")]

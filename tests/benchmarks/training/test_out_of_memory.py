@@ -74,7 +74,7 @@ def test_the_batch_that_asked_is_halved_and_the_run_begins_anew(room, method, mo
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
     # What the spec asked for stays in the config.
-    assert given.items() <= row["config"]["set"].items()
+    assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
@@ -131,9 +131,9 @@ def test_an_oom_row_stands_and_its_run_is_not_done_again(room, tmp_path, monkeyp
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
-    assert work.work(spec, **one).status == "OOM"
-    assert work.work(spec, **one).status == "elsewhere"
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
+    assert work.run_spec(spec, **one).status == "OOM"
+    assert work.run_spec(spec, **one).status == "elsewhere"
 
 
 def test_nothing_of_the_failed_attempt_is_held_on_to(monkeypatch):

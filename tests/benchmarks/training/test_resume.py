@@ -60,7 +60,7 @@ def one(spec, runs):
     # As in all tests' own process.
     train.predicted = lambda running: {}
     store.RUNS, checkpoint.SHARE = runs, float("inf")
-    work.work(spec, suite="s", folder=None, jobs=1, wandb="disabled")
+    work.run_spec(spec, suite="s", folder=None, jobs=1, wandb="disabled")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_other_sources_is_left_and_mentioned(tmp_path, monkeypat
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stopped_at(monkeypatch, spec, splits, tmp_path, 2)
-    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "0" * 16)
+    monkeypatch.setattr(train, "source_fingerprint", lambda *_: "0" * 16)
     said = []
     new = train.checkpoints_of(spec, splits, "s", said.append)
     assert new.open() == 0
@@ -253,7 +253,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     [
         {"schedule": "linear"},
         {"head": "classification"},
-        {"parameters": "lora:2"},
+        {"trainable": "lora:2"},
         {"schedule": "linear", "steps": None, "forward_equivalents": 240},
     ],
 )
