@@ -18,6 +18,14 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a slow family as slow, apart from those that `slow_except` names by their ids."""
+    for item in items:
+        if (marker := item.get_closest_marker("slow_except")) and item.callspec.id not in marker.args:
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def _unpredicted(request, monkeypatch):
     """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""

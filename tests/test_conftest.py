@@ -1,4 +1,4 @@
-"""The test session's settings: processes that tests start react to an interrupt, also in a background job."""
+"""The settings of the test session: reaction to interrupts, also in a background job, and slow families."""
 
 import os
 import subprocess
@@ -38,3 +38,9 @@ def test_it_does_so_where_the_session_is_a_background_job(workers):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "100%" in done.stdout
+
+
+@pytest.mark.slow_except("kept")
+@pytest.mark.parametrize("_case", [pytest.param(0, id="kept"), pytest.param(1, id="left out")])
+def test_a_slow_family_keeps_the_cases_that_its_marker_names(request, _case):
+    assert ("slow" in request.node.keywords) == (request.node.callspec.id == "left out")

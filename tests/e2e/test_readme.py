@@ -127,6 +127,7 @@ def test_the_trainer_trains(monkeypatch, tmp_path):
     assert not any(torch.equal(p.cpu(), b) for p, b in zip(model.parameters(), before, strict=True))
 
 
+@pytest.mark.process
 def test_list_shows_the_examples(copy):
     out = python(copy, "-m", "benchmarks", "list").splitlines()
     for kind in FILES:
@@ -134,6 +135,7 @@ def test_list_shows_the_examples(copy):
         assert f"  {name_of(kind):<12} {first}" in out
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("method", "task", "said"),
     [(name_of("method"), "sst2", "Sign-SGD on SST-2"), ("adam", name_of("task"), "Adam on Parity")],
@@ -165,6 +167,7 @@ def mydata(copy):
     return copy / "mydata"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", OWN, ids=" ".join)
 def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
     given = dict(zip(words[4::2], words[5::2], strict=False))
@@ -207,6 +210,7 @@ pretrain.save(model, tokenizer, Path(sys.argv[1]))
 """
 
 
+@pytest.mark.process
 def test_the_model_example_is_built_and_trained(copy):
     (copy / "make_neox.py").write_text(MAKE_NEOX)
     name, size = python(copy, copy / "make_neox.py", copy / "neox").split()
@@ -218,12 +222,14 @@ def test_the_model_example_is_built_and_trained(copy):
     )
 
 
+@pytest.mark.process
 def test_the_examples_keep_the_house_style(copy):
     files = [copy / target(kind) for kind in FILES]
     python(copy, "-m", "ruff", "check", "--no-cache", *files)
     python(copy, "-m", "ruff", "format", "--no-cache", "--check", *files)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", FILES)
 def test_the_contract_tests_pick_the_examples_up(copy, kind):
     file, name = CONTRACTS[kind], name_of(kind)
