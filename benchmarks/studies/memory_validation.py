@@ -18,6 +18,7 @@ import torch
 from tabulate import tabulate
 
 from benchmarks import models, registry
+from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.memory import estimator as memory_model
@@ -100,7 +101,7 @@ def compare(
     measured = measured_peak(spec, config, batches, device)
     return {
         "method": spec.method,
-        "label": spec.method_label(spec.set.get("length_threshold")),
+        "label": labels.method_label(spec, spec.length_threshold),
         "gradient_checkpointing": spec.gradient_checkpointing,
         "dtype": spec.dtype,
         "length": length,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from addax import assignment
-from benchmarks.config import units as budget
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
@@ -27,11 +26,11 @@ class Batches:
     def __init__(self, spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> None:
         self.rows, self.seed = rows, spec.data_seed
         lengths = [e.length for e in rows]
-        threshold = spec.set.get("length_threshold")
-        if isinstance(threshold, str) and threshold.startswith(budget.AUTO):
+        threshold = spec.length_threshold
+        if threshold is not None and threshold.memory is not None:
             threshold = fitting.automatic(spec, rows, sizes)
-        elif isinstance(threshold, str):
-            threshold = assignment.quantile(lengths, float(threshold[1:]))
+        elif threshold is not None:
+            threshold = threshold.resolve(lengths)
         self.assignment = assignment.assign(lengths, threshold)
         self._draws = {}
         for part, pool in (("zo", self.assignment.zo), ("fo", self.assignment.fo)):

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from addax import assignment
 from benchmarks import models, tasks
-from benchmarks.config.methods import ZERO_SHOT, build_optimizer
+from benchmarks.config.methods import build_optimizer
 from benchmarks.config.spec import RunSpec
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.data.splits import Splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
@@ -85,7 +86,7 @@ class Attempt:
             )
         )
         self.model = self.loaded.model
-        self._fitting(lambda: parameters.select(self.model, spec.parameters))
+        self._fitting(lambda: parameters.select(self.model, spec.trainable))
         self.scorer = Scorer(self.loaded, self.task, spec.head, spec.scoring)
         self.device = self.scorer.device
         self.rows = {

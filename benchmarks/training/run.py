@@ -1,6 +1,5 @@
 """One spec in, one result row out."""
 
-import dataclasses
 import datetime
 import gc
 import time
@@ -10,6 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks import tasks
+from benchmarks.config import labels
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
@@ -109,7 +110,11 @@ def _known(running: Attempt | None, status: str) -> dict[str, Any]:
     optimizer = running.optimizer
     tested = running.test if status == "done" else None
     # Chosen for a budget of memory, no threshold at all may have been needed.
-    label = running.spec.label_at(running.assignment.length_threshold) if optimizer else running.spec.label
+    label = (
+        labels.label_at(running.spec, running.assignment.length_threshold)
+        if optimizer
+        else labels.label(running.spec)
+    )
     return {
         "label": label,
         "score": tested.score if tested else None,
@@ -154,14 +159,14 @@ def checkpoints_of(spec: RunSpec, splits: Splits, suite: str, say: Callable[[str
     """Where a run's state is kept: it may be continued where data, sources and libraries are the same."""
     identity = {
         "data": splits.fingerprint,
-        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "sources": source_fingerprint(spec),
         **provenance()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say)
 
 
 def _sizes(spec: RunSpec) -> dict[str, int]:
-    own = {k: spec.set[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.set}
+    own = {k: spec.settings[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.settings}
     return own | {"eval_batch_size": spec.eval_batch_size}
 
 
@@ -176,14 +181,14 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
     return {
         "id": spec.id,
         "suite": suite,
-        "config": dataclasses.asdict(spec),
-        "label": spec.label,
+        "config": spec.config(),
+        "label": labels.label(spec),
         "task_title": task.title,
         "task_version": task.version,
         "metric": task.metric,
         **provenance(),
         "data_fingerprint": splits.fingerprint,
-        "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "source_fingerprint": source_fingerprint(spec),
     }
 
 

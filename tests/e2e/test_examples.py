@@ -11,7 +11,7 @@ import pytest
 from benchmarks import tasks
 from benchmarks.models import WEIGHTS
 from benchmarks.registry import ROOT
-from tests import warm
+from tests import processes
 
 EXAMPLES = ROOT / "examples"
 STEPS = 40
@@ -22,7 +22,7 @@ def output(*words):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    done = warm.python(*words, cwd=ROOT, env=environment)
+    done = processes.python(*words, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

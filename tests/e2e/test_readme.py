@@ -12,9 +12,9 @@ from ast import literal_eval
 
 import pytest
 
+from addax import units
 from benchmarks import registry
 from benchmarks.__main__ import main
-from benchmarks.config import units as budget
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
@@ -22,7 +22,7 @@ from benchmarks.models import WEIGHTS
 from benchmarks.results import store
 from benchmarks.training import run as train
 from plots.__main__ import figures
-from tests import warm
+from tests import processes
 
 ROOT = registry.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def python(folder, *words):
     """Standard output of a Python command in a folder; its error output fails the test."""
     environment = {k: v for k, v in os.environ.items() if k != "ADDAX_DATA"}
     environment |= {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = warm.python(*words, cwd=folder, env=environment)
+    done = processes.python(*words, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -293,8 +293,8 @@ def test_the_plan_shown_is_what_is_predicted():
     (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", README, re.M | re.S)
     longest = int(re.search(r"to (\d+) tokens", shown)[1])
     lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
-    usable = budget.parse(given["--gpu-memory"], "README") - budget.RESERVE
-    assert f"{budget.words(usable)} to use" in shown
+    usable = units.parse_bytes(given["--gpu-memory"], "README") - units.RESERVE
+    assert f"{units.format_bytes(usable)} to use" in shown
 
     def padded(size):
         """Prompts and an answer of one token, one of them shorter."""

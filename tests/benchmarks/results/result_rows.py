@@ -30,7 +30,7 @@ METHODS = {
 def row(
     method="addax", task="sst2", model="nano-opt", seed=0, status="done", label=None, reason=None, **settings
 ):
-    """One row; `settings` go into `config["set"]`."""
+    """One row; `settings` go into `config["settings"]`."""
     known, steps, step_seconds, peak, gain = METHODS[method]
     noise = Random(f"{method} {task} {model} {seed} {sorted(settings.items())}")
     start = 0.5 + 0.05 * noise.random() if task != "squad" else 0.04
@@ -42,8 +42,8 @@ def row(
         "eps": 1e-3,
         "zo_batch_size": zo,
         "fo_batch_size": fo,
-        "length_threshold": 40,
     } | settings
+    threshold = settings.pop("length_threshold", 40)
     curve = []
     for k in range(11):
         step = steps * k // 10
@@ -84,7 +84,8 @@ def row(
             "head": None,
             "scoring": "shared",
             "gradient_checkpointing": False,
-            "set": settings,
+            "length_threshold": threshold,
+            "settings": settings,
         },
         "label": label or known,
         "task_title": TITLES.get(task, task),

@@ -13,7 +13,7 @@ from benchmarks.results import store
 from benchmarks.sweep import worker as work
 from benchmarks.training import loop
 from benchmarks.training import run as train
-from tests import warm
+from tests import processes
 
 TINY = {
     "model": "nano-opt", "task": "sst2", "train_rows": 24, "validation_rows": 8, "test_rows": 12, "steps": 4,
@@ -74,7 +74,7 @@ def test_the_batch_that_asked_is_halved_and_the_run_begins_anew(room, method, mo
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
     # What the spec asked for stays in the config.
-    assert given.items() <= row["config"]["set"].items()
+    assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
@@ -131,9 +131,9 @@ def test_an_oom_row_stands_and_its_run_is_not_done_again(room, tmp_path, monkeyp
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
-    assert work.work(spec, **one).status == "OOM"
-    assert work.work(spec, **one).status == "elsewhere"
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
+    assert work.run_spec(spec, **one).status == "OOM"
+    assert work.run_spec(spec, **one).status == "elsewhere"
 
 
 def test_nothing_of_the_failed_attempt_is_held_on_to(monkeypatch):
@@ -177,7 +177,7 @@ def test_a_cpu_that_runs_out_halves_as_well(tmp_path):
     """A real allocation that fails, in torch's own words."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
     spec = from_dict({"method": "sgd", **TINY, **changes})
-    process = warm.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
+    process = processes.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
     process.start()
     process.join(200)
     row = store.read_row(tmp_path / "s" / f"{spec.id}.json")

@@ -10,8 +10,10 @@ import torch
 from transformers import GPT2Config, LlamaConfig, OPTConfig, RobertaConfig
 
 from benchmarks import models, registry
-from benchmarks.config.methods import ZERO_SHOT, method_class
+from benchmarks.config import labels
+from benchmarks.config.methods import method_class
 from benchmarks.config.spec import from_dict
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.evaluation.evaluate import Score
 from benchmarks.evaluation.scoring import Scorer
@@ -64,7 +66,7 @@ def test_every_method_makes_a_whole_row(method):
     assert (row["status"], row["reason"], row["suite"]) == ("done", None, "test")
     assert row["id"] == spec.id
     assert from_dict(row["config"]).id == spec.id
-    assert row["label"] == spec.label
+    assert row["label"] == labels.label(spec)
     assert (row["task_title"], row["metric"]) == ("SST-2", "accuracy")
     assert row["test"]["n"] == 12
     assert row["score"] == row["test"]["score"] == round(row["score"] * 12) / 12

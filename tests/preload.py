@@ -1,10 +1,9 @@
-"""What the server of `warm` does once for all that are forked from it: the libraries' part of a tiny run.
+"""Import libraries and run a tiny model, once for all processes that fork from the server of `processes`.
 
-Nothing of the repository is imported, of which a process may use a copy, and there is no backward pass,
-whose threads no fork survives.
+It imports no module of the repository, because a process may use a copy of it. It runs no backward pass,
+because autograd's threads do not survive a fork.
 """
 
-import gc
 import io
 from pathlib import Path
 
@@ -30,6 +29,3 @@ def _run() -> None:
 
 
 _run()
-# A collection need not look at all this again.
-gc.collect()
-gc.freeze()

@@ -1,4 +1,7 @@
-"""Processes that begin with the libraries imported: forked from a server that has, seconds sooner."""
+"""Start processes from a server that has imported the libraries, which saves seconds for each.
+
+With Python's default reaction to SIGINT, as `conftest.py` arranges for every process that a test starts.
+"""
 
 import multiprocessing
 import os
@@ -18,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @cache
 def context() -> ForkServerContext:
-    """Makes processes, as the module `multiprocessing` does."""
+    """Return a context of `multiprocessing` whose processes fork from the server."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["tests.warm_up"])
-    # What the libraries read when they are imported.
+    made.set_forkserver_preload(["tests.preload"])
+    # The libraries read these when they are imported.
     environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with mock.patch.dict(os.environ, environment):
         forkserver.ensure_running()
@@ -31,16 +34,16 @@ def context() -> ForkServerContext:
 def python(
     *words: object, cwd: Path, env: Mapping[str, str], timeout: float = 200
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m MODULE ...` or `python FILE ...` in a process of its own.
+    """Run `python -m MODULE ...` or `python FILE ...` in a new process.
 
     Args:
-        words: what follows `python`.
-        cwd: its working directory.
-        env: its whole environment.
-        timeout: seconds after which it is killed.
+        words: the arguments of `python`.
+        cwd: the working directory.
+        env: the whole environment.
+        timeout: seconds after which the process is killed.
 
     Returns:
-        As `subprocess.run` with captured text.
+        The same as `subprocess.run` with captured text.
     """
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
@@ -59,7 +62,7 @@ def _main(words: list[str], cwd: Path, env: Mapping[str, str], out: Path, err: P
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    # Only this module came from the repository so far, and the command may have one of the same name.
+    # The command may come from a copy of the repository with a package `tests` of the same name.
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     own = [str(cwd) if words[0] == "-m" else os.path.dirname(words[0]), *env.get("PYTHONPATH", "").split(":")]
