@@ -15,13 +15,6 @@ def _light_collections():
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _unpredicted(request, monkeypatch):
-    """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""
-    if "predicted" not in request.fixturenames:
-        monkeypatch.setattr("benchmarks.training.run.predicted", lambda running: {})
-
-
 @pytest.fixture
 def predicted():
     """Runs predict their memory."""
