@@ -72,7 +72,7 @@ class Batches:
     def heavier(
         self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Return, for each part of `second`, the batch with more tokens, padding included; `first` on ties."""
+        """Return, for each part of `second`, the batch with more padded tokens; `first` on ties."""
 
         def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)
