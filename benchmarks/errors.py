@@ -35,6 +35,6 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}: see {self.prog} --help")
 
 
-def unwritten(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """One line on a file or folder that could not be read or written."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)

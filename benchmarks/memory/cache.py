@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from benchmarks import registry, tasks
 from benchmarks.config.spec import RunSpec
-from benchmarks.memory.dry_step import Batches, outline
-from benchmarks.memory.tracer import Pieces
+from benchmarks.files import write_atomically
+from benchmarks.memory.dry_step import Batches, pad_to_longest
+from benchmarks.memory.tracer import PhasePeaks
 from benchmarks.models._fetch import cache_folder
-from benchmarks.results import store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 # Of a spec: what changes no allocation is left out, so that runs share their traces.
-FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "parameters")
+FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "trainable")
 # Settings that are in the sizes of batches; every other one may be of a method that allocates by it.
-IN_SIZES = ("zo_batch_size", "fo_batch_size", "length_threshold")
+IN_SIZES = ("zo_batch_size", "fo_batch_size")
 FILES = (
     "config/spec",
     "evaluation/scoring",
@@ -37,15 +37,15 @@ FILES = (
 def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
     """The name of a file."""
     sizes = {
-        part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in outline(batch)]
+        part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in pad_to_longest(batch)]
         for part, batch in batches.items()
     }
     what = {
         "spec": {name: getattr(spec, name) for name in FIELDS},
         "loss": tasks.load(spec.task).loss,
-        "settings": {name: value for name, value in spec.set.items() if name not in (*IN_SIZES, "lr")},
+        "settings": {name: value for name, value in spec.settings.items() if name not in (*IN_SIZES, "lr")},
         # Where nothing is to move, methods do other work.
-        "moves": bool(spec.set["lr"]),
+        "moves": bool(spec.settings["lr"]),
         "config": config.to_dict(),
         "attention": config._attn_implementation,
         "sizes": sizes,
@@ -70,18 +70,18 @@ def _code() -> str:
     return f"{digest.hexdigest()} {versions}"
 
 
-def read(name: str) -> Pieces | None:
+def read(name: str) -> PhasePeaks | None:
     """What is held under a name; None where nothing is, or nothing whole."""
     try:
         held = json.loads((cache_folder() / "memory" / f"{name}.json").read_text())
-        return Pieces({tuple(piece): tuple(sizes) for piece, sizes in held}) if held else None
+        return PhasePeaks({tuple(piece): tuple(sizes) for piece, sizes in held}) if held else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def write(name: str, found: Pieces) -> None:
+def write(name: str, found: PhasePeaks) -> None:
     """Keeps what may be had again by a trace: where it cannot be written, nothing is lost."""
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomically(target, json.dumps(list(found.bytes.items())))
+        write_atomically(target, json.dumps(list(found.bytes.items())))

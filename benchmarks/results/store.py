@@ -3,36 +3,23 @@
 results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
 """
 
-import hashlib
-import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from benchmarks import registry
-from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
-from benchmarks.models import WEIGHTS, builtin
-from benchmarks.results.row import checksum, parse
+from benchmarks.results.row import read, write_lines
+from benchmarks.results.row import write as write_row
 
-ROOT = registry.ROOT
-RUNS = ROOT / "results" / "runs"
-REFERENCE = ROOT / "results" / "reference"
-# The harness's files that define a row's numbers; the others only carry them.
-HARNESS = (
-    "config/methods", "config/spec", "config/units", "config/validation", "data/splits", "data/tokenize",
-    "evaluation/evaluate", "evaluation/scoring", "memory/_cpu_kernels", "memory/_gpu_kernels", "memory/cache",
-    "memory/dry_step", "memory/estimator", "memory/search", "memory/tracer", "models/_dropout",
-    "models/_trainable", "profiling/oom", "profiling/peak_memory", "training/batches", "training/checkpoint",
-    "training/counters", "training/loop", "training/run", "training/state",
-)  # fmt: skip
+RUNS = registry.ROOT / "results" / "runs"
+REFERENCE = registry.ROOT / "results" / "reference"
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")
 
@@ -71,15 +58,13 @@ def lock(suite: str, spec_id: str) -> FileLock:
 
 
 def write(suite: str, row: Mapping[str, Any]) -> Path:
-    """Writes a row under its id, atomically, with the checksum of what it holds.
+    """Write a row under its id, atomically, with the checksum of what it holds.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     target = folder(suite) / f"{row['id']}.json"
-    sealed = {**row, "checksum": checksum(row)}
-    text = json.dumps(sealed, indent=1, sort_keys=True) + "\n"
-    _guarded(target.parent, lambda: write_atomically(target, text))
+    _guarded(target.parent, lambda: write_row(target, row))
     return target
 
 
@@ -91,39 +76,17 @@ def _guarded(parent: Path, work: Callable[[], None]) -> None:
         raise UserError(f"cannot write results to {parent}: {error.strerror}") from None
 
 
-def write_atomically(target: Path, text: str) -> None:
-    """Puts a whole new file in place of `target`, or leaves it as it was."""
-    part = tempfile.NamedTemporaryFile(  # noqa: SIM115
-        "w", dir=target.parent, prefix=".", suffix=".part", delete=False
-    )
-    try:
-        with part:
-            part.write(text)
-            part.flush()
-            os.fsync(part.fileno())
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, target)
-    except BaseException:
-        os.unlink(part.name)
-        raise
-
-
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """All rows of a suite's own runs, in the order of their ids."""
+    """Return all rows of a suite's own runs, in the order of their ids."""
     return [read_row(path) for path in sorted(folder(suite).glob("*.json"))]
 
 
 def read_row(path: Path) -> dict[str, Any]:
-    """One row; UserError naming the file if it is not whole, or not what was written."""
-    try:
-        row = parse(path.read_text(), str(path))
-        if "checksum" not in row:
-            raise UserError(
-                f"{path} has no checksum: the sweep sets it aside and runs it again, or remove it"
-            )
-        return row
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    """Return the row of a file; `UserError` naming the file if it is not what was written."""
+    (row,) = read(path)
+    if "checksum" not in row:
+        raise UserError(f"{path}: a row without checksum; remove it or run it again")
+    return row
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
@@ -142,35 +105,14 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
     if not path.exists():
         return None
     row = read_row(path)
-    sources = source_fingerprint(spec.method, spec.model, spec.task)
+    sources = source_fingerprint(spec)
     same = (row.get("data_fingerprint"), row.get("source_fingerprint")) == (data_fingerprint, sources)
     return row if same else None
 
 
-@cache
-def source_fingerprint(method: str, model: str, task: str) -> str:
-    """16 hexadecimal digits of a hash of all files that define a run's numbers."""
-    # addax/hf_trainer.py steps methods in another loop than the harness's.
-    files = [file for file in sorted((ROOT / "addax").glob("*.py")) if file.name != "hf_trainer.py"]
-    files += [ROOT / "benchmarks" / f"{name}.py" for name in HARNESS]
-    # A baseline may build on another one; helpers of tasks and families are shared by all.
-    files += [] if method == ZERO_SHOT else sorted((ROOT / "baselines").glob("*.py"))
-    files += [registry.path("task", task), *sorted((ROOT / "benchmarks" / "tasks").glob("_*.py"))]
-    files += sorted((ROOT / "benchmarks" / "models").glob("*.py"))
-    if model in builtin():
-        files += sorted((WEIGHTS / model).glob("*"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    # The files of a local model can be too large to read whole each time.
-    for file in sorted(Path(model).expanduser().glob("*")) if model not in builtin() else []:
-        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:16]
-
-
 def commit_reference(suite: str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Writes rows as the suite's committed JSON-lines file, one row a line in the order given."""
+    """Write rows as the committed JSON-lines file of a suite or study, in the order given."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     target = REFERENCE / f"{suite}.jsonl"
-    write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+    write_lines(target, rows)
     return target

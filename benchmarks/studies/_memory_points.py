@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.config import labels
 from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH, method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.models import _published
@@ -68,7 +69,7 @@ class Point:
                 "gradient_checkpointing": self.gradient_checkpointing,
                 **own,
             }
-            | ({"parameters": f"lora:{RANK}"} if self.adapters else {})
+            | ({"trainable": f"lora:{RANK}"} if self.adapters else {})
         )
 
     @property
@@ -78,12 +79,12 @@ class Point:
 
 
 def _plain(spec: RunSpec) -> str:
-    return spec.method_label(spec.set.get("length_threshold"))
+    return labels.method_label(spec, spec.length_threshold)
 
 
 def _of(method: str, size: int, length: int) -> dict:
     """Batches of a method that has one, at a place on the axes."""
-    losses = method_class(method).losses
+    losses = method_class(method).closures
     return {part: (size, length) if f"{part}_loss" in losses else None for part in ("zo", "fo")}
 
 

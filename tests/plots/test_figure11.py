@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from benchmarks.config import labels
 from benchmarks.suites import figure11 as suite
 from plots._style import ONE_COLUMN, styles
 from tests.benchmarks.results import result_rows as made
@@ -84,12 +85,13 @@ def test_the_suite_makes_both_pairs_on_each_task():
     assert len({s.id for s in specs}) == len(specs) == 4 * len(suite.TASKS) * len(suite.SEEDS)
     rows = []
     for s in specs:
-        row = made.row(s.method, s.task, s.model, s.seed, label=s.label, **s.set)
-        row["config"] |= {"steps": s.steps, "data_seed": s.data_seed}
+        row = made.row(s.method, s.task, s.model, s.seed, label=labels.label(s), **s.settings)
+        threshold = s.length_threshold and s.length_threshold.value()
+        row["config"] |= {"steps": s.steps, "data_seed": s.data_seed, "length_threshold": threshold}
         rows.append(row)
     figures = draw(rows)
     assert set(figures) == {f"figure11-nano-opt-{task}" for task in suite.TASKS}
     for figure in figures.values():
         assert list(entries(figure).values()) == [LEFT, RIGHT]
-    thresholds = {s.label: s.set["length_threshold"] for s in specs if s.method == "addax"}
+    thresholds = {labels.label(s): s.config()["length_threshold"] for s in specs if s.method == "addax"}
     assert thresholds == {"Addax-WA": None, "Addax": "q0.75"}

@@ -1,6 +1,6 @@
 """A user's own suite, task, method and model files that are not what they should be."""
 
-from tests.benchmarks.bad_input.case import ADDAX, RUN, Case
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
 METHOD = '''"""A method."""
 from addax.optimizer import Method
@@ -8,7 +8,7 @@ from addax.optimizer import Method
 
 class First(Method):
     """One."""
-    label, losses = "First", ("fo_loss",)
+    label, closures = "First", ("fo_loss",)
 '''
 TASK = '''"""A task."""
 from benchmarks.tasks import Hub, Task, _fields
@@ -25,7 +25,7 @@ def file(kind: str, name: str, text: str, *says: str, words: list[str] | None = 
     commands = {
         "suite": ["sweep", "mine", "--data", "builtin"],
         "task": [*ADDAX, "--task", "mine"],
-        "method": [*RUN, "--method", "mine", "--set", "lr=0.1", "steps=1"],
+        "method": [*RUN, "--method", "mine", *options("lr=0.1 steps=1")],
         "model": ADDAX,
     }
     return Case(name, words or commands[kind], says, lambda place: place.code(kind, text))
@@ -109,9 +109,9 @@ CASES = [
     ),
     file(
         "method",
-        "a method without losses",
-        METHOD.replace('label, losses = "First", ("fo_loss",)', 'label = "x"'),
-        "baselines/mine.py: First has no losses",
+        "a method without closures",
+        METHOD.replace('label, closures = "First", ("fo_loss",)', 'label = "x"'),
+        "baselines/mine.py: First has no closures",
     ),
     file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
     file("model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, no Family"),

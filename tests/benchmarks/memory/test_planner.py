@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
+from addax import units
 from addax.assignment import assign, choose_length_threshold
 from benchmarks import models
 from benchmarks.__main__ import main
+from benchmarks.config import labels
 from benchmarks.config import methods as settings
-from benchmarks.config import units as budget
 from benchmarks.config.spec import from_dict
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory import example_lengths as _lengths_at_hand
@@ -133,7 +134,7 @@ def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
     one = from_dict(NANO | {"method": method})
     assert planner.passes(one, 1000) == cost
     again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
-    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).losses)
+    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).closures)
 
 
 KEYS = {
@@ -154,7 +155,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     assert plan.keys() == KEYS.keys()
     assert set(plan["split"]) == set(memory_model.KINDS)
     assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
-    assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - budget.RESERVE)
+    assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - units.RESERVE)
     # Three examples are all there are, the longest cut to what the model takes.
     assert (plan["sizes"], plan["at_limit"]) == ({"zo_batch_size": 3}, ["zo_batch_size"])
     assert found["lengths"] == {
@@ -162,7 +163,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
         "n": 3, "minimum": 30, "maximum": 160,
     }  # fmt: skip
     # A budget for the parameters, and nothing beside them.
-    tight = f"{(budget.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
+    tight = f"{(units.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
     assert main([*words, "--gpu-memory", tight]) == 1
     out = capsys.readouterr().out
     assert "(1,500.00 MB are held back for the CUDA context and fragmentation" in out
@@ -198,16 +199,16 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     }
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
-    assert one.label == "Addax"
+    assert labels.label(one) == "Addax"
     row = train.run(one, train.load(one, None), suite="s")
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
     rows = _lengths_at_hand.of_task(one, "builtin", None).rows
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
-    sizes = {**one.set, "eval_batch_size": 32}
-    assert fitting.at(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
-    assert fitting.at(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
+    sizes = {**one.settings, "eval_batch_size": 32}
+    assert fitting.peak_of(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
+    assert fitting.peak_of(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
     part = assign([e.length for e in rows], chosen)
     assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
     wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
@@ -217,9 +218,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
 
 def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():
     rows = memory_model.synthetic([50, 50, 50, 40], answer=5)
-    assert [row.length for row in fitting.heaviest(rows, 1)] == [50]
-    assert [row.length for row in fitting.heaviest(rows, 2)] == [50, 40]
-    assert [row.length for row in fitting.heaviest(rows[:3], 2)] == [50, 50]
+    assert [row.length for row in fitting.worst_case_batch(rows, 1)] == [50]
+    assert [row.length for row in fitting.worst_case_batch(rows, 2)] == [50, 40]
+    assert [row.length for row in fitting.worst_case_batch(rows[:3], 2)] == [50, 50]
     (long,) = memory_model.synthetic([30], answer=20)
-    found = fitting.heaviest([*rows, long], 2)
+    found = fitting.worst_case_batch([*rows, long], 2)
     assert [(row.length, len(row.answer)) for row in found] == [(50, 5), (30, 20)]

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import docs as readme
 from benchmarks import registry
+from benchmarks.config import labels
 from benchmarks.errors import UserError
 from benchmarks.report import build as report
 from benchmarks.report.analysis import analyse
@@ -305,7 +306,7 @@ def row_of(spec, **changes):
     """A finished row of a spec, at other data or on another device."""
     spec = dataclasses.replace(spec, **changes)
     row = made.row(spec.method, spec.task, spec.model)
-    return row | {"id": spec.id, "config": dataclasses.asdict(spec), "label": spec.label}
+    return row | {"id": spec.id, "config": spec.config(), "label": labels.label(spec)}
 
 
 @pytest.fixture
@@ -321,7 +322,7 @@ def quick(tmp_path):
         "now": row_of(specs["adam"]),
         "elsewhere": row_of(specs["sgd"], data="hub", device="cuda:1"),
         "steps": row_of(specs["mezo"], steps=specs["mezo"].steps + 1),
-        "setting": row_of(addax, set=dict(addax.set) | {"lr": 0.123}),
+        "setting": row_of(addax, set=dict(addax.settings) | {"lr": 0.123}),
     }
     folder = tmp_path / "results/runs/quick"
     folder.mkdir(parents=True)

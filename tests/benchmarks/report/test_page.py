@@ -111,7 +111,7 @@ def test_the_embedded_runs_hold_config_curve_and_provenance(rows, page):
     for row in rows:
         run = runs[row["id"]]
         told = {name: dict(pairs) for name, pairs in run["sections"]}
-        assert told["Config"]["zo_batch_size"] == str(row["config"]["set"]["zo_batch_size"])
+        assert told["Config"]["zo_batch_size"] == str(row["config"]["settings"]["zo_batch_size"])
         assert told["Provenance"]["git_commit"] == row["git_commit"]
         assert told["Provenance"]["versions.torch"] == "2.13.0"
         assert told["Provenance"]["ended"] == row["ended"]

@@ -225,11 +225,12 @@ def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
     until(lambda: not sessions(parent.pid))
 
 
-def test_without_ray_the_extra_is_named(monkeypatch):
+def test_without_ray_the_module_imports_and_an_executor_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "benchmarks.sweep.ray")
+    module = importlib.import_module("benchmarks.sweep.ray")
     with pytest.raises(UserError, match=re.escape('pip install -e ".[ray]"')):
-        importlib.import_module("benchmarks.sweep.ray")
+        module.RayExecutor(None, "cpu")
 
 
 @pytest.mark.parametrize(
