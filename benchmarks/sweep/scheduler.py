@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import suites
 from benchmarks.config import labels
+from benchmarks.config.names import BUDGETS
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
 from benchmarks.sweep.executor import Died, Executor
