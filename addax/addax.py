@@ -52,7 +52,7 @@ class Addax(ZerothOrder):
     """
 
     label = "Addax"
-    losses = ("zo_loss", "fo_loss")
+    closures = ("zo_loss", "fo_loss")
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Addax(ZerothOrder):
         Raises:
             ValueError: no closure, one that alpha gives no weight, or a loss that is not a scalar.
         """
-        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         if zo_loss is not None and self.alpha == 0:
             raise ValueError("alpha = 0 gives zo_loss no weight: give fo_loss only")
         if fo_loss is not None and self.alpha == 1:
@@ -105,7 +105,7 @@ class Addax(ZerothOrder):
         return self.update(
             estimates=[] if estimate is None else [(self.alpha, estimate)],
             loss=loss,
-            shown=None if loss is not None else estimate.loss,
+            reported_loss=None if loss is not None else estimate.loss,
             fo_weight=1 - self.alpha,
             forwards=2 * (estimate is not None) + (loss is not None),
             arithmetic=self.arithmetic,

@@ -18,7 +18,7 @@ UNREACHED = "the first-order loss does not depend on trainable parameters of the
 
 
 @contextmanager
-def visiting_gradients(
+def gradient_hooks(
     names: Mapping[nn.Parameter, str], visit: Callable[[nn.Parameter, Tensor], None]
 ) -> Iterator[set[nn.Parameter]]:
     """While open, a backward pass hands each gradient to `visit` once it is complete, then drops it.

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax.backward import LossScale, all_finite, visiting_gradients
+from addax.backward import LossScale, all_finite, gradient_hooks
 from addax.distributed import mean_over_ranks
-from addax.rounding import RealisedFraction, apply_update
+from addax.rounding import RealizedFraction, apply_update
 
 
-def descend(
+def apply_step(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
     step_seed: int,
     *,
@@ -22,10 +22,10 @@ def descend(
     loss: Tensor | None = None,
     fo_weight: float = 1.0,
     directions: Sequence[tuple[float, Tensor, int]] = (),
-    ok: Tensor | None = None,
+    is_finite: Tensor | None = None,
     scale: LossScale | None = None,
     rounding: str = "stochastic",
-    realised: RealisedFraction | None = None,
+    realized: RealizedFraction | None = None,
     in_place: bool = True,
     group: ProcessGroup | None = None,
 ) -> None:
@@ -38,10 +38,10 @@ def descend(
         loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
         fo_weight: the weight of g1, which is (1 - alpha) in Addax.
         directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
-        ok: bool scalar; where False nothing moves. Needed where nobody could look (a GPU).
+        is_finite: bool scalar; where False nothing moves. Needed where nobody could look (a GPU).
         scale: the loss scale, for float16 parameters.
         rounding: see `apply_update`.
-        realised: see `apply_update`.
+        realized: see `apply_update`.
         in_place: update during the backward pass; otherwise after it, with all gradients alive.
         group: ranks over which each gradient is averaged in its visit; the rest is the same on all.
     """
@@ -53,7 +53,7 @@ def descend(
         index, lr = table[p]
         if grad is not None:
             grad = mean_over_ranks(grad, group)
-        clean = None if ok is None else ok.to(p.device)
+        clean = None if is_finite is None else is_finite.to(p.device)
         factor: Tensor | float = lr * fo_weight
         if grad is not None and loss_scale is not None:
             whole = all_finite(grad)
@@ -73,9 +73,9 @@ def descend(
             step_seed,
             directions=steps,
             grad=None if grad is None else (factor, grad),
-            ok=clean,
+            is_finite=clean,
             rounding=rounding,
-            realised=realised,
+            realized=realized,
         )
 
     visited: set[nn.Parameter] = set()
@@ -85,7 +85,7 @@ def descend(
             loss = loss.float() * loss_scale
         kept: list[tuple[nn.Parameter, Tensor]] = []
         visit = update if in_place else lambda p, grad: kept.append((p, grad))
-        with visiting_gradients({p: names[p] for p in table}, visit) as visited:
+        with gradient_hooks({p: names[p] for p in table}, visit) as visited:
             loss.backward()
         for p, grad in kept:
             update(p, grad)

@@ -23,7 +23,7 @@ from addax.addax import Addax
 from addax.assignment import assign
 from addax.optimizer import Loss, Method, StepStats
 
-SKIPS_IN_A_ROW = 20
+MAX_CONSECUTIVE_SKIPS = 20
 
 # Training arguments that would be ignored, or be wrong, with the only values they may have.
 _REFUSED = {
@@ -120,12 +120,12 @@ class AddaxTrainer(Trainer):
                 f"AddaxTrainer steps subclasses of addax.optimizer.Method, not {name}: "
                 "use transformers.Trainer"
             )
-        if "full_loss" in made.losses:
+        if "full_loss" in made.closures:
             raise ValueError(
                 f"{made.__name__} wants full_loss, which no batch of a Trainer is: use a loop of your own"
             )
         unweighted = {0: "zo_loss", 1: "fo_loss"}.get(alpha)
-        return tuple(name for name in made.losses if name != unweighted)
+        return tuple(name for name in made.closures if name != unweighted)
 
     def _split(self, length_threshold: int | None) -> None:
         whole = self.train_dataset
@@ -172,9 +172,12 @@ class AddaxTrainer(Trainer):
             closures["zo_loss"] = self._closure(model, *self._zo_batch())
         self.stats = self.method.step(**closures)
         # On a GPU, reading the counter waits for the device.
-        if self.method.steps % SKIPS_IN_A_ROW == 0 and int(self.method.skipped_in_row) >= SKIPS_IN_A_ROW:
+        if (
+            self.method.steps % MAX_CONSECUTIVE_SKIPS == 0
+            and int(self.method.consecutive_skips) >= MAX_CONSECUTIVE_SKIPS
+        ):
             raise RuntimeError(
-                f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row, up to step "
+                f"loss or projected_grad not finite in {MAX_CONSECUTIVE_SKIPS} steps in a row, up to step "
                 f"{self.state.global_step}: lower the learning rate, or look for bad examples"
             )
         return self.stats.loss.to(self.args.device)

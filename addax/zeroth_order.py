@@ -8,7 +8,7 @@ from torch.distributed import ProcessGroup
 
 from addax import released
 from addax.optimizer import Loss, Method
-from addax.spsa import Estimate, Perturbation
+from addax.spsa import Estimate, PerturbedForward
 from addax.validation import one_of, within
 
 ARITHMETICS = ("exact", "released")
@@ -35,7 +35,7 @@ class ZerothOrder(Method):
         one_of(arithmetic, "arithmetic", ARITHMETICS)
         self.eps = eps
         self.arithmetic = arithmetic
-        self.perturbation = Perturbation(model, self.indices, check=check)
+        self.perturbed_forward = PerturbedForward(model, self.indices, check=check)
 
     def estimate(
         self, zo_loss: Loss, *stream: int, base: Mapping[nn.Parameter, Tensor] | None = None
@@ -50,4 +50,4 @@ class ZerothOrder(Method):
         seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":
             return released.estimate(self.indices, zo_loss, self.eps, seed, group)
-        return self.perturbation.estimate(zo_loss, self.eps, seed, base, group)
+        return self.perturbed_forward.estimate(zo_loss, self.eps, seed, base, group)

@@ -22,7 +22,7 @@ class MeZO(ZerothOrder):
     """MeZO as a torch optimizer; arguments as in `addax.Addax`."""
 
     label = "MeZO"
-    losses = ("zo_loss",)
+    closures = ("zo_loss",)
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class MeZO(ZerothOrder):
         Raises:
             ValueError: no `zo_loss`, an `fo_loss`, or a loss that is not a scalar.
         """
-        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         estimate = self.estimate(zo_loss)
         return self.update(
-            estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2, arithmetic=self.arithmetic
+            estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2, arithmetic=self.arithmetic
         )

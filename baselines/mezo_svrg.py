@@ -43,8 +43,8 @@ class MeZOSVRG(ZerothOrder):
     """
 
     label = "MeZO-SVRG"
-    losses = ("zo_loss", "full_loss")
-    kept = (*ZerothOrder.kept, "anchor", "full")
+    closures = ("zo_loss", "full_loss")
+    state_attributes = (*ZerothOrder.state_attributes, "anchor", "full")
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class MeZOSVRG(ZerothOrder):
         Raises:
             ValueError: the closure that this step needs is missing, or a loss is not a scalar.
         """
-        self.require(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
         needed = "full_loss" if self.at_anchor else "zo_loss"
         if (full_loss if self.at_anchor else zo_loss) is None:
             raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: it wants zo_loss and full_loss")
@@ -141,7 +141,7 @@ class MeZOSVRG(ZerothOrder):
                 for held, p in zip(self.anchor, self.indices, strict=True):
                     held.copy_(p.detach())
             self.full = estimate
-        return self.update(estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2)
+        return self.update(estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:
         here = self.estimate(zo_loss)
@@ -153,4 +153,4 @@ class MeZOSVRG(ZerothOrder):
         else:
             there = self.estimate(zo_loss, 1)
             estimates = [(self.lr_ratio, here), (-self.lr_ratio, there), (self.lr_ratio, self.full)]
-        return self.update(estimates=estimates, shown=here.loss, forwards=4)
+        return self.update(estimates=estimates, reported_loss=here.loss, forwards=4)

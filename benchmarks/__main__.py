@@ -138,7 +138,7 @@ def _run(given: argparse.Namespace) -> int:
     from benchmarks.config.methods import parse_settings
     from benchmarks.results import store
     from benchmarks.sweep import tracking
-    from benchmarks.sweep.progress import RunLines
+    from benchmarks.sweep.display import RunLines
     from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 

@@ -32,7 +32,7 @@ def method_class(name: str) -> type[Method]:
     if len(own) != 1:
         found = f" ({', '.join(c.__name__ for c in own)})" if own else ""
         raise UserError(f"{registry.path('method', name)}: defines {len(own)} methods{found}, not one")
-    for attribute in ("label", "losses"):
+    for attribute in ("label", "closures"):
         if not hasattr(own[0], attribute):
             raise UserError(f"{registry.path('method', name)}: {own[0].__name__} has no {attribute}")
     return own[0]
@@ -47,9 +47,9 @@ def settings_of(method: str) -> dict[str, Any]:
     signature = inspect.signature(cls.__init__).parameters
     no_settings = ("self", "model", "seed", "params", "check", "process_group")
     known = {n: p.default for n, p in signature.items() if n not in no_settings}
-    both = {"zo_loss", "fo_loss"} <= set(cls.losses)
+    both = {"zo_loss", "fo_loss"} <= set(cls.closures)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
-        if loss in cls.losses:
+        if loss in cls.closures:
             known[key] = (BATCH_OF_BOTH if both else BATCH_ALONE)[key]
     return known | ({"length_threshold": None} if both else {})
 

@@ -20,7 +20,7 @@ from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
 from benchmarks import docs as readme
 from benchmarks import models, registry
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.results import store
 from benchmarks.results.frame import frame
 from benchmarks.studies._precision_tables import arithmetic_table
@@ -83,9 +83,9 @@ def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parame
     """(arithmetic, rounding) -> what takes the step -c z(seed); rounding matters in 16 bits alone."""
 
     def published(theta: nn.Parameter, size: float, seed: int) -> None:
-        released.descend(
-            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, ok=None,
-            directions=[(1.0, torch.tensor(1.0), seed)], realised=None,
+        released.apply_step(
+            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, is_finite=None,
+            directions=[(1.0, torch.tensor(1.0), seed)], realized=None,
         )  # fmt: skip
 
     def ours(rounding: str) -> Callable[[nn.Parameter, float, int], None]:
@@ -132,7 +132,7 @@ def measure(name: str, weight: Tensor, population: int | None, say: Callable[[st
             "weights": name,
             "population": population,
             "dtype": str(dtype).removeprefix("torch."),
-            **provenance(),
+            **provenance_fields(),
         }
         typed = weight.to(dtype)
         for arithmetic in ("released", "exact"):

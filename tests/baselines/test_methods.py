@@ -69,7 +69,7 @@ class Regression:
 
     def step(self, opt: Method) -> StepStats:
         """One step with every closure that the method takes."""
-        return opt.step(**dict.fromkeys(opt.losses, self.loss))
+        return opt.step(**dict.fromkeys(opt.closures, self.loss))
 
 
 @METHODS
@@ -109,10 +109,10 @@ def test_labels_tell_methods_apart():
 @METHODS
 def test_closures_are_known_and_keyword_only(method):
     made = class_of(method)
-    assert made.losses
-    assert set(made.losses) <= {"zo_loss", "fo_loss", "full_loss"}
+    assert made.closures
+    assert set(made.closures) <= {"zo_loss", "fo_loss", "full_loss"}
     step = inspect.signature(inspect.unwrap(made.step)).parameters
-    assert set(made.losses) <= set(step)
+    assert set(made.closures) <= set(step)
     assert all(p.kind is p.KEYWORD_ONLY for p in step.values() if p.name != "self")
 
 
@@ -140,9 +140,9 @@ def test_stats(method):
     assert stats.skipped.shape == ()
     assert stats.skipped.dtype == torch.bool
     assert not stats.skipped
-    assert (stats.projected_grad is None) == ("zo_loss" not in opt.losses)
+    assert (stats.projected_grad is None) == ("zo_loss" not in opt.closures)
     assert stats.forwards >= 1
-    assert stats.backwards == ("fo_loss" in opt.losses)
+    assert stats.backwards == ("fo_loss" in opt.closures)
     assert opt.steps == 1
 
 
@@ -152,7 +152,7 @@ def test_the_realised_fraction_is_measured_in_16_bit(method, dtype):
     """By every method that writes its own updates."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=1e-2)
-    measured = [problem.step(opt).realised_fraction for _ in range(opt.REALISED_EVERY + 1)]
+    measured = [problem.step(opt).realized_fraction for _ in range(opt.MEASURE_EVERY + 1)]
     if isinstance(opt, torch.optim.Adam):
         assert measured == [None] * len(measured)
         return

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from benchmarks.profiling.peak_memory import now
+from benchmarks.profiling.timing import now
 
 Batch = TypeVar("Batch")
 

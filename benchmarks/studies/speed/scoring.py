@@ -14,7 +14,7 @@ from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.scoring import SCORINGS, Scorer
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies.speed._interleave import interleaved
 from benchmarks.studies.speed._shapes import opt
 
@@ -58,7 +58,7 @@ def scoring(batch_size: int, repeats: int, device: str, data: str) -> list[dict]
                     "released_seconds": times["per_candidate"],
                     "ratio": times["per_candidate"] / times["shared"],
                     "loss_difference": difference,
-                    **provenance(),
+                    **provenance_fields(),
                 }
             )
     return rows

@@ -152,9 +152,9 @@ def test_a_method_file_needs_no_more_than_a_learning_rate(method):
     assert made.set["lr"] == 0.1
     assert made.label
     cls = settings.method_class(method)
-    assert ("zo_batch_size" in made.set) == ("zo_loss" in cls.losses)
-    assert ("fo_batch_size" in made.set) == ("fo_loss" in cls.losses)
-    assert ("length_threshold" in made.set) == ({"zo_loss", "fo_loss"} <= set(cls.losses))
+    assert ("zo_batch_size" in made.set) == ("zo_loss" in cls.closures)
+    assert ("fo_batch_size" in made.set) == ("fo_loss" in cls.closures)
+    assert ("length_threshold" in made.set) == ({"zo_loss", "fo_loss"} <= set(cls.closures))
     assert json.loads(json.dumps(dataclasses.asdict(made)))["set"] == made.set
 
 

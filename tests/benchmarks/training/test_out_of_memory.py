@@ -8,7 +8,6 @@ import torch
 
 from benchmarks.config.spec import from_dict
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.profiling import oom as out_of_memory
 from benchmarks.results import store
 from benchmarks.sweep import worker as work
 from benchmarks.training import loop
@@ -185,13 +184,3 @@ def test_a_cpu_that_runs_out_halves_as_well(tmp_path):
     assert row["batch_sizes_tried"][0]["fo_batch_size"] == 512
     assert all(t["bytes_asked"] > 2**20 for t in row["batch_sizes_tried"])
     assert 1 <= row["batch_sizes"]["fo_batch_size"] <= 256
-
-
-def test_other_errors_are_no_lack_of_memory():
-    assert out_of_memory.recognise(MemoryError()) == (True, None)
-    assert out_of_memory.recognise(ValueError("DefaultCPUAllocator")) == (False, None)
-    assert out_of_memory.recognise(RuntimeError("CUDA error: an illegal memory access")) == (False, None)
-    assert out_of_memory.recognise(torch.OutOfMemoryError("Tried to allocate 20.00 MiB.")) == (
-        True,
-        20 * 2**20,
-    )

@@ -44,7 +44,7 @@ TIMES |= {"eval_seconds"}
 
 
 def tiny(method, **changes):
-    losses = () if method == ZERO_SHOT else method_class(method).losses
+    losses = () if method == ZERO_SHOT else method_class(method).closures
     sizes = {f"{part}_batch_size": n for part, n in (("zo", ZO), ("fo", FO)) if f"{part}_loss" in losses}
     given = {"method": method, **TINY, **sizes, **changes}
     if method == ZERO_SHOT:
@@ -347,7 +347,7 @@ def test_zeroth_order_losses_never_drop_and_first_order_ones_as_told(tmp_path, m
     assert equal == {False: {True}, True: {not dropout}}
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if "fo_loss" in method_class(m).losses])
+@pytest.mark.parametrize("method", [m for m in METHODS if "fo_loss" in method_class(m).closures])
 def test_gradient_checkpointing_changes_memory_and_no_loss(method, monkeypatch):
     layers = []
 
