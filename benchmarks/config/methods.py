@@ -44,9 +44,8 @@ def settings_of(method: str) -> dict[str, Any]:
     if method == ZERO_SHOT:
         return {}
     cls = method_class(method)
-    signature = inspect.signature(cls.__init__).parameters
-    no_settings = ("self", "model", "seed", "params", "check", "process_group")
-    known = {n: p.default for n, p in signature.items() if n not in no_settings}
+    no_settings = ("seed", "params", "check", "process_group")
+    known = {name: default for name, default in cls.arguments().items() if name not in no_settings}
     both = {"zo_loss", "fo_loss"} <= set(cls.closures)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.closures:
@@ -95,7 +94,7 @@ def complete(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) ->
 def build_optimizer(spec: "RunSpec", model: nn.Module) -> Method:
     """The method of a spec on a model."""
     cls = method_class(spec.method)
-    accepted = inspect.signature(cls.__init__).parameters
+    accepted = cls.arguments()
     own = {k: v for k, v in spec.set.items() if k in accepted}
     if "seed" in accepted:
         own["seed"] = spec.seed
