@@ -243,6 +243,7 @@ def test_shots_are_a_number():
         from_dict(ADDAX | {"shots": 16, "task": "squad"})
 
 
+@pytest.mark.process
 def test_an_id_is_the_same_in_another_process():
     code = "import json, sys; from benchmarks.config.spec import from_dict; "
     code += "print(from_dict(json.loads(sys.argv[1])).id)"
