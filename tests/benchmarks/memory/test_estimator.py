@@ -56,6 +56,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
     assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
 
 
+@pytest.mark.slow_except("addax-False-opt-cpu", "mezo-False-llama-cuda")
 @pytest.mark.parametrize(
     ("method", "checkpointing", "family", "device"),
     [

@@ -82,6 +82,7 @@ def test_the_largest_number_is_found_in_few_questions(peak, questions):
         assert {*asked} >= {n for n in (found, found + 1) if 1 <= n <= 128}
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_more_does_not():
     one = from_dict(NANO | {"method": "ip-sgd", "dtype": "bfloat16", "gradient_checkpointing": False})
     usable = predicted(one, fo=longest(LENGTHS, 3)) + 1000
@@ -106,6 +107,7 @@ def one_layer(monkeypatch):
     monkeypatch.setattr(models, "shape_of", lambda name: config)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_layer")
 def test_addax_gets_the_most_examples_into_d1():
     one = from_dict(NANO | {"method": "addax", "zo_batch_size": 2})

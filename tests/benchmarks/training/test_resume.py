@@ -87,6 +87,8 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.001)
 
 
+@pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
+@pytest.mark.process
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
