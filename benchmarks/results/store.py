@@ -28,8 +28,8 @@ REFERENCE = ROOT / "results" / "reference"
 # The harness's files that define a row's numbers; the others only carry them.
 HARNESS = (
     "config/methods", "config/spec", "config/units", "config/validation", "data/splits", "data/tokenize",
-    "evaluation/evaluate", "evaluation/scoring", "memory/_cpu_kernels", "memory/_gpu_kernels", "memory/cache",
-    "memory/dry_step", "memory/estimator", "memory/search", "memory/tracer", "models/_dropout",
+    "evaluation/evaluate", "evaluation/scoring", "memory/cache", "memory/dry_step", "memory/estimator",
+    "memory/search", "models/_dropout",
     "models/_trainable", "profiling/oom", "profiling/peak_memory", "training/batches", "training/checkpoint",
     "training/counters", "training/loop", "training/run", "training/state",
 )  # fmt: skip

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
+from addax.memory import KINDS
 from benchmarks import docs as readme
 from benchmarks import models, registry
 from benchmarks.config.methods import method_class
 from benchmarks.errors import UserError, unknown
 from benchmarks.memory import estimator as memory_model
-from benchmarks.memory.tracer import KINDS
 from benchmarks.models._trainable import LORA_ALPHA
 from benchmarks.profiling.peak_memory import provenance
 from benchmarks.results import store
