@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 
 from addax.memory import PhasePeaks
 from benchmarks import registry, tasks
+from benchmarks.config.fingerprint import modules_of
 from benchmarks.config.spec import RunSpec
+from benchmarks.files import write_atomically
 from benchmarks.memory.dry_step import Batches, pad_to_longest
 from benchmarks.models._fetch import cache_folder
-from benchmarks.results import store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 # The fields of a spec that change allocations; runs that differ in other fields share their traces.
-FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "parameters")
+FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "trainable")
 # Settings that act through the sizes of batches only; a method may allocate by any other setting.
-IN_SIZES = ("zo_batch_size", "fo_batch_size", "length_threshold")
-# Packages whose code decides what a step allocates.
-PACKAGES = ("addax", "baselines", "benchmarks/evaluation", "benchmarks/memory", "benchmarks/models")
+IN_SIZES = ("zo_batch_size", "fo_batch_size")
+# The module that predicts; with a method's and the model families' it imports all that decides allocations.
+ENTRY = registry.ROOT / "benchmarks" / "memory" / "estimator.py"
 
 
 def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
@@ -34,21 +35,21 @@ def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str
     what = {
         "spec": {name: getattr(spec, name) for name in FIELDS},
         "loss": tasks.load(spec.task).loss,
-        "settings": {name: value for name, value in spec.set.items() if name not in (*IN_SIZES, "lr")},
+        "settings": {name: value for name, value in spec.settings.items() if name not in (*IN_SIZES, "lr")},
         # At a learning rate of 0 methods skip the update.
-        "moves": bool(spec.set["lr"]),
+        "moves": bool(spec.settings["lr"]),
         "config": config.to_dict(),
         "attention": config._attn_implementation,
         "sizes": sizes,
         "device": device,
-        "code": _code(),
+        "code": _code(spec.method),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @cache
-def _code() -> str:
-    files = sorted(f for package in PACKAGES for f in (registry.ROOT / package).rglob("*.py"))
+def _code(method: str) -> str:
+    files = modules_of(ENTRY, registry.path("method", method), *registry.files("model").values())
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -70,4 +71,4 @@ def write(name: str, found: PhasePeaks) -> None:
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomically(target, json.dumps(list(found.bytes.items())))
+        write_atomically(target, json.dumps(list(found.bytes.items())))

@@ -64,7 +64,7 @@ class DryStep(TrainingStep):
             head=spec.head,
             num_labels=config.num_labels if spec.head == "classification" else None,
         )
-        _trainable.select(model, spec.parameters)
+        _trainable.select(model, spec.trainable)
         if spec.gradient_checkpointing:
             model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         family = models.family_of(config.model_type, "configuration")

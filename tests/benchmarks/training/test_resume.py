@@ -16,7 +16,7 @@ from benchmarks.results import store
 from benchmarks.sweep import worker as work
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
-from tests import warm
+from tests import processes
 
 METHODS = tuple(registry.files("method"))
 MOMENTS = 20
@@ -60,7 +60,7 @@ def one(spec, runs):
     # As in all tests' own process.
     train.predicted = lambda running: {}
     store.RUNS, checkpoint.SHARE = runs, float("inf")
-    work.work(spec, suite="s", folder=None, jobs=1, wandb="disabled")
+    work.run_spec(spec, suite="s", folder=None, jobs=1, wandb="disabled")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def whole(dropping, tmp_path_factory):
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
             # As the others in a new process: buffers that earlier tests left are no part of its peak.
-            alone = warm.context().Process(target=one, args=(spec, runs))
+            alone = processes.context().Process(target=one, args=(spec, runs))
             alone.start()
             alone.join(120)
         return store.read_row(path)
@@ -87,6 +87,8 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.001)
 
 
+@pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
+@pytest.mark.process
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
@@ -100,14 +102,14 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
         seen.add(checkpoint.progress_mark(folder, spec.id))
         return len(seen - {()}) > reached
 
-    first = warm.context().Process(target=one, args=(spec, tmp_path))
+    first = processes.context().Process(target=one, args=(spec, tmp_path))
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
     first.kill()
     first.join()
     killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
-    second = warm.context().Process(target=one, args=(spec, tmp_path))
+    second = processes.context().Process(target=one, args=(spec, tmp_path))
     second.start()
     second.join(120)
     RUN.append(moment)
@@ -161,7 +163,7 @@ def test_a_checkpoint_of_other_sources_is_left_and_mentioned(tmp_path, monkeypat
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stopped_at(monkeypatch, spec, splits, tmp_path, 2)
-    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "0" * 16)
+    monkeypatch.setattr(train, "source_fingerprint", lambda *_: "0" * 16)
     said = []
     new = train.checkpoints_of(spec, splits, "s", said.append)
     assert new.open() == 0
@@ -253,7 +255,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     [
         {"schedule": "linear"},
         {"head": "classification"},
-        {"parameters": "lora:2"},
+        {"trainable": "lora:2"},
         {"schedule": "linear", "steps": None, "forward_equivalents": 240},
     ],
 )
