@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import registry, suites
 from benchmarks.config import labels
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.suites import _twin
 from benchmarks.suites._paper import TAGS, TOP, Paper, Stated, runs
 

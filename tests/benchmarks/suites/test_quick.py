@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import registry, tasks
 from benchmarks.config import labels
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.suites import quick
 
 
