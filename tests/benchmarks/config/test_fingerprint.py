@@ -14,12 +14,7 @@ from benchmarks.config import fingerprint
 from benchmarks.config.fingerprint import modules_of, source_fingerprint
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-<<<<<<< HEAD
-from tests import warm
-=======
-from benchmarks.config.names import ZERO_SHOT
 from tests import processes
->>>>>>> main
 
 ROOT = registry.ROOT
 

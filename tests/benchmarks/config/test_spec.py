@@ -13,11 +13,7 @@ import pytest
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
 from benchmarks.config.labels import label, method_label
-<<<<<<< HEAD
-from benchmarks.config.methods import parse_settings
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
-=======
->>>>>>> main
 from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
 from benchmarks.errors import UserError
 from benchmarks.suites._defaults import with_defaults
