@@ -9,7 +9,6 @@ callbacks, evaluation and checkpoints, is the framework's. Needs transformers an
 Li et al., arXiv 2410.06441, Algorithm 1.
 """
 
-import inspect
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -108,12 +107,8 @@ class AddaxTrainer(Trainer):
             )
 
     def _wanted(self) -> tuple[str, ...]:
-        """The closures that the method will be given in each step."""
-        if self.optimizer is not None:
-            made, alpha = type(self.optimizer), getattr(self.optimizer, "alpha", None)
-        else:
-            made, settings = self.optimizer_cls_and_kwargs
-            alpha = settings.get("alpha")
+        """Return the closures that the method is given in each step."""
+        made = self.optimizer_cls_and_kwargs[0] if self.optimizer is None else type(self.optimizer)
         if not (isinstance(made, type) and issubclass(made, Method)):
             name = getattr(made, "__name__", repr(made))
             raise ValueError(
@@ -124,8 +119,18 @@ class AddaxTrainer(Trainer):
             raise ValueError(
                 f"{made.__name__} wants full_loss, which no batch of a Trainer is: use a loop of your own"
             )
-        unweighted = {0: "zo_loss", 1: "fo_loss"}.get(alpha)
-        return tuple(name for name in made.closures if name != unweighted)
+        if self.optimizer is not None:
+            return self.optimizer.next_closures()
+        settings = {name: value for name, value in self._settings().items() if name != "params"}
+        return made(nn.Linear(1, 1), **settings).next_closures()
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the method's settings, completed with the training arguments' learning rate and seed."""
+        made, settings = self.optimizer_cls_and_kwargs
+        given = {"lr": self.args.learning_rate}
+        if "seed" in made.arguments():
+            given["seed"] = self.args.seed
+        return given | settings
 
     def _split(self, length_threshold: int | None) -> None:
         whole = self.train_dataset
@@ -146,11 +151,8 @@ class AddaxTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
         """Builds the method on the model, and hands the loop an optimizer whose `step` is taken already."""
         if self.optimizer is None:
-            made, settings = self.optimizer_cls_and_kwargs
-            given = {"lr": self.args.learning_rate}
-            if "seed" in inspect.signature(made).parameters:
-                given["seed"] = self.args.seed
-            self.optimizer = made(self.model if model is None else model, **(given | settings))
+            made, _ = self.optimizer_cls_and_kwargs
+            self.optimizer = made(self.model if model is None else model, **self._settings())
         if isinstance(self.optimizer, Method):
             self.method = self.optimizer
             self.optimizer = _Stepped(self.method)

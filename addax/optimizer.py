@@ -1,6 +1,7 @@
 """The contract every method keeps: a torch optimizer built from a model, stepped by loss closures."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released
-from addax.backward import LossScale
+from addax.backward import apply_step
 from addax.distributed import check_ranks, mean_over_ranks
-from addax.first_order import apply_step
+from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.spsa import Estimate, scalar
 from addax.validation import check_groups, check_unchanged, one_of, trainable, whole, within
@@ -65,7 +66,7 @@ class Method(torch.optim.Optimizer):
 
     #: The name in tables and figures.
     label: ClassVar[str]
-    #: Closures that the method takes, in the order in which it evaluates them.
+    #: Closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
     #: How often a 16-bit step measures how much of it arrived.
     MEASURE_EVERY: ClassVar[int] = 16
@@ -120,6 +121,24 @@ class Method(torch.optim.Optimizer):
                 "build it anew to train others"
             )
         super().add_param_group(param_group)
+
+    @classmethod
+    def arguments(cls) -> dict[str, Any]:
+        """Return the constructor's arguments after `model` with their defaults.
+
+        An argument that has to be given has the default `inspect.Parameter.empty`.
+        """
+        listed = list(inspect.signature(cls).parameters.values())[1:]
+        return {p.name: p.default for p in listed if p.kind is not p.VAR_KEYWORD}
+
+    def next_closures(self) -> tuple[str, ...]:
+        """Return the names of the closures that the next step needs."""
+        return self.closures
+
+    @property
+    def step_kinds(self) -> int:
+        """Number of different `next_closures()` that the method cycles through."""
+        return 1
 
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
         """(parameter, its index, its group's learning rate now)."""

@@ -78,7 +78,7 @@ def apply_step(
     realized: RealizedFraction | None,
     group: ProcessGroup | None = None,
 ) -> None:
-    """The published update: as `addax.first_order.apply_step`, in each parameter's own dtype."""
+    """Apply the published update: as `addax.backward.apply_step`, in each parameter's own dtype."""
     table = {p: (index, lr) for p, index, lr in learning_rates}
 
     @torch.no_grad()

@@ -113,7 +113,8 @@ def whole(value: object, name: str) -> int:
         raise ValueError(f"{name} must be an integer, not {value!r}") from None
 
 
-def one_of(value: str, name: str, known: tuple[str, ...]) -> None:
-    """`ValueError` naming the argument and its right values unless the value is one of them."""
+def one_of(value: str, name: str, known: tuple[str, ...]) -> str:
+    """Return the value; `ValueError` naming the argument and its valid values if it is not one of them."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    return value

@@ -3,36 +3,24 @@
 results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
 """
 
-import hashlib
 import json
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from benchmarks import registry
-from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
-from benchmarks.models import WEIGHTS, builtin
 from benchmarks.results.row import checksum, parse
 
-ROOT = registry.ROOT
-RUNS = ROOT / "results" / "runs"
-REFERENCE = ROOT / "results" / "reference"
-# The harness's files that define a row's numbers; the others only carry them.
-HARNESS = (
-    "config/methods", "config/spec", "config/units", "config/validation", "data/splits",
-    "data/tokenize", "evaluation/evaluate", "evaluation/scoring", "models/_dropout",
-    "models/_trainable", "profiling/environment", "profiling/oom", "profiling/peak_memory",
-    "profiling/timing", "training/batches", "training/checkpoint", "training/counters", "training/loop",
-    "training/oom_policy", "training/run", "training/setup",
-)  # fmt: skip
+RUNS = registry.ROOT / "results" / "runs"
+REFERENCE = registry.ROOT / "results" / "reference"
 # Statuses that stand: what failed or was killed is tried again by the next sweep.
 FINISHED = ("done", "OOM")
 
@@ -142,30 +130,9 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
     if not path.exists():
         return None
     row = read_row(path)
-    sources = source_fingerprint(spec.method, spec.model, spec.task)
+    sources = source_fingerprint(spec)
     same = (row.get("data_fingerprint"), row.get("source_fingerprint")) == (data_fingerprint, sources)
     return row if same else None
-
-
-@cache
-def source_fingerprint(method: str, model: str, task: str) -> str:
-    """16 hexadecimal digits of a hash of all files that define a run's numbers."""
-    # addax/hf_trainer.py steps methods in another loop than the harness's.
-    files = [file for file in sorted((ROOT / "addax").glob("*.py")) if file.name != "hf_trainer.py"]
-    files += [ROOT / "benchmarks" / f"{name}.py" for name in HARNESS]
-    # A baseline may build on another one; helpers of tasks and families are shared by all.
-    files += [] if method == ZERO_SHOT else sorted((ROOT / "baselines").glob("*.py"))
-    files += [registry.path("task", task), *sorted((ROOT / "benchmarks" / "tasks").glob("_*.py"))]
-    files += sorted((ROOT / "benchmarks" / "models").glob("*.py"))
-    if model in builtin():
-        files += sorted((WEIGHTS / model).glob("*"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    # The files of a local model can be too large to read whole each time.
-    for file in sorted(Path(model).expanduser().glob("*")) if model not in builtin() else []:
-        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:16]
 
 
 def commit_reference(suite: str, rows: Iterable[Mapping[str, Any]]) -> Path:

@@ -1,11 +1,12 @@
 """Everything at once on the built-in models: three families, nine tasks, six methods and zero-shot."""
 
 from benchmarks import tasks
-from benchmarks.config.methods import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.config.validation import ZERO_SHOT
 
 # The nano models know no other language, whatever folder ADDAX_DATA names.
 DATA = "builtin"
+WANDB = "disabled"
 MODELS = ("nano-opt", "nano-llama", "nano-roberta")
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad")
 # Learning rates and budgets from a few trials of nano-opt and nano-llama on some of the tasks, by hand.

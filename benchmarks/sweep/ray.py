@@ -22,21 +22,21 @@ from benchmarks.sweep.executor import Died
 
 try:
     import ray
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+    from ray.exceptions import (
+        LocalRayletDiedError,
+        NodeDiedError,
+        ObjectLostError,
+        OutOfMemoryError,
+        RayError,
+        RayTaskError,
+        TaskCancelledError,
+        WorkerCrashedError,
+    )
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError:
-    raise UserError('--executor ray needs Ray: pip install -e ".[ray]"') from None
-
-from ray._private.services import canonicalize_bootstrap_address_or_die
-from ray.exceptions import (
-    LocalRayletDiedError,
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayError,
-    RayTaskError,
-    TaskCancelledError,
-    WorkerCrashedError,
-)
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    # Importing this module needs no Ray; creating an executor does.
+    ray = None
 
 T = TypeVar("T")
 
@@ -60,16 +60,19 @@ class RayExecutor:
             they differ; None: one a core, or one a GPU.
 
     Raises:
-        UserError: no cluster answers, no node of it can run this, or a node does not see the shared folder.
+        UserError: Ray is missing, no cluster answers, no node of it can run this, or a node does not see the
+            shared folder.
     """
 
     def __init__(self, address: str | None, device: str, per_node: int | None = None) -> None:
+        if ray is None:
+            raise UserError('--executor ray needs Ray: pip install -e ".[ray]"')
         if device not in ("cpu", "cuda"):
             raise UserError(
                 f"--executor ray gives a run one GPU or some cores: --device cuda or cpu, not {device}"
             )
         self._gpu = device == "cuda"
-        self._pending: dict[Future, ray.ObjectRef] = {}
+        self._pending: dict[Future, Any] = {}
         self._lock = threading.Lock()
         _connect(address)
         try:

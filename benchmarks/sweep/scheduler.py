@@ -1,6 +1,7 @@
-"""Sweep: a suite's runs on an executor; finished runs are skipped, a failed one costs only itself."""
+"""Run a suite's specs on an executor: skip finished runs, and let a failed one cost only itself."""
 
-import dataclasses
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -8,34 +9,36 @@ from functools import partial
 
 from filelock import Timeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import suites
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
+from benchmarks.sweep.display import LINE_INTERVAL, SweepDisplay, note
 from benchmarks.sweep.executor import Died, Executor
-from benchmarks.sweep.worker import Outcome, work
+from benchmarks.sweep.progress import SweepProgress, name_of
+from benchmarks.sweep.worker import CHECKPOINT_MINUTES, Outcome, run_spec
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
 
 FILTERS = ("method", "model", "task", "seed", "label")
-# Deaths of a run's process, without a new checkpoint in between, after which it is given up.
-DEATHS = 2
-# What a lost machine counts of that: as a rule nobody's fault, but a run may take down every one in turn.
-LOST_NODE = 0.5
+# A run whose process has died this often, without a new checkpoint in between, is given up.
+MAX_DEATHS = 2
+# How much of a death the loss of a machine counts: rarely the run's fault, but one run may take down all.
+LOST_NODE_WEIGHT = 0.5
 # Seconds that a worker with nothing else to do waits for a run that another sweep is at.
-PATIENCE = 5.0
+LOCK_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class Pending:
     """What a sweep will do.
 
     Attributes:
         todo: specs to run.
-        finished: specs whose rows are there already, equal in spec, data and sources.
+        finished: specs whose rows are there already, equal in spec, data, and sources.
     """
 
     todo: list[RunSpec]
@@ -43,36 +46,40 @@ class Plan:
 
 
 def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
-    """A suite's specs with some fields changed for all (data, device), filtered.
+    """Return a suite's specs with some fields changed for all (data, device), filtered.
 
     Raises:
         UserError: unknown suite or filter, or a filter that leaves nothing.
     """
-    specs = [dataclasses.replace(spec, **changes) for spec in suites.load(suite)]
+    specs = [spec.replace(**changes) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)
-        known = {str(getattr(spec, key)) for spec in specs}
+        known = {_filter_value(spec, key) for spec in specs}
         for value in values:
             if value not in known:
                 raise unknown(f"{key} in suite {suite}", value, known)
-        specs = [spec for spec in specs if str(getattr(spec, key)) in values]
+        specs = [spec for spec in specs if _filter_value(spec, key) in values]
         if not specs:
             raise UserError(f"no run of suite {suite} is left by --only {key}={','.join(values)}")
     return specs
 
 
+def _filter_value(spec: RunSpec, key: str) -> str:
+    return labels.label(spec) if key == "label" else str(getattr(spec, key))
+
+
 def budget(text: str) -> dict[str, float | None]:
-    """What `--budget NAME=AMOUNT` changes in every spec; zero-shot runs have none and stay as they are.
+    """Return what `--budget NAME=AMOUNT` changes in every spec; zero-shot runs have none and stay the same.
 
     >>> budget("forward-equivalents=64000")
     {'steps': None, 'seconds': None, 'examples': None, 'forward_equivalents': 64000}
 
     Raises:
-        UserError: no such budget, or no amount of it.
+        UserError: no such budget, or not an amount of it.
     """
     name, equals, amount = text.partition("=")
-    known = [own.replace("_", "-") for own in BUDGETS]
+    known = [field.replace("_", "-") for field in BUDGETS]
     if not equals or not amount:
         raise UserError(f"--budget wants NAME=AMOUNT, as steps=1000, not {text!r}")
     if name not in known:
@@ -87,8 +94,28 @@ def budget(text: str) -> dict[str, float | None]:
     return dict.fromkeys(BUDGETS) | {name.replace("-", "_"): value}
 
 
-def plan(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Plan:
-    """Reads the data of every spec, which refuses what is wrong with them, and looks up finished rows."""
+def shard(specs: Sequence[RunSpec], text: str) -> list[RunSpec]:
+    """Return part I of N of some specs, in their order, for `--shard I/N`.
+
+    The parts are disjoint and complete, and depend on the specs and their order only. Each part gets its
+    share of every pair of model and method, give or take one run.
+
+    Raises:
+        UserError: `text` is not I/N with 1 <= I <= N.
+    """
+    part, slash, count = text.partition("/")
+    if not (slash and part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
+        raise UserError(f"--shard wants I/N with 1 <= I <= N, as 1/4, not {text!r}")
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for spec_id, spec in {spec.id: spec for spec in specs}.items():
+        alike[spec.model, spec.method].append(spec_id)
+    ids = [spec_id for group in alike.values() for spec_id in group]
+    mine = set(ids[int(part) - 1 :: int(count)])
+    return [spec for spec in specs if spec.id in mine]
+
+
+def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending:
+    """Look up finished rows, after reading the data of every spec, which refuses what is wrong with them."""
     fingerprints: dict[tuple, str] = {}
     todo, finished = [], []
     for spec in {spec.id: spec for spec in specs}.values():
@@ -97,12 +124,12 @@ def plan(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Plan:
         if key not in fingerprints:
             fingerprints[key] = train.load(spec, folder).fingerprint
         try:
-            done = store.finished(suite, spec, fingerprints[key])
+            is_finished = store.finished(suite, spec, fingerprints[key])
         except UserError:
-            # It is damaged; whoever runs it says so and sets it aside.
-            done = False
-        (finished if done else todo).append(spec)
-    return Plan(todo, finished)
+            # The row is damaged; the worker says so and sets it aside.
+            is_finished = False
+        (finished if is_finished else todo).append(spec)
+    return Pending(todo, finished)
 
 
 def sweep(
@@ -113,96 +140,118 @@ def sweep(
     folder: str | None,
     console: Console,
     wandb: str = "disabled",
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    line_interval: float = LINE_INTERVAL,
 ) -> int:
-    """Runs what is not finished.
+    """Run what is not finished.
+
+    A terminal gets a progress bar; any other output gets a line every `line_interval` seconds.
 
     Args:
         suite: where the rows go.
         specs: what to run.
         make_executor: makes what runs them, for that many runs.
         folder: where rows lie for `data="folder"`.
-        console: for the progress bar.
+        console: for progress and for what happens to runs.
         wandb: see `benchmarks.sweep.tracking`.
+        checkpoint_minutes: see `benchmarks.sweep.worker.run_spec`.
+        line_interval: seconds between two lines of progress.
 
     Returns:
-        The number of runs that failed or were killed; what is out of memory is a result.
+        The number of runs that failed or were killed; out of memory is a result, not a failure.
 
     Raises:
-        UserError: data that cannot be had, or results that cannot be written.
+        UserError: the data cannot be read, or results cannot be written.
     """
     store.check_writable(suite)
-    planned = plan(suite, specs, folder)
-    console.print(f"{suite}: {len(planned.todo)} runs to do, {len(planned.finished)} finished before")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    if not planned.todo:
+    found = pending(suite, specs, folder)
+    note(console, f"{suite}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
+    if not found.todo:
         return 0
-    failed, now = 0, True
-    executor = make_executor(len(planned.todo))
+    progress, interrupted = SweepProgress(suite, found.todo), True
+    executor = make_executor(len(found.todo))
+    run = partial(
+        run_spec,
+        suite=suite,
+        folder=folder,
+        jobs=executor.jobs,
+        wandb=wandb,
+        sweep_started_at=train.utc(),
+        checkpoint_minutes=checkpoint_minutes,
+    )
     try:
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(suite, total=len(planned.todo))
-            for spec, outcome in _outcomes(suite, planned.todo, executor, folder, wandb, bar.console):
-                name = _name(spec)
-                if outcome.status not in (*store.FINISHED, "elsewhere"):
-                    failed += 1
-                    bar.console.print(f"{outcome.status}: {name}: {outcome.reason}", markup=False)
-                elif outcome.status == "OOM":
-                    bar.console.print(f"out of memory: {name}: {outcome.reason}", markup=False)
-                bar.update(task, advance=1, description=name)
-        now = False
+        with SweepDisplay(progress, console, line_interval) as display:
+            for spec, outcome in _Runs(run, suite, folder, executor, display).outcomes(found.todo):
+                failed = outcome.status not in (*store.FINISHED, "elsewhere")
+                progress.end(spec, failed)
+                if failed or outcome.status == "OOM":
+                    status = "out of memory" if outcome.status == "OOM" else outcome.status
+                    note(console, f"{status}: {name_of(spec)}: {outcome.reason}")
+            display.end()
+        interrupted = False
     finally:
-        executor.close(now)
-    return failed
+        executor.close(interrupted)
+    return progress.failed
 
 
-def _outcomes(
-    suite: str,
-    todo: Sequence[RunSpec],
-    executor: Executor,
-    folder: str | None,
-    wandb: str,
-    console: Console,
-) -> Iterator[tuple[RunSpec, Outcome]]:
-    """(spec, outcome) of each run as it ends; those that died or are another sweep's go to the end again."""
-    one = partial(work, suite=suite, folder=folder, jobs=executor.jobs, wandb=wandb, since=train.utc())
-    futures: dict[Future, RunSpec] = {executor.submit(one, spec): spec for spec in todo}
-    deaths: dict[str, tuple[float, tuple]] = {}
-    while futures:
-        for future in wait(futures, return_when=FIRST_COMPLETED).done:
-            spec = futures.pop(future)
-            try:
-                outcome = future.result()
-            except Died as error:
-                outcome = _after_death(suite, spec, folder, error, deaths)
-                console.print(f"{_name(spec)}: {error}", markup=False)
-            if outcome.status == "busy":
-                futures[executor.submit(partial(one, patience=PATIENCE), spec)] = spec
-            else:
-                yield spec, outcome
+class _Runs:
+    """The runs of one sweep on its executor, and how often their processes have died."""
 
+    def __init__(
+        self,
+        run: Callable[..., Outcome],
+        suite: str,
+        folder: str | None,
+        executor: Executor,
+        display: SweepDisplay,
+    ) -> None:
+        self.run, self.suite, self.folder = run, suite, folder
+        self.executor, self.display = executor, display
+        # Spec id -> deaths since the last progress, and the mark of that progress.
+        self.deaths: dict[str, tuple[float, tuple]] = {}
 
-def _after_death(
-    suite: str, spec: RunSpec, folder: str | None, error: Died, deaths: dict[str, tuple[float, tuple]]
-) -> Outcome:
-    """Whether a run whose process died is tried again; a run that keeps dying at one place is given up."""
-    mark = checkpoint.progress_mark(store.checkpoints(suite), spec.id)
-    count, before = deaths.get(spec.id, (0.0, ()))
-    count = (count if mark == before else 0.0) + (LOST_NODE if error.node_lost else 1.0)
-    deaths[spec.id] = (count, mark)
-    if count < DEATHS:
-        return Outcome("busy")
-    reason = f"{error}, again and again without progress"
-    row = train.unfinished_row(spec, train.load(spec, folder), suite, reason, "killed")
-    try:
-        # Another sweep may have taken the run up since.
-        with store.lock(suite, spec.id).acquire(timeout=0):
-            if store.finished(suite, spec, row["data_fingerprint"]):
-                return Outcome("elsewhere")
-            store.write(suite, row)
-    except Timeout:
-        return Outcome("busy")
-    return Outcome("killed", reason)
+    def outcomes(self, todo: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
+        """Yield (spec, outcome) of each run as it ends, and show progress in the meantime.
 
+        Runs whose process died, and those that another sweep is at, are queued again at the end.
+        """
+        futures: dict[Future, RunSpec] = {self.executor.submit(self.run, spec): spec for spec in todo}
+        next_show = time.monotonic() + self.display.interval
+        while futures:
+            timeout = max(0.0, next_show - time.monotonic())
+            for future in wait(futures, timeout, return_when=FIRST_COMPLETED).done:
+                spec = futures.pop(future)
+                try:
+                    outcome = future.result()
+                except Died as error:
+                    self.display.progress.died(spec)
+                    outcome = self._after_death(spec, error)
+                    note(self.display.console, f"{name_of(spec)}: {error}")
+                if outcome.status == "busy":
+                    again = partial(self.run, lock_timeout=LOCK_TIMEOUT)
+                    futures[self.executor.submit(again, spec)] = spec
+                else:
+                    yield spec, outcome
+            if futures and time.monotonic() >= next_show:
+                self.display.show()
+                next_show = time.monotonic() + self.display.interval
 
-def _name(spec: RunSpec) -> str:
-    return f"{spec.model} {spec.task} {spec.label}"
+    def _after_death(self, spec: RunSpec, error: Died) -> Outcome:
+        """Return "busy" if a run whose process died is tried again; give up one that keeps dying."""
+        mark = checkpoint.progress_mark(store.checkpoints(self.suite), spec.id)
+        count, before = self.deaths.get(spec.id, (0.0, ()))
+        count = (count if mark == before else 0.0) + (LOST_NODE_WEIGHT if error.node_lost else 1.0)
+        self.deaths[spec.id] = (count, mark)
+        if count < MAX_DEATHS:
+            return Outcome("busy")
+        reason = f"{error}, again and again without progress"
+        row = train.unfinished_row(spec, train.load(spec, self.folder), self.suite, reason, "killed")
+        try:
+            # Another sweep may have taken the run over since.
+            with store.lock(self.suite, spec.id).acquire(timeout=0):
+                if store.finished(self.suite, spec, row["data_fingerprint"]):
+                    return Outcome("elsewhere")
+                store.write(self.suite, row)
+        except Timeout:
+            return Outcome("busy")
+        return Outcome("killed", reason)

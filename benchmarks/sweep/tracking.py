@@ -1,226 +1,163 @@
-"""Tracking: what runs tell Weights & Biases, by way of a process of its own that may be slow, hang or die.
+"""Log runs to Weights & Biases through its own background service; no failure of wandb reaches a run."""
 
-wandb is never imported here. A worker hands rows to a pipe that it never waits for; `_wandb_writer.py` at
-the other end, at the lowest priority, tells wandb. What no longer fits into the pipe is kept in memory up to
-`LIMIT`; beyond it rows of steps are dropped and counted.
-"""
-
-import contextlib
-import dataclasses
 import importlib.util
-import itertools
-import json
 import os
 import re
-import select
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
-from benchmarks.sweep._wandb_writer import children, take_share
 
 MODES = ("offline", "online", "disabled")
-# Values of a row that may be dropped; anything else (an evaluation) is rare, and wanted.
-STEP_VALUES = frozenset(("loss", "lr", "projected_grad", "step_seconds", "peak_bytes"))
-# Bytes waiting for the pipe: about 70,000 steps. At twice as many wandb is given up.
-LIMIT = 8 * 2**20
-WRITER = Path(__file__).with_name("_wandb_writer.py")
-# The writer's exit code where it has said itself what is wrong.
-TOLD = 3
+# Seconds that a run waits for wandb: to begin, and at its end for what is still to be uploaded.
+INIT_TIMEOUT, FINISH_TIMEOUT = 30, 60
 
 
-def default_mode() -> str:
-    """The mode "offline" where wandb is installed, else "disabled"."""
-    found = importlib.util.find_spec("wandb")
-    # A folder of runs named wandb in the working directory is found too, as a package without a file.
-    return "offline" if found and found.origin else "disabled"
-
-
-def check_mode(mode: str | None) -> str:
-    """The mode to use; None stands for the default.
+def check_mode(mode: str | None, suite_default: str | None = None) -> str:
+    """Return the mode to use; None means the suite's, or else "offline" where wandb is installed.
 
     Raises:
-        UserError: no such mode, or one that needs wandb where it is not installed.
+        UserError: an unknown mode, or one that needs wandb where it is not installed.
     """
+    found = importlib.util.find_spec("wandb")
+    # A folder of runs named wandb in the working directory is found too, as a package without a file.
+    installed = found is not None and found.origin is not None
     if mode is None:
-        return default_mode()
+        return suite_default or ("offline" if installed else "disabled")
     if mode not in MODES:
         raise unknown("wandb mode", mode, MODES)
-    if mode != "disabled" and default_mode() == "disabled":
+    if mode != "disabled" and not installed:
         raise UserError(f"--wandb {mode} needs wandb: pip install -e '.[tracking]', or give --wandb disabled")
     return mode
 
 
 class Tracker:
-    """Where the runs of one worker process log; one for its whole life.
-
-    Nothing here raises, and only `close` waits. The first failure is one line on stderr.
+    """The runs of one worker process; turns itself off, with one line on stderr, when wandb first fails.
 
     Args:
         mode: one of `MODES`, from `check_mode`.
-        folder: where wandb writes. wandb itself insists on the name "wandb".
+        folder: the folder that gets wandb's folder `wandb`.
     """
 
     def __init__(self, mode: str, folder: Path) -> None:
-        if folder.name != "wandb":
-            raise ValueError(f"wandb names its folder wandb, not {folder.name}")
-        self.mode = mode
-        self.folder = folder.absolute()
-        self._writer: subprocess.Popen | None = None
-        self._waiting = bytearray()
-        self._lock = threading.Lock()
-        self._over = mode == "disabled"
-        self._count = itertools.count()
+        self.mode, self.folder = mode, folder.absolute()
+        self.enabled = mode != "disabled"
 
     def begin(self, spec: RunSpec, suite: str, resumed_step: int = 0) -> "RunLog":
-        """Begins a run; the first one starts the writer.
+        """Begin to log a run, or continue it after `resumed_step` steps of an earlier process."""
+        return RunLog(self, spec, suite, resumed_step)
 
-        Args:
-            spec: the run's configuration.
-            suite: the first part of the run's group.
-            resumed_step: the step that an earlier attempt is continued from. Online its history goes on;
-                0 replaces what an earlier attempt left under the same id.
-        """
-        run = RunLog(self, next(self._count))
-        if not self._over:
-            run.tell("begin", identity=_identity(spec, suite), resumed_step=resumed_step)
-        return run
-
-    def close(self, timeout: float = 30.0) -> None:
-        """Waits until all is written, at most `timeout` seconds; then ends the writer and says so."""
-        with self._lock:
-            writer, self._over = self._writer, True
-            self._writer = None
-            if writer is None:
-                return
-            end = time.monotonic() + timeout
-            # Nothing is trained any more, and somebody waits.
-            for process in (writer.pid, *children(writer.pid)):
-                take_share(process, 0)
-            try:
-                self._drain(writer, end)
-                writer.stdin.close()
-                writer.wait(max(0.0, end - time.monotonic()))
-                _explain(writer)
-            except OSError:
-                _explain(writer)
-            except subprocess.TimeoutExpired:
-                _kill(writer)
-                _warn(
-                    f"wandb was not done after {timeout:g} s and was stopped: what it had not written is "
-                    f"lost (`wandb sync` sends what lies in {self.folder})"
-                )
-
-    def send(self, message: Mapping[str, Any], *, droppable: bool) -> bool:
-        """Hands a message over without waiting; False where it was dropped. Never raises."""
-        with self._lock:
-            if self._over:
-                return False
-            try:
-                if droppable and len(self._waiting) > LIMIT:
-                    self._push()
-                    return False
-                if self._writer is None:
-                    self._writer = self._start()
-                self._waiting += json.dumps(message, default=float).encode() + b"\n"
-                self._push()
-                if len(self._waiting) > 2 * LIMIT:
-                    raise TimeoutError("it has not taken anything for too long")
-            except BrokenPipeError:
-                _explain(self._writer)
-                self._give_up()
-            except Exception as error:
-                self._give_up()
-                _warn(f"runs go on without wandb: {type(error).__name__}: {error}")
-            return not self._over
-
-    def _start(self) -> subprocess.Popen:
-        writer = subprocess.Popen(
-            # -P: the folder of the writer is full of names that wandb's own imports might find.
-            [sys.executable, "-P", WRITER, self.mode, self.folder, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            bufsize=0,
-            # Ctrl-C is for the harness; the writer ends when its pipe does. It takes the least share of the
-            # cores, which is a session's to take.
-            start_new_session=True,
-        )
-        os.set_blocking(writer.stdin.fileno(), False)
-        return writer
-
-    def _push(self) -> None:
-        """As much into the pipe as it takes."""
-        with contextlib.suppress(BlockingIOError):
-            while self._waiting:
-                del self._waiting[: os.write(self._writer.stdin.fileno(), self._waiting)]
-
-    def _drain(self, writer: subprocess.Popen, end: float) -> None:
-        pipe = writer.stdin.fileno()
-        while self._waiting:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([], [pipe], [], left)[1]:
-                raise subprocess.TimeoutExpired(writer.args, left)
-            del self._waiting[: os.write(pipe, self._waiting)]
-
-    def _give_up(self) -> None:
-        self._over = True
-        self._waiting.clear()
-        if self._writer is not None:
-            _kill(self._writer)
-            self._writer = None
+    def attempt(self, action: Callable[[], Any]) -> Any:
+        """Return what `action` returns; None if wandb is off or fails in it."""
+        if not self.enabled:
+            return None
+        try:
+            return action()
+        except Exception as error:
+            self.enabled = False
+            line = next(iter(str(error).strip().splitlines()), "")
+            print(
+                f"warning: wandb is off from here on: {type(error).__name__}: {line}",
+                file=sys.stderr,
+                flush=True,
+            )
+            return None
 
 
 class RunLog:
-    """What one run tells; made by `Tracker.begin`."""
+    """The log of one run; made by `Tracker.begin`.
 
-    def __init__(self, tracker: Tracker, key: int) -> None:
-        self._tracker, self._key = tracker, key
-        self._dropped = 0
+    A run that restarts with a smaller batch gets another wandb run, `<id>-2` and so on, which a resumed
+    process finds by its folder.
+    """
+
+    def __init__(self, tracker: Tracker, spec: RunSpec, suite: str, resumed_step: int) -> None:
+        self._tracker, self._spec, self._suite = tracker, spec, suite
+        self._id = re.sub(r"[^\w-]", "-", f"{suite}-{spec.id}")
+        self._attempt, self._step, self._run = 1, resumed_step, None
+        if resumed_step and tracker.enabled:
+            folders = (tracker.folder / "wandb").glob(f"*run-*-{self._id}-*")
+            numbers = [path.name.rpartition(f"{self._id}-")[2] for path in folders]
+            self._attempt = max([1, *(int(number) for number in numbers if number.isdecimal())])
+        self._begin(resume=resumed_step > 0)
 
     def log(self, step: int, **values: float | None) -> None:
-        """A row of the run's history; values of one step may come in several calls.
+        """Log named values; None is left out. Values of one step may come in several calls.
 
         Args:
-            step: optimizer steps taken; must not fall.
-            values: of `STEP_VALUES`, or of an evaluation ("validation/score"); None is left out.
+            step: optimizer steps taken; a smaller one than before means that the run has restarted.
+            values: as "loss", or "validation/score" of an evaluation.
         """
-        if self._tracker.mode == "disabled":
-            return
+        if step < self._step:
+            self._end({"status": "restarted"}, exit_code=1)
+            self._attempt += 1
+            self._begin(resume=False)
+        self._step = step
         values = {name: value for name, value in values.items() if value is not None}
-        if values:
-            droppable = values.keys() <= STEP_VALUES
-            self._dropped += not self.tell("log", droppable, step=step, values=values, time=time.time())
+        if values and self._run is not None:
+            self._tracker.attempt(lambda: self._run.log(values, step=step))
 
     def finish(self, row: Mapping[str, Any]) -> None:
-        """The end of a run: every scalar of its result row, those of nested fields under "field/name"."""
-        if self._tracker.mode != "disabled":
-            summary = _scalars(row) | ({"dropped_rows": self._dropped} if self._dropped else {})
-            self.tell("finish", summary=summary, failed=row.get("status") != "done")
+        """End the run; its summary gets every scalar of the result row, a nested one as "field/name"."""
+        self._end(_scalars(row), exit_code=int(row.get("status") != "done"))
 
-    def tell(self, what: str, droppable: bool = False, **message: Any) -> bool:
-        """Sends a message of this run."""
-        return self._tracker.send({"run": self._key, "what": what, **message}, droppable=droppable)
+    def _begin(self, resume: bool) -> None:
+        self._run = self._tracker.attempt(lambda: self._init(resume))
 
+    def _end(self, summary: Mapping[str, Any], exit_code: int) -> None:
+        run, self._run = self._run, None
 
-def _identity(spec: RunSpec, suite: str) -> dict[str, Any]:
-    """The arguments of `wandb.init` that say which run it is; wandb limits their lengths."""
-    # The path of a local model is nobody else's concern.
-    model = Path(spec.model).name if Path(spec.model).is_dir() else spec.model
-    parts = (suite, model, spec.task, spec.label)
-    return {
-        "id": re.sub(r"[^\w-]", "-", f"{suite}-{spec.id}"),
-        "name": f"{spec.label} {spec.task} {model} seed {spec.seed}"[:128],
-        "group": "/".join(parts)[:128],
-        "job_type": spec.method,
-        "tags": [part[:64] for part in parts],
-        "config": dataclasses.asdict(spec) | {"id": spec.id, "suite": suite, "label": spec.label},
-    }
+        def end() -> None:
+            # wandb commits the last step when the run ends, which would overwrite the summary.
+            run.log({}, commit=True)
+            run.summary.update(summary)
+            run.finish(exit_code=exit_code)
+
+        if run is not None:
+            self._tracker.attempt(end)
+
+    def _init(self, resume: bool) -> Any:
+        import wandb
+
+        spec, suite, folder = self._spec, self._suite, self._tracker.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            # wandb would write to a temporary folder instead.
+            raise PermissionError(f"cannot write to {folder}")
+        model = Path(spec.model).name if Path(spec.model).is_dir() else spec.model
+        parts = (suite, model, spec.task, labels.label(spec))
+        return wandb.init(
+            id=self._id if self._attempt == 1 else f"{self._id}-{self._attempt}",
+            project=os.environ.get("WANDB_PROJECT", "addax"),
+            # wandb limits the lengths of names, groups, and tags.
+            name=f"{labels.label(spec)} {spec.task} {model} seed {spec.seed}"[:128],
+            group="/".join(parts)[:128],
+            job_type=spec.method,
+            tags=[part[:64] for part in parts],
+            config=spec.config() | {"id": spec.id, "suite": suite, "label": labels.label(spec)},
+            settings=wandb.Settings(
+                mode=self._tracker.mode,
+                root_dir=str(folder),
+                # Offline, wandb ignores it with a warning. Online, None replaces an earlier run of this id.
+                resume="allow" if resume and self._tracker.mode == "online" else None,
+                reinit="create_new",
+                init_timeout=INIT_TIMEOUT,
+                finish_timeout=FINISH_TIMEOUT,
+                console="off",
+                silent=True,
+                disable_code=True,
+                disable_git=True,
+                symlink=False,
+                x_disable_machine_info=True,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_save_requirements=False,
+            ),
+        )
 
 
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -231,20 +168,3 @@ def _scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif isinstance(value, (bool, int, float, str)):
             found[prefix + name] = value
     return found
-
-
-def _kill(writer: subprocess.Popen) -> None:
-    """wandb's own process ends by itself when the writer is gone."""
-    writer.kill()
-    writer.wait()
-    writer.stdin.close()
-
-
-def _explain(writer: subprocess.Popen) -> None:
-    """Says that the writer has ended, unless it did so as it should or has given its reason."""
-    if (code := writer.wait()) not in (0, TOLD):
-        _warn(f"runs go on without wandb: its process ended with code {code}")
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

@@ -1,23 +1,27 @@
-"""One run in a worker: locked, continued from its checkpoint, and its row written."""
+"""Run one spec in a worker: lock it, continue from its checkpoint, and write its row."""
 
-import gc
 import sys
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing.util import Finalize
+from functools import cache, partial
+from typing import Any
 
 from filelock import Timeout
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
+from benchmarks.memory.search import automatic_threshold
 from benchmarks.results import store
 from benchmarks.sweep import tracking
+from benchmarks.sweep.progress import ProgressFile, name_of
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
+from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.loop import Progress
+
+# Minutes between two checkpoints of a run, besides those at evaluations.
+CHECKPOINT_MINUTES = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,19 @@ class Outcome:
     reason: str | None = None
 
 
-def work(
+def run_spec(
     spec: RunSpec,
     *,
     suite: str,
     folder: str | None,
     jobs: int,
     wandb: str,
-    since: str | None = None,
-    patience: float = 0.0,
+    sweep_started_at: str | None = None,
+    lock_timeout: float = 0.0,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Runs a spec, unless that is done or another process is at it, and writes its row.
+    """Run a spec, unless it is finished or another process is at it, and write its row.
 
     Args:
         spec: what to run.
@@ -52,74 +57,85 @@ def work(
         folder: where data lie for `data="folder"`.
         jobs: runs that share the machine.
         wandb: see `benchmarks.sweep.tracking`.
-        since: when the sweep began, in ISO 8601: a row that ended later is another sweep's, and stands though
-            it failed. None for a run by hand, which takes place whatever row there is, and where a user's
-            mistake is no row.
-        patience: seconds to wait for another process that is at this run.
-        progress: called now and then.
+        sweep_started_at: when the sweep began, in ISO 8601. A row that ended later was written by a
+            concurrent sweep and is kept even if it failed. None for a manual run: it always runs, and raises
+            user errors instead of recording them.
+        lock_timeout: seconds to wait for another process that is at this run.
+        checkpoint_minutes: minutes between two checkpoints; each evaluation saves one as well.
+        progress: called after every step and evaluation; the run's progress file is written as well.
 
     Raises:
-        UserError: the data cannot be had, or the row cannot be written; by hand, also whatever of the spec
+        UserError: the data cannot be read, or the row cannot be written; in a manual run, also a spec that
             does not fit its data or model.
     """
     splits = train.load(spec, folder)
     try:
-        with store.lock(suite, spec.id).acquire(timeout=patience):
-            standing = _standing(spec, splits, suite, since)
-            if standing is not None:
-                return standing
-            outcome = _run(spec, splits, suite, jobs, wandb, since is None, progress)
+        with store.lock(suite, spec.id).acquire(timeout=lock_timeout):
+            row = _believable_row(spec, splits, suite)
+            if sweep_started_at is not None and row is not None:
+                if row["status"] in store.FINISHED:
+                    return Outcome("elsewhere")
+                if row["ended"] >= sweep_started_at:
+                    return Outcome(row["status"], row["reason"])
+            checkpoints = train.checkpoints_of(spec, splits, suite, partial(_warn, spec), checkpoint_minutes)
+            is_manual = sweep_started_at is None
+            return _run(spec, splits, checkpoints, suite, jobs, wandb, is_manual, progress)
     except Timeout:
         return Outcome("busy", "another process is at this run")
-    _settle()
-    return outcome
 
 
-@cache
-def _settle() -> None:
-    """What a process's first run has imported stays: the collections of later ones need not walk it."""
-    gc.collect()
-    gc.freeze()
-
-
-def _standing(spec: RunSpec, splits: Splits, suite: str, since: str | None) -> Outcome | None:
-    """What another sweep made of the run, if it did; a row that cannot be believed is set aside."""
+def _believable_row(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any] | None:
+    """Return the row that the suite has of a run, if any; set a damaged one aside."""
     try:
-        row = store.row_of(suite, spec, splits.fingerprint)
+        return store.row_of(suite, spec, splits.fingerprint)
     except UserError as error:
         aside = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
-        _say(spec)(f"{error}; set aside as {aside.name}")
+        _warn(spec, f"{error}; set aside as {aside.name}")
         return None
-    if row is None or since is None:
-        return None
-    if row["status"] in store.FINISHED:
-        return Outcome("elsewhere")
-    return Outcome(row["status"], row["reason"]) if row["ended"] >= since else None
 
 
 def _run(
     spec: RunSpec,
     splits: Splits,
+    checkpoints: Checkpoints,
     suite: str,
     jobs: int,
     wandb: str,
-    by_hand: bool,
+    is_manual: bool,
     progress: Progress | None,
 ) -> Outcome:
-    checkpoints = train.checkpoints_of(spec, splits, suite, _say(spec))
-    log = _Log(_tracker(wandb), spec, suite, checkpoints.open())
-    try:
-        row = train.run(
-            spec, splits, suite=suite, jobs=jobs, progress=progress, log=log, checkpoints=checkpoints
-        )
-    except UserError as error:
-        if by_hand:
-            raise
-        row = train.unfinished_row(spec, splits, suite, str(error))
-    except Exception as error:
-        # Whatever breaks one run is that run's result; the traceback goes into its row.
-        trace = traceback.format_exc(limit=-3)
-        row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
+    log = _tracker(wandb).begin(spec, suite, checkpoints.open())
+    with ProgressFile(suite, spec) as file:
+
+        def report(budget_fraction: float, text: str) -> None:
+            file.update(budget_fraction, text)
+            if progress is not None:
+                progress(budget_fraction, text)
+
+        def log_step(step: int, **values: float | None) -> None:
+            file.log(step)
+            log.log(step, **values)
+
+        try:
+            row = train.run(
+                spec,
+                splits,
+                suite=suite,
+                jobs=jobs,
+                progress=report,
+                log=log_step,
+                checkpoints=checkpoints,
+                choose_length_threshold=automatic_threshold,
+            )
+        except UserError as error:
+            if is_manual:
+                log.finish({"status": "failed", "reason": str(error)})
+                raise
+            row = train.unfinished_row(spec, splits, suite, str(error))
+        except Exception as error:
+            # Any error is the result of this run only; its row keeps the traceback.
+            trace = traceback.format_exc(limit=-3)
+            row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
     log.finish(row)
     store.write(suite, row)
     if row["status"] in store.FINISHED:
@@ -127,33 +143,12 @@ def _run(
     return Outcome(row["status"], row["reason"])
 
 
-def _say(spec: RunSpec) -> Callable[[str], None]:
-    """Takes a line for the user; said at once, since a run may take days or be killed."""
-    return lambda line: print(f"{spec.model} {spec.task} {spec.label}: {line}", file=sys.stderr, flush=True)
-
-
-class _Log:
-    """What a run logs; one that begins anew, with a smaller batch, is another one to the tracker."""
-
-    def __init__(self, tracker: tracking.Tracker, spec: RunSpec, suite: str, step: int) -> None:
-        self.begin = lambda step=0: tracker.begin(spec, suite, step)
-        self.log, self.step = self.begin(step), step
-
-    def __call__(self, step: int, **values: float | None) -> None:
-        if step < self.step:
-            self.log.finish({"status": "begun anew"})
-            self.log = self.begin()
-        self.step = step
-        self.log.log(step, **values)
-
-    def finish(self, row: dict) -> None:
-        self.log.finish(row)
+def _warn(spec: RunSpec, line: str) -> None:
+    """Print a line for the user at once, since a run may take days or be killed."""
+    print(f"{name_of(spec)}: {line}", file=sys.stderr, flush=True)
 
 
 @cache
 def _tracker(mode: str) -> tracking.Tracker:
-    """This process's tracker, over all its runs."""
-    tracker = tracking.Tracker(mode, store.RUNS / "wandb")
-    # At the end of this process, a worker's or not, what is still to be written is waited for.
-    Finalize(None, tracker.close, exitpriority=10)
-    return tracker
+    """Return this process's tracker: wandb that has failed once stays off for its later runs."""
+    return tracking.Tracker(mode, store.RUNS)

@@ -1,6 +1,5 @@
 """One spec in, one result row out."""
 
-import dataclasses
 import datetime
 import gc
 from collections.abc import Callable
@@ -9,6 +8,8 @@ from typing import Any
 import torch
 
 from benchmarks import tasks
+from benchmarks.config import labels
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
@@ -119,7 +120,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     test = trainer.test if status == "done" else None
     return {
         # With a threshold that is chosen for an amount of memory, the run may have needed none.
-        "label": spec.label_at(assignment.length_threshold) if assignment else spec.label,
+        "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
         "score": test.score if test else None,
         "test": test.as_dict() if test else None,
         "peak_how": trainer.memory.how,
@@ -153,14 +154,14 @@ def checkpoints_of(
     """
     identity = {
         "data": splits.fingerprint,
-        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "sources": source_fingerprint(spec),
         **provenance_fields()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say, minutes)
 
 
 def _batch_sizes(spec: RunSpec) -> dict[str, int]:
-    training = {k: spec.set[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.set}
+    training = {k: spec.settings[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.settings}
     return training | {"eval_batch_size": spec.eval_batch_size}
 
 
@@ -177,14 +178,14 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "id": spec.id,
         "suite": suite,
-        "config": dataclasses.asdict(spec),
-        "label": spec.label,
+        "config": spec.config(),
+        "label": labels.label(spec),
         "task_title": task.title,
         "task_version": task.version,
         "metric": task.metric,
         **provenance_fields(),
         "data_fingerprint": splits.fingerprint,
-        "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "source_fingerprint": source_fingerprint(spec),
     }
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from addax import noise, rounding
-from addax.backward import LossScale, all_finite, gradient_hooks
-from addax.first_order import apply_step
+from addax.backward import all_finite, apply_step, gradient_hooks
+from addax.loss_scale import LossScale
 from benchmarks.profiling.peak_memory import LiveBytes
 from tests.baselines.test_methods import class_of
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from addax import Addax
-from addax.backward import LossScale
+from addax.loss_scale import LossScale
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO

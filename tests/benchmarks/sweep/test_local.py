@@ -13,6 +13,8 @@ from benchmarks import registry
 from benchmarks.sweep.executor import Died
 from benchmarks.sweep.local import LocalExecutor
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def pool():

@@ -27,6 +27,8 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.sweep.ray import RayExecutor, threads_per_run
 
+pytestmark = pytest.mark.process
+
 # Nothing runs on the GPU; Ray believes that there is one.
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
@@ -225,11 +227,12 @@ def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
     until(lambda: not sessions(parent.pid))
 
 
-def test_without_ray_the_extra_is_named(monkeypatch):
+def test_without_ray_the_module_imports_and_an_executor_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "benchmarks.sweep.ray")
+    module = importlib.import_module("benchmarks.sweep.ray")
     with pytest.raises(UserError, match=re.escape('pip install -e ".[ray]"')):
-        importlib.import_module("benchmarks.sweep.ray")
+        module.RayExecutor(None, "cpu")
 
 
 @pytest.mark.parametrize(

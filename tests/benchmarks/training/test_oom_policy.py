@@ -13,7 +13,7 @@ from benchmarks.results import store
 from benchmarks.sweep import worker as work
 from benchmarks.training import run as train
 from benchmarks.training import setup
-from tests import warm
+from tests import processes
 from tests.benchmarks.training.tiny_runs import TINY, row_of
 
 REQUESTED = 3 * 2**29
@@ -70,7 +70,7 @@ def test_the_batch_that_does_not_fit_is_halved_and_the_run_restarts(room, method
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
     # The config keeps what the spec says.
-    assert given.items() <= row["config"]["set"].items()
+    assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
@@ -172,7 +172,7 @@ def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
     """A real allocation that fails, in torch's own words."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
     spec = from_dict({"method": "sgd", **TINY, **changes})
-    process = warm.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
+    process = processes.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
     process.start()
     process.join(200)
     row = store.read_row(tmp_path / "s" / f"{spec.id}.json")

@@ -11,7 +11,7 @@ from benchmarks.evaluation.scoring import Scorer
 from benchmarks.results import store
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
-from tests import warm
+from tests import processes
 from tests.benchmarks.training.resumable_runs import (
     STEPS,
     checkpoints_of,
@@ -52,7 +52,7 @@ def whole(dropping, tmp_path_factory):
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
             # As the others in a new process: buffers that earlier tests left are no part of its peak.
-            alone = warm.context().Process(target=one, args=(spec, runs))
+            alone = processes.context().Process(target=one, args=(spec, runs))
             alone.start()
             alone.join(120)
         return store.read_row(path)
@@ -66,12 +66,10 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.001)
 
 
-# One moment for each method; the others are slow.
+# One moment for each method runs by default.
+@pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
 @pytest.mark.process
-@pytest.mark.parametrize(
-    "moment",
-    [pytest.param(m, marks=[pytest.mark.slow] if m >= len(METHODS) else []) for m in range(MOMENTS)],
-)
+@pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
     method = METHODS[moment % len(METHODS)]
@@ -84,14 +82,14 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
         seen.add(checkpoint.progress_mark(folder, spec.id))
         return len(seen - {()}) > reached
 
-    first = warm.context().Process(target=one, args=(spec, tmp_path))
+    first = processes.context().Process(target=one, args=(spec, tmp_path))
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
     first.kill()
     first.join()
     killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
-    second = warm.context().Process(target=one, args=(spec, tmp_path))
+    second = processes.context().Process(target=one, args=(spec, tmp_path))
     second.start()
     second.join(120)
     RUN.append(moment)

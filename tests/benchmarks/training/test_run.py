@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from benchmarks import models, registry
-from benchmarks.config.methods import ZERO_SHOT, method_class
+from benchmarks.config import labels
+from benchmarks.config.methods import method_class
 from benchmarks.config.spec import from_dict
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.models import _transformers
 from benchmarks.synthetic import nano_tokenizer as _nano
 from benchmarks.synthetic import pretrain
@@ -28,7 +30,7 @@ def test_a_row_of_every_method_is_complete(method):
     assert (row["status"], row["reason"], row["suite"]) == ("done", None, "test")
     assert row["id"] == spec.id
     assert from_dict(row["config"]).id == spec.id
-    assert row["label"] == spec.label
+    assert row["label"] == labels.label(spec)
     assert (row["task_title"], row["metric"]) == ("SST-2", "accuracy")
     assert row["test"]["n"] == 12
     assert row["score"] == row["test"]["score"] == round(row["score"] * 12) / 12

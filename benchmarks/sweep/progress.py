@@ -1,0 +1,172 @@
+"""Show how far a sweep is: each worker writes a small file, and the sweep reads those of its runs.
+
+Files work for every executor, on one machine or several, and outlive a worker that is killed:
+
+    results/runs/<suite>/progress/<spec id>.json
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config import labels
+from benchmarks.config.spec import RunSpec
+from benchmarks.results import store
+
+# Seconds between two writes of a worker.
+WRITE_INTERVAL = 1.0
+# Runs that a line describes; it counts the others.
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes:
+        budget_fraction: the part of the budget that is used.
+        step: optimizer steps taken.
+        text: the last loss or score, as "loss 0.693".
+        written_at: seconds since the epoch.
+    """
+
+    budget_fraction: float
+    step: int
+    text: str
+    written_at: float
+
+
+class ProgressFile:
+    """The progress of one run, written by its worker. A file that cannot be written does not stop the run.
+
+    Args:
+        suite: where the run's row goes.
+        spec: the run.
+    """
+
+    def __init__(self, suite: str, spec: RunSpec) -> None:
+        self._path = _path(suite, spec)
+        self._written_at, self._step = -WRITE_INTERVAL, 0
+
+    def __enter__(self) -> "ProgressFile":
+        self.update(0.0, "starting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove(self._path)
+
+    def log(self, step: int) -> None:
+        """Note the number of steps taken."""
+        self._step = step
+
+    def update(self, budget_fraction: float, text: str) -> None:
+        """Write the file, unless that was done within the last `WRITE_INTERVAL` seconds."""
+        now = time.monotonic()
+        if now - self._written_at < WRITE_INTERVAL:
+            return
+        self._written_at = now
+        progress = RunProgress(budget_fraction, self._step, text, time.time())
+        part = self._path.with_suffix(".part")
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(asdict(progress)))
+            part.replace(self._path)
+
+
+class SweepProgress:
+    """The progress of a sweep, from the outcomes that it has seen and the files of its workers.
+
+    Args:
+        suite: where the rows go.
+        specs: what the sweep runs.
+    """
+
+    def __init__(self, suite: str, specs: list[RunSpec]) -> None:
+        self.suite, self.total = suite, len(specs)
+        self.unfinished = {spec.id: spec for spec in specs}
+        self.failed = 0
+        self._started_at, self._began = time.time(), time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Runs that have ended, in whatever way."""
+        return self.total - len(self.unfinished)
+
+    def end(self, spec: RunSpec, failed: bool) -> None:
+        """Count a run that has ended."""
+        self.unfinished.pop(spec.id, None)
+        self.failed += failed
+
+    def died(self, spec: RunSpec) -> None:
+        """Forget what a worker that died has left behind."""
+        remove(_path(self.suite, spec))
+
+    def current(self) -> list[tuple[RunSpec, RunProgress]]:
+        """Return the runs that workers are at, in the order of the sweep."""
+        found = [(spec, _read(_path(self.suite, spec))) for spec in self.unfinished.values()]
+        # An older file is left from a sweep that was killed.
+        return [(spec, run) for spec, run in found if run and run.written_at >= self._started_at]
+
+    def line(self) -> str:
+        """Return one line: runs done, the current ones, and the time left."""
+        current = self.current()
+        parts = [f"{self.suite}: {self.done} of {self.total} runs done"]
+        if self.failed:
+            parts[0] += f" ({self.failed} failed)"
+        parts += [f"{name_of(spec)} {describe(run)}" for spec, run in current[:SHOWN]]
+        if len(current) > SHOWN:
+            parts.append(f"{len(current) - SHOWN} more")
+        return "; ".join([*parts, f"time left: {self._time_left(current)}"])
+
+    def _time_left(self, current: list[tuple[RunSpec, RunProgress]]) -> str:
+        if not self.done:
+            return "unknown"
+        work_done = self.done + sum(min(run.budget_fraction, 1.0) for _, run in current)
+        return duration((time.monotonic() - self._began) * (self.total - work_done) / work_done)
+
+
+def name_of(spec: RunSpec) -> str:
+    """Return a run's model, task, and method, as lines for users name it."""
+    return f"{spec.model} {spec.task} {labels.label(spec)}"
+
+
+def describe(run: RunProgress) -> str:
+    """Return a run's progress in words.
+
+    >>> describe(RunProgress(0.256, 31, "loss 0.693", 0.0))
+    'at 26% (step 31, loss 0.693)'
+    """
+    return f"at {100 * min(run.budget_fraction, 1):.0f}% (step {run.step}, {run.text})"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, in minutes from 90 seconds and in hours from 90 minutes.
+
+    >>> duration(42.4), duration(150), duration(3 * 3600 + 40 * 60)
+    ('42 s', '2 min', '3.7 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def remove(path: Path) -> None:
+    """Remove a progress file, if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _path(suite: str, spec: RunSpec) -> Path:
+    return store.folder(suite) / "progress" / f"{spec.id}.json"
+
+
+def _read(path: Path) -> RunProgress | None:
+    try:
+        values: Mapping[str, Any] = json.loads(path.read_text())
+        return RunProgress(**values)
+    except (OSError, ValueError, TypeError):
+        return None
