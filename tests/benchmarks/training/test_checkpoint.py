@@ -27,7 +27,7 @@ def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path,
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stop_after(monkeypatch, spec, splits, tmp_path, 2)
-    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "0" * 16)
+    monkeypatch.setattr(train, "source_fingerprint", lambda spec: "0" * 16)
     said = []
     new = checkpoints_of(spec, splits, said.append)
     assert new.open() == 0

@@ -155,7 +155,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     [
         {"schedule": "linear"},
         {"head": "classification"},
-        {"parameters": "lora:2"},
+        {"trainable": "lora:2"},
         {"schedule": "linear", "steps": None, "forward_equivalents": 240},
     ],
 )
