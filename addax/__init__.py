@@ -1,7 +1,23 @@
-"""Addax: fine-tuning on little memory, with one zeroth-order and one in-place first-order estimate a step."""
+"""Addax: fine-tuning on little memory, with one zeroth-order and one in-place first-order estimate a step.
 
-from addax.addax import Addax
-from addax.assignment import Assignment, assign
-from addax.optimizer import StepStats
+Names are imported on first use, so that `addax.assignment` and `addax.units` work without torch.
+"""
 
-__all__ = ["Addax", "Assignment", "StepStats", "assign"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from addax.assignment import Assignment, LengthThreshold, assign
+
+if TYPE_CHECKING:
+    from addax.addax import Addax
+    from addax.optimizer import StepStats
+
+__all__ = ["Addax", "Assignment", "LengthThreshold", "StepStats", "assign"]
+
+_MODULES = {"Addax": "addax.addax", "StepStats": "addax.optimizer"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,112 @@ Addax, arXiv 2410.06441, Algorithm 1: long examples, whose activations a backwar
 are seen through forward passes only. Lengths are in tokens.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from addax.units import parse_bytes
+
+# The prefix of a threshold that a memory budget chooses.
+AUTO = "auto:"
+
+
+@dataclass(frozen=True)
+class LengthThreshold:
+    """How L_T is given: in tokens, as a quantile of the lengths, or by a memory budget.
+
+    Exactly one attribute is set. `None` in place of an instance means no assignment (Addax-WA).
+
+    Attributes:
+        tokens: L_T itself, at least 1.
+        quantile: L_T is this quantile of the training lengths, in (0, 1].
+        memory: L_T is the largest at which a step fits in this much memory ("40GB"), as written.
+
+    >>> LengthThreshold.parse("q0.70"), str(LengthThreshold.parse("q0.70"))
+    (LengthThreshold(tokens=None, quantile=0.7, memory=None), 'q0.7')
+    """
+
+    tokens: int | None = None
+    quantile: float | None = None
+    memory: str | None = None
+
+    @classmethod
+    def parse(cls, value: "LengthThreshold | int | str | None") -> "LengthThreshold | None":
+        """Parse every accepted form.
+
+        Args:
+            value: tokens (170, "170"), a quantile ("q0.7"), a memory budget ("auto:40GB"), or none (None,
+                "none").
+
+        Raises:
+            ValueError: `value` is anything else.
+        """
+        if value is None or isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            text = value.strip()
+            if text.lower() == "none":
+                return None
+            if text.startswith(AUTO):
+                memory = text.removeprefix(AUTO)
+                parse_bytes(memory, f"length_threshold={AUTO}")
+                return cls(memory=memory)
+            if text.isdecimal():
+                return cls._of_tokens(int(text))
+            return cls(quantile=_parse_quantile(text))
+        if isinstance(value, bool):
+            raise ValueError(_wrong(value))
+        try:
+            return cls._of_tokens(operator.index(value))
+        except TypeError:
+            raise ValueError(_wrong(value)) from None
+
+    @classmethod
+    def _of_tokens(cls, tokens: int) -> "LengthThreshold":
+        if tokens < 1:
+            raise ValueError(f"length_threshold must be a positive number of tokens, not {tokens}")
+        return cls(tokens=tokens)
+
+    def value(self) -> int | str:
+        """Return the plain value that `parse` reads and JSON stores."""
+        if self.tokens is not None:
+            return self.tokens
+        return f"{AUTO}{self.memory}" if self.memory is not None else f"q{self.quantile:g}"
+
+    def __str__(self) -> str:
+        return str(self.value())
+
+    def resolve(self, lengths: Sequence[int], fits: Callable[[int], bool] | None = None) -> int | None:
+        """Return L_T in tokens, or None where a memory budget needs no threshold.
+
+        Args:
+            lengths: lengths of the training examples, in tokens.
+            fits: see `choose_length_threshold`; needed for a memory budget only.
+
+        Raises:
+            ValueError: there are no examples, a memory budget comes without `fits`, or nothing fits.
+        """
+        if self.tokens is not None:
+            return self.tokens
+        if self.quantile is not None:
+            return quantile(lengths, self.quantile)
+        if fits is None:
+            raise ValueError(f"length_threshold={self} needs a memory prediction to choose L_T")
+        return choose_length_threshold(lengths, fits)
+
+
+def _parse_quantile(text: str) -> float:
+    try:
+        q = float(text[1:]) if text.startswith("q") else 0.0
+    except ValueError:
+        q = 0.0
+    if not 0 < q <= 1:
+        raise ValueError(_wrong(text))
+    return q
+
+
+def _wrong(value: object) -> str:
+    return f"length_threshold is in tokens, a quantile (q0.7), auto:40GB or none, not {value!r}"
 
 
 @dataclass(frozen=True)

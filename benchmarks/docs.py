@@ -1,111 +1,127 @@
-"""Tables that stand in a page, as the README, each made of committed rows alone."""
+"""Generated tables of pages: README.md and docs/*.md, each table made of committed rows alone.
 
-import json
+A table lies between `<!-- table:NAME:KIND -->` and `<!-- /table:NAME:KIND -->`. NAME is a suite with a KIND
+of `SUITE_TABLES`, or a study with a KIND of its tables (`benchmarks.studies.page_tables`). `papers:suites`
+and `published:coverage` need no rows. The kind "provenance" says where the rows of NAME come from; without
+such a mark on the page, every table ends with that line.
+"""
+
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks import registry, studies
 from benchmarks.errors import UserError, unknown
-from benchmarks.report import paper_tables as _paper_tables
-from benchmarks.report import stats_tables as _statistics_tables
-from benchmarks.report.analysis import framed
-from benchmarks.report.tables import long_table, markdown, pipe, provenance
-from benchmarks.results import comparable as _apart
-from benchmarks.results import stats as statistics
-from benchmarks.results.frame import ROOT, summary
-from benchmarks.studies import _memory_tables, _speed_tables
-from benchmarks.studies._precision_tables import arithmetic_table, dtype_table
+from benchmarks.report import paper_tables, stats_tables
+from benchmarks.report.tables import long_table, markdown, pipe, provenance_line
+from benchmarks.results import stats
+from benchmarks.results.comparable import partition_comparable
+from benchmarks.results.frame import Results
+from benchmarks.results.row import read
+from benchmarks.results.sources import ROOT
+from benchmarks.studies._precision_tables import dtype_table
+
+PROVENANCE = "provenance"
 
 
 def method_table(rows: Sequence[dict]) -> str:
-    """Markdown, a line for each method (and model, task where they differ): score, AUC, loss, lr, cost."""
-    return pipe(long_table(summary(framed(rows))))
+    """Markdown, a line per method (and model, task where they differ): score, AUC, loss, lr, cost."""
+    return pipe(long_table(Results.of(rows).means))
 
 
 def score_table(rows: Sequence[dict]) -> str:
-    """Markdown, the score of every method on every task, a block for each model; and what is bold."""
-    data = framed(rows)
-    tests = statistics.pairs(data)
-    text = markdown(summary(data), "score", statistics.winners(tests))
-    return f"{text}\n\n{_statistics_tables.bold_note(tests)}".strip()
+    """Markdown, the score of every method on every task, a block per model, and what bold means."""
+    results = Results.of(rows)
+    tests = stats.pairs(results.selected)
+    text = markdown(results.means, "score", stats.winners(tests))
+    return f"{text}\n\n{stats_tables.bold_note(tests)}".strip()
 
 
-def splice(readme: Path, name: str, markdown: str) -> None:
-    """Replaces what stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->` in a page.
-
-    Raises:
-        UserError: the page has no such pair of marks.
-    """
-    page = readme.read_text(encoding="utf-8")
-    known = re.findall(r"<!-- table:(\S+) -->", page)
-    if name not in known:
-        raise unknown(f"table mark in {readme.name}", name, known)
-    opening, closing = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
-    before, rest = page.split(opening, 1)
-    if closing not in rest:
-        raise UserError(f"{readme.name}: {opening} is never closed; add {closing} below it")
-    after = rest.split(closing, 1)[1]
-    readme.write_text(f"{before}{opening}\n{markdown.strip()}\n{closing}{after}", encoding="utf-8")
+# Tables of a suite's rows: kind -> rows -> Markdown.
+SUITE_TABLES = {"score": score_table, "methods": method_table, "dtypes": dtype_table}
+# Tables of `results/published.csv` and of what suites state, by full name.
+PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
 
 
-def refresh(readme: Path, root: Path = ROOT) -> None:
-    """Rebuilds every table of a page from the committed rows alone.
+def pages(root: Path = ROOT) -> list[Path]:
+    """The pages that may hold tables."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
-    A table stands between `<!-- table:SUITE:KIND -->` and `<!-- /table:SUITE:KIND -->`, where KIND is one
-    of `KINDS`; below it a line says where its numbers come from. Those of `OF_PAPERS` are made of no rows.
-    Where no rows are committed yet, a line says which commands make them.
+
+def refresh(root: Path = ROOT, check: bool = False) -> list[Path]:
+    """Rebuilds the tables of every page from the committed rows; returns the pages that were out of date.
 
     Args:
-        readme: the page, rewritten in place.
-        root: the folder that holds `results/reference/<SUITE>.jsonl`.
+        root: folder that holds the pages and `results/reference/`.
+        check: write nothing.
 
     Raises:
-        UserError: a mark of an unknown kind or one that is never closed, or a file that holds no rows.
+        UserError: a mark of an unknown kind, a mark that is never closed, or a file that holds no rows.
     """
-    for name in re.findall(r"<!-- table:(\S+) -->", readme.read_text(encoding="utf-8")):
-        suite, _, kind = name.rpartition(":")
-        if kind not in (*KINDS, *OF_PAPERS):
-            raise unknown(f"kind of table {name!r} in {readme.name}", kind, (*KINDS, *OF_PAPERS))
-        rows = [] if kind in OF_PAPERS else _committed(suite, root)
-        if kind in OF_PAPERS:
-            text = OF_PAPERS[kind]()
-        elif rows:
-            text = f"{KINDS[kind](rows)}\n\n{provenance(rows)}"
-        elif kind == "arithmetic":
-            text = "No rows yet: `python -m benchmarks.studies.precision --save` makes them."
-        elif suite == "memory":
-            text = "No rows yet: `python -m benchmarks.studies.memory_curves --save` makes them."
-        elif kind == "speed":
-            which = suite.removeprefix("speed-")
-            text = f"No rows yet: `python -m benchmarks.studies.speed {which} --save` makes them."
-        else:
-            text = (
-                f"No rows yet: `python -m benchmarks sweep {suite}`, then "
-                f"`python -m benchmarks report {suite} --commit-reference` make them."
-            )
-        splice(readme, name, text)
+    made: dict[str, str] = {}
+    stale = []
+    for page in pages(root):
+        before = page.read_text(encoding="utf-8")
+        after = rebuilt(before, page.name, root, made)
+        if after != before:
+            stale.append(page)
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    return stale
 
 
-# What a table in a page is made of: kind -> rows -> Markdown.
-KINDS = {
-    "score": score_table,
-    "methods": method_table,
-    "dtypes": dtype_table,
-    "speed": _speed_tables.table,
-    "arithmetic": arithmetic_table,
-    "table22": _memory_tables.table22,
-    "fits": _memory_tables.fits,
-}
-# The same of `results/published.csv` and of what suites state.
-OF_PAPERS = {"coverage": _paper_tables.coverage, "suites": _paper_tables.papers}
+def rebuilt(text: str, page: str, root: Path, made: dict[str, str] | None = None) -> str:
+    """A page's text with every table rebuilt.
+
+    Args:
+        text: the page.
+        page: its name, for errors.
+        root: folder that holds `results/reference/`.
+        made: tables by name, filled here, so that several pages share them.
+    """
+    made = {} if made is None else made
+    names = re.findall(r"<!-- table:(\S+) -->", text)
+    for name in names:
+        shared = f"{name.rpartition(':')[0]}:{PROVENANCE}" in names
+        key = f"{name} {shared}"
+        if key not in made:
+            made[key] = _table(name, page, root, shared)
+        text = _splice(text, page, name, made[key])
+    return text
+
+
+def _table(name: str, page: str, root: Path, shared: bool) -> str:
+    """One table and, unless the page says it elsewhere, where its numbers come from."""
+    if name in PAPER_TABLES:
+        return PAPER_TABLES[name]()
+    owner, _, kind = name.rpartition(":")
+    study = owner in registry.files("study")
+    tables = studies.page_tables(owner) if study else SUITE_TABLES
+    known: dict[str, Callable] = {**tables, PROVENANCE: provenance_line}
+    if kind not in known:
+        raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *PAPER_TABLES))
+    rows = _committed(owner, root)
+    if not rows:
+        command = f"python -m benchmarks {'study' if study else 'sweep'} {owner}"
+        commit = f"`{command} --save` makes them."
+        if not study:
+            commit = f"`{command}`, then `python -m benchmarks report {owner} --commit-reference` make them."
+        return f"No rows yet: {commit}"
+    text = known[kind](rows)
+    return text if shared or kind == PROVENANCE else f"{text}\n\n{provenance_line(rows)}"
+
+
+def _splice(text: str, page: str, name: str, table: str) -> str:
+    opening, closing = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
+    before, rest = text.split(opening, 1)
+    if closing not in rest:
+        raise UserError(f"{page}: {opening} is never closed; add {closing} below it")
+    return f"{before}{opening}\n{table.strip()}\n{closing}{rest.split(closing, 1)[1]}"
 
 
 def _committed(suite: str, root: Path) -> list[dict]:
     file = root / "results" / "reference" / f"{suite}.jsonl"
     if not file.exists():
         return []
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON lines ({error}); commit its rows anew") from None
-    return _apart.split(rows)[0] if all("config" in row for row in rows) else rows
+    rows = read(file)
+    return partition_comparable(rows)[0] if all("config" in row for row in rows) else rows

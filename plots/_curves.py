@@ -6,21 +6,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.results.frame import chosen
-from plots._style import Look
+from plots._style import MethodStyle
 
 SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis
 MEANS = ("step", "score", "loss", "train_seconds", "examples", "forward_equivalents")
 
 
-def means(data: pd.DataFrame) -> pd.DataFrame:
-    """One line for each evaluation of each method: means over seeds, `_std` beside score and loss.
+def means(selected: pd.DataFrame) -> pd.DataFrame:
+    """Return one line for each evaluation of each method: means over seeds, `_std` beside score and loss.
 
     The first evaluations of all seeds make one point, the second ones the next, and so on: under a budget of
     seconds no two seeds are evaluated at the same step. `best` tells the one that validation chose, of the
     first seed.
+
+    Args:
+        selected: runs of one setting of each method.
     """
-    runs = chosen(data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)])
+    runs = selected[(selected["outcome"] == "done") & (selected["curve"].map(len) > 1)]
     keep = ["model", "task", "label", "title", "metric", "best_step", "seed"]
     flat = [
         dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in MEANS} | {"number": number}
@@ -35,7 +37,7 @@ def means(data: pd.DataFrame) -> pd.DataFrame:
     return mean.join(spread).join(groups[["best", "best_step"]].first()).reset_index()
 
 
-def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, this: Look) -> None:
+def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, this: MethodStyle) -> None:
     """One method's means with their band, and the checkpoint that validation chose."""
     x, y, spread = line[column], scale * line[measure], scale * line[f"{measure}_std"]
     axes.plot(x, y, color=this.color)

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.results.frame import ordered
-from plots._style import TWO_COLUMNS, Look, legend_above, looks, shown
+from benchmarks.results.order import display_order
+from plots._style import MethodStyle, Page, format_model, legend_above, small, styles
 
 # Decimal gigabytes, as cards are sold; a card has a few per cent more, which driver and allocator need.
 CARDS = (24, 40, 48, 80, 141)
@@ -34,7 +34,7 @@ def size_of(model: str) -> str:
     return model.rpartition("-")[2].upper()
 
 
-def spelled(row: Mapping) -> str:
+def curve_label(row: Mapping) -> str:
     """A method with what makes its curve another one."""
     dtype = " float32" if row["dtype"] == "float32" else ""
     return f"{row['label']}{dtype}{', checkpointing' if row['gradient_checkpointing'] else ''}"
@@ -55,26 +55,31 @@ def largest(rows: Sequence[Mapping], card: float) -> tuple[str, str] | None:
     return best and (best["model"], best["kind"])
 
 
-def against(data: pd.DataFrame, what: str, axis: str) -> dict[str, Figure]:
-    """A figure for each model: the peak against one axis, without and with gradient checkpointing.
+def against(data: pd.DataFrame, what: str, axis: str, page: Page) -> dict[str, Figure]:
+    """Return a figure for each model: the peak against one axis, without and with gradient checkpointing.
 
     Args:
         data: rows of `benchmarks.studies.memory_curves`.
         what: the figure whose rows to draw.
         axis: "batch_size" or "length".
+        page: size of the figure and of its text.
     """
     here = data[data["what"] == what]
     models = here.groupby("model", sort=False)
-    return {f"{what}-{model.replace('/', '_')}": _figure(of, model, axis) for model, of in models}
+    return {f"{what}-{model.replace('/', '_')}": _figure(of, model, axis, page) for model, of in models}
 
 
-def _figure(here: pd.DataFrame, model: str, axis: str) -> Figure:
-    figure = Figure(figsize=(TWO_COLUMNS, 2.9), layout="constrained")
-    panels = figure.subplots(1, len(PANELS))
-    labels = ordered(here, "label")
-    look = looks(labels)
+def _figure(here: pd.DataFrame, model: str, axis: str, page: Page) -> Figure:
+    columns = page.columns(len(PANELS))
+    lines = -(-len(PANELS) // columns)
+    figure = page.figure(len(PANELS), 0.6 + 2.3 * lines)
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes in panels[len(PANELS) :]:
+        axes.remove()
+    labels = display_order(here, "label")
+    look = styles(labels)
     top = here["peak_bytes"].max() / GB
-    for axes, (title, checkpointing, enlarged) in zip(panels, PANELS, strict=True):
+    for axes, (title, checkpointing, enlarged) in zip(panels, PANELS, strict=False):
         # What has no backward pass is the same in all.
         curves = here[(here["gradient_checkpointing"] == checkpointing) | (here["fo_batch_size"] == 0)]
         for label in labels:
@@ -85,12 +90,12 @@ def _figure(here: pd.DataFrame, model: str, axis: str) -> Figure:
         axes.set_ylim(limits)
         cards(axes, *limits)
     panels[0].set_ylabel("peak memory of a step (GB)")
-    figure.supxlabel(NAMES[axis], fontsize=7.5)
+    figure.supxlabel(NAMES[axis])
     keys = [_key(look[label], "predicted") for label in labels]
     kinds = [kind for kind in ("predicted", "measured") if kind in set(here["kind"])]
-    keys += [_key(Look("#555555", "o"), kind) for kind in kinds]
+    keys += [_key(MethodStyle("#555555", "o"), kind) for kind in kinds]
     fixed = [FIXED[name].format(here[name].iloc[0]) for name in NAMES if name != axis]
-    title = ", ".join([shown(model), here["dtype"].iloc[0], *fixed])
+    title = ", ".join([format_model(model), here["dtype"].iloc[0], *fixed])
     entries = [_entry(label, here[here["label"] == label]) for label in labels]
     legend_above(figure, keys, [*entries, *kinds], title, handlelength=1.8)
     return figure
@@ -105,7 +110,7 @@ def _lowest(curves: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, axis: str, look: Look) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, axis: str, look: MethodStyle) -> None:
     for kind, points in rows.groupby("kind"):
         points = points.sort_values(axis)
         axes.plot(
@@ -113,7 +118,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, axis: str, look: Look) -> None:
         )
 
 
-def _drawn(look: Look, kind: str) -> dict:
+def _drawn(look: MethodStyle, kind: str) -> dict:
     """Predicted points are open and on a line, measured ones filled and alone."""
     if kind == "predicted":
         return {"color": look.color, "marker": look.marker, "mfc": "white", "mew": 0.8, "ms": 4, "zorder": 3}
@@ -135,7 +140,7 @@ def _entry(label: str, rows: pd.DataFrame) -> str:
     return f"Addax ($K_1$ = {rows['fo_batch_size'].max():g}, $L_T$ = {rows['fo_length'].max():g})"
 
 
-def _key(look: Look, kind: str) -> Line2D:
+def _key(look: MethodStyle, kind: str) -> Line2D:
     return Line2D([], [], **_drawn(look, kind))
 
 
@@ -154,6 +159,6 @@ def cards(axes: Axes, low: float, high: float) -> None:
                 textcoords="offset points",
                 va="center",
                 color="#666666",
-                fontsize=7,
+                fontsize=small(),
             )
             named = card

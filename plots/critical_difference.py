@@ -6,25 +6,29 @@ Ranks are those of `results.ranks`; CD is the difference of two ranks that Nemen
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.results.ranks import FEWEST_METHODS, Ranks, ranks
+from benchmarks.results.frame import Results
+from benchmarks.results.ranks import MIN_METHODS, Ranks, ranks
 from benchmarks.results.stats import LEVEL
-from plots._style import TWO_COLUMNS, looks, shown, style
+from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "quick"
+SIDE = 1.65  # inches for the names on either side, at the default size of text
 BAR = {"linewidth": 2.5, "color": "#333333", "solid_capstyle": "butt"}
-FEWEST_TASKS = 4  # with fewer a rank is of this or that task
+MIN_TASKS = 4  # with fewer, a rank depends on single tasks
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure a model with enough methods and tasks. `data` is `benchmarks.results.frame.frame`'s."""
-    with style():
-        return {f"critical_difference-{model}": _figure(of, model) for model, of in _shown(data).items()}
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model with enough methods and tasks."""
+    return {
+        f"critical_difference-{model}": _figure(found, model, page)
+        for model, found in _ranked(results).items()
+    }
 
 
-def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What each figure of `draw` shows: average ranks, and the p-value of each pair."""
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return what each figure of `draw` shows: average ranks, and the p-value of each pair."""
     found = {}
-    for model, of in _shown(data).items():
+    for model, of in _ranked(results).items():
         table = of.p.rename_axis("method").add_prefix("p against ")
         table.insert(0, "rank", of.mean)
         table["critical_difference"] = of.critical_difference
@@ -32,25 +36,27 @@ def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _shown(data: pd.DataFrame) -> dict[str, Ranks]:
-    found = ranks(data) if len(data) else {}
+def _ranked(results: Results) -> dict[str, Ranks]:
     return {
         model: of
-        for model, of in found.items()
-        if len(of.mean) >= FEWEST_METHODS and len(of.tasks) >= FEWEST_TASKS
+        for model, of in ranks(results.selected).items()
+        if len(of.mean) >= MIN_METHODS and len(of.tasks) >= MIN_TASKS
     }
 
 
-def _figure(found: Ranks, model: str) -> Figure:
+def _figure(found: Ranks, model: str, page: Page) -> Figure:
     from scikit_posthocs import critical_difference_diagram
 
     count = len(found.mean)
-    figure = Figure(figsize=(TWO_COLUMNS, 1.3 + 0.13 * count), layout="constrained")
+    figure = page.figure(3, 1.3 + 0.13 * count)
     axes = figure.subplots()
-    look = looks(list(found.mean.index))
+    look = styles(list(found.mean.index))
     axes.grid(False)
-    # Long names in the space beside the ranks, not over them.
-    axes.set_xlim(0.2 - 0.25 * count, 1.25 * count + 0.8)
+    # Long names go into the space beside the ranks, not over them.
+    width = figure.get_figwidth()
+    side = min(SIDE * page.scale, 0.36 * width)
+    margin = (count - 1) * side / (width - 2 * side)
+    axes.set_xlim(1 - margin, count + margin)
     critical_difference_diagram(
         found.mean,
         found.p,
@@ -59,8 +65,8 @@ def _figure(found: Ranks, model: str) -> Figure:
         color_palette={label: one.color for label, one in look.items()},
         label_fmt_left="{label} ({rank:.2f}) ",
         label_fmt_right=" ({rank:.2f}) {label}",
-        text_h_margin=0.08 * count,
-        label_props={"fontsize": 7.5},
+        text_h_margin=0.2 * margin,
+        label_props={"fontsize": page.font_size},
         crossbar_props=BAR,
     )
     # The library would draw CD over the numbers of the ranks.
@@ -71,7 +77,7 @@ def _figure(found: Ranks, model: str) -> Figure:
     p = found.friedman_p
     said = f"Friedman p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     if p >= LEVEL:
-        said += ": ranks are not told apart, and no pair is tested"
+        said += ": the ranks do not differ, and no pair is tested"
     axes.set_xlabel("average rank")
-    axes.set_title(f"average rank over {len(found.tasks)} tasks, {shown(model)} (1 is best); {said}")
+    axes.set_title(f"average rank over {len(found.tasks)} tasks, {format_model(model)} (1 is best); {said}")
     return figure

@@ -12,34 +12,42 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.results.frame import ordered, score_name, summary
-from plots._style import legend_above, looks, shown, style, width_for
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results.frame import Results
+from benchmarks.results.order import display_order, score_name
+from plots._style import PAGE, Page, format_model, legend_above, small, styles
 
 SUITE = "quick"
 BARS = 0.86  # share of a task's place that bars may take
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure a model, keyed by file stem. `data` is `benchmarks.results.frame.frame`'s."""
-    look = looks(ordered(data, "label"))
-    means = summary(data)
-    models = ordered(means[means["label"] != "zero-shot"], "model")
-    with style():
-        return {f"figure1-{m}": _figure(means[means["model"] == m], look, m) for m in models}
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model, keyed by file stem."""
+    look = styles(display_order(results.runs, "label"))
+    return {stem: figure_of(means, look, page) for stem, means in by_model(results.means, "figure1").items()}
 
 
-def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What each figure of `draw` shows."""
-    means = summary(data)
-    models = ordered(means[means["label"] != "zero-shot"], "model")
-    columns = [name for name in means if name not in ("shots", "lr", "steps", "auc", "auc_std")]
-    return {f"figure1-{m}": means.loc[means["model"] == m, columns] for m in models}
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return what each figure of `draw` shows."""
+    return {stem: shown_columns(means) for stem, means in by_model(results.means, "figure1").items()}
 
 
-def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
-    bars = means[means["label"] != "zero-shot"]
-    tasks = ordered(means, "task")
-    figure = Figure(figsize=(width_for(len(tasks)), 5.4), layout="constrained")
+def by_model(means: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
+    """Return the means of each model that was trained, by the stem of its figure."""
+    models = display_order(means[means["label"] != ZERO_SHOT], "model")
+    return {f"{name}-{model}": means[means["model"] == model] for model in models}
+
+
+def shown_columns(means: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of means that bars show."""
+    return means.drop(columns=["shots", "lr", "steps", "auc", "auc_std"])
+
+
+def figure_of(means: pd.DataFrame, look: dict, page: Page) -> Figure:
+    """Return the three panels of one model's means."""
+    bars = means[means["label"] != ZERO_SHOT]
+    tasks, model = display_order(means, "task"), means["model"].iloc[0]
+    figure = page.figure(len(tasks), 5.4)
     score, memory, time = figure.subplots(3, sharex=True)
     unit, name = _memory_unit(bars["peak_bytes"].max())
     _panel(score, bars, tasks, look, "score", 100)
@@ -54,12 +62,12 @@ def _figure(means: pd.DataFrame, look: dict, model: str) -> Figure:
     for axes in (score, memory, time):
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.tick_params(axis="x", length=0)
-    labels = ordered(bars, "label")
+    labels = display_order(bars, "label")
     keys = [Patch(facecolor=look[m].color, hatch=look[m].hatch, edgecolor="white", lw=0) for m in labels]
-    if (means["label"] == "zero-shot").any():
-        keys.append(Line2D([], [], color=look["zero-shot"].color, ls=(0, (3, 1.5)), lw=1))
-        labels = [*labels, "zero-shot"]
-    legend_above(figure, keys, labels, shown(model), handlelength=1.4)
+    if (means["label"] == ZERO_SHOT).any():
+        keys.append(Line2D([], [], color=look[ZERO_SHOT].color, ls=(0, (3, 1.5)), lw=1))
+        labels = [*labels, ZERO_SHOT]
+    legend_above(figure, keys, labels, format_model(model), handlelength=1.4)
     return figure
 
 
@@ -73,14 +81,14 @@ def _panel(
     """Bars of one measure; every bar of the figure is equally wide, and a task's bars stand centred."""
     width = BARS / bars.groupby("task").size().max()
     if log:
-        shown = bars[column][bars[column] > 0] * scale
+        drawn = bars[column][bars[column] > 0] * scale
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        if len(shown):
+        if len(drawn):
             # Room for a marked run, and at least two decades, so that one labelled tick is never alone.
             most = scale * (bars[column] + bars[f"{column}_std"].fillna(0)).max()
-            axes.set_ylim(shown.min() / 3, max(most * 1.3, shown.min() * 30))
+            axes.set_ylim(drawn.min() / 3, max(most * 1.3, drawn.min() * 30))
     for i, task in enumerate(tasks):
         here = bars[bars["task"] == task]
         left = i - width * (len(here) - 1) / 2
@@ -98,7 +106,7 @@ def _panel(
                     rotation=90,
                     ha="center",
                     va="bottom",
-                    fontsize=7,
+                    fontsize=small(),
                     path_effects=[withStroke(linewidth=1, foreground="white")],
                 )
             elif value > 0:
@@ -117,15 +125,15 @@ def _panel(
 
 
 def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, look: dict) -> None:
-    shots = means[(means["label"] == "zero-shot") & (means["outcome"] == "done")].set_index("task")["score"]
+    shots = means[(means["label"] == ZERO_SHOT) & (means["outcome"] == "done")].set_index("task")["score"]
     for task, score in shots.items():
         i = tasks.index(task)
         axes.plot(
             [i - 0.45, i + 0.45],
             [100 * score] * 2,
-            color=look["zero-shot"].color,
+            color=look[ZERO_SHOT].color,
             ls=(0, (3, 1.5)),
             lw=1,
-            label="zero-shot",
+            label=ZERO_SHOT,
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )

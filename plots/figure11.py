@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.results.frame import chosen, score_name
+from benchmarks.results.frame import Results
+from benchmarks.results.order import score_name
+from benchmarks.results.select import CELL, keep_best
 from plots._curves import curve, means, spans, symlog
-from plots._style import looks, shown, style, width_for
+from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "figure11"
 FEWER = 4  # times as many first-order examples as Addax's has SGD's batch
@@ -35,21 +37,22 @@ PAIRS = (
 )
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model and task that has a pair. `data` is `benchmarks.results.frame.frame`'s."""
-    with style():
-        return {f"figure11-{model}-{task}": _figure(found, model) for model, task, found in _shown(data)}
-
-
-def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What each figure of `draw` shows."""
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model and task that has a pair."""
     return {
-        f"figure11-{model}-{task}": pd.concat([means(pair).assign(pair=title) for title, pair in found])
-        for model, task, found in _shown(data)
+        f"figure11-{model}-{task}": _figure(found, model, page) for model, task, found in _pairs(results.runs)
     }
 
 
-def _shown(data: pd.DataFrame) -> Iterator[tuple[str, str, list[tuple[str, pd.DataFrame]]]]:
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return what each figure of `draw` shows."""
+    return {
+        f"figure11-{model}-{task}": pd.concat([means(pair).assign(pair=title) for title, pair in found])
+        for model, task, found in _pairs(results.runs)
+    }
+
+
+def _pairs(data: pd.DataFrame) -> Iterator[tuple[str, str, list[tuple[str, pd.DataFrame]]]]:
     """Model, task, and the runs of each pair by its title."""
     runs = data[(data["outcome"] == "done") & (data["curve"].map(len) > 1)]
     for (model, task), here in runs.groupby(["model", "task"], sort=False):
@@ -62,15 +65,20 @@ def _pair(runs: pd.DataFrame, sizes: dict) -> pd.DataFrame:
     """One setting of each label, the batches as large as any two that match; no runs if none do."""
     at = [size(runs[runs["label"] == label]) for label, size in sizes.items()]
     both = set(at[0]) & set(at[1])
-    return chosen(pd.concat([runs.loc[size.index[size == max(both, default=None)]] for size in at]))
+    return keep_best(pd.concat([runs.loc[size.index[size == max(both, default=None)]] for size in at]), CELL)
 
 
-def _figure(found: list[tuple[str, pd.DataFrame]], model: str) -> Figure:
-    figure = Figure(figsize=(width_for(len(found)), 3.9), layout="constrained")
-    grid = figure.subplots(2, len(found), squeeze=False, sharex="col")
-    for (top, bottom), (title, pair) in zip(grid.T, found, strict=True):
+def _figure(found: list[tuple[str, pd.DataFrame]], model: str, page: Page) -> Figure:
+    columns = page.columns(len(found))
+    lines = len(found) // columns
+    figure = page.figure(len(found), 3.9 * lines)
+    grid = figure.subplots(2 * lines, columns, squeeze=False)
+    for k, (title, pair) in enumerate(found):
+        top, bottom = (grid[2 * (k // columns) + i, k % columns] for i in (0, 1))
+        top.sharex(bottom)
+        top.tick_params(labelbottom=False)
         points, labels = means(pair), pair["label"].unique()
-        look = looks(labels)
+        look = styles(labels)
         for axes, measure, scale in ((top, "score", 100), (bottom, "loss", 1)):
             for label in labels:
                 curve(axes, points[points["label"] == label], "step", measure, scale, look[label])
@@ -82,13 +90,13 @@ def _figure(found: list[tuple[str, pd.DataFrame]], model: str) -> Figure:
             loc="lower center",
             bbox_to_anchor=(0.5, 1),
             title=title,
-            title_fontsize=8,
         )
     task = found[0][1]["title"].iloc[0]
-    figure.suptitle(f"{task}, {shown(model)}, validation", fontsize=8)
-    figure.supxlabel("training step", fontsize=7.5)
-    grid[0, 0].set_ylabel(f"{score_name(found[0][1], 'acc.')} (%)")
-    grid[1, 0].set_ylabel("loss")
+    figure.suptitle(f"{task}, {format_model(model)}, validation")
+    figure.supxlabel("training step")
+    for line in range(lines):
+        grid[2 * line, 0].set_ylabel(f"{score_name(found[0][1], 'acc.')} (%)")
+        grid[2 * line + 1, 0].set_ylabel("loss")
     figure.align_ylabels(grid[:, 0])
     return figure
 

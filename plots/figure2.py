@@ -1,29 +1,30 @@
 """Accuracy or F1, peak memory and time to converge of OPT-30B: bars by task and method (Addax, Figure 2).
 
-Source: arXiv 2410.06441. As `plots.figure1`, of the rows of the one model that the paper's figure has.
+Source: arXiv 2410.06441. The panels are those of `plots.figure1`, for the one model of the paper's figure.
 """
-
-from collections.abc import Callable
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plots import figure1
+from benchmarks.results.frame import Results
+from benchmarks.results.order import display_order
+from plots._style import PAGE, Page, styles
+from plots.figure1 import by_model, figure_of, shown_columns
 
 SUITE = "opt-30b"
 MODEL = "facebook/opt-30b"
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure, where there are rows of the model. `data` is `benchmarks.results.frame.frame`'s."""
-    return _renamed(figure1.draw, data)
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return one figure, where there are rows of the model."""
+    look = styles(display_order(results.runs, "label"))
+    return {stem: figure_of(means, look, page) for stem, means in _of_the_model(results).items()}
 
 
-def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the figure of `draw` shows."""
-    return _renamed(figure1.numbers, data)
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return what the figure of `draw` shows."""
+    return {stem: shown_columns(means) for stem, means in _of_the_model(results).items()}
 
 
-def _renamed(made: Callable[[pd.DataFrame], dict], data: pd.DataFrame) -> dict:
-    found = made(data[data["model"] == MODEL]) if len(data) else {}
-    return {stem.replace("figure1", "figure2"): one for stem, one in found.items()}
+def _of_the_model(results: Results) -> dict[str, pd.DataFrame]:
+    return by_model(results.means[results.means["model"] == MODEL], "figure2")

@@ -4,16 +4,15 @@ Without and with gradient checkpointing; open points on a line are predicted, fi
 K1 examples are of at most L_T tokens. Rows of `memory_curves`. Source: arXiv 2410.06441, Figure 3 left.
 """
 
-import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.results.frame import Results
 from plots._memory import against
-from plots._style import style
+from plots._style import PAGE, Page
 
-SUITE = BENCHMARK = "memory"
+STUDY = "memory-curves"
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model; `data` holds one row a point."""
-    with style():
-        return against(data, "figure3", "batch_size")
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model; `results` hold one row a point."""
+    return against(results.runs, "figure3", "batch_size", page)

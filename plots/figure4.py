@@ -5,16 +5,15 @@ length is that of Addax's zeroth-order batch; its K1 first-order examples are of
 `benchmarks.studies.memory_curves`. Source: arXiv 2410.06441, Figure 4.
 """
 
-import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.results.frame import Results
 from plots._memory import against
-from plots._style import style
+from plots._style import PAGE, Page
 
-SUITE = BENCHMARK = "memory"
+STUDY = "memory-curves"
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for each model; `data` holds one row a point."""
-    with style():
-        return against(data, "figure4", "length")
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model; `results` hold one row a point."""
+    return against(results.runs, "figure4", "length", page)

@@ -11,37 +11,39 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.results.frame import ordered
-from plots._style import legend_above, shown, style, width_for
+from benchmarks.results.frame import Results
+from benchmarks.results.order import display_order
+from plots._style import PAGE, Page, format_model, legend_above
 
-SUITE = BENCHMARK = "lengths"
+STUDY = "lengths"
 COLUMNS = 3
 # Two shades that stay apart in grey.
 SHADES = {"D1": "#F2B48A", "D0": "#A34700"}
 DATA = {"builtin": "built-in rows", "hub": "rows from the hub", "folder": "real rows"}
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure for each source of data and tokenizer; `data` holds one row a task of each."""
-    with style():
-        return {
-            f"lengths-{source}-{tokenizer}": _figure(here, f"{shown(tokenizer)}, {DATA.get(source, source)}")
-            for (source, tokenizer), here in data.groupby(["data", "tokenizer"])
-        }
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each source of data and tokenizer; `results` hold one row a task of each."""
+    return {
+        f"lengths-{source}-{tokenizer}": _figure(
+            here, f"{format_model(tokenizer)}, {DATA.get(source, source)}", page
+        )
+        for (source, tokenizer), here in results.runs.groupby(["data", "tokenizer"])
+    }
 
 
-def _figure(here: pd.DataFrame, title: str) -> Figure:
-    tasks = ordered(here, "task")
-    columns = min(COLUMNS, len(tasks))
+def _figure(here: pd.DataFrame, title: str, page: Page) -> Figure:
+    tasks = display_order(here, "task")
+    columns = page.columns(len(tasks), COLUMNS)
     lines = -(-len(tasks) // columns)
-    figure = Figure(figsize=(width_for(columns), 0.9 + 1.35 * lines), layout="constrained")
+    figure = page.figure(min(COLUMNS, len(tasks)), 0.9 + 1.35 * lines)
     grid = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes, task in zip(grid, tasks, strict=False):
         _panel(axes, here[here["task"] == task].iloc[0])
     for axes in grid[len(tasks) :]:
         axes.remove()
-    figure.supxlabel("length (tokens)", fontsize=7.5)
-    figure.supylabel("training examples", fontsize=7.5)
+    figure.supxlabel("length (tokens)")
+    figure.supylabel("training examples")
     quantile = ", ".join(here["length_threshold"].unique())
     keys = [
         Patch(color=SHADES["D1"]),

@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from benchmarks.results.frame import ordered
-from benchmarks.results.trials import order, setting_of, shown
-from plots import _style
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results.frame import Results, setting_of
+from benchmarks.results.order import display_order, format_value, value_order
+from plots._style import PAGE, TWO_COLUMNS, Page, format_model, small
 
 SUITE = "asked-sensitivity"
 # What is drawn against what: two settings, or one beside the seed.
@@ -27,9 +28,10 @@ NAMES = {
     "seed": "seed", "length_threshold": "$L_T$ (tokens, or a quantile)",
 }  # fmt: skip
 SCORES = {"validation_score": "validation", "score": "test"}
-FEWEST = 3  # values of a setting that make a map of it
+MIN_VALUES = 3  # values of a setting that make a map of it
 MOSTLY = 0.75  # of a grid's cells have a score
-MAP = "cividis"  # one order of lightness, also to eyes that tell few colours apart
+MAP = "cividis"  # its lightness grows evenly, also for readers who distinguish few colors
+CELL_WIDTH, AROUND = 3, 1.5  # of a cell in multiples of the font size; of what is beside a panel, in cells
 
 
 class Panel(NamedTuple):
@@ -42,15 +44,14 @@ class Panel(NamedTuple):
     scores: dict[str, np.ndarray]
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """One figure for each model, task and method that was swept. `data` is `results.frame.frame`'s."""
-    with _style.style():
-        return {stem: _figure(panels, runs) for stem, runs, panels in _shown(data)}
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return a figure for each model, task, and method that was swept."""
+    return {stem: _figure(panels, runs, page) for stem, runs, panels in _swept_methods(results.runs)}
 
 
-def numbers(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What each figure of `draw` shows: a line for each cell of each map."""
-    return {stem: pd.DataFrame(_cells(panels)) for stem, _, panels in _shown(data)}
+def numbers(results: Results) -> dict[str, pd.DataFrame]:
+    """Return what each figure of `draw` shows: a line for each cell of each map."""
+    return {stem: pd.DataFrame(_cells(panels)) for stem, _, panels in _swept_methods(results.runs)}
 
 
 def _cells(panels: list[Panel]) -> Iterator[dict]:
@@ -62,11 +63,11 @@ def _cells(panels: list[Panel]) -> Iterator[dict]:
             }  # fmt: skip
 
 
-def _shown(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]]:
+def _swept_methods(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]]:
     """File stem, runs and maps of each figure."""
-    done = data[(data["outcome"] == "done") & (data["label"] != "zero-shot")] if len(data) else data
-    for model in ordered(done, "model") if len(done) else ():
-        for task in ordered(done, "task"):
+    done = data[(data["outcome"] == "done") & (data["label"] != ZERO_SHOT)]
+    for model in display_order(done, "model"):
+        for task in display_order(done, "task"):
             here = done[(done["model"] == model) & (done["task"] == task)]
             for method in sorted(here["method"].unique()):
                 runs = here[here["method"] == method]
@@ -76,12 +77,12 @@ def _shown(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]
 
 def _panels(runs: pd.DataFrame) -> list[Panel]:
     """A map of each setting that was swept; and of the seeds, where some was."""
-    if runs["setting"].nunique() < FEWEST:
+    if runs["setting"].nunique() < MIN_VALUES:
         return []
     runs = runs.assign(own=[setting_of(text) for text in runs["setting"]])
     found = list(_of_settings(runs))
     seeds = max((cell for _, cell in runs.groupby("setting")), key=lambda cell: cell["seed"].nunique())
-    if found and seeds["seed"].nunique() >= FEWEST:
+    if found and seeds["seed"].nunique() >= MIN_VALUES:
         found.append(_grid(seeds, "", "seed"))
     return found
 
@@ -95,7 +96,7 @@ def _of_settings(runs: pd.DataFrame) -> Iterator[Panel]:
     for name in ALONE:
         swept = _swept(runs, (name,))
         panel = _grid(swept, "seed", name) if len(swept) else None
-        if panel and len(panel.columns) >= FEWEST:
+        if panel and len(panel.columns) >= MIN_VALUES:
             yield panel
 
 
@@ -103,7 +104,7 @@ def _is_grid(panel: Panel) -> bool:
     """Whether both settings were swept, with each other: a few runs may have failed, a line is no grid."""
     sizes = sorted((len(panel.rows), len(panel.columns)))
     filled = 1 - np.isnan(panel.scores["score"]).mean()
-    return sizes[0] > 1 and sizes[1] >= FEWEST and filled >= MOSTLY
+    return sizes[0] > 1 and sizes[1] >= MIN_VALUES and filled >= MOSTLY
 
 
 def _swept(runs: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
@@ -136,33 +137,56 @@ def _value(line: Any, name: str) -> Any:
 
 
 def _distinct(values: list) -> list:
-    return sorted(dict.fromkeys(values), key=order)
+    return sorted(dict.fromkeys(values), key=value_order)
 
 
-def _figure(panels: list[Panel], runs: pd.DataFrame) -> Figure:
-    widths = [max(len(panel.columns), 2) for panel in panels]
-    tallest = max(len(panel.rows) for panel in panels)
-    width = _style.ONE_COLUMN if sum(widths) <= 6 and len(panels) == 1 else _style.TWO_COLUMNS
-    figure = Figure(figsize=(width, 2 * (0.55 + 0.3 * tallest) + 0.5), layout="constrained")
-    grid = figure.subplots(2, len(panels), squeeze=False, width_ratios=widths)
+def _figure(panels: list[Panel], runs: pd.DataFrame, page: Page) -> Figure:
+    lines = _lines(panels, page)
+    # A line of panels is two rows: validation above test.
+    widest = max(sum(map(_width, line)) for line in lines)
+    heights = [max(len(panel.rows) for panel in line) for line in lines]
+    side_by_side = 1 if widest <= 6 and len(panels) == 1 else 3
+    figure = page.figure(side_by_side, sum(2 * (0.55 + 0.3 * height) for height in heights) + 0.5)
+    grid = figure.add_gridspec(
+        2 * len(lines), widest, height_ratios=[height for height in heights for _ in SCORES]
+    )
     scores = 100 * np.concatenate([x[~np.isnan(x)] for panel in panels for x in panel.scores.values()])
     limits = scores.min(), max(scores.max(), scores.min() + 1e-9)
-    for column, panel in enumerate(panels):
-        best = panel.scores["validation_score"]
-        framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
-        for axes, (name, title) in zip(grid[:, column], SCORES.items(), strict=True):
-            image = _map(axes, panel, 100 * panel.scores[name], limits)
-            axes.set_title(title)
-            if framed is not None and panel.down:
-                axes.add_patch(
-                    Rectangle((framed[1] - 0.5, framed[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", lw=2)
-                )
-    figure.colorbar(image, ax=grid, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
+    for row, line in enumerate(lines):
+        left = 0
+        for panel in line:
+            best = panel.scores["validation_score"]
+            framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
+            for below, (name, title) in enumerate(SCORES.items()):
+                axes = figure.add_subplot(grid[2 * row + below, left : left + _width(panel)])
+                image = _map(axes, panel, 100 * panel.scores[name], limits)
+                axes.set_title(title)
+                if framed is not None and panel.down:
+                    corner = framed[1] - 0.5, framed[0] - 0.5
+                    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2))
+            left += _width(panel)
+    figure.colorbar(image, ax=figure.axes, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
     line = runs.iloc[0]
-    figure.suptitle(
-        f"{line['label'].split(' ')[0]} on {line['title']}, {_style.shown(line['model'])}", fontsize=8
-    )
+    figure.suptitle(f"{line['label'].split(' ')[0]} on {line['title']}, {format_model(line['model'])}")
     return figure
+
+
+def _width(panel: Panel) -> int:
+    """Cells that a panel is wide."""
+    return max(len(panel.columns), 2)
+
+
+def _lines(panels: list[Panel], page: Page) -> list[list[Panel]]:
+    """Panels that go side by side; all of them where the page is as wide as two columns."""
+    if page == PAGE:
+        return [panels]
+    fitting = 72 * (page.width or TWO_COLUMNS) / (CELL_WIDTH * page.font_size)
+    lines: list[list[Panel]] = [[]]
+    for panel in panels:
+        if lines[-1] and sum(_width(one) + AROUND for one in [*lines[-1], panel]) > fitting:
+            lines.append([])
+        lines[-1].append(panel)
+    return lines
 
 
 def _tick(value: Any) -> str:
@@ -171,7 +195,7 @@ def _tick(value: Any) -> str:
     >>> _tick(0.0003), _tick(0.1), _tick(None)
     ('3e-4', '0.1', 'none')
     """
-    plain = shown(value)
+    plain = format_value(value)
     if not isinstance(value, float) or not value:
         return plain
     digits, _, power = f"{value:e}".partition("e")
@@ -188,5 +212,5 @@ def _map(axes: Axes, panel: Panel, scores: np.ndarray, limits: tuple[float, floa
     for (i, j), score in np.ndenumerate(scores):
         if not np.isnan(score):
             color = "black" if score > middle else "white"
-            axes.text(j, i, f"{score:.1f}", ha="center", va="center", color=color, fontsize=7)
+            axes.text(j, i, f"{score:.1f}", ha="center", va="center", color=color, fontsize=small())
     return image

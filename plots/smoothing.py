@@ -10,10 +10,10 @@ a wide one. A sketch in one dimension: it is drawn from no rows. Source: arXiv 2
 """
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from plots._style import ONE_COLUMN, looks, style
+from benchmarks.results.frame import Results
+from plots._style import PAGE, Page, legend_above, styles
 
 SUITE = None  # nothing to measure
 BOWL = 0.12  # a
@@ -32,29 +32,25 @@ def smoothed(theta: np.ndarray, eps: float) -> np.ndarray:
     return value
 
 
-def draw(data: pd.DataFrame) -> dict[str, Figure]:
-    """The one figure, keyed by file stem; `data` is not looked at."""
-    look = looks(["MeZO", "MeZO-SVRG", "Adam"])
+def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
+    """Return the one figure, keyed by file stem; `results` are not used."""
+    look = styles(["MeZO", "MeZO-SVRG", "Adam"])
     lines = {
         0.0: (r"$L(\theta)$", look["Adam"].color, "-"),
         EPS[0]: (rf"$\epsilon$ = {EPS[0]:g}", look["MeZO-SVRG"].color, (0, (3, 1))),
         EPS[1]: (rf"$\epsilon$ = {EPS[1]:g}", look["MeZO"].color, "-"),
     }
     theta = np.linspace(-SPAN, SPAN, POINTS)
-    with style():
-        figure = Figure(figsize=(ONE_COLUMN, 2.4), layout="constrained")
-        axes = figure.subplots()
-        axes.grid(False)
-        for eps, (label, color, dashes) in lines.items():
-            value = smoothed(theta, eps)
-            axes.plot(theta, value, color=color, ls=dashes, lw=1.5 if eps else 1, label=label)
-            low = value.argmin()
-            axes.plot(theta[low], value[low], "o", color=color, mec="white", mew=0.5, ms=5, zorder=3)
-        axes.set(xlabel=r"$\theta$", ylabel="loss", xticks=[], yticks=[], xlim=(-SPAN, SPAN))
-        figure.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside upper center",
-            ncols=3,
-            title=r"a loss, and its mean $\mathrm{E}[L(\theta + \epsilon z)]$, $z \sim N(0, 1)$",
-        )
+    figure = page.figure(1, 2.4)
+    axes = figure.subplots()
+    axes.grid(False)
+    for eps, (label, color, dashes) in lines.items():
+        value = smoothed(theta, eps)
+        axes.plot(theta, value, color=color, ls=dashes, lw=1.5 if eps else 1, label=label)
+        low = value.argmin()
+        axes.plot(theta[low], value[low], "o", color=color, mec="white", mew=0.5, ms=5, zorder=3)
+    axes.set(xlabel=r"$\theta$", ylabel="loss", xticks=[], yticks=[], xlim=(-SPAN, SPAN))
+    keys, labels = axes.get_legend_handles_labels()
+    title = r"a loss, and its mean $\mathrm{E}[L(\theta + \epsilon z)]$, $z \sim N(0, 1)$"
+    legend_above(figure, keys, labels, title)
     return {"smoothing": figure}

@@ -1,27 +1,26 @@
 """What pytest does not collect doctests from, and what all tests share."""
 
-import gc
+import signal
 
 import pytest
 
-# Importing it is its work, and that of the server of `warm` alone.
-collect_ignore = ["warm_up.py"]
+# Its import runs a model, for the server of `processes` alone.
+collect_ignore = ["preload.py"]
 
 
-@pytest.fixture(autouse=True)
-def _light_collections():
-    """What earlier tests imported stays: the collections of a run need not walk half a million objects."""
-    gc.collect()
-    gc.freeze()
+def pytest_sessionstart() -> None:
+    """Give the processes that tests start the default reaction to an interrupt.
+
+    A shell starts background jobs (`nohup ./run_tests.sh &`) with SIGINT ignored. A child process inherits
+    ignored signals, and resets signals that have a handler.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def _unpredicted(request, monkeypatch):
-    """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""
-    if "predicted" not in request.fixturenames:
-        monkeypatch.setattr("benchmarks.training.run.predicted", lambda running: {})
-
-
-@pytest.fixture
-def predicted():
-    """Runs predict their memory."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a slow family as slow, apart from those that `slow_except` names by their ids."""
+    for item in items:
+        if (marker := item.get_closest_marker("slow_except")) and item.callspec.id not in marker.args:
+            item.add_marker("slow")

@@ -5,24 +5,26 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from addax.optimizer import Method
 from benchmarks import registry
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from addax.optimizer import Method
     from benchmarks.config.spec import RunSpec
 
-ZERO_SHOT = "zero-shot"
-# Where no size is named: K0 and K1 of a method that takes both batches, and of one that takes one.
+# Default batch sizes: K0 and K1 of a method that takes both batches, and the size of a method's only batch.
 BATCH_OF_BOTH = {"zo_batch_size": 6, "fo_batch_size": 4}
 BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
 
 
 @cache
-def method_class(name: str) -> type[Method]:
-    """The optimizer class that a method's file defines."""
+def method_class(name: str) -> "type[Method]":
+    """Return the optimizer class that a method's file defines."""
+    from addax.optimizer import Method
+
     module = registry.module("method", name)
     own = [
         c
@@ -46,15 +48,20 @@ def settings_of(method: str) -> dict[str, Any]:
     cls = method_class(method)
     no_settings = ("seed", "params", "check", "process_group")
     known = {name: default for name, default in cls.arguments().items() if name not in no_settings}
-    both = {"zo_loss", "fo_loss"} <= set(cls.closures)
+    both = takes_both_batches(method)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.closures:
             known[key] = (BATCH_OF_BOTH if both else BATCH_ALONE)[key]
-    return known | ({"length_threshold": None} if both else {})
+    return known
 
 
-def complete(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
-    """A method's settings with the defaults of those that are not given.
+def takes_both_batches(method: str) -> bool:
+    """Whether a method draws a zeroth-order and a first-order batch, between which L_T divides examples."""
+    return method != ZERO_SHOT and {"zo_loss", "fo_loss"} <= set(method_class(method).closures)
+
+
+def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
+    """Return a method's settings in order, with the defaults of those that are not given.
 
     Args:
         method: its name, or "zero-shot".
@@ -77,7 +84,7 @@ def complete(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) ->
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
-            raise UserError(f"{method} needs a learning rate: --set lr=...")
+            raise UserError(f"{method} needs a learning rate: give --lr")
         if type(default) is int and type(value) is not int:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):
@@ -88,42 +95,14 @@ def complete(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) ->
             values[key] = float(value)
         if isinstance(value, tuple):
             values[key] = list(value)
-    return values
+    return dict(sorted(values.items()))
 
 
-def build_optimizer(spec: "RunSpec", model: nn.Module) -> Method:
-    """The method of a spec on a model."""
+def build_optimizer(spec: "RunSpec", model: "nn.Module") -> "Method":
+    """Build the method of a spec on a model."""
     cls = method_class(spec.method)
     accepted = cls.arguments()
-    own = {k: v for k, v in spec.set.items() if k in accepted}
+    own = {k: v for k, v in spec.settings.items() if k in accepted}
     if "seed" in accepted:
         own["seed"] = spec.seed
     return cls(model, **own)
-
-
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """`key=value` words as typed values; UserError on a malformed or repeated one.
-
-    >>> parse_settings(["lr=3e-4", "length_threshold=none", "variant=paper"])
-    {'lr': 0.0003, 'length_threshold': None, 'variant': 'paper'}
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set wants key=value, not {pair!r}")
-        if key in values:
-            raise UserError(f"--set {key} is given twice: {values[key]!r} and {text!r}")
-        values[key] = _value(text)
-    return values
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("none", "true", "false"):
-        return {"none": None, "true": True, "false": False}[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

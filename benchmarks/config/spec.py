@@ -1,4 +1,4 @@
-"""RunSpec: all that defines one run. Wrong input is refused here, before any work."""
+"""RunSpec: everything that defines one run, parsed strictly before any work starts."""
 
 import dataclasses
 import hashlib
@@ -8,47 +8,58 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
-from benchmarks import models
-from benchmarks.config.methods import ZERO_SHOT, complete, method_class, settings_of
-from benchmarks.config.validation import BUDGETS, check
+from addax.assignment import LengthThreshold
+from benchmarks.config.methods import complete_settings
+from benchmarks.config.validation import BUDGETS, ZERO_SHOT, validate
 from benchmarks.errors import UserError
 
-# Fields that say nothing at these values are no part of a spec's id: rows made before they came keep theirs.
-LATER = {"examples": None, "forward_equivalents": None, "parameters": "all", "shots": None}
+# Fields that joined after rows were committed: at these values they are left out of a spec's id.
+DEFAULTS_OMITTED_FROM_ID = {
+    "examples": None,
+    "forward_equivalents": None,
+    "length_threshold": None,
+    "shots": None,
+    "trainable": "all",
+}
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run.
+    """One run. Build it with `from_dict`, which fills in the method's settings.
 
     Attributes:
-        method: a method's name, or "zero-shot" for the evaluation before any step.
-        model: built-in name, folder or hub name.
-        task: a task's name.
-        data: "builtin", "hub" or "folder" (whose path is no part of the spec; its content's hash is).
-        seed: the method's noise and dropout.
-        data_seed: which rows are drawn, and the order of batches.
-        dtype, device: of the model.
+        method: name of a method, or "zero-shot" for the evaluation before the first step.
+        model: built-in name, local folder, or hub name (owner/name).
+        task: name of a task.
+        data: source of the rows: "builtin", "hub", or "folder" (its content's hash counts, not its path).
+        seed: seed of the method's noise and of dropout.
+        data_seed: seed of the rows drawn and of the order of batches.
+        dtype: dtype of the model: float32, bfloat16, float16, or float64.
+        device: device of the model: cpu, cuda, cuda:N, or auto (sharded).
         head: "lm" (prompts) or "classification" (plain inputs).
         scoring: "shared" or "per_candidate"; see `benchmarks.evaluation.scoring`.
-        gradient_checkpointing: of the first-order part.
-        dropout: whether first-order losses use the model's own dropout; zeroth-order ones never do.
-        steps: optimizer steps, or
-        seconds: training seconds, evaluation excluded, or
-        examples: training examples drawn into batches (a full-batch step draws them all), or
-        forward_equivalents: examples in forward passes, plus two for each one in a backward pass; exactly
-            one of these budgets is set, and a run ends with the first step that reaches it.
-        schedule: of the learning rate: "constant", or "linear" to zero over the budget.
-        evaluations: on the validation rows, evenly spaced, the last one at the end.
-        eval_batch_size: examples of one evaluation forward.
-        train_rows, validation_rows, test_rows: rows wanted; a source may have fewer.
-        shots: rows of each class in training, and as many in validation, in place of `train_rows` and
-            `validation_rows`; None draws without regard to class.
-        parameters: that are trained: "all", "lora:R" (adapters of rank R at the query and value projections)
-            or "last:N" (the head and the last N layers).
-        set: the method's own settings, complete and sorted: lr, its constructor's arguments, its batch
-            sizes and, where it takes both losses, length_threshold: tokens, a quantile ("q0.7"), the largest
-            that fits in an amount of memory ("auto:40GB"), or None.
+        gradient_checkpointing: recompute activations in the first-order part's backward pass.
+        dropout: use the model's own dropout in first-order losses; zeroth-order losses never do.
+        steps: budget in optimizer steps.
+        seconds: budget in seconds of training, evaluation excluded.
+        examples: budget in training examples drawn into batches; a full-batch step draws all of them.
+        forward_equivalents: budget in example-forwards; an example in a backward pass counts two more.
+        schedule: learning-rate schedule: "constant", or "linear" to zero over the budget.
+        evaluations: number of evaluations on the validation rows, evenly spaced, the last one at the end.
+        eval_batch_size: examples in one evaluation forward.
+        train_rows: training rows wanted; a source may have fewer.
+        validation_rows: validation rows wanted; a source may have fewer.
+        test_rows: test rows wanted; a source may have fewer.
+        shots: rows of each class in training and in validation, in place of train_rows and validation_rows;
+            none draws without regard to class.
+        trainable: parameters to train: "all", "lora:R" (adapters of rank R at the query and value
+            projections), or "last:N" (the head and the last N layers).
+        length_threshold: L_T, for methods with both batches: tokens (170), a quantile of the lengths (q0.7),
+            the largest that fits in an amount of memory (auto:40GB), or none (Addax-WA).
+        settings: the method's own settings, complete and sorted: lr, its constructor's arguments, and its
+            batch sizes.
+
+    Exactly one of the budgets is set. A run ends with the first step that reaches it.
     """
 
     method: str
@@ -74,80 +85,72 @@ class RunSpec:
     validation_rows: int = 500
     test_rows: int = 1000
     shots: int | None = None
-    parameters: str = "all"
-    set: Mapping[str, Any] = field(default_factory=dict)
+    trainable: str = "all"
+    length_threshold: LengthThreshold | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        own = complete(self.method, self.set, _names())
-        object.__setattr__(self, "set", dict(sorted(own.items())))
-        check(self)
+        validate(self)
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits of a hash of everything above."""
-        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in LATER or v != LATER[k]}
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hexadecimal digits of a hash of `config()`."""
+        omitted = DEFAULTS_OMITTED_FROM_ID
+        values = {k: v for k, v in self.config().items() if k not in omitted or v != omitted[k]}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def budget(self) -> tuple[str, float]:
-        """Name and amount of the budget that is set; a zero-shot run has no steps."""
+        """Name and amount of the budget; a zero-shot run has 0 steps."""
         return next((name, getattr(self, name)) for name in BUDGETS if getattr(self, name) is not None)
 
-    @property
-    def label(self) -> str:
-        """The method's name in tables: Addax without a length threshold is Addax-WA.
+    def config(self) -> dict[str, Any]:
+        """Return plain values, as a row stores them; `from_dict` is the inverse."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.length_threshold is not None:
+            values["length_threshold"] = self.length_threshold.value()
+        return values | {"settings": dict(self.settings)}
 
-        What is not the method's usual way stands behind it, as in "IP-SGD (checkpointing)", "Adam (LoRA)".
-        """
-        return self.label_at(self.set.get("length_threshold"))
+    def replace(self, **changes: Any) -> "RunSpec":
+        """Return a spec with some fields or settings changed, parsed and validated as `from_dict` does."""
+        return from_dict(self.config() | changes)
 
-    def label_at(self, length_threshold: int | str | None) -> str:
-        """As `label`, for the threshold that was found where the spec only says how to find one."""
-        if self.method == ZERO_SHOT:
-            return ZERO_SHOT
-        label = self.method_label(length_threshold)
-        other = [way for way in ("released", "nearest") if way in self.set.values()]
-        if self.method == "addax" and length_threshold is not None and not self.set["zo_batch_size"]:
-            other.append("D1 only")
-        kind, _, amount = self.parameters.partition(":")
-        other += {"all": [], "lora": ["LoRA" if amount == "8" else f"LoRA {amount}"]}.get(
-            kind, [f"last {amount}"]
-        )
-        other += ["checkpointing"] if self.gradient_checkpointing else []
-        return f"{label} ({', '.join(other)})" if other else label
 
-    def method_label(self, length_threshold: int | str | None) -> str:
-        """The first part of a label: the method, without what this run does in another way."""
-        wa = self.method == "addax" and length_threshold is None
-        return f"{method_class(self.method).label}{'-WA' if wa else ''}"
+def field_names() -> set[str]:
+    """Return the names of all fields, without the one that holds the method's settings."""
+    return {f.name for f in dataclasses.fields(RunSpec)} - {"settings"}
 
 
 def from_dict(values: Mapping[str, Any]) -> RunSpec:
-    """A spec from plain values, strictly: a key that is no field is a setting of the method.
+    """Build a spec from plain values, strictly.
+
+    Args:
+        values: fields of `RunSpec`; every other key is a setting of the method.
 
     Raises:
-        UserError: an unknown key, naming the nearest right one; a wrong type; anything impossible.
+        UserError: an unknown key, naming the nearest right one; a wrong type; an impossible combination.
     """
-    names = _names()
-    fields = {k: v for k, v in values.items() if k in names}
-    held = values.get("set", {})
-    if not isinstance(held, Mapping):
-        raise UserError(f"set holds the method's settings by name, not {held!r}")
-    own = {k: v for k, v in values.items() if k not in names and k != "set"} | dict(held)
+    names = field_names()
+    fields = {k: _typed(k, v) for k, v in values.items() if k in names}
     for name in ("method", "model", "task"):
         if name not in fields:
             raise UserError(f"a run needs --{name}")
-    return RunSpec(**{k: _typed(k, v) for k, v in fields.items()}, set=own)
-
-
-def _names() -> set[str]:
-    """The fields, but for the one that holds the method's settings."""
-    return {f.name for f in dataclasses.fields(RunSpec)} - {"set"}
+    settings = values.get("settings", {})
+    if not isinstance(settings, Mapping):
+        raise UserError(f"settings must map names to values, not {settings!r}")
+    settings = dict(settings) | {k: v for k, v in values.items() if k not in names and k != "settings"}
+    if fields["method"] == ZERO_SHOT:
+        fields |= dict.fromkeys(BUDGETS) | {"steps": 0}
+    return RunSpec(**fields, settings=complete_settings(fields["method"], settings, names))
 
 
 def _typed(name: str, value: Any) -> Any:
-    """The value in the field's type; an int serves as a float, nothing else is converted."""
+    """Return the value in its field's type; an int serves as a float, nothing else is converted."""
+    if name == "length_threshold":
+        try:
+            return LengthThreshold.parse(value)
+        except ValueError as error:
+            raise UserError(str(error)) from None
     annotation = next(f.type for f in dataclasses.fields(RunSpec) if f.name == name)
     kinds = get_args(annotation) or (annotation,)
     if float in kinds and type(value) is int:
@@ -156,28 +159,3 @@ def _typed(name: str, value: Any) -> Any:
         wanted = " or ".join("none" if k is type(None) else k.__name__ for k in kinds)
         raise UserError(f"{name} must be {wanted}, not {value!r}")
     return value
-
-
-def with_defaults(values: Mapping[str, Any]) -> RunSpec:
-    """A spec for one run by hand: what is not given comes from suite `quick`, for the built-in models.
-
-    Raises:
-        UserError: as `from_dict`; or no learning rate or budget for a model that `quick` does not know.
-    """
-    values = dict(values)
-    given = [name for name in BUDGETS if name in values]
-    if "lr" in values and given:
-        return from_dict(values)
-    from benchmarks.suites import quick
-
-    known = quick.defaults(values.get("method"), values.get("model"))
-    if known is None and values.get("method") != ZERO_SHOT:
-        missing = "lr" if "lr" not in values else f"a budget ({', '.join(BUDGETS)})"
-        method = values.get("method")
-        settings_of(method)
-        models.check(values.get("model", ""))
-        raise UserError(f"{method} on {values.get('model')} needs {missing}: give --set lr=... steps=...")
-    for key, value in (known or {}).items():
-        if key not in BUDGETS or not given:
-            values.setdefault(key, value)
-    return from_dict(values)

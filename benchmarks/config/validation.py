@@ -1,17 +1,14 @@
-"""What a run's spec may be: every wrong one is refused here, before any work."""
+"""Which specs can run: every impossible one is rejected here, before any work."""
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from benchmarks import models, registry, tasks
-from benchmarks.config import units as budget
-from benchmarks.config.methods import ZERO_SHOT, build_optimizer
 from benchmarks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
 
+ZERO_SHOT = "zero-shot"
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 CHOICES = {
     "dtype": DTYPES,
@@ -19,31 +16,28 @@ CHOICES = {
     "scoring": ("shared", "per_candidate"),
     "schedule": ("constant", "linear"),
 }
-# What a run may be given, exactly one of them; each is a field.
+SOURCES = ("builtin", "hub", "folder")
+# Every run but zero-shot has exactly one of these budgets; each is a field.
 BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")
+AT_LEAST_ONE = ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows")
+BATCH_SIZES = ("zo_batch_size", "fo_batch_size")
 
 
-def check(spec: "RunSpec") -> None:
-    """Refuses what cannot be run, and gives a zero-shot run its budget of no steps.
+def validate(spec: "RunSpec") -> None:
+    """Reject what cannot run.
 
     Raises:
-        UserError: naming the field and what it may be.
+        UserError: names the field and what it may be.
     """
     models.check(spec.model)
     registry.path("task", spec.task)
     for name, known in CHOICES.items():
         if getattr(spec, name) not in known:
             raise unknown(name, getattr(spec, name), known)
-    if spec.data not in ("builtin", "hub", "folder"):
-        raise unknown("data source", spec.data, ("builtin", "hub", "folder"))
-    if spec.method == ZERO_SHOT:
-        for name in BUDGETS:
-            object.__setattr__(spec, name, 0 if name == "steps" else None)
-    elif sum(getattr(spec, name) is not None for name in BUDGETS) != 1:
-        raise UserError(f"a run has a budget of either {' or '.join(BUDGETS)}, exactly one of them")
-    elif not 0 < spec.budget[1] < float("inf"):
-        raise UserError("the budget must be positive, not {}={}".format(*spec.budget))
-    for name in ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows"):
+    if spec.data not in SOURCES:
+        raise unknown("data source", spec.data, SOURCES)
+    _check_budget(spec)
+    for name in AT_LEAST_ONE:
         if getattr(spec, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(spec, name)}")
     if spec.shots is not None and spec.shots < 1:
@@ -56,11 +50,22 @@ def check(spec: "RunSpec") -> None:
     _check_settings(spec)
 
 
+def _check_budget(spec: "RunSpec") -> None:
+    given = {name: getattr(spec, name) for name in BUDGETS if getattr(spec, name) is not None}
+    if spec.method == ZERO_SHOT:
+        if given != {"steps": 0}:
+            raise UserError("zero-shot has no budget: build its spec with from_dict")
+    elif len(given) != 1:
+        raise UserError(f"a run has a budget of either {' or '.join(BUDGETS)}, exactly one of them")
+    elif not 0 < spec.budget[1] < float("inf"):
+        raise UserError("the budget must be positive, not {}={}".format(*spec.budget))
+
+
 def _check_model(spec: "RunSpec") -> None:
     task = tasks.load(spec.task)
-    kind, _, amount = spec.parameters.partition(":")
-    if spec.parameters != "all" and not (kind in ("lora", "last") and amount.isdecimal() and int(amount)):
-        raise UserError(f"parameters are all, lora:R or last:N, not {spec.parameters!r}")
+    kind, _, amount = spec.trainable.partition(":")
+    if spec.trainable != "all" and not (kind in ("lora", "last") and amount.isdecimal() and int(amount)):
+        raise UserError(f"trainable is all, lora:R or last:N, not {spec.trainable!r}")
     if spec.shots is not None and task.loss == "teacher_forcing":
         raise UserError(f"task {spec.task} has no classes to draw shots of")
     if spec.head == "classification":
@@ -73,26 +78,27 @@ def _check_model(spec: "RunSpec") -> None:
 
 
 def _check_settings(spec: "RunSpec") -> None:
-    values = spec.set
-    for key in ("zo_batch_size", "fo_batch_size"):
+    # Building an optimizer needs torch, which reading a spec's fields does not.
+    from torch import nn
+
+    from benchmarks.config.methods import build_optimizer, takes_both_batches
+
+    values, threshold = spec.settings, spec.length_threshold
+    for key in BATCH_SIZES:
         if key in values and values[key] < 0:
             raise UserError(f"{key} must not be negative: {values[key]}")
-    threshold = values.get("length_threshold")
-    if isinstance(threshold, str) and threshold.startswith(budget.AUTO):
-        budget.parse(threshold.removeprefix(budget.AUTO), f"length_threshold={budget.AUTO}")
+    if threshold is not None and not takes_both_batches(spec.method):
+        owners = ", ".join(name for name in registry.files("method") if takes_both_batches(name))
+        raise UserError(
+            f"{spec.method} takes no length_threshold: it is for methods with two batches ({owners})"
+        )
+    if threshold is not None and threshold.memory is not None:
         if spec.device == "auto":
             raise UserError(
                 f"length_threshold={threshold} is for one device: with device=auto give it in tokens"
             )
         if not values["fo_batch_size"]:
             raise UserError(f"length_threshold={threshold} needs a first-order batch: fo_batch_size is 0")
-    elif isinstance(threshold, str):
-        if not _is_quantile(threshold):
-            raise UserError(
-                f"length_threshold is in tokens, a quantile (q0.7), auto:40GB or none, not {threshold!r}"
-            )
-    elif threshold is not None and (type(threshold) is not int or threshold < 1):
-        raise UserError(f"length_threshold must be a positive number of tokens, not {threshold!r}")
     if spec.method == ZERO_SHOT:
         return
     try:
@@ -101,19 +107,21 @@ def _check_settings(spec: "RunSpec") -> None:
     except (TypeError, ValueError) as error:
         raise UserError(f"{spec.method}: {error}") from None
     if "alpha" in values and "zo_batch_size" in values:
-        for key, weight in (("zo_batch_size", values["alpha"]), ("fo_batch_size", 1 - values["alpha"])):
-            if (values[key] == 0) != (weight == 0):
+        parts = (
+            ("zo_batch_size", "zeroth", values["alpha"], 0),
+            ("fo_batch_size", "first", 1 - values["alpha"], 1),
+        )
+        for key, order, weight, alpha in parts:
+            if values[key] == 0 and weight != 0:
                 raise UserError(
-                    f"{key} = {values[key]} does not go with alpha = {values['alpha']:g}: a part without "
-                    f"weight has no batch, and a part with weight has one"
+                    f"{key}=0 requires alpha={alpha} (alpha={values['alpha']:g} gives the {order}-order part "
+                    "a weight)"
                 )
-    for key in ("zo_batch_size", "fo_batch_size"):
+            if values[key] != 0 and weight == 0:
+                raise UserError(
+                    f"alpha={values['alpha']:g} requires {key}=0, not {values[key]} (the {order}-order part "
+                    "has no weight)"
+                )
+    for key in BATCH_SIZES:
         if values.get(key) == 0 and "alpha" not in values:
             raise UserError(f"{key} must be at least 1 for {spec.method}")
-
-
-def _is_quantile(text: str) -> bool:
-    try:
-        return text.startswith("q") and 0 < float(text[1:]) <= 1
-    except ValueError:
-        return False

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 # Of a spec: what changes no allocation is left out, so that runs share their traces.
-FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "parameters")
+FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "trainable")
 # Settings that are in the sizes of batches; every other one may be of a method that allocates by it.
-IN_SIZES = ("zo_batch_size", "fo_batch_size", "length_threshold")
+IN_SIZES = ("zo_batch_size", "fo_batch_size")
 FILES = (
     "config/spec",
     "evaluation/scoring",
@@ -43,9 +43,9 @@ def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str
     what = {
         "spec": {name: getattr(spec, name) for name in FIELDS},
         "loss": tasks.load(spec.task).loss,
-        "settings": {name: value for name, value in spec.set.items() if name not in (*IN_SIZES, "lr")},
+        "settings": {name: value for name, value in spec.settings.items() if name not in (*IN_SIZES, "lr")},
         # Where nothing is to move, methods do other work.
-        "moves": bool(spec.set["lr"]),
+        "moves": bool(spec.settings["lr"]),
         "config": config.to_dict(),
         "attention": config._attn_implementation,
         "sizes": sizes,

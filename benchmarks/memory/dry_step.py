@@ -64,7 +64,7 @@ class DryStep:
             head=spec.head,
             num_labels=config.num_labels if spec.head == "classification" else None,
         )
-        parameters.select(self.model, spec.parameters)
+        parameters.select(self.model, spec.trainable)
         if spec.gradient_checkpointing:
             self.model.activation_checkpointing_enable(
                 activation_checkpointing_kwargs={"use_reentrant": False}

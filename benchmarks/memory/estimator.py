@@ -109,7 +109,7 @@ def phase_peaks(
     found = None
     depth = config.num_hidden_layers
     # Frozen layers and trained ones are two lines in the depth.
-    if depth > DEEPER and not spec.parameters.startswith("last"):
+    if depth > DEEPER and not spec.trainable.startswith("last"):
         both = [_cut(config, n) for n in (SHALLOW, DEEPER)]
         found = extend(*traces(spec, both, batches, device), depth)
     if found is None:

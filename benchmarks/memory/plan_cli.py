@@ -1,12 +1,12 @@
-"""The command `plan`: its arguments, and plans as text or JSON."""
+"""The command `plan`: plans as text or JSON."""
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from addax import units
 from benchmarks import registry
-from benchmarks.config import units as budget
 from benchmarks.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 EPILOG = f"""
 Memory is as written: 40GB are 40 * 10^9 bytes, 40GiB are 40 * 2^30. A card sold as 40GB has a little less
-than 40GiB; nvidia-smi says what it has. {budget.words(budget.RESERVE)} are held back for the CUDA context and
-the allocator's fragmentation. Peaks are of a training step on the longest examples, padded to the longest. A
-step's cost is in forward passes over a batch: a backward pass counts as two, with gradient checkpointing as
-three. The exit code is 0 where something fits, 1 where nothing does, 2 for a mistake.
+than 40GiB; nvidia-smi shows its size. {units.format_bytes(units.RESERVE)} are held back for the CUDA context
+and the allocator's fragmentation. Peaks are of a training step on the longest examples, padded to the
+longest. A step's cost is in forward passes over a batch: a backward pass counts as two, with gradient
+checkpointing as three. The exit code is 0 where something fits, 1 where nothing does, 2 for a mistake.
 """
 # Parts of a peak -> their columns.
 SPLIT = {
@@ -30,59 +30,33 @@ SPLIT = {
 }
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The arguments of `plan`."""
-    command.epilog = EPILOG
-    for name in ("model", "task"):
-        command.add_argument(f"--{name}", required=True)
-    command.add_argument("--gpu-memory", required=True, metavar="SIZE", help="such as 40GB or 39.4GiB")
-    command.add_argument("--method", nargs="+", metavar="NAME", help="(default: all)")
-    command.add_argument("--dtype", default="bfloat16", help="(default: bfloat16)")
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
-    lengths = command.add_mutually_exclusive_group()
-    lengths.add_argument(
-        "--length-file", metavar="FILE", help="lengths of the examples in tokens, one a line"
-    )
-    lengths.add_argument("--data", help='"builtin", "hub" or a folder (default: $ADDAX_DATA, else builtin)')
-    command.add_argument(
-        "--tokenizer",
-        metavar="MODEL",
-        help="whose tokens to count (default: the model's own where it is at hand)",
-    )
-    command.add_argument("--json", action="store_true", help="for scripts")
-
-
-def main(given: argparse.Namespace, place: str) -> int:
-    """Plans and prints; the exit code.
+def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> int:
+    """Plan and print; return the exit code.
 
     Args:
         given: the arguments.
         place: "builtin", "hub" or a folder.
+        values: fields of the runs and settings of methods that are given.
     """
-    memory = budget.parse(given.gpu_memory, "--gpu-memory")
-    usable = memory - budget.reserve("cuda")
+    try:
+        memory = units.parse_bytes(given.gpu_memory, "--gpu-memory")
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    usable = memory - units.reserve("cuda")
     if usable <= 0:
         raise UserError(
-            f"--gpu-memory {given.gpu_memory}: {budget.words(budget.RESERVE)} are held back for the CUDA "
-            "context and fragmentation: give more"
+            f"--gpu-memory {given.gpu_memory}: {units.format_bytes(units.RESERVE)} are held back for the "
+            "CUDA context and fragmentation: give more"
         )
     if given.tokenizer and given.length_file:
         raise UserError("--tokenizer counts tokens of --data: a --length-file has them counted")
     from rich.console import Console
 
-    from benchmarks.config import methods as settings
     from benchmarks.memory import example_lengths as _lengths_at_hand
     from benchmarks.memory import planner
 
-    own = settings.parse_settings(given.set)
-    taken = ("method", "model", "task", "data", "dtype")
-    for key in (*taken, "gradient_checkpointing", "length_threshold", "device"):
-        if key in own:
-            raise UserError(
-                f"--set {key}: plan takes {', '.join(f'--{name}' for name in taken)}, and tries the rest"
-            )
     names = given.method or list(registry.files("method"))
-    own |= {"model": given.model, "task": given.task, "dtype": given.dtype}
+    own = dict(values) | {"model": given.model, "task": given.task, "dtype": given.dtype}
     one = next(planner.specs(names, own))
     if given.length_file:
         examples = _lengths_at_hand.of_file(one, given.length_file)
@@ -94,7 +68,7 @@ def main(given: argparse.Namespace, place: str) -> int:
         print(json.dumps(as_dict(given, memory, examples, found), indent=2))
     else:
         print("\n".join(head(given, memory, examples)), end="\n\n")
-        print(table(found, budget.unit(given.gpu_memory), len(examples.rows)))
+        print(table(found, units.unit_of(given.gpu_memory), len(examples.rows)))
     return 0 if any(plan.fits for plan in found) else 1
 
 
@@ -108,8 +82,8 @@ def as_dict(
         "task": given.task,
         "dtype": given.dtype,
         "gpu_memory_bytes": memory,
-        "reserve_bytes": budget.RESERVE,
-        "usable_bytes": memory - budget.RESERVE,
+        "reserve_bytes": units.RESERVE,
+        "usable_bytes": memory - units.RESERVE,
         "lengths": {
             "source": examples.source,
             "tokenizer": examples.tokenizer,
@@ -127,14 +101,14 @@ def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[s
     """What the plans are for, and what they rest on."""
     from benchmarks.memory import example_lengths as _lengths_at_hand
 
-    unit = budget.unit(given.gpu_memory)
+    unit = units.unit_of(given.gpu_memory)
     lengths = [row.length for row in examples.rows]
     named = {"file": given.length_file, "builtin": "built-in rows", "hub": "the hub's rows"}
     source = named.get(examples.source, "rows of a folder")
     lines = [
         f"{given.model} on {given.task}, {given.dtype}, a GPU of {given.gpu_memory}: "
-        f"{budget.words(memory - budget.RESERVE, unit)} to use",
-        f"({budget.words(budget.RESERVE, unit)} are held back for the CUDA context and fragmentation)",
+        f"{units.format_bytes(memory - units.RESERVE, unit)} to use",
+        f"({units.format_bytes(units.RESERVE, unit)} are held back for the CUDA context and fragmentation)",
         f"lengths: {len(lengths)} training examples ({source}) of {min(lengths)} to {max(lengths)} tokens"
         + (f", as {examples.tokenizer} counts them" if examples.tokenizer else ""),
     ]
@@ -160,7 +134,7 @@ def table(found: Sequence["Plan"], unit: str, examples: int) -> str:
 
     lines = []
     for plan in found:
-        split = {short: plan.peak.split[kind] / budget.UNITS[unit] for kind, short in SPLIT.items()}
+        split = {short: plan.peak.split[kind] / units.UNITS[unit] for kind, short in SPLIT.items()}
         lines.append(
             {
                 "method": plan.label,
@@ -170,8 +144,8 @@ def table(found: Sequence["Plan"], unit: str, examples: int) -> str:
                 "batch": _batch(plan),
                 "L_T": "" if plan.d1 is None else str(plan.length_threshold or "none"),
                 "in D0 / D1": "" if plan.d1 is None else _shares(plan, examples),
-                f"peak ({unit})": plan.peak.peak_bytes / budget.UNITS[unit],
-                "headroom": plan.headroom / budget.UNITS[unit],
+                f"peak ({unit})": plan.peak.peak_bytes / units.UNITS[unit],
+                "headroom": plan.headroom / units.UNITS[unit],
                 **split,
             }
         )

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from addax import units
 from addax.assignment import assign
-from benchmarks.config import units as budget
+from benchmarks.config import labels
 from benchmarks.config.methods import build_optimizer, method_class, settings_of
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.data.tokenize import Encoded
@@ -92,7 +93,7 @@ def plans(
     """
     found = []
     for spec in specs(methods, given):
-        say(spec.label)
+        say(labels.label(spec))
         found += _plans(spec, rows, usable)
     return sorted(found, key=lambda plan: (not plan.fits, plan.passes))
 
@@ -110,7 +111,7 @@ def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]
 
 def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan]:
     look = _Look(spec, rows, usable)
-    if all(spec.set.get(name) for name in BOTH):
+    if all(spec.settings.get(name) for name in BOTH):
         yield look.best_assignment()
         yield look.at_own_sizes()
     else:
@@ -137,10 +138,11 @@ class _Look:
         sizes = dict(sizes) | {"eval_batch_size": self.spec.eval_batch_size}
         found = fitting.peak_of(self.spec, self.rows, sizes, threshold, "cuda")
         if found.split["parameters"] > self.usable:
-            alone, held = found.split["parameters"], budget.reserve("cuda")
+            alone, held = found.split["parameters"], units.reserve("cuda")
+            text = units.format_bytes
             raise UserError(
-                f"{self.spec.model}: its parameters alone take {budget.words(alone)} in {self.spec.dtype}, "
-                f"and {budget.words(held)} are held back: give more than {budget.words(alone + held)}, "
+                f"{self.spec.model}: its parameters alone take {text(alone)} in {self.spec.dtype}, "
+                f"and {text(held)} are held back: give more than {text(alone + held)}, "
                 "a smaller model or a dtype of 16 bits"
             )
         return found
@@ -155,7 +157,7 @@ class _Look:
 
     def largest_batch(self) -> Plan:
         """Of a method of one kind of batch, or of one that is set to draw no other."""
-        (name,) = [name for name in BOTH if self.spec.set.get(name)]
+        (name,) = [name for name in BOTH if self.spec.settings.get(name)]
         size = self.largest(name, {}, None, len(self.rows))
         limits = (name,) if size == min(LARGEST, len(self.rows)) else ()
         return self.plan("batch", {name: max(size, 1)}, limits, None)
@@ -177,7 +179,7 @@ class _Look:
 
     def at_own_sizes(self) -> Plan:
         """The most examples in D1 with the batches of the spec."""
-        sizes = {name: self.spec.set[name] for name in BOTH}
+        sizes = {name: self.spec.settings[name] for name in BOTH}
         try:
             threshold = self.threshold(sizes)
         except ValueError:
@@ -204,7 +206,7 @@ class _Look:
         d0, d1 = self.pools(threshold) if chosen != "batch" else (None, None)
         return Plan(
             method=self.spec.method,
-            label=self.spec.method_label(threshold),
+            label=labels.method_label(self.spec, threshold),
             gradient_checkpointing=self.spec.gradient_checkpointing,
             chosen=chosen,
             fits=peak.peak_bytes <= self.usable,
@@ -239,7 +241,7 @@ def passes(spec: RunSpec, rows: int) -> float:
         return loss
 
     costs = {"zo_loss": 1, "fo_loss": 1, "full_loss": math.ceil(rows / spec.eval_batch_size)}
-    drawn = [name for name in ("zo_loss", "fo_loss") if spec.set.get(name.replace("loss", "batch_size"))]
+    drawn = [name for name in ("zo_loss", "fo_loss") if spec.settings.get(name.replace("loss", "batch_size"))]
     while not steps or not getattr(optimizer, "at_anchor", True):
         at_anchor = getattr(optimizer, "at_anchor", False)
         wanted = ["full_loss"] if at_anchor else drawn

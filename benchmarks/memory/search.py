@@ -6,8 +6,8 @@ predictions only say where to look next.
 
 from collections.abc import Callable, Mapping, Sequence
 
+from addax import units
 from addax.assignment import assign, choose_length_threshold
-from benchmarks.config import units as budget
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
@@ -86,10 +86,10 @@ def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[s
     Raises:
         UserError: the run fits at none.
     """
-    given = spec.set["length_threshold"]
+    given = spec.length_threshold
     device = spec.device.partition(":")[0]
-    held = budget.reserve(device)
-    usable = budget.parse(given.removeprefix(budget.AUTO), "length_threshold") - held
+    held = units.reserve(device)
+    usable = units.parse_bytes(given.memory, "length_threshold") - held
     peaks = []
 
     def peak(length_threshold: int | None) -> int:
@@ -101,8 +101,9 @@ def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[s
     except ValueError as error:
         raise UserError(
             f"length_threshold={given}: {error}; with zo_batch_size={sizes['zo_batch_size']} and "
-            f"fo_batch_size={sizes['fo_batch_size']} a run needs {budget.words(min(peaks) + held)} at least: "
-            "give more, smaller batches or gradient_checkpointing=true"
+            f"fo_batch_size={sizes['fo_batch_size']} a run needs "
+            f"{units.format_bytes(min(peaks) + held)} at least: give more, smaller batches "
+            "or gradient_checkpointing=true"
         ) from None
 
 

@@ -52,12 +52,12 @@ def _adapt(model: nn.Module, rank: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
         from peft.tuners.lora import LoraLayer
     except ImportError:
-        raise UserError("parameters=lora:R needs peft: pip install -e '.[harness]'") from None
+        raise UserError("trainable=lora:R needs peft: pip install -e '.[harness]'") from None
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     found = next((known for known in PROJECTIONS if names.issuperset(known)), None)
     if found is None:
         raise UserError(
-            f"parameters=lora:{rank}: {type(model).__name__} has none of the projections that adapters are "
+            f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that adapters are "
             f"put at: {'; '.join(', '.join(known) for known in PROJECTIONS)}"
         )
     heads = [p for name, p in model.named_parameters() if name.split(".")[0] in HEADS]
@@ -92,7 +92,7 @@ def _fill(module: "LoraLayer") -> None:
 def _freeze(model: nn.Module, count: int) -> None:
     blocks = layers(model)
     if count > len(blocks):
-        raise UserError(f"parameters=last:{count}: {type(model).__name__} has {len(blocks)} layers")
+        raise UserError(f"trainable=last:{count}: {type(model).__name__} has {len(blocks)} layers")
     trained = {p for block in blocks[len(blocks) - count :] for p in block.parameters()}
     inside = {p for block in blocks for p in block.parameters()}
     # A tied output embedding goes by the name of the input's, which comes first.

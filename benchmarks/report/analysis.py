@@ -1,87 +1,88 @@
-"""What a suite's report is made of: its rows, their means, what tests support, and the tables of them."""
+"""What a suite's report shows, computed once for Markdown, CSV, LaTeX, and HTML."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 from benchmarks import registry
 from benchmarks.errors import UserError
-from benchmarks.report import paper_tables as _paper_tables
-from benchmarks.report import stats_tables as _statistics_tables
-from benchmarks.report.stats_tables import Made
-from benchmarks.report.tables import Winners, long_table, provenance
-from benchmarks.results import comparable as _apart
-from benchmarks.results import published
-from benchmarks.results import stats as statistics
-from benchmarks.results.frame import frame, raw, summary
+from benchmarks.report import paper_tables, stats_tables
+from benchmarks.report.costs import costs_table
+from benchmarks.report.predictions import predicted_peaks
+from benchmarks.report.stats_tables import ReportTable
+from benchmarks.report.tables import Winners, long_table, provenance_line
+from benchmarks.results import published, stats
+from benchmarks.results.frame import Results, require_rows
+from benchmarks.results.select import CELL
+from benchmarks.results.sources import load_rows
 
 
-class Analysis(NamedTuple):
-    """One suite's rows and all that is computed from them, once for Markdown, CSV, LaTeX and HTML.
+@dataclass(frozen=True)
+class Analysis:
+    """One suite's results and what tables and the page print of them.
 
     Attributes:
-        suite: its name.
-        rows: all of them.
-        kept: those that may be compared and averaged.
-        aside: what is set apart, as `benchmarks.results.comparable.split` tells it.
-        data: `benchmarks.results.frame.frame`'s of the rows kept.
-        means: `benchmarks.results.frame.summary`'s.
-        tests: `benchmarks.results.stats.pairs`'s.
-        winners: `benchmarks.results.stats.winners`'s.
-        note: the line on where the numbers come from.
-        made: the long tables by the stem of their files.
+        suite: name of the suite.
+        results: its rows, and frames of them.
+        tests: `benchmarks.results.stats.pairs` of the selected runs.
+        winners: `benchmarks.results.stats.winners` of the tests.
+        note: one line on where the numbers come from.
+        predicted: for each entry of `results.means` the predicted peak in bytes; nan where there is none.
+        tables: the long tables by the stem of their files.
     """
 
     suite: str
-    rows: list[dict]
-    kept: list[dict]
-    aside: list[dict]
-    data: pd.DataFrame
-    means: pd.DataFrame
+    results: Results
     tests: pd.DataFrame
     winners: Winners
     note: str
-    made: dict[str, Made]
+    predicted: pd.Series
+    tables: Mapping[str, ReportTable]
 
 
-def analyse(suite: str, rows: Sequence[dict], numbers: pd.DataFrame | None = None) -> Analysis:
-    """Computes what tables and pages print.
+def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -> Analysis:
+    """Compute what tables and the page print.
 
     Args:
         suite: names the rows.
-        rows: result rows, failed ones among them.
+        results: the rows of runs, failed ones among them.
         numbers: `benchmarks.results.published.load`'s; None loads those of the suite.
 
     Raises:
         UserError: there are no rows.
     """
-    kept, aside = _apart.split(rows)
-    data = framed(kept, suite)
-    means, tests, note = summary(data), statistics.pairs(data), provenance(kept)
-    made = {"methods": Made("All measures", long_table(means), means.drop(columns="title"), note)}
-    made |= _statistics_tables.made(data, tests, _tried(suite))
-    if paper := _paper_tables.paper_of(suite):
+    require_rows(results, suite)
+    means, note = results.means, provenance_line(results.comparable)
+    tests = stats.pairs(results.selected)
+    tables = {
+        "methods": ReportTable("All measures", long_table(means), means.drop(columns="title"), note),
+        **stats_tables.build_tables(results, tests, _tuned(suite)),
+    }
+    if (costs := costs_table(means)) is not None:
+        tables["costs"] = costs
+    if paper := paper_tables.paper_of(suite):
         numbers = published.load() if numbers is None else numbers
-        made["published"] = _paper_tables.printed(means, paper, numbers)
-        made["stated"] = _paper_tables.stated(paper)
-    winners = statistics.winners(tests)
-    return Analysis(suite, list(rows), kept, aside, data, means, tests, winners, note, made)
+        tables["published"] = paper_tables.printed(means, paper, numbers)
+        tables["stated"] = paper_tables.stated(paper)
+    return Analysis(suite, results, tests, stats.winners(tests), note, _predicted(results), tables)
 
 
-def _tried(suite: str) -> pd.DataFrame | None:
+def _tuned(suite: str) -> Results | None:
     """The rows of the suite that chose this one's settings, where it names one and there are any."""
     if suite not in registry.files("suite"):
         return None
     trials = getattr(registry.module("suite", suite), "TRIALS", None)
     try:
-        return None if trials is None else frame(*raw(trials))
+        return None if trials is None else Results.of(*load_rows(trials))
     except UserError:
         return None
 
 
-def framed(rows: Sequence[dict], suite: str = "quick") -> pd.DataFrame:
-    """`benchmarks.results.frame.frame` of rows, of which there must be some."""
-    if not rows:
-        raise UserError(f"no result rows to tabulate: run `python -m benchmarks sweep {suite}` first")
-    return frame(list(rows))
+def _predicted(results: Results) -> pd.Series:
+    """Predicted peak of each entry of the means."""
+    chosen = set(results.selected["id"])
+    peaks = predicted_peaks([row for row in results.comparable if row["id"] in chosen])
+    of_cell = results.selected.assign(predicted=results.selected["id"].map(peaks).astype(float))
+    means = of_cell.groupby(CELL, sort=False)["predicted"].first()
+    return means.reindex(pd.MultiIndex.from_frame(results.means[CELL])).reset_index(drop=True)

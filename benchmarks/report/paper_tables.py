@@ -4,9 +4,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks import registry
-from benchmarks.report.stats_tables import Made, column
+from benchmarks.report.stats_tables import ReportTable, column
 from benchmarks.report.tables import NONE
 from benchmarks.results import published
+from benchmarks.results.order import format_value
 
 # What a statement's tag means, where a reader sees it.
 TAGS = {
@@ -23,11 +24,11 @@ def paper_of(suite: str) -> object | None:
     return getattr(registry.module("suite", name), "PAPER", None) if name in registry.files("suite") else None
 
 
-def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> Made:
+def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
     """A suite's means beside its paper's numbers.
 
     Args:
-        means: `benchmarks.results.frame.summary`'s.
+        means: `benchmarks.results.frame.Results.means`.
         paper: the suite's `PAPER`.
         numbers: `benchmarks.results.published.load`'s.
     """
@@ -61,7 +62,8 @@ def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> Made:
         )
     sources = ", ".join(dict.fromkeys(filter(None, found["source"])))
     note += f" Printed in: {sources}." if sources else ""
-    return Made(f"{paper.paper}, {paper.shows}: printed and measured", pd.DataFrame(table), found, note)
+    head = f"{paper.paper}, {paper.shows}: printed and measured"
+    return ReportTable(head, pd.DataFrame(table), found, note)
 
 
 def _same(ours: str, theirs: str) -> bool:
@@ -78,13 +80,14 @@ def _plain(model: str) -> str:
     return model.rpartition("/")[2].partition(" k=")[0].lower()
 
 
-def stated(paper) -> Made:
+def stated(paper) -> ReportTable:
     """All that defines a suite's runs, and where each is from."""
     lines = [
         {
             "of": ", ".join(dict.fromkeys(group for group, name in one.keys if name)) or one.what,
             "what": one.keys[0][1],
-            "value": _shown(one.value) + "".join(f" (where {k} is {_shown(v)})" for k, v in one.when.items()),
+            "value": _format(one.value)
+            + "".join(f" (where {k} is {_format(v)})" for k, v in one.when.items()),
             "from": one.tag,
             "source": one.source,
         }
@@ -92,15 +95,13 @@ def stated(paper) -> Made:
     ]
     table = pd.DataFrame(lines)
     note = "; ".join(f"{tag}: {meaning}" for tag, meaning in TAGS.items()) + "."
-    return Made(
+    return ReportTable(
         f"What defines this suite: {paper.paper} (arXiv {paper.arxiv}), {paper.shows}", table, table, note
     )
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+def _format(value: object) -> str:
+    return ", ".join(map(_format, value)) if isinstance(value, tuple) else format_value(value)
 
 
 def papers() -> str:
@@ -109,14 +110,14 @@ def papers() -> str:
 
     lines = []
     for name in registry.files("suite"):
-        if registry.is_twin(name) or (paper := paper_of(name)) is None:
+        if registry.is_tiny(name) or (paper := paper_of(name)) is None:
             continue
         lines.append(
             {
                 "suite": f"`{name}`",
                 "repeats": f"{paper.paper}, {paper.shows}",
                 "runs": len(suites.load(name)),
-                "of its twin": len(suites.load(f"{name}{registry.TWIN}")),
+                "of its twin": len(suites.load(f"{name}{registry.TINY}")),
                 "hardware": paper["hardware"],
             }
         )
@@ -135,7 +136,7 @@ def coverage() -> str:
     ]
     empty = []
     for name in registry.files("suite"):
-        paper = None if registry.is_twin(name) else paper_of(name)
+        paper = None if registry.is_tiny(name) else paper_of(name)
         # What reviewers asked for no paper prints.
         prints = paper is not None and any(word in paper.shows for word in ("able", "Figure"))
         if prints and (paper.paper, paper.shows) not in counts.index:

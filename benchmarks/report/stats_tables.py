@@ -1,15 +1,17 @@
-"""Tables of what tests support, of trials, and of rows set apart: as text, and why."""
+"""Tables of what tests support, of trials, and of excluded rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
+from tabulate import tabulate
 
 from benchmarks.report.tables import NONE
-from benchmarks.results import stats as statistics
-from benchmarks.results import trials
+from benchmarks.results import stats
+from benchmarks.results.frame import Results
 from benchmarks.results.ranks import ranks
-from benchmarks.results.stats import FEWEST
+from benchmarks.results.stats import MIN_PAIRS
+from benchmarks.results.tuning import trials_table
 
 RULE = (
     "paired sign-flip permutation tests over runs of equal seeds, corrected after Holm over all pairs of "
@@ -17,7 +19,7 @@ RULE = (
 )
 
 
-class Made(NamedTuple):
+class ReportTable(NamedTuple):
     """A table: its heading, its entries as text, the same as numbers for CSV, and a note."""
 
     head: str
@@ -34,28 +36,30 @@ def bold_note(tests: pd.DataFrame) -> str:
     """
     if not len(tests):
         return ""
-    of_tasks = tests[tests["task"] != statistics.ALL]["n"]
+    of_tasks = tests[tests["task"] != stats.ALL]["n"]
     low, high = of_tasks.min(), of_tasks.max()
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
-    if statistics.winners(tests):
+    if stats.winners(tests):
         return f"Bold: better than every other trained method at 5 % ({RULE}; {n} a task)."
-    few = f"; with fewer than {FEWEST} no such test can reach 5 %" if high < FEWEST else ""
+    few = f"; with fewer than {MIN_PAIRS} no such test can reach 5 %" if high < MIN_PAIRS else ""
     return f"No method is bold: none is separated from all others at 5 % ({RULE}; {n} a task{few})."
 
 
-def made(data: pd.DataFrame, tests: pd.DataFrame, tried: pd.DataFrame | None = None) -> dict[str, Made]:
-    """The tables of a suite by the stem of their files.
+def build_tables(
+    results: Results, tests: pd.DataFrame, tuned: Results | None = None
+) -> dict[str, ReportTable]:
+    """Return the tables of a suite by the stem of their files.
 
     Args:
-        data: `benchmarks.results.frame.frame`'s.
-        tests: `benchmarks.results.stats.pairs`'s of them.
-        tried: the runs among which settings were chosen, where those are others.
+        results: the suite's rows.
+        tests: `benchmarks.results.stats.pairs` of them.
+        tuned: the rows among which settings were chosen, where those are another suite's.
     """
     return {
-        "intervals": _intervals(statistics.summary(data)),
+        "intervals": _intervals(stats.intervals(results.selected)),
         "pairs": _pairs(tests),
-        "ranks": _ranks(data),
-        "trials": _trials(trials.table(data if tried is None else tried)),
+        "ranks": _ranks(results.selected),
+        "trials": _trials(trials_table(tuned or results)),
     }
 
 
@@ -63,7 +67,7 @@ def column(values: pd.Series, form: str, scale: float = 1) -> list[str]:
     return [NONE if pd.isna(value) else f"{scale * value:{form}}" for value in values]
 
 
-def _intervals(means: pd.DataFrame) -> Made:
+def _intervals(means: pd.DataFrame) -> ReportTable:
     low, high = (column(means[name], ".1f", 100) for name in ("ci_low", "ci_high"))
     table = {
         "model": means["model"],
@@ -88,10 +92,10 @@ def _intervals(means: pd.DataFrame) -> Made:
         "none below three. Last columns: standard deviation in points over seeds of one kind at equal seeds "
         "of the other" + "".join(f"; {text}" for text in found) + "."
     )
-    return Made("Mean test scores with 95 % intervals", pd.DataFrame(table), means, note)
+    return ReportTable("Mean test scores with 95 % intervals", pd.DataFrame(table), means, note)
 
 
-def _pairs(tests: pd.DataFrame) -> Made:
+def _pairs(tests: pd.DataFrame) -> ReportTable:
     table = {
         "model": tests["model"],
         "task": tests["title"],
@@ -103,19 +107,19 @@ def _pairs(tests: pd.DataFrame) -> Made:
         "p, Holm": column(tests["p_holm"], ".4f"),
         "separated": ["yes" if yes else "no" for yes in tests["separated"]],
     }
-    short = (tests["n"] < FEWEST).sum()
+    short = (tests["n"] < MIN_PAIRS).sum()
     note = f"{RULE[0].upper()}{RULE[1:]}; n counts pairs of runs with the same seeds."
     if short:
         note += (
-            f" In {short} of {len(tests)} lines n is below {FEWEST}: no test can separate methods there, as "
-            "p is at least 2 / 2^n."
+            f" In {short} of {len(tests)} lines n is below {MIN_PAIRS}: no test can separate methods there, "
+            "as p is at least 2 / 2^n."
         )
-    return Made("Paired tests between methods", pd.DataFrame(table), tests, note)
+    return ReportTable("Paired tests between methods", pd.DataFrame(table), tests, note)
 
 
-def _ranks(data: pd.DataFrame) -> Made:
+def _ranks(selected: pd.DataFrame) -> ReportTable:
     lines, said = [], []
-    for model, found in ranks(data).items():
+    for model, found in ranks(selected).items():
         ends = {"tasks": len(found.tasks), "friedman_p": found.friedman_p}
         order = found.mean.sort_values(kind="stable")
         lines += [{"model": model, "method": label, "rank": rank, **ends} for label, rank in order.items()]
@@ -133,10 +137,10 @@ def _ranks(data: pd.DataFrame) -> Made:
         **{"average rank": column(numbers["rank"], ".2f"), "tasks": numbers["tasks"].astype(str)}
     )
     note = "1 is best; ties share a rank; out of memory is the worst. " + "; ".join(said) + "."
-    return Made("Average ranks over tasks", table, numbers, note)
+    return ReportTable("Average ranks over tasks", table, numbers, note)
 
 
-def _trials(found: pd.DataFrame) -> Made:
+def _trials(found: pd.DataFrame) -> ReportTable:
     table = {
         "model": found["model"],
         "task": found["title"],
@@ -158,23 +162,21 @@ def _trials(found: pd.DataFrame) -> Made:
     edge = [f"{line.label} on {line.title}, {line.model}" for line in found.itertuples() if line.at_edge]
     if edge:
         note += f" At the edge of its grid, beyond which a better value may lie: {'; '.join(edge)}."
-    return Made("Trials and what was chosen", pd.DataFrame(table), found, note)
+    return ReportTable("Trials and what was chosen", pd.DataFrame(table), found, note)
 
 
-def apart(aside: Sequence[dict]) -> str:
-    """Markdown page of the rows that were set apart."""
-    from tabulate import tabulate
-
+def excluded_page(excluded: Sequence[dict]) -> str:
+    """Return a Markdown page of the rows that are in no table."""
     lines = [
         {
             "model": e["model"], "task": e["task"], "method": e["label"], "rows": e["rows"],
-            "differ in": e["what"], "theirs": e["kind"], "in the tables": e["stands"],
+            "differ in": e["what"], "theirs": e["kind"], "in the tables": e["reference"],
         }
-        for e in aside
+        for e in excluded
     ]  # fmt: skip
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     return (
-        f"## Rows set apart\n\n{text}\n\nThey are in no table or figure: scores of several prompts, metrics, "
-        "ways of scoring, data or budgets have no mean, and are not compared. Of prompts the newest stands, "
-        "of all else the most frequent.\n"
+        f"## Excluded rows\n\n{text}\n\nThese rows are in no table and no figure: scores of several prompts, "
+        "metrics, ways of scoring, data, or budgets have no common mean. Rows of the newest prompt stay; "
+        "of everything else, the most frequent kind stays.\n"
     )

@@ -7,8 +7,9 @@ from types import MappingProxyType
 import pandas as pd
 from tabulate import tabulate
 
-from benchmarks.results.comparable import budget_of
-from benchmarks.results.frame import ordered, score_name
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results.comparable import budget_of, label_of
+from benchmarks.results.order import display_order, score_name
 from benchmarks.results.stats import ALL
 
 # (model, task) -> the label that is bold there.
@@ -41,13 +42,13 @@ def head_of(name: str, means: pd.DataFrame) -> str:
 
 def _seeds(block: pd.DataFrame) -> int:
     """The number of seeds that most entries of a block have; zero-shot has no seed."""
-    trained = block[(block["label"] != "zero-shot") & (block["outcome"] == "done")]
+    trained = block[(block["label"] != ZERO_SHOT) & (block["outcome"] == "done")]
     return int(trained["n"].mode().max()) if len(trained) else 1
 
 
 def _has(entry, column: str) -> bool:
     """Whether there is a number to print; zero-shot trains for no time at all."""
-    return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == "zero-shot")
+    return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == ZERO_SHOT)
 
 
 def block_of(
@@ -64,13 +65,13 @@ def block_of(
     that of a `benchmarks.results.stats.winners` winner is bold.
     """
     scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
-    usual, tasks = _seeds(block), ordered(block, "task")
+    usual, tasks = _seeds(block), display_order(block, "task")
     model = block["model"].iloc[0]
     best = {(label, task) for (of, task), label in winners.items() if of == model and column == "score"}
     titles = block.drop_duplicates("task").set_index("task")["title"]
     entries = {(e.label, e.task): e for e in block.itertuples()}
     table = []
-    for label in ordered(block, "label"):
+    for label in display_order(block, "label"):
         line, values = {"method": label}, []
         for task in tasks:
             e = entries.get((label, task))
@@ -82,7 +83,7 @@ def block_of(
                 text = f"{value:.{digits}f}"
                 text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""
                 text = bold.format(text) if (label, task) in best else text
-                text += f" (n={e.n})" if spread and e.n != usual and label != "zero-shot" else ""
+                text += f" (n={e.n})" if spread and e.n != usual and label != ZERO_SHOT else ""
             line[titles[task]] = text
             values.append(value)
         known = len(values) > 1 and not pd.isna(values).any()
@@ -94,7 +95,7 @@ def block_of(
 
 def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
     parts = []
-    for model in ordered(means, "model"):
+    for model in display_order(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, column, means, spread=" ± ", bold="**{}**", winners=winners)
         align = ["left"] + ["right"] * (cells.shape[1] - 1)
@@ -119,10 +120,10 @@ def seeds_of(block: pd.DataFrame) -> str:
 def latex(
     means: pd.DataFrame, column: str, head: str, note: str, winners: Winners = MappingProxyType({})
 ) -> str:
-    tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in ordered(means, "task")]
+    tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")]
     lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
     lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
-    for model in ordered(means, "model"):
+    for model in display_order(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, column, means, spread=r" $\pm$ ", bold=r"\textbf{{{}}}", winners=winners)
         cells = cells.reindex(columns=["method", *tasks, "mean"], fill_value=NONE)
@@ -151,7 +152,7 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
             for v, s, n in zip(means[name], means[f"{name}_std"], means["n"], strict=True)
         ]
 
-    trained = means["label"] != "zero-shot"
+    trained = means["label"] != ZERO_SHOT
     scores = column("score", ".1f", 0.01)
     table = {
         "model": means["model"],
@@ -175,13 +176,13 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).drop(columns=constant)
 
 
-def provenance(rows: Sequence[dict]) -> str:
-    """One line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
-    return "; ".join(f"{name}: {fact}" for name, fact in facts(rows).items()) + "."
+def provenance_line(rows: Sequence[dict]) -> str:
+    """Return one line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
+    return "; ".join(f"{name}: {fact}" for name, fact in provenance_fields(rows).items()) + "."
 
 
-def facts(rows: Sequence[dict]) -> dict[str, str]:
-    """What `provenance` says, by name; what is not known of any row is left out."""
+def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
+    """Return what `provenance_line` says, by name, without the fields that no row knows."""
     statuses = [row["status"] for row in rows if "status" in row]
     configs = [row["config"] for row in rows if "config" in row]
     data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
@@ -220,8 +221,7 @@ def _budgets(rows: Sequence[Mapping]) -> str:
     given: dict[str, list[tuple[str, str, float]]] = {}
     for row in rows:
         if "config" in row and (found := budget_of(row["config"])):
-            label = row.get("label") or row["config"]["method"]
-            place = (row["config"]["model"], label, found[1])
+            place = (row["config"]["model"], label_of(row), found[1])
             given.setdefault(found[0].replace("_", "-"), []).append(place)
     parts = []
     for name, places in given.items():
@@ -229,8 +229,8 @@ def _budgets(rows: Sequence[Mapping]) -> str:
         if len(given) == 1 and len({amount for *_, amount in places}) == 1:
             return f"equal {name}: {places[0][2]:g}"
         if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
-            return f"equal {name} on each model: {_told(models)}"
-        parts.append(f"unequal {name}: {_told(methods)}")
+            return f"equal {name} on each model: {_listed(models)}"
+        parts.append(f"unequal {name}: {_listed(methods)}")
     return ", ".join(parts) or NONE
 
 
@@ -241,7 +241,7 @@ def _amounts(given: Iterable[tuple[str, float]]) -> dict[str, set[float]]:
     return found
 
 
-def _told(amounts: Mapping[str, set[float]]) -> str:
+def _listed(amounts: Mapping[str, set[float]]) -> str:
     return ", ".join(f"{name} {' or '.join(f'{v:g}' for v in sorted(own))}" for name, own in amounts.items())
 
 

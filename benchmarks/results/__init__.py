@@ -1,1 +1,1 @@
-"""Result rows: on disk, as a frame, and what they support statistically."""
+"""Result rows: on disk, as frames, and what they support statistically."""

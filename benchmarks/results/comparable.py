@@ -1,136 +1,150 @@
-"""Rows that have no mean together: of several prompts, metrics, ways of scoring, data or budgets one stands.
+"""Partition rows into those that can be compared and averaged, and those that are excluded.
 
-Where rows of one place differ in one of `RULES`, the most frequent kind stands (on a tie the newest), and of
-prompts the newest version; the others are set apart, and the reason is told.
+Rows of several prompts, metrics, ways of scoring, data, or budgets have no common mean. Where rows of one
+group differ in one of `RULES`, the most frequent kind is the reference (the newest on a tie; of prompts the
+newest version), and all other rows are excluded with the reason.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What rows of one place have to have in common.
+    """What the rows of one group must have in common.
 
     Attributes:
-        what: its name in a report.
-        place: row -> the rows that would be compared or averaged.
-        kind: row -> what they must agree in.
-        why: they have no mean otherwise.
-        newest: whether the highest kind stands, and not the most frequent one.
+        what: name of the property in a report.
+        group: row -> the rows that would be compared or averaged with it.
+        kind: row -> the value that must be equal within a group.
+        why: how an excluded row differs, to follow "rows".
+        newest: whether the highest kind is the reference instead of the most frequent one.
     """
 
     what: str
-    place: Callable[[dict], Any]
-    kind: Callable[[dict], Any]
+    group: Callable[[Mapping], Any]
+    kind: Callable[[Mapping], Any]
     why: str
     newest: bool = False
 
 
-def budget_of(config: dict) -> tuple[str, float] | None:
-    """Name and amount of a run's budget; None of a zero-shot run, which has none.
+def budget_of(config: Mapping) -> tuple[str, float] | None:
+    """Return name and amount of a run's budget, or None for zero-shot, which has none.
 
     >>> budget_of({"method": "mezo", "steps": None, "seconds": 60.0})
     ('seconds', 60.0)
     """
-    if config["method"] == "zero-shot":
+    if config["method"] == ZERO_SHOT:
         return None
     return next(((name, config[name]) for name in BUDGETS if config.get(name)), None)
 
 
-def _column(row: dict) -> tuple:
+def format_budget(config: Mapping) -> str:
+    """Return a run's budget as text.
+
+    >>> format_budget({"method": "mezo", "forward_equivalents": 64})
+    '64 forward-equivalents'
+    """
+    found = budget_of(config)
+    return f"{found[1]:g} {found[0].replace('_', '-')}" if found else "none"
+
+
+def label_of(row: Mapping) -> str:
+    """Return a run's name in tables."""
+    return row.get("label") or row["config"]["method"]
+
+
+def _column(row: Mapping) -> tuple:
     """A column of a table, where methods are compared: a model, a task, and the shots of each class."""
     return row["config"]["model"], row["config"]["task"], row["config"].get("shots")
 
 
-def _cell(row: dict) -> tuple:
-    config = row["config"]
-    return *_column(row), row.get("label") or config["method"], config.get("dtype")
+def _cell(row: Mapping) -> tuple:
+    return *_column(row), label_of(row), row["config"].get("dtype")
 
 
-def _draw(row: dict) -> tuple:
+def _draw(row: Mapping) -> tuple:
     """What a source's rows are drawn by: equal draws of equal data are equal rows."""
     names = ("task", "data", "data_seed", "train_rows", "validation_rows", "test_rows", "shots")
     return tuple(row["config"].get(name) for name in names)
 
 
-def _version(row: dict) -> int:
+def _version(row: Mapping) -> int:
     return max(row.get("task_version") or 0, 0)
 
 
-def _data(row: dict) -> str:
+def _data(row: Mapping) -> str:
     config = row["config"]
     rows = config.get("test_rows")
     return f"{config.get('data')}" + (f", {rows} test rows" if rows else "")
 
 
-def _budget(row: dict) -> str:
-    found = budget_of(row["config"])
-    return f"{found[1]:g} {found[0].replace('_', '-')}" if found else "none"
-
-
 RULES = (
     Rule("prompt version", lambda row: row["config"]["task"], _version,
-         "earlier versions of their task's prompt", newest=True),
-    Rule("metric", _column, lambda row: row.get("metric") or "accuracy", "another metric"),
-    Rule("scoring", _column, lambda row: row["config"].get("scoring"), "another way of scoring"),
-    Rule("data", _column, _data, "other data"),
-    Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "other contents of their data"),
-    Rule("head", _cell, lambda row: row["config"].get("head"), "another head"),
-    Rule("budget", _cell, _budget, "another budget"),
+         "scored with an older version of their task's prompt", newest=True),
+    Rule("metric", _column, lambda row: row.get("metric") or "accuracy", "with another metric"),
+    Rule("scoring", _column, lambda row: row["config"].get("scoring"), "scored in another way"),
+    Rule("data", _column, _data, "of other data"),
+    Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "whose data has other contents"),
+    Rule("head", _cell, lambda row: row["config"].get("head"), "of another head"),
+    Rule("budget", _cell, lambda row: format_budget(row["config"]), "with another budget"),
 )  # fmt: skip
 
 
-def split(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows of runs that may be compared and averaged, and what is set apart.
+def partition_comparable(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
+    """Split rows into those that can be compared and averaged, and a description of the others.
 
     Returns:
-        The rows that stand, in their order; and for the others, together where everything is equal: what
-        they differ in, model, task, label, `kind` (theirs), `stands` (the one they would have to be of),
-        `rows` (how many) and `why`.
+        The comparable rows, in their order; and one entry for equal excluded rows together: `what` they
+        differ in, model, task, label, `kind` (theirs), `reference` (the kind they would need), `rows` (how
+        many), and `why`.
     """
-    kept, aside = list(rows), []
+    kept, excluded = list(rows), []
     for rule in RULES:
-        places: dict[Any, dict[Any, list[dict]]] = defaultdict(lambda: defaultdict(list))
+        groups: dict[Any, dict[Any, list[dict]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
-            places[rule.place(row)][rule.kind(row)].append(row)
-        if all(len(kinds) == 1 for kinds in places.values()):
+            groups[rule.group(row)][rule.kind(row)].append(row)
+        if all(len(kinds) == 1 for kinds in groups.values()):
             continue
-        stands = {place: _standing(kinds, rule) for place, kinds in places.items()}
-        left = [row for row in kept if rule.kind(row) != stands[rule.place(row)]]
-        kept = [row for row in kept if rule.kind(row) == stands[rule.place(row)]]
-        aside += _told(left, rule, stands)
-    return kept, aside
+        reference = {group: reference_kind(kinds, rule) for group, kinds in groups.items()}
+        others = [row for row in kept if rule.kind(row) != reference[rule.group(row)]]
+        kept = [row for row in kept if rule.kind(row) == reference[rule.group(row)]]
+        excluded += _described(others, rule, reference)
+    return kept, excluded
 
 
-def _standing(kinds: dict[Any, list[dict]], rule: Rule) -> Any:
+def reference_kind(kinds: Mapping[Any, Sequence[dict]], rule: Rule) -> Any:
+    """Return the kind that stays: the highest, or the most frequent and among equals the newest."""
     if rule.newest:
         return max(kinds)
     ended = {kind: max(str(row.get("ended") or "") for row in rows) for kind, rows in kinds.items()}
     return max(kinds, key=lambda kind: (len(kinds[kind]), ended[kind]))
 
 
-def _told(left: Sequence[dict], rule: Rule, stands: dict) -> list[dict]:
+def _described(rows: Sequence[dict], rule: Rule, reference: Mapping) -> list[dict]:
     counts: dict[tuple, int] = defaultdict(int)
-    for row in left:
+    for row in rows:
         config = row["config"]
-        label = row.get("label") or config["method"]
-        place = (config["model"], config["task"], label, rule.kind(row), stands[rule.place(row)])
-        counts[place] += 1
-    names = ("model", "task", "label", "kind", "stands")
+        kinds = rule.kind(row), reference[rule.group(row)]
+        counts[config["model"], config["task"], label_of(row), *kinds] += 1
+    names = ("model", "task", "label", "kind", "reference")
     return [
         {"what": rule.what, **dict(zip(names, place, strict=True)), "rows": count, "why": rule.why}
         for place, count in counts.items()
     ]
 
 
-def lines(aside: Sequence[dict]) -> list[str]:
-    """One line for each reason, for a terminal."""
+def lines(excluded: Sequence[Mapping]) -> list[str]:
+    """Return one line for each reason, for a terminal.
+
+    >>> lines([{"why": "of other data", "rows": 2}])
+    ['Excluded 2 rows of other data.']
+    """
     counts: dict[str, int] = defaultdict(int)
-    for entry in aside:
+    for entry in excluded:
         counts[entry["why"]] += entry["rows"]
-    return [f"{count} more there are of {why}: left out" for why, count in counts.items()]
+    return [f"Excluded {count} row{'s' if count > 1 else ''} {why}." for why, count in counts.items()]

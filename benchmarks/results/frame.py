@@ -1,152 +1,152 @@
-"""Result rows as a pandas frame: reading, order, one setting a method, mean over seeds."""
+"""Result rows as pandas frames, computed once and passed on to tables, tests, figures, and pages."""
 
-import hashlib
 import json
-from glob import glob
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
-from benchmarks import registry
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
-from benchmarks.results import comparable as _apart
-from benchmarks.results.row import checksum
+from benchmarks.results import select
+from benchmarks.results.comparable import budget_of, label_of, partition_comparable
+from benchmarks.results.order import display_order, sort_key
 
-ROOT = Path(__file__).resolve().parents[2]
-METHODS = ("zero-shot", "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
-# The nine of Addax; those of the papers on RoBERTa-large and on MeZO-SVRG; word problems.
-TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad",
-         "sst2-cloze", "sst5", "snli", "mnli", "rte-cloze", "trec", "qnli", "cola", "gsm8k")  # fmt: skip
 HALF = ("bfloat16", "float16")
-CELL = ["model", "task", "label"]
-MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
+TEXTS = ["model", "task", "label", "title", "setting", "run", "id", "ended", "outcome", "method", "dtype",
+         "metric", "budget", "curve", "seed", "data_seed", "shots"]  # fmt: skip
+NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_bytes", "seconds",
+           "train_seconds", "budget_amount", "steps", "best_step", "lr", "zo_batch_size",
+           "fo_batch_size"]  # fmt: skip
 
 
-def _parse(text: str, where: str) -> dict:
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg}); remove the file or run it again") from None
-    if not isinstance(row, dict) or not {"config", "benchmark"} & row.keys():
-        raise UserError(f"{where}: not a result row (an object with a 'config', or a 'benchmark')")
-    if "checksum" in row and row["checksum"] != checksum(row):
-        raise UserError(f"{where}: changed after it was written; remove it or run it again")
-    if "config" in row:
-        try:
-            line = _flat(row)
-            _apart.split([row])
-            pd.to_numeric(pd.Series([line[name] for name in NUMBERS], dtype=object))
-            if not isinstance(line["curve"], list):
-                raise TypeError("curve should be a list")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+@dataclass(frozen=True)
+class Results:
+    """Rows of one suite or study, and what is computed from them. Build it with `Results.of`.
+
+    Attributes:
+        rows: rows as written, whatever their status, also those that are excluded.
+        source: the files that they were read from.
+        comparable: the rows that can be compared and averaged.
+        excluded: the other ones, as `benchmarks.results.comparable.partition_comparable` describes them.
+        runs: one line a run, see `frame`; of a study one line a row, as it is.
+        selected: the runs at the setting of each method that did best on validation.
+        means: `selected` averaged over seeds, see `benchmarks.results.select.mean_over_seeds`.
+        study: name of the study that measured the rows; None for the runs of a suite.
+    """
+
+    rows: Sequence[dict]
+    source: str
+    comparable: Sequence[dict]
+    excluded: Sequence[dict]
+    runs: pd.DataFrame
+    study: str | None = None
+
+    @classmethod
+    def of(cls, rows: Sequence[dict], source: str = "") -> "Results":
+        """Return what is computed from rows of one suite or of one study.
+
+        Raises:
+            UserError: the rows are of runs and of studies, or of several studies.
+        """
+        studies = {row.get("study") for row in rows}
+        if len(studies) > 1:
             raise UserError(
-                f"{where}: not a result row ({type(error).__name__}: {error}); remove it or run it again"
-            ) from error
-    return row
+                f"{source or 'these rows'}: rows of several kinds; give those of one suite or one study"
+            )
+        if studies - {None}:
+            return cls(rows, source, rows, [], pd.DataFrame(list(rows)), studies.pop())
+        kept, excluded = partition_comparable(rows)
+        return cls(rows, source, kept, excluded, frame(kept))
+
+    @cached_property
+    def selected(self) -> pd.DataFrame:
+        return select.select_best_setting(self.runs)
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        return select.mean_over_seeds(self.selected)
+
+    def only(self, methods: Collection[str]) -> "Results":
+        """Return the part of some methods, by their labels.
+
+        Raises:
+            UserError: a label that no row has, naming the nearest one.
+        """
+        known = display_order(self.runs, "label") if "label" in self.runs else []
+        for label in methods:
+            if label not in known:
+                raise unknown("method in these rows", label, known)
+        part = replace(self, runs=self.runs[self.runs["label"].isin(methods)])
+        if self.study is None:
+            # A choice is made within a method, so that of a part is a part of the choice.
+            vars(part)["selected"] = self.selected[self.selected["label"].isin(methods)]
+        return part
 
 
-def _load(file: Path) -> list[dict]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from error
-    if file.suffix == ".jsonl":
-        lines = enumerate(text.splitlines(), 1)
-        return [_parse(line, f"{file}:{n}") for n, line in lines if line.strip()]
-    return [_parse(text, str(file))]
+def require_rows(results: Results, suite: str) -> Results:
+    """Return the results, or raise `UserError` with the command that makes rows where there are none."""
+    if not results.comparable:
+        raise UserError(f"no result rows to tabulate: run `python -m benchmarks sweep {suite}` first")
+    return results
 
 
-def raw(suite: str, root: Path = ROOT, maker: str | None = None) -> tuple[list[dict], str]:
-    """Rows of a suite as they were written, and where from: this machine's runs, or else the committed ones.
+def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
+    """Return one line a run, in the fixed order of models, tasks, methods, and seeds.
+
+    Of several rows with one config, the newest counts: a repeated run is not a second seed. Where runs have
+    several dtypes, those are part of the method's label; where they have several numbers of shots, those are
+    part of the model's name.
 
     Args:
-        suite: name of the suite ("quick"), of a benchmark, or of a folder of one's own in `results/runs/`.
-        root: folder that holds `results/`.
-        maker: what makes the rows of a benchmark ("benchmarks.studies.precision"); a sweep those of a suite.
+        rows: comparable rows of runs, see `benchmarks.results.comparable`.
 
-    Raises:
-        UserError: neither has a row, or a file holds no row.
+    Returns:
+        Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id,
+        outcome (the row's status: "done", "failed", "OOM", or "killed"), score in 0..1, auc, loss,
+        peak_bytes, seconds (of training, to the chosen checkpoint), train_seconds (of the whole run), budget
+        (its name) and budget_amount, steps, lr, batch sizes, and curve (list of evaluations).
     """
-    runs, reference = root / "results/runs" / suite, root / "results/reference" / f"{suite}.jsonl"
-    for source, files in ((runs, sorted(runs.glob("*.json"))), (reference, [reference])):
-        rows = [row for file in files if file.exists() for row in _load(file)]
-        if rows:
-            return rows, source.relative_to(root).as_posix()
-    known = set(registry.files("suite")) | {f.stem for f in reference.parent.glob("*.jsonl")}
-    known |= {f.name for f in runs.parent.glob("*") if f.is_dir()}
-    if suite not in known and maker is None:
-        raise unknown("suite", suite, known)
-    raise UserError(f"no rows of {suite!r} yet: run `python -m {maker or f'benchmarks sweep {suite}'}`")
+    newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
+    if len({line["dtype"] for line in newest.values()}) > 1:
+        for line in newest.values():
+            if line["dtype"] in HALF and line["label"] != ZERO_SHOT:
+                line["label"] += f" {line['dtype']}"
+    if len({line["shots"] for line in newest.values()}) > 1:
+        for line in newest.values():
+            line["model"] += f" k={line['shots']}" if line["shots"] else ""
+    data = pd.DataFrame(sorted(newest.values(), key=_rank), columns=[*TEXTS, *NUMBERS])
+    data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
+    return data
 
 
-def read(suite: str, root: Path = ROOT, maker: str | None = None) -> pd.DataFrame:
-    """`frame` of `raw`; `attrs["source"]` says which files were read."""
-    return frame(*raw(suite, root, maker))
+def _rank(line: Mapping) -> tuple:
+    return *sort_key(line["model"], line["task"], line["label"]), str(line["seed"]), line["setting"]
 
 
-def read_glob(pattern: str) -> pd.DataFrame:
-    """Rows of a user's own files: `.json` holds one row, `.jsonl` one a line.
-
-    Raises:
-        UserError: nothing matches, or a file holds no row.
-    """
-    files = [Path(name) for name in sorted(glob(pattern, recursive=True))]
-    rows = [row for file in files for row in _load(file)]
-    if not rows:
-        raise UserError(f"no result rows match {pattern!r}: give one such as 'results/runs/quick/*.json'")
-    return frame(rows, pattern)
-
-
-def method_of(label: str) -> str:
-    """The method of a label that may name an arithmetic or a dtype too.
-
-    >>> method_of("MeZO (released) bfloat16"), method_of("My method")
-    ('MeZO', 'My method')
-    """
-    first = label.split(" ", 1)[0]
-    return first if first in METHODS else label
-
-
-def _place(order: tuple[str, ...], name: str) -> tuple[int, str]:
-    known = method_of(name)
-    return (order.index(known) if known in order else len(order), name)
-
-
-def _rank(line: dict) -> tuple:
-    task, label = _place(TASKS, line["task"]), _place(METHODS, line["label"])
-    return line["model"], task, label, str(line["seed"]), line["setting"]
-
-
-def run_id(row: dict) -> str:
-    """What tells a row's run from others: its id, or of a row without one a hash of its config."""
-    if row.get("id"):
-        return str(row["id"])
-    text = json.dumps([row.get("label"), row["config"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _flat(row: dict) -> dict:
+def _flat(row: Mapping) -> dict[str, Any]:
     config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
-    settings, curve = config.get("set") or {}, row.get("curve") or []
+    settings, curve = config["settings"], row["curve"]
+    budget, amount = budget_of(config) or (None, None)
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
-    metric = row.get("metric") or "accuracy"
-    budget, amount = _apart.budget_of(config) or (None, None)
     return {
         "model": config["model"],
         "task": config["task"],
-        "label": row.get("label") or config["method"],
+        "label": label_of(row),
         "title": row.get("task_title") or config["task"],
         "seed": config.get("seed"),
         "data_seed": config.get("data_seed") or 0,
         "setting": json.dumps(fixed, sort_keys=True),
         "run": json.dumps([row.get("label"), config], sort_keys=True),
-        "id": run_id(row),
+        "id": row["id"],
         "ended": str(row.get("ended") or ""),
-        "outcome": row.get("status") or "failed",
+        "outcome": row["status"],
         "method": config["method"],
         "dtype": config.get("dtype"),
         "shots": config.get("shots"),
-        "metric": metric,
+        "metric": row.get("metric") or "accuracy",
         "score": row.get("score"),
         "auc": test.get("auc"),
         "loss": test.get("loss"),
@@ -166,119 +166,11 @@ def _flat(row: dict) -> dict:
     }
 
 
-NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_bytes", "seconds",
-           "train_seconds", "budget_amount", "steps", "best_step", "lr", "zo_batch_size",
-           "fo_batch_size"]  # fmt: skip
+def setting_of(text: str) -> dict[str, Any]:
+    """Return a run's `setting`: the fields of its config, then its method's settings and length threshold.
 
-
-def frame(rows: list[dict], source: str = "") -> pd.DataFrame:
-    """One line a run, in the fixed order of models, tasks, methods and seeds.
-
-    Of several rows with one and the same config, the newest stands: a run repeated is no second seed.
-    Rows that have no mean with the others are left out (`comparable.split`), and `attrs["apart"]` says
-    which and why. Where runs have several numbers of shots, those are part of the model's name.
-
-    Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id, outcome
-    (the row's status: "done", "failed", "OOM" or "killed"), score in 0..1, auc, loss, peak_bytes, seconds
-    (training, to the chosen checkpoint), train_seconds (of the whole run), budget (its name) and
-    budget_amount, steps, lr, batch sizes, curve (list of evaluations).
-
-    Rows of a benchmark, which are no runs, are one line each as they are, and `attrs["benchmark"]` is its
-    name.
-
-    Raises:
-        UserError: rows of runs and of benchmarks, or of several benchmarks.
+    A method's settings are on the level of the fields.
     """
-    benchmarks = {row.get("benchmark") for row in rows}
-    if len(benchmarks) > 1:
-        raise UserError(
-            f"rows of several kinds in {source or 'one frame'}: give those of one suite or benchmark"
-        )
-    if benchmarks - {None}:
-        data = pd.DataFrame(rows)
-        data.attrs |= {"source": source, "benchmark": benchmarks.pop()}
-        return data
-    kept, apart = _apart.split(rows)
-    newest = {line["run"]: line for line in sorted(map(_flat, kept), key=lambda line: line["ended"])}
-    if len({line["dtype"] for line in newest.values()}) > 1:
-        # Where runs of several dtypes lie together they are told apart as methods are; zero-shot is none.
-        for line in newest.values():
-            if line["dtype"] in HALF and line["label"] != "zero-shot":
-                line["label"] += f" {line['dtype']}"
-    if len({line["shots"] for line in newest.values()}) > 1:
-        for line in newest.values():
-            line["model"] += f" k={line['shots']}" if line["shots"] else ""
-    data = pd.DataFrame(sorted(newest.values(), key=_rank))
-    if len(data):
-        data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
-    data.attrs |= {"source": source, "apart": apart}
-    return data
-
-
-def ordered(data: pd.DataFrame, column: str) -> list[str]:
-    """The distinct values of "model", "task" or "label" in their fixed order."""
-    order = {"task": TASKS, "label": METHODS}.get(column, ())
-    return sorted(data[column].unique(), key=lambda name: _place(order, name))
-
-
-def score_name(data: pd.DataFrame, accuracy: str = "accuracy") -> str:
-    """What the scores of rows are, for the label of an axis."""
-    other = {"exact_match": f"{accuracy}, F1 or exact match"}
-    return next((other[m] for m in data["metric"] if m in other), f"{accuracy} or F1")
-
-
-def chosen(data: pd.DataFrame) -> pd.DataFrame:
-    """Keeps one setting of `trials` for each model, task and method: the best mean score on validation.
-
-    Ties go to the lower loss.
-    """
-    if not len(data):
-        return data
-    data = trials(data)
-    cells = data.groupby(CELL, sort=False)
-    several = data[cells["setting"].transform("nunique") > 1]
-    best = {place: _best(cell) for place, cell in several.groupby(CELL, sort=False)}
-    places = zip(*(data[name] for name in CELL), strict=True)
-    return data[[best.get(p, own) == own for p, own in zip(places, data["setting"], strict=True)]]
-
-
-def trials(data: pd.DataFrame) -> pd.DataFrame:
-    """The runs that `chosen` chooses among.
-
-    Where batch sizes are swept on one task, only runs at those that the method has on most tasks
-    take part: a sweep is not a search for the best entry of a table.
-    """
-    if not len(data):
-        return data
-    sizes = data[["zo_batch_size", "fo_batch_size"]].fillna(0).apply(tuple, axis=1).rename("sizes")
-    tasks = data.assign(sizes=sizes).groupby(["model", "method", "sizes"])["task"].nunique()
-    usual = set(tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index)
-    keys = zip(data["model"], data["method"], sizes, strict=True)
-    at_usual = pd.Series([key in usual for key in keys], index=data.index)
-    some = at_usual.groupby([data[name] for name in CELL]).transform("any")
-    return data[at_usual | ~some]
-
-
-def _best(cell: pd.DataFrame) -> str:
-    """The setting with the best mean validation score; the first one where no run is done."""
-    done = cell[cell["outcome"] == "done"].groupby("setting")
-    means = done[["validation_score", "validation_loss"]].mean()
-    means = means.sort_values(["validation_score", "validation_loss"], ascending=[False, True])
-    return means.index[0] if len(means) else cell["setting"].iloc[0]
-
-
-def summary(data: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds: one line for each model, task and method, from `chosen(data)`.
-
-    Columns: model, task, label, title, metric, shots, outcome ("done" where any seed is), n (seeds done),
-    failed (seeds not done), lr, steps, and for score, auc, loss, peak_bytes and seconds the mean and
-    `<name>_std` (the sample standard deviation; nan below two seeds).
-    """
-    runs = chosen(data)
-    cells, done = (part.groupby(CELL, sort=False) for part in (runs, runs[runs["outcome"] == "done"]))
-    means = cells[["title", "metric", "shots", "outcome", "lr", "steps"]].first()
-    means["n"] = done.size().reindex(means.index, fill_value=0)
-    means["failed"] = cells.size() - means["n"]
-    means.loc[means["n"] > 0, "outcome"] = "done"
-    means = means.join(done[MEASURES].mean()).join(done[MEASURES].std(ddof=1).add_suffix("_std"))
-    return means.reset_index()
+    config = json.loads(text)
+    own = config.pop("settings") | {"length_threshold": config.pop("length_threshold", None)}
+    return config | dict(sorted(own.items()))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks import registry, tasks
 from benchmarks.errors import UserError, unknown
-from benchmarks.results.frame import METHODS
+from benchmarks.results.order import METHODS
 
 FILE = registry.ROOT / "results" / "published.csv"
 COLUMNS = ("paper", "table", "model", "task", "method", "metric", "value", "unit", "source")
@@ -171,7 +171,7 @@ def beside(
     label (`LABELS`), and the metric is the same.
 
     Args:
-        means: `benchmarks.results.frame.summary`'s.
+        means: `benchmarks.results.frame.Results.means`.
         paper: as printed numbers name it ("MeZO").
         table: one of its tables; None takes them all.
         model: as the paper names it, "{shots}" being those of our runs; None where it has no numbers.

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.results.frame import chosen, ordered
-from benchmarks.results.stats import LEVEL, ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results.order import display_order
+from benchmarks.results.stats import LEVEL
 
-FEWEST_METHODS, FEWEST_TASKS = 3, 2
+MIN_METHODS, MIN_TASKS = 3, 2
 
 
 class Ranks(NamedTuple):
@@ -37,8 +38,8 @@ class Ranks(NamedTuple):
     critical_difference: float
 
 
-def ranks(data: pd.DataFrame) -> dict[str, Ranks]:
-    """Ranks of the trained methods of each model, ties shared.
+def ranks(selected: pd.DataFrame) -> dict[str, Ranks]:
+    """Return the ranks of the trained methods of each model; ties share a rank.
 
     A block is a task, its entry the mean test score of the setting chosen on validation. Where a method has
     no finished run and was out of memory, its rank there is the worst, shared by all that were: a method
@@ -46,9 +47,9 @@ def ranks(data: pd.DataFrame) -> dict[str, Ranks]:
     ranked; a task that a ranked method lacks is no block.
 
     Args:
-        data: `benchmarks.results.frame.frame`'s.
+        selected: `benchmarks.results.frame.Results.selected`.
     """
-    return {model: _of(entries) for model, entries in _entries(data)}
+    return {model: _of(entries) for model, entries in _entries(selected)}
 
 
 def _of(entries: pd.DataFrame) -> Ranks:
@@ -61,7 +62,7 @@ def _of(entries: pd.DataFrame) -> Ranks:
     unranked = [label for label in entries if label not in blocks]
     mean = blocks.rank(axis=1, ascending=False).mean()
     p = pd.DataFrame(1.0, blocks.columns, blocks.columns)
-    if methods < FEWEST_METHODS or tasks < FEWEST_TASKS:
+    if methods < MIN_METHODS or tasks < MIN_TASKS:
         return Ranks(mean, list(blocks.index), unranked, float("nan"), p, float("nan"))
     # Where every method has the same score on every task there is nothing to test.
     tied = (blocks.nunique(axis=1) == 1).all()
@@ -74,14 +75,17 @@ def _of(entries: pd.DataFrame) -> Ranks:
     return Ranks(mean, list(blocks.index), unranked, friedman, p, critical)
 
 
-def _entries(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _entries(selected: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """For each model the mean scores, tasks down and trained methods across; -inf where out of memory."""
-    runs = chosen(data)
-    for model in ordered(runs, "model") if len(runs) else ():
-        here = runs[(runs["model"] == model) & (runs["label"] != ZERO_SHOT)]
+    trained = selected[selected["label"] != ZERO_SHOT]
+    for model in display_order(trained, "model"):
+        here = trained[trained["model"] == model]
         means = here[here["outcome"] == "done"].groupby(["task", "label"])["score"].mean()
         memory = here[here["outcome"] == "OOM"].groupby(["task", "label"]).size()
         lost = memory.index.difference(means.index)
         entries = pd.concat([means, pd.Series(-np.inf, lost)]).unstack("label")
         if len(entries):
-            yield model, entries.reindex(index=ordered(here, "task"), columns=ordered(here, "label"))
+            yield (
+                model,
+                entries.reindex(index=display_order(here, "task"), columns=display_order(here, "label")),
+            )

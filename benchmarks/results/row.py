@@ -1,36 +1,136 @@
-"""A result row as text: its checksum, and what is refused as no row.
+"""The schema of result rows, their reader, and their writer.
 
-Imports nothing heavy, since tables and plots read rows too.
+A row is one JSON object: the row of a run (with its "config") or the row of a study (with the study's name
+under "study"). A `.json` file holds one row, a `.jsonl` file one row a line. Nothing heavy is imported here,
+because tables and plots read rows, too.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.files import write_atomically
+
+SCHEMA = 2
+_NUMBER = (int, float)
+_NAMES = {str: "a text", int: "a whole number", float: "a number", dict: "an object", list: "a list"}
+# Fields of a run's row that readers rely on, by their path, and the types of their values.
+REQUIRED: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "status": (str,),
+    "config": (dict,),
+    "config.method": (str,),
+    "config.model": (str,),
+    "config.task": (str,),
+    "config.settings": (dict,),
+    "curve": (list,),
+}
+# Fields that a row may lack; null counts as missing.
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    "label": (str,),
+    "metric": (str,),
+    "task_version": (int,),
+    "test": (dict,),
+    "validation": (dict,),
+    "heaviest_batches": (dict,),
+    "config.shots": (int,),
+    **dict.fromkeys(("config.steps", "config.seconds", "config.examples"), _NUMBER),
+    "config.forward_equivalents": _NUMBER,
+    **dict.fromkeys(("config.settings.lr", "config.settings.alpha"), _NUMBER),
+    **dict.fromkeys(("config.settings.zo_batch_size", "config.settings.fo_batch_size"), (int,)),
+    **dict.fromkeys(("test.auc", "test.loss", "validation.score", "validation.loss"), _NUMBER),
+    **dict.fromkeys(("score", "peak_bytes", "train_seconds", "train_seconds_to_best"), _NUMBER),
+    "best_step": (int,),
+}
+_MISSING = object()
 
 
 def checksum(row: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of a hash of a row's content, its own checksum aside."""
+    """Return 16 hexadecimal digits of a hash of a row's content, without its own checksum."""
     content = {key: value for key, value in row.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """A row from its text; `UserError` naming the place unless it is whole and what was written.
+    """Return the row that a text holds.
 
     Args:
         text: JSON.
-        where: the file, and the line where it has several.
+        where: the file, and the line where a file has several; errors begin with it.
+
+    Raises:
+        UserError: the text is no row, is a row of an earlier schema, or was changed after it was written.
     """
-    advice = "the sweep sets it aside and runs it again, or remove it"
+    advice = "remove it or run it again"
     try:
         row = json.loads(text)
     except ValueError as error:
-        raise UserError(f"{where} is not a whole result row ({error}): {advice}") from None
-    if not isinstance(row, dict) or not {"id", "status"} <= row.keys():
-        raise UserError(f"{where} is not a result row: {advice}")
+        raise UserError(f"{where}: not JSON ({getattr(error, 'msg', error)}); {advice}") from None
+    if not isinstance(row, dict) or not {"config", "study", "benchmark"} & row.keys():
+        raise UserError(f"{where}: not a result row (an object with a 'config' or a 'study'); {advice}")
+    if "benchmark" in row or ("config" in row and row.get("schema") != SCHEMA):
+        raise UserError(
+            f"{where}: written before schema {SCHEMA}; convert it with `python scripts/migrate_rows.py FILE`"
+        )
     if "checksum" in row and row["checksum"] != checksum(row):
-        raise UserError(f"{where} was changed after it was written: {advice}")
+        raise UserError(f"{where}: changed after it was written; {advice}")
+    if "config" in row and (problem := _problem(row)):
+        raise UserError(f"{where}: not a result row ({problem}); {advice}")
     return row
+
+
+def _problem(row: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a run's row, or None."""
+    for path, types in (REQUIRED | OPTIONAL).items():
+        value = _at(row, path)
+        if value is _MISSING or (value is None and path in OPTIONAL):
+            if path in REQUIRED:
+                return f"no {path}"
+        elif type(value) not in types:
+            return f"{path} should be {_NAMES[types[-1]]}, not {value!r:.40}"
+    if not all(isinstance(point, dict) and type(point.get("step")) is int for point in row["curve"]):
+        return "each entry of curve should be an object with a step"
+    return None
+
+
+def _at(row: Any, path: str) -> Any:
+    for name in path.split("."):
+        if not isinstance(row, dict) or name not in row:
+            return _MISSING
+        row = row[name]
+    return row
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file: one for `.json`, one a line for `.jsonl`.
+
+    Raises:
+        UserError: the file cannot be read, or `parse` rejects a row.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if path.suffix == ".jsonl":
+        lines = enumerate(text.splitlines(), 1)
+        return [parse(line, f"{path}:{n}") for n, line in lines if line.strip()]
+    return [parse(text, str(path))]
+
+
+def dump(row: Mapping[str, Any]) -> str:
+    """Return a row as one line of JSON with sorted keys."""
+    return json.dumps(row, sort_keys=True)
+
+
+def write(path: Path, row: Mapping[str, Any]) -> None:
+    """Write one row with its checksum, whole or not at all."""
+    sealed = {**row, "checksum": checksum(row)}
+    write_atomically(path, json.dumps(sealed, indent=1, sort_keys=True) + "\n")
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as they are, one a line, whole or not at all."""
+    write_atomically(path, "".join(dump(row) + "\n" for row in rows))

@@ -1,11 +1,12 @@
 """What result rows support: means with intervals, and paired tests between methods.
 
-All of it is on test scores of the setting that was chosen on validation (`results.frame.chosen`). Runs are
-paired by (seed, data_seed): the same rows drawn, in the same order. The test is the sign-flip permutation
-test of the mean difference: it assumes no distribution, only that under "no difference" each difference
-might as well have had the other sign. Of n differences there are 2^n signs, so its p-value is at least
-2 / 2^n: with fewer than `FEWEST` pairs no such test (nor Wilcoxon's) can reach 5 %. A t-test could, by
-assuming normal differences, which three to five of them cannot show.
+Everything here is computed from test scores at the setting that was chosen on validation
+(`benchmarks.results.select`). Runs are paired by (seed, data_seed): the same rows drawn, in the same order.
+The test is the sign-flip permutation test of the mean difference. It assumes no distribution, only that
+without a difference between methods each paired difference could as well have had the other sign. n
+differences have 2^n signs, so the p-value is at least 2 / 2^n: with fewer than `MIN_PAIRS` pairs no such test
+(nor Wilcoxon's) can reach 5 %. A t-test could, but only by assuming normal differences, which three to five
+values cannot show.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,30 +15,28 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from benchmarks.results.frame import chosen, ordered
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results.order import display_order
 
 LEVEL = 0.05
-FEWEST = 6  # pairs: 2 / 2^6 < 5 % < 2 / 2^5
+MIN_PAIRS = 6  # pairs: 2 / 2^6 < 5 % < 2 / 2^5
 RESAMPLES = 9999
-FEWEST_FOR_INTERVAL = 3
+MIN_FOR_INTERVAL = 3
 RUN = ["seed", "data_seed"]
 ALL = "all tasks"
-ZERO_SHOT = "zero-shot"
 
 
-def _done(data: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs of the chosen settings, one for each pair of seeds."""
-    if not len(data):
-        return data.reindex(columns=["model", "task", "title", "label", "score", *RUN])
-    runs = chosen(data)
-    return runs[(runs["outcome"] == "done") & runs["score"].notna()].fillna(dict.fromkeys(RUN, 0))
+def _done(selected: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs, one for each pair of seeds."""
+    runs = selected[(selected["outcome"] == "done") & selected["score"].notna()]
+    return runs.fillna(dict.fromkeys(RUN, 0))
 
 
-def summary(data: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds with bootstrap intervals, and the spread over each kind of seed.
+def intervals(selected: pd.DataFrame) -> pd.DataFrame:
+    """Return means over seeds with bootstrap intervals, and the spread over each kind of seed.
 
     Args:
-        data: `benchmarks.results.frame.frame`'s.
+        selected: `benchmarks.results.frame.Results.selected`.
 
     Returns:
         A line for each model, task and label with a finished run: model, task, title, label, metric, n
@@ -49,7 +48,7 @@ def summary(data: pd.DataFrame) -> pd.DataFrame:
         or "nothing".
     """
     lines = []
-    for (model, task, label), cell in _done(data).groupby(["model", "task", "label"], sort=False):
+    for (model, task, label), cell in _done(selected).groupby(["model", "task", "label"], sort=False):
         low, high, unit = _interval(cell)
         lines.append(
             {
@@ -78,7 +77,7 @@ def summary(data: pd.DataFrame) -> pd.DataFrame:
 def _interval(cell: pd.DataFrame) -> tuple[float, float, str]:
     """A 95 % interval of the mean. Runs on the same data are no independent draws: data seeds are, then."""
     by_data = cell.groupby("data_seed")["score"]
-    nested = by_data.size().max() > 1 and by_data.ngroups >= FEWEST_FOR_INTERVAL
+    nested = by_data.size().max() > 1 and by_data.ngroups >= MIN_FOR_INTERVAL
     values = by_data.mean() if nested else cell["score"]
     return *interval(values.to_numpy()), "data seeds" if nested else "runs"
 
@@ -90,7 +89,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     """
     from scipy.stats import bootstrap
 
-    if len(values) < FEWEST_FOR_INTERVAL:
+    if len(values) < MIN_FOR_INTERVAL:
         return float("nan"), float("nan")
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
@@ -152,8 +151,8 @@ def holm(p: Sequence[float]) -> list[float]:
     return multipletests(p, LEVEL, "holm")[1].tolist() if min(p, default=1.0) < 1 else list(p)
 
 
-def pairs(data: pd.DataFrame) -> pd.DataFrame:
-    """Paired tests between all trained methods: on each task over seeds, and over all tasks and seeds.
+def pairs(selected: pd.DataFrame) -> pd.DataFrame:
+    """Return paired tests between all trained methods: on each task over seeds, and over all tasks and seeds.
 
     A family, within which Holm's correction is made, is what one column of a table compares: all pairs of
     methods on one task of one model, or all pairs over its tasks. The test over all tasks asks whether two
@@ -161,7 +160,7 @@ def pairs(data: pd.DataFrame) -> pd.DataFrame:
     and its mean gives each task the same weight only where tasks have as many pairs.
 
     Args:
-        data: `benchmarks.results.frame.frame`'s.
+        selected: `benchmarks.results.frame.Results.selected`.
 
     Returns:
         A line for each pair: model, task (`ALL` for the test over all), title, a, b (labels, in their fixed
@@ -169,11 +168,11 @@ def pairs(data: pd.DataFrame) -> pd.DataFrame:
         (p_holm below 5 %) and note (why a test could separate nothing; else empty).
     """
     lines: list[dict] = []
-    for model, runs in _done(data).groupby("model", sort=False):
+    for model, runs in _done(selected).groupby("model", sort=False):
         trained = runs[runs["label"] != ZERO_SHOT]
-        families = [(task, [task]) for task in ordered(trained, "task")]
+        families = [(task, [task]) for task in display_order(trained, "task")]
         if len(families) > 1:
-            families.append((ALL, ordered(trained, "task")))
+            families.append((ALL, display_order(trained, "task")))
         for task, within in families:
             family = [
                 {"model": model, "task": task, "title": _title(trained, task), "a": a, "b": b, **tested}
@@ -187,7 +186,7 @@ def pairs(data: pd.DataFrame) -> pd.DataFrame:
 
 def _tested(runs: pd.DataFrame) -> Iterator[tuple[str, str, dict]]:
     wide = runs.pivot_table("score", ["task", *RUN], "label", aggfunc="first")
-    for a, b in combinations(ordered(runs, "label"), 2):
+    for a, b in combinations(display_order(runs, "label"), 2):
         differences = (wide[a] - wide[b]).dropna().to_numpy()
         mean = float(differences.mean()) if len(differences) else float("nan")
         yield a, b, {"n": len(differences), "difference": mean, "p": sign_flip(differences)}
@@ -200,7 +199,7 @@ def _title(runs: pd.DataFrame, task: str) -> str:
 def _note(n: int) -> str:
     if not n:
         return "no common pair of seeds"
-    return f"no test can reach 5 % with fewer than {FEWEST} pairs" if n < FEWEST else ""
+    return f"no test can reach 5 % with fewer than {MIN_PAIRS} pairs" if n < MIN_PAIRS else ""
 
 
 def winners(tests: pd.DataFrame) -> dict[tuple[str, str], str]:

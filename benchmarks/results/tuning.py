@@ -1,58 +1,125 @@
-"""What a suite of trials chose: of each method, model and task the settings that validate best."""
+"""What tuning on validation rows took and chose: trials of each method, the grid, the best setting."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.spec import RunSpec
+import pandas as pd
+
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
+from benchmarks.results.frame import Results, setting_of
+from benchmarks.results.order import format_value, value_order
+from benchmarks.results.select import CELL, candidates
+
+if TYPE_CHECKING:
+    from benchmarks.config.spec import RunSpec
 
 Cell = tuple[str, str, str]
+COLUMNS = ["model", "task", "title", "label", "trials", "runs", "varied", "chosen", "at_edge", "seconds",
+           "note"]  # fmt: skip
 
 
-def best(trials: str, specs: Sequence[RunSpec]) -> dict[Cell, dict[str, Any]]:
-    """The settings that each method's trials chose, from this machine's rows or else the committed ones.
+def trials_table(results: Results) -> pd.DataFrame:
+    """Return a line for each model, task, and trained method.
+
+    Trials are the settings among which `benchmarks.results.select.select_best_setting` chose; a setting that
+    was run with several seeds is one trial.
+
+    Returns:
+        model, task, title, label, trials (settings tried), runs (with all seeds), varied ("lr: 0.001, 0.01";
+        empty for one trial), chosen ("lr 0.01"), at_edge (names of varied numbers whose chosen value is the
+        least or the greatest tried: a better one may lie beyond), seconds (of training, in all runs of all
+        trials), and note (what is unequal: the numbers of trials of a task's methods).
+    """
+    trained = results.runs[results.runs["label"] != ZERO_SHOT]
+    picked = results.selected.groupby(CELL, sort=False)["setting"].first()
+    lines = [_line(cell, picked[place]) for place, cell in candidates(trained).groupby(CELL, sort=False)]
+    found = pd.DataFrame(lines, columns=COLUMNS)
+    counts = found.groupby(["model", "task"])["trials"].agg(["min", "max"])
+    unequal = {
+        place: f"unequal trials: {low} to {high}" for place, low, high in counts.itertuples() if low < high
+    }
+    found["note"] = [unequal.get(place, "") for place in zip(found["model"], found["task"], strict=True)]
+    return found
+
+
+def _line(cell: pd.DataFrame, setting: str) -> dict[str, Any]:
+    values = _varied(cell)
+    chosen = setting_of(setting)
+    return {
+        **{name: cell[name].iloc[0] for name in ("model", "task", "title", "label")},
+        "trials": cell["setting"].nunique(),
+        "runs": len(cell),
+        "varied": "; ".join(f"{name}: {', '.join(map(format_value, v))}" for name, v in values.items()),
+        "chosen": ", ".join(f"{name} {format_value(chosen.get(name))}" for name in values),
+        "at_edge": ", ".join(name for name, tried in values.items() if _at_edge(chosen.get(name), tried)),
+        "seconds": cell["train_seconds"].sum(),
+    }
+
+
+def _varied(cell: pd.DataFrame) -> dict[str, list]:
+    """Return the settings that differ between a cell's trials, and their values in order."""
+    settings = [setting_of(text) for text in cell["setting"].unique()]
+    found = {}
+    for name in dict.fromkeys(name for setting in settings for name in setting):
+        values = {json.dumps(setting.get(name)): setting.get(name) for setting in settings}
+        if len(values) > 1:
+            found[name] = sorted(values.values(), key=value_order)
+    return found
+
+
+def _at_edge(value: Any, tried: list) -> bool:
+    numbers = [v for v in tried if value_order(v)[0] == 0]
+    return value_order(value)[0] == 0 and value in (numbers[0], numbers[-1])
+
+
+def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
+    """Return the settings that each method's trials chose, from local rows or else committed ones.
 
     Args:
-        trials: the suite whose rows they are.
+        trials: the suite whose rows the trials are.
         specs: its runs as they are now; rows of other settings do not count.
 
     Returns:
-        All settings (lr, alpha, batch sizes, ...) of the best trial, by (model, task, label). A tie in the
-        validation score goes to the lower validation loss; a trial that did not end is none.
+        All settings (lr, alpha, batch sizes, ..., and length_threshold where the method has one) of the best
+        trial, by (model, task, label). A tie in the validation score goes to the lower validation loss; a
+        trial that did not finish cannot be chosen.
 
     Raises:
-        UserError: a trial has no row yet, or no trial of a method came to its end.
+        UserError: a trial has no row yet, or no trial of a method finished.
     """
-    # Tables need no torch, and specs no tables: only a suite that builds on trials needs both.
-    from benchmarks.results.frame import CELL, chosen, frame, raw
+    from benchmarks.config.labels import label
+    from benchmarks.results.sources import load_rows
 
     try:
-        rows, _ = raw(trials)
+        rows, _ = load_rows(trials)
     except UserError:
         rows = []
-    wanted = {_place(spec.model, spec.task, spec.label, spec.set) for spec in specs}
-    found = {_of_row(row): row for row in rows}
+    wanted = {_key(spec.config(), label(spec)) for spec in specs}
+    found = {_key(row["config"], row["label"]): row for row in rows}
     missing = sorted(wanted - found.keys())
     if missing:
-        model, task, label, _ = missing[0]
+        model, task, method, _ = missing[0]
         raise UserError(
-            f"{len(missing)} of the {len(wanted)} trials of suite {trials} have no row yet, {label} on "
-            f"{task} with {model} among them: `python -m benchmarks sweep {trials}` makes them"
+            f"{len(missing)} of the {len(wanted)} trials of suite {trials} have no row yet, {method} on "
+            f"{task} with {model} among them: run `python -m benchmarks sweep {trials}`"
         )
     settings = {}
-    for cell, runs in chosen(frame([found[place] for place in wanted])).groupby(CELL, sort=False):
+    results = Results.of([found[key] for key in wanted])
+    for cell, runs in results.selected.groupby(CELL, sort=False):
         if not (runs["outcome"] == "done").any():
-            model, task, label = cell
-            raise UserError(f"suite {trials}: no trial of {label} on {task} with {model} came to its end")
-        settings[cell] = json.loads(runs["setting"].iloc[0])["set"]
+            model, task, method = cell
+            raise UserError(f"suite {trials}: no trial of {method} on {task} with {model} finished")
+        settings[cell] = _settings(json.loads(runs["setting"].iloc[0]))
     return settings
 
 
-def _place(model: str, task: str, label: str, own: dict[str, Any]) -> tuple[str, str, str, str]:
-    return model, task, label, json.dumps(own, sort_keys=True)
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a trial may vary: the method's settings, and the length threshold where there is one."""
+    threshold = config.get("length_threshold")
+    return config["settings"] | ({} if threshold is None else {"length_threshold": threshold})
 
 
-def _of_row(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    config = row["config"]
-    return _place(config["model"], config["task"], row["label"], config["set"])
+def _key(config: dict[str, Any], label: str) -> tuple[str, str, str, str]:
+    return config["model"], config["task"], label, json.dumps(_settings(config), sort_keys=True)

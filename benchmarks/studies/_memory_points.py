@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.config import labels
 from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH, method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.models import _published
@@ -68,7 +69,7 @@ class Point:
                 "gradient_checkpointing": self.gradient_checkpointing,
                 **own,
             }
-            | ({"parameters": f"lora:{RANK}"} if self.adapters else {})
+            | ({"trainable": f"lora:{RANK}"} if self.adapters else {})
         )
 
     @property
@@ -78,7 +79,7 @@ class Point:
 
 
 def _plain(spec: RunSpec) -> str:
-    return spec.method_label(spec.set.get("length_threshold"))
+    return labels.method_label(spec, spec.length_threshold)
 
 
 def _of(method: str, size: int, length: int) -> dict:

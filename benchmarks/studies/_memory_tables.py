@@ -1,17 +1,21 @@
-"""Tables of `memory_curves`'s rows as Markdown: MeZO's Table 22 beside ours, and what fits on a card."""
+"""Tables of `memory_curves`' rows: peaks, work, ends of the backward pass, Table 22, largest models."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from benchmarks.report.tables import NONE
-from benchmarks.results.frame import ROOT
-from plots._memory import CARDS, largest, size_of, spelled
+from benchmarks.results.sources import ROOT
+from plots._memory import CARDS, curve_label, largest, size_of
 
 PUBLISHED = ROOT / "results" / "published.csv"
 GB, GIB = 1e9, 2**30
+# Cost of a backward pass in forward passes: one for the gradients of activations, one for those of weights.
+BACKWARD, BACKWARD_FROZEN = 2, 1
+# Lengths in tokens at which the table of work compares methods.
+WORK_LENGTHS = (300, 1000)
 MEMORY, GPUS = "peak memory summed over GPUs", "A100-80GB GPUs needed"
 
 
@@ -21,7 +25,7 @@ def points(rows: Sequence[dict]) -> str:
         {
             "figure": row["what"],
             "model": row["model"],
-            "method": spelled(row),
+            "method": curve_label(row),
             "dtype": row["dtype"],
             "batches": _batches(row),
             "peak (GB)": f"{row['peak_bytes'] / GB:.2f}",
@@ -38,6 +42,64 @@ def _batches(row: dict) -> str:
     return " + ".join(f"{size} x {length} {part}" for size, length, part in parts if size)
 
 
+def curves(rows: Iterable[dict]) -> dict[str, dict[int, dict]]:
+    """Predicted rows of Figure 4: method -> length in tokens -> row."""
+    found: dict[str, dict[int, dict]] = {}
+    for row in _predicted(rows, "figure4"):
+        found.setdefault(curve_label(row), {})[row["length"]] = row
+    return found
+
+
+def peaks(rows: Sequence[dict]) -> str:
+    """Peak of a step in GB, a line per method, a column per length in tokens."""
+    return pipe(
+        [
+            {"method": name} | {f"{length}": _gb(row["peak_bytes"]) for length, row in curve.items()}
+            for name, curve in curves(rows).items()
+        ]
+    )
+
+
+def work(rows: Sequence[dict]) -> str:
+    """Forward passes of one token in a step, in thousands, a line per method."""
+    return pipe(
+        [
+            {"method": name} | {f"at {n} tokens": f"{_passes(curve[n]) / 1e3:.1f}" for n in WORK_LENGTHS}
+            for name, curve in curves(rows).items()
+        ]
+    )
+
+
+def _passes(row: Mapping) -> int:
+    backward = BACKWARD_FROZEN if row["adapters"] else BACKWARD
+    zo, fo = (row[f"{part}_batch_size"] * (row[f"{part}_length"] or 0) for part in ("zo", "fo"))
+    return 2 * zo + (1 + backward + row["gradient_checkpointing"]) * fo
+
+
+def backward_ends(rows: Sequence[dict]) -> str:
+    """What SGD holds at both ends of its backward pass, and the peaks of SGD and IP-SGD, in GB."""
+    of = curves(rows)
+    lines = []
+    for length, row in of["SGD"].items():
+        start, end = row["backward"]["start"], row["backward"]["end"]
+        lines.append(
+            {
+                "length": f"{length}",
+                "activations, start": _gb(start["activations"]),
+                "gradients, end": _gb(end["gradients"]),
+                "all, start": _gb(sum(start.values())),
+                "all, end": _gb(sum(end.values())),
+                "SGD's peak": _gb(row["peak_bytes"]),
+                "IP-SGD's peak": _gb(of["IP-SGD"][length]["peak_bytes"]),
+            }
+        )
+    return pipe(lines)
+
+
+def _gb(held: float) -> str:
+    return f"{held / GB:.1f}"
+
+
 def published(table: str, file: Path = PUBLISHED) -> dict[tuple[str, str, str], float]:
     """Numbers that MeZO's paper prints: (model, method, metric) -> value."""
     with file.open(encoding="utf-8", newline="") as lines:
@@ -49,7 +111,7 @@ def published(table: str, file: Path = PUBLISHED) -> dict[tuple[str, str, str], 
 
 
 def table22(rows: Sequence[dict]) -> str:
-    """MeZO's Table 22 as printed and as predicted, a line a model, in GiB: nvidia-smi's unit."""
+    """MeZO's Table 22 as printed and as predicted, a line per model, in GiB (nvidia-smi's unit)."""
     printed = published("Table 22")
     of = {(r["model"], r["method"], r["dtype"]): r for r in _predicted(rows, "table22")}
     lines = []
@@ -63,7 +125,7 @@ def table22(rows: Sequence[dict]) -> str:
                 "model": title,
                 "MeZO, printed": _number(printed.get((title, "zero-shot/MeZO", MEMORY))),
                 "predicted": _gib(mezo["peak_bytes"]),
-                "of it weights": _gib(mezo["split"]["parameters"]),
+                "of which weights": _gib(mezo["split"]["parameters"]),
                 "Adam, printed": _number(memory),
                 "A100-80GB": _number(gpus),
                 "printed a GPU": _number(memory / gpus if memory else None),
@@ -74,16 +136,16 @@ def table22(rows: Sequence[dict]) -> str:
     return pipe(lines)
 
 
-def fits(rows: Sequence[dict]) -> str:
-    """The largest OPT that fits on a card, a line a method, for one example and for training's batches."""
+def largest_model(rows: Sequence[dict]) -> str:
+    """The largest OPT that fits on a card, a line per method, for one example and for training batches."""
     found = _predicted(rows, "fits")
     blocks = []
     for one, title in ((True, "One example of 400 tokens"), (False, "Batches as in training, of 400 tokens")):
         here = [row for row in found if (row["batch_size"] == 1) == one]
         printed = published("Figure 4") if one else {}
         lines = []
-        for name in dict.fromkeys(map(spelled, here)):
-            own = [row for row in here if spelled(row) == name]
+        for name in dict.fromkeys(map(curve_label, here)):
+            own = [row for row in here if curve_label(row) == name]
             line = {"method": name, "batches": _sizes(own[0])}
             best = {card: largest(own, card) for card in CARDS}
             line |= {f"{card} GB": size_of(b[0]) if b else NONE for card, b in best.items()}
@@ -116,3 +178,13 @@ def pipe(lines: Sequence[dict]) -> str:
     """Markdown of dictionaries with the same keys; text first, then numbers."""
     align = ["left", *["right"] * (len(lines[0]) - 1)] if lines else None
     return tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+# What a page shows of the rows: kind of table -> rows -> Markdown.
+PAGE = {
+    "peaks": peaks,
+    "work": work,
+    "backward-ends": backward_ends,
+    "table22": table22,
+    "largest-model": largest_model,
+}

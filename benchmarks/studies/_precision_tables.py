@@ -8,16 +8,18 @@ from statistics import fmean
 from tabulate import tabulate
 
 from benchmarks.report.tables import NONE
-from benchmarks.results.frame import frame, ordered
+from benchmarks.results.comparable import partition_comparable
+from benchmarks.results.frame import frame
+from benchmarks.results.order import display_order
 
 SHOWN_SIZES = (1e-7, 1e-6, 1e-5, 1e-4)
 COLUMNS = ("float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released")
 
 
-def arithmetic_table(rows: Sequence[dict]) -> str:
-    """Markdown of the rows of `benchmarks.studies.precision`: drift after the most steps, fractions realised.
+def precision_table(rows: Sequence[dict]) -> str:
+    """Markdown: drift after the most steps, and realized fractions.
 
-    A fraction is a mean over directions, ± its standard error where that shows.
+    A fraction is a mean over directions, ± its standard error from 0.05 % on.
     """
     drifts = [row for row in rows if row["measure"] == "drift"]
     longest = max(row["steps"] for row in drifts)
@@ -55,7 +57,7 @@ def dtype_table(rows: Sequence[dict]) -> str:
     float32 has the mean, the lowest and the highest of its seeds; every other entry is a mean over seeds, in
     bold where it lies outside of float32's seeds. A last line counts those inside.
     """
-    runs = frame(list(rows))
+    runs = frame(partition_comparable(rows)[0])
     # Without what tells the runs of one method apart here: its arithmetic, and the frame's own dtype.
     runs["label"] = [
         label.split(" (")[0].removesuffix(f" {d}")
@@ -63,7 +65,7 @@ def dtype_table(rows: Sequence[dict]) -> str:
     ]
     cells: dict[tuple[str, str], dict[str, list[float]]] = {
         (label, task): {column: [] for column in COLUMNS}
-        for label in ordered(runs, "label")
+        for label in display_order(runs, "label")
         for task in dict.fromkeys(runs.loc[runs["label"] == label, "title"])
     }
     for run in runs[runs["outcome"] == "done"].itertuples():
@@ -92,5 +94,5 @@ def dtype_table(rows: Sequence[dict]) -> str:
 
 def _arithmetic(config: dict) -> str:
     """A run's dtype, and its rounding or arithmetic where it is not the default."""
-    ways = [config["set"].get(key) for key in ("rounding", "arithmetic")]
+    ways = [config["settings"].get(key) for key in ("rounding", "arithmetic")]
     return ", ".join([config["dtype"], *(way for way in ways if way in ("nearest", "released"))])

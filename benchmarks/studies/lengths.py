@@ -1,14 +1,12 @@
-"""Lengths of training examples in tokens, and where L_T divides them: `python -m benchmarks.studies.lengths`.
+"""Lengths of training examples in tokens, and how L_T divides them.
 
-The lengths are those that training compares with L_T: of the longest sequence that a step may run on an
-example, prompt and candidates encoded as `benchmarks.data.tokenize` does. No weights are loaded.
+Training compares these lengths with L_T: the length of the longest sequence that a step may run on an
+example, with prompt and candidates encoded by `benchmarks.data.tokenize`. No weights are loaded.
 """
 
 import argparse
-import json
 import math
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,12 +22,9 @@ from benchmarks.data.tokenize import encode
 from benchmarks.errors import UserError
 from benchmarks.models._fetch import WHEELS
 from benchmarks.profiling.environment import provenance_fields
-from benchmarks.results import store
-from benchmarks.results.frame import frame
+from benchmarks.studies import Option, Study
 from benchmarks.suites.quick import SETTINGS, TASKS
-from plots.__main__ import FIGURES, render
 
-NAME = "lengths"
 QUANTILES = ("q0.25", "q0.5", "q0.75", "q0.9", "q0.99")
 THRESHOLD = SETTINGS["addax"]["length_threshold"]
 BINS = 30
@@ -45,7 +40,7 @@ def places(data: str | None) -> list[str]:
 
 
 def models_for(place: str) -> list[str]:
-    """Those that know the language of a source: the nano models the built-in one, the fetched ones others."""
+    """Models that know the language of a source: the nano models for built-in rows, else the fetched ones."""
     own = [name for name in sorted(models.builtin()) if (models.WEIGHTS / name).is_dir()]
     return own if place == "builtin" else list(WHEELS)
 
@@ -70,15 +65,15 @@ def histogram(lengths: Sequence[int], threshold: int) -> tuple[list[float], list
     return [first + width * k for k in range(count + 1)], [found[k] for k in range(count)]
 
 
-def measure(place: str, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each of the nine tasks and tokenizer of one source.
+def measure_source(place: str, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A row for each of the nine tasks and each tokenizer of one source.
 
-    What a model cannot train on is said, and left out.
+    A task that a model cannot train on is left out and reported.
 
     Args:
         place: "builtin", "hub" or a folder.
         names: of models.
-        say: told what is left out, and why.
+        say: reports what is left out, and why.
 
     Raises:
         UserError: an unknown model, or one that cannot be read.
@@ -109,7 +104,6 @@ def measure(place: str, names: Sequence[str], say: Callable[[str], None]) -> lis
                 continue
             rows.append(
                 {
-                    "benchmark": NAME,
                     "data": splits.source,
                     "data_fingerprint": splits.fingerprint,
                     "task": task_name,
@@ -162,50 +156,34 @@ def table(rows: Sequence[dict]) -> str:
     return tabulate(lines, headers="keys")
 
 
-def merged(rows: Sequence[dict], target: Path) -> list[dict]:
-    """Rows of a file with those of the same data and tokenizers replaced, in a fixed order."""
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Rows of every source and tokenizer that the options name.
 
-    def group(row: dict) -> tuple:
-        return row["data"], row["tokenizer"]
-
-    new = set(map(group, rows))
-    old = [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
-    every = [*(row for row in old if group(row) not in new), *rows]
-    return sorted(every, key=lambda row: (*group(row), row["task"]))
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Measures, prints a table, and with --save keeps rows and figures; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.lengths", description=__doc__)
-    parser.add_argument(
-        "--data", help="builtin, hub or a folder (default: builtin, and $ADDAX_DATA where it is set)"
-    )
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        metavar="NAME",
-        help=f"whose tokenizers (default: the nano models' on built-in rows, else {', '.join(WHEELS)})",
-    )
-    parser.add_argument("--save", action="store_true", help="rows into results/reference/, and the figures")
-    given = parser.parse_args(words)
-    try:
-        rows = []
-        for place in places(given.data):
-            rows += measure(place, given.model or models_for(place), print)
-        if not rows:
-            raise UserError("no task of these data can be encoded for these models")
-        print(table(rows))
-        if given.save:
-            target = store.REFERENCE / f"{NAME}.jsonl"
-            rows = merged(rows, target)
-            store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-            for file in render(NAME, frame(rows), FIGURES / NAME):
-                print(file)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    Raises:
+        UserError: no task of these data can be encoded for these models.
+    """
+    rows = []
+    for place in places(options.data):
+        rows += measure_source(place, options.model or models_for(place), say)
+    if not rows:
+        raise UserError("no task of these data can be encoded for these models")
+    return rows
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+STUDY = Study(
+    measure,
+    table,
+    key=("data", "tokenizer"),
+    order=lambda row: (row["data"], row["tokenizer"], row["task"]),
+    figures=("lengths",),
+    options=(
+        Option("data", "builtin, hub or a folder (default: builtin, and $ADDAX_DATA where it is set)"),
+        Option(
+            "model",
+            "models whose tokenizers to use (default: the nano models on built-in rows, "
+            f"else {', '.join(WHEELS)})",
+            many=True,
+            metavar="NAME",
+        ),
+    ),
+)

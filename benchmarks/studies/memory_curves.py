@@ -1,37 +1,28 @@
-"""The papers' memory figures: `python -m benchmarks.studies.memory_curves [FIGURE ...] [--save]`.
+"""The papers' memory figures: predicted peaks of a step against batch size, length, and model size.
 
-Rows of kind "predicted" come from `benchmarks.memory.estimator`: a method's own step on OPT's own code, in
-tensors that have no memory. Rows of kind "measured" have the same fields, and those that are committed stay.
+Rows of kind "predicted" come from `benchmarks.memory.estimator`: a method's step on OPT's code, on meta
+tensors. Rows of kind "measured" have the same fields; saving predictions keeps them.
 """
 
 import argparse
 import importlib.util
-import json
 import os
-import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import docs as readme
-from benchmarks import models, registry
+from benchmarks import models
 from benchmarks.config.methods import method_class
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import UserError
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory.tracer import KINDS
 from benchmarks.models._trainable import LORA_ALPHA
 from benchmarks.profiling.environment import provenance_fields
-from benchmarks.results import store
-from benchmarks.results.frame import frame
-from benchmarks.studies import _memory_page, _memory_tables
+from benchmarks.studies import Option, Study, _memory_tables
 from benchmarks.studies._memory_points import GRIDS, RANK, Point
-from plots.__main__ import FIGURES, figures, render
 
-NAME = "memory"
 DEVICE = "cuda"
 LORA = {"r": RANK, "lora_alpha": LORA_ALPHA, "target_modules": ["q_proj", "v_proj"]}
 
@@ -95,7 +86,6 @@ def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
 def _row(point: Point) -> dict[str, Any]:
     (zo, zo_length), (fo, fo_length) = (batch or (0, None) for batch in (point.zo, point.fo))
     return {
-        "benchmark": NAME,
         "kind": "predicted",
         "what": point.what,
         "device": DEVICE,
@@ -114,55 +104,30 @@ def _row(point: Point) -> dict[str, Any]:
     }
 
 
-def merged(new: Sequence[dict], target: Path) -> list[dict]:
-    """Rows of a file with the predictions of the same figures replaced, in the order of figures."""
-    old = [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
-    made = {row["what"] for row in new}
-    kept = [row for row in old if row["kind"] == "measured" or row["what"] not in made]
-    return sorted([*kept, *new], key=lambda row: (list(GRIDS).index(row["what"]), row["kind"] == "measured"))
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Rows of every point of the figures that the options name."""
+    points = [point for what in GRIDS if what in options.figures for point in GRIDS[what]()]
+    say(f"predicting {len(points)} points in {options.processes} processes")
+    return rows(points, options.processes)
 
 
-def save(new: Sequence[dict]) -> list[Path]:
-    """Keeps rows, and makes figures, the README's tables and `docs/memory.md` of them; the files written."""
-    target = store.REFERENCE / f"{NAME}.jsonl"
-    # As read back, so that a page of these rows is one of the committed ones.
-    every = json.loads(json.dumps(merged(new, target), sort_keys=True))
-    store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in every))
-    readme.refresh(registry.ROOT / "README.md")
-    files = [target]
-    if {row["what"] for row in every} == set(GRIDS):
-        files.append(_memory_page.write(every))
-    for what in dict.fromkeys(row["what"] for row in new):
-        if what in figures():
-            files += render(what, frame(every), FIGURES / NAME)
-    return files
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Predicts, prints a table, and with --save keeps rows, tables, page and figures; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.memory_curves", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="FIGURE", help=f"all (default), {', '.join(GRIDS)}")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: the cores")
-    parser.add_argument(
-        "--save", action="store_true", help="rows into results/reference/, tables, docs/memory.md, figures"
-    )
-    given = parser.parse_args(words)
-    try:
-        asked = [w for w in given.what if w != "all"] or list(GRIDS)
-        for what in asked:
-            if what not in GRIDS:
-                raise unknown("figure", what, ["all", *GRIDS])
-        start = time.perf_counter()
-        made = rows([point for what in GRIDS if what in asked for point in GRIDS[what]()], given.processes)
-        print(_memory_tables.points(made))
-        print(f"{len(made)} points in {time.perf_counter() - start:.0f} s")
-        for file in save(made) if given.save else []:
-            print(file)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+STUDY = Study(
+    measure,
+    _memory_tables.points,
+    # Predictions replace predictions of the same figure only.
+    key=("what", "kind"),
+    order=lambda row: (list(GRIDS).index(row["what"]), row["kind"] == "measured"),
+    tables=_memory_tables.PAGE,
+    figures=("figure3", "figure4", "largest_model"),
+    options=(
+        Option(
+            "figures",
+            f"figures and tables to predict (default: all of {', '.join(GRIDS)})",
+            tuple(GRIDS),
+            many=True,
+            choices=tuple(GRIDS),
+            metavar="NAME",
+        ),
+        Option("processes", "processes that predict at once (default: the cores)", os.cpu_count(), int),
+    ),
+)

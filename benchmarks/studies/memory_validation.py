@@ -1,38 +1,35 @@
-"""Predicted beside measured peaks: `python -m benchmarks.studies.memory_validation [--device cuda] [--save]`.
+"""Predicted peaks of memory beside measured ones.
 
-Models of every family are built from configurations of several sizes, and one step of every method is taken
-at several lengths. On a CPU the peak is summed from the allocator's own events, as torch's profiler hands
-them over; on a GPU it is the allocator's. Neither is what the prediction counts by.
+Models of every family are built from configurations of several sizes, and every method takes one step at
+several lengths. On a CPU the measured peak is a sum over the allocator's events, as torch's profiler reports
+them; on a GPU the allocator reports its peak. The prediction uses neither.
 """
 
 import argparse
 import gc
 import itertools
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm import tqdm
+from tabulate import tabulate
 
 from benchmarks import models, registry
+from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
-from benchmarks.results import store
-from benchmarks.results.frame import frame
-from benchmarks.studies import _memory_page
-from plots.__main__ import FIGURES, render
+from benchmarks.studies import Option, Study
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-SUITE = "agreement"
 BATCH = 4
 # On a CPU: (layers, width) of each family's models; on a GPU, the papers' own.
 SIZES = ((2, 64), (4, 128), (7, 192), (10, 256))
@@ -105,7 +102,7 @@ def compare(
     measured = measured_peak(spec, config, batches, device)
     return {
         "method": spec.method,
-        "label": spec.method_label(spec.set.get("length_threshold")),
+        "label": labels.method_label(spec, spec.length_threshold),
         "gradient_checkpointing": spec.gradient_checkpointing,
         "dtype": spec.dtype,
         "length": length,
@@ -140,7 +137,6 @@ def _job(job: tuple) -> list[dict[str, Any]]:
     family = models.family_of(config.model_type, name).name
     return [
         {
-            "benchmark": SUITE,
             "model": name,
             "family": family,
             **compare(spec, config, length, device, padded),
@@ -151,40 +147,38 @@ def _job(job: tuple) -> list[dict[str, Any]]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.memory_validation", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--jobs", type=int, default=1, help="processes; on a GPU one")
-    parser.add_argument("--save", action="store_true", help="rows, figure and docs/memory.md")
-    chosen = parser.parse_args(arguments)
-    # The profiler's own log has two lines a step.
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A row for each method on each model at each length, with and without padding."""
+    # The profiler logs two lines per step otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")
-    jobs = [(*pair, chosen.device) for pair in pairs(chosen.device)]
-    with ProcessPoolExecutor(chosen.jobs) as pool:
-        rows = [row for part in tqdm(pool.map(_job, jobs), total=len(jobs)) for row in part]
-    print(summary(rows))
-    if chosen.save:
-        every = [row for row in saved() if row["device"] != chosen.device] + rows
-        files = [store.commit_reference(SUITE, every), _memory_page.rewrite()]
-        for file in files + render(SUITE, frame(every), FIGURES / SUITE):
-            print(file)
+    jobs = [(*pair, options.device) for pair in pairs(options.device)]
+    rows = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for done, part in enumerate(pool.map(_job, jobs), 1):
+            rows += part
+            say(f"{done} of {len(jobs)} models and lengths")
+    return rows
 
 
-def saved() -> list[dict[str, Any]]:
-    """The rows saved before, of every kind of device."""
-    file = store.REFERENCE / f"{SUITE}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def summary(rows: list[dict[str, Any]]) -> str:
-    """The number of pairs, and the largest difference."""
-    known = [row for row in rows if row["measured_bytes"]]
-    worst = max(known, key=lambda row: abs(difference(row)))
-    where = f"{worst['label']} on {worst['model']} at length {worst['length']}"
-    return f"{len(known)} pairs; the largest difference is {100 * difference(worst):+.2f} % ({where})"
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown, one line per kind of device: steps, the median and the largest absolute difference."""
+    lines = []
+    for device in dict.fromkeys(row["device"] for row in rows):
+        known = [row for row in rows if row["device"] == device and row["measured_bytes"]]
+        if not known:
+            continue
+        worst = max(known, key=lambda row: abs(difference(row)))
+        lines.append(
+            {
+                "device": device,
+                "steps": f"{len(known)}",
+                "median (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
+                "largest (%)": f"{100 * difference(worst):+.2f}",
+                "largest on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
+            }
+        )
+    align = ["left", "right", "right", "right", "left"]
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align) if lines else "no step fits"
 
 
 def difference(row: dict[str, Any]) -> float:
@@ -192,5 +186,13 @@ def difference(row: dict[str, Any]) -> float:
     return row["predicted_bytes"] / row["measured_bytes"] - 1
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measure,
+    table,
+    key=("device",),
+    figures=("memory_validation",),
+    options=(
+        Option("device", "kind of device to measure on", "cpu", choices=("cpu", "cuda")),
+        Option("jobs", "worker processes; 1 on a GPU", 1, int),
+    ),
+)

@@ -1,14 +1,12 @@
-"""What 16 bits do to a step, ours beside the released arithmetic: `python -m benchmarks.studies.precision`.
+"""What 16 bits do to a step, with our arithmetic and with the released one.
 
 Drift: ||theta_N - theta_0|| / ||theta_0|| after N steps of MeZO at a learning rate of zero, eps = 1e-3.
-Fraction realised: <theta_after - theta_before, z> / <-c z, z> of one update c z with c = lr x projected_grad,
-a mean over directions. Both on synthetic weights, N(0, 0.02^2), and on a sample of SmolLM2-135M's; neither
-needs the model's forward, since nothing but its weights takes part.
+Realized fraction: <theta_after - theta_before, z> / <-c z, z> of one update c z with c = lr x projected_grad,
+a mean over directions. Both are measured on synthetic weights, N(0, 0.02^2), and on a sample of
+SmolLM2-135M's. Neither needs the model's forward pass.
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Iterator
 from statistics import mean, stdev
 
@@ -18,15 +16,11 @@ from torch import Tensor, nn
 from addax import noise, released
 from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
-from benchmarks import docs as readme
-from benchmarks import models, registry
+from benchmarks import models
 from benchmarks.profiling.environment import provenance_fields
-from benchmarks.results import store
-from benchmarks.results.frame import frame
-from benchmarks.studies._precision_tables import arithmetic_table
-from plots.__main__ import FIGURES, render
+from benchmarks.studies import Study
+from benchmarks.studies._precision_tables import precision_table
 
-NAME = "arithmetic"
 CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 EPS = 1e-3
@@ -99,7 +93,7 @@ def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parame
 
 
 def fractions(weight: Tensor, size: float) -> Iterator[tuple[str, str | None, list[float]]]:
-    """(arithmetic, rounding, fraction realised along each direction) of a step of `size`, each way."""
+    """(arithmetic, rounding, realized fraction along each direction) of a step of `size`, each way."""
     directions = FEWEST_DIRECTIONS
     if weight.dtype in HALF:
         directions = max(directions, round(LENGTH / (size * weight.numel())))
@@ -116,19 +110,20 @@ def fractions(weight: Tensor, size: float) -> Iterator[tuple[str, str | None, li
         yield arithmetic, rounding, each
 
 
-def measure(name: str, weight: Tensor, population: int | None, say: Callable[[str], None]) -> list[dict]:
+def measure_weights(
+    name: str, weight: Tensor, population: int | None, say: Callable[[str], None]
+) -> list[dict]:
     """All rows of one set of weights.
 
     Args:
         name: of the weights, for the rows.
         weight: float32, shape (n,), in random order.
         population: how many weights these were drawn from; None where they were made.
-        say: told what is being measured.
+        say: reports what is being measured.
     """
     rows = []
     for dtype in DTYPES:
         common = {
-            "benchmark": NAME,
             "weights": name,
             "population": population,
             "dtype": str(dtype).removeprefix("torch."),
@@ -142,7 +137,7 @@ def measure(name: str, weight: Tensor, population: int | None, say: Callable[[st
                 shared | {"steps": steps, "drift": drift}
                 for steps, drift in drifts(typed[:DRIFTING], arithmetic)
             ]
-        say(f"{name}, {common['dtype']}: fraction realised")
+        say(f"{name}, {common['dtype']}: realized fraction")
         for size in SIZES:
             rows += [
                 common
@@ -161,22 +156,11 @@ def measure(name: str, weight: Tensor, population: int | None, say: Callable[[st
     return rows
 
 
-def main() -> int:
-    """Measures, prints the table, and with --save keeps rows, figure and the README's table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.precision", description=__doc__)
-    parser.add_argument("--save", action="store_true", help="rows into results/reference/, and the figure")
-    given = parser.parse_args()
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
+    """All rows: of synthetic weights and of SmolLM2-135M's."""
     weight, population = real(WEIGHTS)
-    rows = measure("synthetic", synthetic(WEIGHTS), None, print) + measure(REAL, weight, population, print)
-    print(arithmetic_table(rows))
-    if given.save:
-        target = store.REFERENCE / f"{NAME}.jsonl"
-        store.write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-        readme.refresh(registry.ROOT / "README.md")
-        for file in render(NAME, frame(rows), FIGURES / NAME):
-            print(file)
-    return 0
+    made = measure_weights("synthetic", synthetic(WEIGHTS), None, say)
+    return made + measure_weights(REAL, weight, population, say)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+STUDY = Study(measure, precision_table, figures=("precision",))

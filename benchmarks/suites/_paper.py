@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from benchmarks.config.methods import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.config.validation import ZERO_SHOT
 
 # Seen in the paper or its released code; follows from that by arithmetic; recalled, confirmed by no source
 # at hand: a starting point, never to be printed as the paper's; our own choice.
@@ -117,7 +117,7 @@ def runs(paper: Paper, derive: Callable[[dict[str, Any]], dict[str, Any]] = dict
     return list(found.values())
 
 
-_FIELDS = {f.name for f in dataclasses.fields(RunSpec)} - {"set"}
+_FIELDS = {f.name for f in dataclasses.fields(RunSpec)} - {"settings"}
 
 
 def _grid(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

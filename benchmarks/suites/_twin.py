@@ -1,9 +1,7 @@
 """The tiny twin of a paper's suite: the same runs on a model, rows and a budget that take a CPU a second."""
 
-import dataclasses
-
+from addax.assignment import AUTO
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.units import AUTO
 
 # The first word of a model's name, and the built-in model in its place.
 NANO = {"opt": "nano-opt", "gpt2": "nano-opt", "llama": "nano-llama"}
@@ -27,10 +25,12 @@ def twin(spec: RunSpec) -> RunSpec:
     cut = {k: min(getattr(spec, k), most) for k, most in MOST.items() if getattr(spec, k) is not None}
     # Of a few shots there is one batch at most.
     batch = cut.get("shots", BATCH)
-    own = {k: min(v, batch) if k in ("zo_batch_size", "fo_batch_size") else v for k, v in spec.set.items()}
-    if str(own.get("length_threshold")).startswith(AUTO):
-        own["length_threshold"] = BUDGET
-    return dataclasses.replace(spec, model=nano(spec.model), data=DATA, set=own, **cut)
+    own = {
+        k: min(v, batch) if k in ("zo_batch_size", "fo_batch_size") else v for k, v in spec.settings.items()
+    }
+    if spec.length_threshold is not None and spec.length_threshold.memory is not None:
+        cut["length_threshold"] = BUDGET
+    return spec.replace(model=nano(spec.model), data=DATA, settings=own, **cut)
 
 
 def nano(model: str) -> str:

@@ -1,7 +1,7 @@
 """What Addax's reviewers asked for, on nano-opt: checkpointing, D1 alone, Addax-WA apart, LoRA; six seeds."""
 
-from benchmarks.config.methods import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]
@@ -11,7 +11,7 @@ MODEL = "nano-opt"
 TASKS = ("boolq", "multirc", "squad")
 # As many pairs as a test needs to separate two methods on one task.
 SEEDS = (0, 1, 2, 3, 4, 5)
-LORA = SETTINGS["adam"] | {"parameters": "lora:8", "lr": 3e-3}
+LORA = SETTINGS["adam"] | {"trainable": "lora:8", "lr": 3e-3}
 # Settings are those of `quick`; LoRA's learning rate is the best of five tried by hand.
 RUNS = (
     ("addax", SETTINGS["addax"]),

@@ -38,7 +38,7 @@ PAPER = Paper(
             "ip-sgd-checkpointing,sgd-checkpointing,adam-checkpointing.gradient_checkpointing", True, "V",
             "the reviews",
         ),
-        Stated("adam-lora.parameters", "lora:8", "ours", "MeZO's adapters; its peak is close to IP-SGD's"),
+        Stated("adam-lora.trainable", "lora:8", "ours", "MeZO's adapters; its peak is close to IP-SGD's"),
         Stated(f"{ADDAX},addax-wa,{FIRST_ORDER}.steps", 1000, "R", _addax.RECALLED),
         Stated(f"{ADDAX},addax-wa,{FIRST_ORDER}.evaluations", 10, "ours", "every 100 steps"),
         Stated(f"{ADDAX},addax-wa,{FIRST_ORDER}.fo_batch_size", 4, "R", "K1 = 4 is seen in Figure 5 [V]"),

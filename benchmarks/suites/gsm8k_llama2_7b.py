@@ -33,7 +33,7 @@ PAPER = Paper(
         Stated("addax.length_threshold", "q0.75", "ours", "a quarter of the examples is longer"),
         Stated("addax-wa.length_threshold", None, "V", "without assignment"),
         Stated("adam-lora.method", "adam", "ours", "what most would use on one card"),
-        Stated("adam-lora.parameters", "lora:8", "ours", "MeZO's adapters"),
+        Stated("adam-lora.trainable", "lora:8", "ours", "MeZO's adapters"),
         Stated("adam-lora.steps", _mezo.epochs(1000), "V", f"{_mezo.SOURCE}: 5 epochs"),
         Stated("adam-lora.evaluations", 5, "ours", "once an epoch"),
         Stated("adam-lora.fo_batch_size", _mezo.BATCH, "V", _mezo.SOURCE),

@@ -28,7 +28,7 @@ PAPER = Paper(
         Stated("mezo.lr", (1e-6, 1e-7), "V", SOURCE),
         Stated("mezo.lr", (1e-6, 5e-7, 1e-7), "V", SOURCE, {"task": ("squad",)}),
         Stated("mezo-lora.method", "mezo", "V", SOURCE),
-        Stated("mezo-lora.parameters", "lora:8", "V", f"{SOURCE}: queries and values, alpha 16"),
+        Stated("mezo-lora.trainable", "lora:8", "V", f"{SOURCE}: queries and values, alpha 16"),
         Stated("mezo-lora.lr", (1e-4, 5e-5), "V", SOURCE),
         Stated("mezo-lora.eps", 1e-2, "V", SOURCE),
         *_mezo.ADAM,

@@ -23,7 +23,7 @@ PAPER = Paper(
         Stated("mezo,mezo-lora.eps", 1e-3, "V", f"{SOURCE}; of LoRA no source at hand"),
         Stated("mezo.lr", (1e-7, 1e-6, 1e-5), "V", SOURCE),
         Stated("mezo-lora.method", "mezo", "V", SOURCE),
-        Stated("mezo-lora,adam-lora.parameters", "lora:8", "V", f"{SOURCE}: queries and values, alpha 16"),
+        Stated("mezo-lora,adam-lora.trainable", "lora:8", "V", f"{SOURCE}: queries and values, alpha 16"),
         Stated("mezo-lora.lr", (1e-5, 5e-5, 1e-4), "R", "no source at hand"),
         *_roberta.adam("adam,adam-lora"),
         Stated("adam.lr", (1e-5, 3e-5, 5e-5), "V", SOURCE),

@@ -23,7 +23,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "MeZO-SVRG": {"method": "mezo-svrg", "zo_batch_size": 64, "anchor_every": 2, "lr_ratio": 0.1},
     "IP-SGD": {"method": "ip-sgd", "fo_batch_size": 4},
     "Adam": {"method": "adam", "fo_batch_size": 8},
-    "Adam (LoRA)": {"method": "adam", "fo_batch_size": 8, "parameters": "lora:8"},
+    "Adam (LoRA)": {"method": "adam", "fo_batch_size": 8, "trainable": "lora:8"},
 }
 # Equally many for every method, a factor of three apart, around what a few seconds liked best; our choice.
 GRID = {

@@ -26,7 +26,7 @@ PAPER = Paper(
         ),
         Stated("all.task", ("mnli", "qnli", "sst2", "cola"), "V", SOURCE),
         Stated("all.head", "classification", "V", f"{SOURCE}: no prompts"),
-        Stated("all.parameters", ("all", "last:2"), "V", f"{SOURCE}: full and partial; two are ours"),
+        Stated("all.trainable", ("all", "last:2"), "V", f"{SOURCE}: full and partial; two are ours"),
         Stated("all.data", "hub", "ours", "the parquet copies of the public data, or a folder"),
         Stated("all.train_rows", 512, "V", SOURCE),
         Stated("all.validation_rows", 256, "V", SOURCE),

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.results import store
 
@@ -130,7 +131,7 @@ class SweepProgress:
 
 def name_of(spec: RunSpec) -> str:
     """Return a run's model, task, and method, as lines for users name it."""
-    return f"{spec.model} {spec.task} {spec.label}"
+    return f"{spec.model} {spec.task} {labels.label(spec)}"
 
 
 def describe(run: RunProgress) -> str:

@@ -1,6 +1,5 @@
 """Run a suite's specs on an executor: skip finished runs, and let a failed one cost only itself."""
 
-import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from filelock import Timeout
 from rich.console import Console
 
 from benchmarks import suites
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
@@ -51,18 +51,22 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
     Raises:
         UserError: unknown suite or filter, or a filter that leaves nothing.
     """
-    specs = [dataclasses.replace(spec, **changes) for spec in suites.load(suite)]
+    specs = [spec.replace(**changes) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)
-        known = {str(getattr(spec, key)) for spec in specs}
+        known = {_filter_value(spec, key) for spec in specs}
         for value in values:
             if value not in known:
                 raise unknown(f"{key} in suite {suite}", value, known)
-        specs = [spec for spec in specs if str(getattr(spec, key)) in values]
+        specs = [spec for spec in specs if _filter_value(spec, key) in values]
         if not specs:
             raise UserError(f"no run of suite {suite} is left by --only {key}={','.join(values)}")
     return specs
+
+
+def _filter_value(spec: RunSpec, key: str) -> str:
+    return labels.label(spec) if key == "label" else str(getattr(spec, key))
 
 
 def budget(text: str) -> dict[str, float | None]:

@@ -1,6 +1,5 @@
 """Log runs to Weights & Biases through its own background service; no failure of wandb reaches a run."""
 
-import dataclasses
 import importlib.util
 import os
 import re
@@ -9,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
 
@@ -129,16 +129,16 @@ class RunLog:
             # wandb would write to a temporary folder instead.
             raise PermissionError(f"cannot write to {folder}")
         model = Path(spec.model).name if Path(spec.model).is_dir() else spec.model
-        parts = (suite, model, spec.task, spec.label)
+        parts = (suite, model, spec.task, labels.label(spec))
         return wandb.init(
             id=self._id if self._attempt == 1 else f"{self._id}-{self._attempt}",
             project=os.environ.get("WANDB_PROJECT", "addax"),
             # wandb limits the lengths of names, groups, and tags.
-            name=f"{spec.label} {spec.task} {model} seed {spec.seed}"[:128],
+            name=f"{labels.label(spec)} {spec.task} {model} seed {spec.seed}"[:128],
             group="/".join(parts)[:128],
             job_type=spec.method,
             tags=[part[:64] for part in parts],
-            config=dataclasses.asdict(spec) | {"id": spec.id, "suite": suite, "label": spec.label},
+            config=spec.config() | {"id": spec.id, "suite": suite, "label": labels.label(spec)},
             settings=wandb.Settings(
                 mode=self._tracker.mode,
                 root_dir=str(folder),

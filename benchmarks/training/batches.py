@@ -5,7 +5,6 @@ from random import Random
 from typing import Any
 
 from addax import assignment
-from benchmarks.config import units
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
@@ -36,13 +35,13 @@ class Batches:
     ) -> None:
         self.rows, self.seed = rows, spec.data_seed
         lengths = [e.length for e in rows]
-        threshold = spec.set.get("length_threshold")
-        if isinstance(threshold, str) and threshold.startswith(units.AUTO):
+        threshold = spec.length_threshold
+        if threshold is not None and threshold.memory is not None:
             if choose_length_threshold is None:
                 raise UserError(f"length_threshold={threshold} needs a memory predictor: give it in tokens")
             threshold = choose_length_threshold(spec, rows, sizes)
-        elif isinstance(threshold, str):
-            threshold = assignment.quantile(lengths, float(threshold[1:]))
+        elif threshold is not None:
+            threshold = threshold.resolve(lengths)
         self.assignment = assignment.assign(lengths, threshold)
         self._draws = {}
         for part, pool in (("zo", self.assignment.zo), ("fo", self.assignment.fo)):
@@ -73,7 +72,7 @@ class Batches:
     def heavier(
         self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Return, for each part of `second`, the batch with more tokens, padding included; `first` on ties."""
+        """Return, for each part of `second`, the batch with more padded tokens; `first` on ties."""
 
         def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)

@@ -1,6 +1,5 @@
 """One spec in, one result row out."""
 
-import dataclasses
 import datetime
 import gc
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks import tasks
+from benchmarks.config import labels
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
@@ -120,7 +120,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     test = trainer.test if status == "done" else None
     return {
         # With a threshold that is chosen for an amount of memory, the run may have needed none.
-        "label": spec.label_at(assignment.length_threshold) if assignment else spec.label,
+        "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
         "score": test.score if test else None,
         "test": test.as_dict() if test else None,
         "peak_how": trainer.memory.how,
@@ -161,7 +161,7 @@ def checkpoints_of(
 
 
 def _batch_sizes(spec: RunSpec) -> dict[str, int]:
-    training = {k: spec.set[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.set}
+    training = {k: spec.settings[k] for k in ("zo_batch_size", "fo_batch_size") if k in spec.settings}
     return training | {"eval_batch_size": spec.eval_batch_size}
 
 
@@ -178,8 +178,8 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "id": spec.id,
         "suite": suite,
-        "config": dataclasses.asdict(spec),
-        "label": spec.label,
+        "config": spec.config(),
+        "label": labels.label(spec),
         "task_title": task.title,
         "task_version": task.version,
         "metric": task.metric,

@@ -8,8 +8,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from addax.optimizer import Method
 from benchmarks import models, tasks
-from benchmarks.config.methods import ZERO_SHOT, build_optimizer
+from benchmarks.config.methods import build_optimizer
 from benchmarks.config.spec import RunSpec
+from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.data.splits import Splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
@@ -63,7 +64,7 @@ def set_up(
     dtype = getattr(torch, spec.dtype)
     loaded = models.load(spec.model, dtype=dtype, device=spec.device, head=spec.head, num_labels=labels)
     model = loaded.model
-    _trainable.select(model, spec.parameters)
+    _trainable.select(model, spec.trainable)
     scorer = Scorer(loaded, task, spec.head, spec.scoring)
     rows = {
         name: encode(getattr(splits, name), task, loaded, spec.head)

@@ -10,14 +10,13 @@ import os
 import subprocess
 import sys
 
+import plots.__main__ as plots
 import pytest
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-import plots.__main__ as plots
 from benchmarks import __main__ as benchmarks
 from benchmarks import models, registry
 from benchmarks.config import spec
-from benchmarks.config.methods import parse_settings
 from benchmarks.report import build as report
 from benchmarks.results import frame as _rows
 from benchmarks.results import store
@@ -62,7 +61,7 @@ def no_model(*_, **__):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_wrong_input_is_one_line_and_loses_nothing(case, place, capsys):
+def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys):
     if case.given:
         case.given(place)
     if not case.loads:
@@ -86,12 +85,7 @@ def test_a_wrong_input_is_one_line_and_loses_nothing(case, place, capsys):
     assert files(place.folder) == before
 
 
-def test_the_cases_are_many_and_have_names_of_their_own():
-    assert len(CASES) > 100
-    assert len({case.name for case in CASES}) == len(CASES)
-
-
-def test_a_process_says_the_same(tmp_path):
+def test_the_program_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "fetch", "smollm2"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
@@ -101,12 +95,12 @@ def test_a_process_says_the_same(tmp_path):
     assert done.stderr.startswith("error: unknown model to fetch 'smollm2': did you mean 'smollm2-135m'?")
 
 
-def test_a_clock_that_goes_back_spoils_nothing(place, monkeypatch):
+def test_a_clock_that_is_set_back_changes_no_duration_and_loses_no_row(place, monkeypatch):
     """Durations are of a monotonic clock, and the row of a run repeated is the one written last."""
     noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     times = iter([noon - datetime.timedelta(hours=k) for k in range(9)])
     monkeypatch.setattr(train, "utc", lambda: next(times).isoformat(timespec="seconds"))
-    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | parse_settings(TINY))
+    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | TINY)
     first, second = (train.run(one, train.load(one, None), suite="s") for _ in range(2))
     assert second["ended"] < second["started"] < first["ended"] < first["started"]
     for row in (first, second):
@@ -119,7 +113,7 @@ def test_a_clock_that_goes_back_spoils_nothing(place, monkeypatch):
     assert kept == json.loads(json.dumps(second)) | {"checksum": kept["checksum"]}
 
 
-def test_rows_of_another_prompt_are_left_out_and_said_so(place, capsys):
+def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
     """Two seeds of a new prompt and one of the old: the mean is of the two."""
     old, *new = [made.row(seed=seed) | {"task_version": 2 - (seed == 0)} for seed in range(3)]
     other = made.row(task="rte") | {"task_version": 1}

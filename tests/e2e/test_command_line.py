@@ -13,7 +13,7 @@ import torch
 from benchmarks import registry
 from benchmarks.__main__ import main
 from benchmarks.results import store
-from tests import warm
+from tests import processes
 
 ROWS = ["train_rows=12", "validation_rows=4", "test_rows=4", "evaluations=1"]
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
@@ -142,7 +142,7 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
 
     def command(*words):
         words = ["-m", "benchmarks", *words, "--data", "builtin", "--device", "cpu"]
-        done = warm.python(*words, cwd=tmp_path, env=environment)
+        done = processes.python(*words, cwd=tmp_path, env=environment)
         assert done.stderr == ""
         return done.returncode, done.stdout
 

@@ -1,4 +1,4 @@
-"""The examples run as they stand, as a user would start them, and what they train gets better."""
+"""The scripts in examples/ run as a user starts them, and the models that they train improve."""
 
 import json
 import os
@@ -11,23 +11,24 @@ import pytest
 from benchmarks import tasks
 from benchmarks.models import WEIGHTS
 from benchmarks.registry import ROOT
-from tests import warm
+from tests import processes
 
+pytestmark = pytest.mark.process
 EXAMPLES = ROOT / "examples"
 STEPS = 40
 
 
 def output(*words):
-    """What a script of the examples prints; its failure is the test's."""
+    """Return the output of an example; fail if it exits with an error."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    done = warm.python(*words, cwd=ROOT, env=environment)
+    done = processes.python(*words, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_bare_loop():
+def test_the_bare_loop_has_five_lines_and_its_loss_falls():
     """Its loop proper, from the construction on, is five lines."""
     losses = [float(x) for x in re.findall(r"loss (\S+)", output(EXAMPLES / "bare_loop.py"))]
     assert len(losses) == 200
@@ -47,7 +48,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("threshold", [[], ["--length-threshold", 12]], ids=["addax-wa", "addax"])
-def test_fine_tuning_on_json_lines(data, tmp_path, threshold):
+def test_fine_tuning_on_json_lines_improves_the_saved_model(data, tmp_path, threshold):
     """The saved model loads, and predicts the answers better than the one it came from."""
     script = EXAMPLES / "finetune_jsonl.py"
     assert len(script.read_text(encoding="utf-8").splitlines()) < 40

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from benchmarks import registry
-from tests import warm
+from tests import processes
 
 # A run saves a checkpoint at each evaluation: here every half a second.
 SUITE = '''"""Two short runs and a long one."""
@@ -85,7 +85,7 @@ def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy)
     wait_for(lambda: states() - before, second)
     os.kill(second.pid, signal.SIGKILL)
     second.communicate(timeout=60)
-    third = warm.python(*WORDS, cwd=copy, env=environment)
+    third = processes.python(*WORDS, cwd=copy, env=environment)
     assert (third.returncode, third.stderr) == (0, "")
     assert "stopped: 1 runs to do, 2 finished before" in third.stdout
     found = [json.loads(file.read_text()) for file in rows.glob("*.json")]

@@ -11,18 +11,18 @@ import sys
 from ast import literal_eval
 
 import pytest
+from plots.__main__ import figures
 
+from addax import units
 from benchmarks import registry
 from benchmarks.__main__ import main
-from benchmarks.config import units as budget
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
 from benchmarks.results import store
 from benchmarks.training import run as train
-from plots.__main__ import figures
-from tests import warm
+from tests import processes
 
 ROOT = registry.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def python(folder, *words):
     """Standard output of a Python command in a folder; its error output fails the test."""
     environment = {k: v for k, v in os.environ.items() if k != "ADDAX_DATA"}
     environment |= {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = warm.python(*words, cwd=folder, env=environment)
+    done = processes.python(*words, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -127,6 +127,7 @@ def test_the_trainer_trains(monkeypatch, tmp_path):
     assert not any(torch.equal(p.cpu(), b) for p, b in zip(model.parameters(), before, strict=True))
 
 
+@pytest.mark.process
 def test_list_shows_the_examples(copy):
     out = python(copy, "-m", "benchmarks", "list").splitlines()
     for kind in FILES:
@@ -134,6 +135,7 @@ def test_list_shows_the_examples(copy):
         assert f"  {name_of(kind):<12} {first}" in out
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("method", "task", "said"),
     [(name_of("method"), "sst2", "Sign-SGD on SST-2"), ("adam", name_of("task"), "Adam on Parity")],
@@ -165,6 +167,7 @@ def mydata(copy):
     return copy / "mydata"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", OWN, ids=" ".join)
 def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
     given = dict(zip(words[4::2], words[5::2], strict=False))
@@ -207,6 +210,7 @@ pretrain.save(model, tokenizer, Path(sys.argv[1]))
 """
 
 
+@pytest.mark.process
 def test_the_model_example_is_built_and_trained(copy):
     (copy / "make_neox.py").write_text(MAKE_NEOX)
     name, size = python(copy, copy / "make_neox.py", copy / "neox").split()
@@ -218,12 +222,14 @@ def test_the_model_example_is_built_and_trained(copy):
     )
 
 
+@pytest.mark.process
 def test_the_examples_keep_the_house_style(copy):
     files = [copy / target(kind) for kind in FILES]
     python(copy, "-m", "ruff", "check", "--no-cache", *files)
     python(copy, "-m", "ruff", "format", "--no-cache", "--check", *files)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", FILES)
 def test_the_contract_tests_pick_the_examples_up(copy, kind):
     file, name = CONTRACTS[kind], name_of(kind)
@@ -293,8 +299,8 @@ def test_the_plan_shown_is_what_is_predicted():
     (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", README, re.M | re.S)
     longest = int(re.search(r"to (\d+) tokens", shown)[1])
     lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
-    usable = budget.parse(given["--gpu-memory"], "README") - budget.RESERVE
-    assert f"{budget.words(usable)} to use" in shown
+    usable = units.parse_bytes(given["--gpu-memory"], "README") - units.RESERVE
+    assert f"{units.format_bytes(usable)} to use" in shown
 
     def padded(size):
         """Prompts and an answer of one token, one of them shorter."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from benchmarks.config import labels
 from benchmarks.results import frame as _rows
 from benchmarks.suites import figure11 as suite
 from plots import _style, figure11, smoothing
@@ -39,7 +40,7 @@ def test_lines_are_the_means_of_the_pair_s_seeds(measure, line, scale):
     for label, k0 in (("Addax-WA", 12), ("MeZO", 16)):
         color = _style.looks([label])[label].color
         (own,) = (x for x in axes.lines if x.get_color() == color and len(x.get_xdata()) > 1)
-        own_rows = [r for r in rows if (r["label"], r["config"]["set"]["zo_batch_size"]) == (label, k0)]
+        own_rows = [r for r in rows if (r["label"], r["config"]["settings"]["zo_batch_size"]) == (label, k0)]
         curves = [r["curve"] for r in own_rows]
         assert len(curves) == 3
         told = np.mean([[scale * e[measure] for e in curve] for curve in curves], axis=0)
@@ -84,14 +85,14 @@ def test_the_suite_makes_both_pairs_on_each_task():
     assert len({s.id for s in specs}) == len(specs) == 4 * len(suite.TASKS) * len(suite.SEEDS)
     rows = []
     for s in specs:
-        row = made.row(s.method, s.task, s.model, s.seed, label=s.label, **s.set)
+        row = made.row(s.method, s.task, s.model, s.seed, label=labels.label(s), **s.settings)
         row["config"] |= {"steps": s.steps, "data_seed": s.data_seed}
         rows.append(row)
     figures = draw(rows)
     assert set(figures) == {f"figure11-nano-opt-{task}" for task in suite.TASKS}
     for figure in figures.values():
         assert list(entries(figure).values()) == [LEFT, RIGHT]
-    thresholds = {s.label: s.set["length_threshold"] for s in specs if s.method == "addax"}
+    thresholds = {labels.label(s): s.settings["length_threshold"] for s in specs if s.method == "addax"}
     assert thresholds == {"Addax-WA": None, "Addax": "q0.75"}
 
 

@@ -1,6 +1,6 @@
 """Wrong words on the command line: names, values, and combinations that cannot be."""
 
-from tests.benchmarks.bad_input.case import ADDAX, RUN, Case
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
 MASKED = ["run", "--method", "addax", "--model", "nano-roberta", "--data", "builtin"]
 MEZO = [*RUN, "--method", "mezo"]
@@ -15,8 +15,8 @@ def words(name: str, given: list[str], *says: str) -> Case:
 
 
 def setting(given: str, *says: str) -> Case:
-    """A wrong `--set` of Addax on nano-opt and SST-2."""
-    return words(f"--set {given}", [*ADDAX, "--set", *given.split()], *says)
+    """A wrong setting of Addax on nano-opt and SST-2, or several that do not go together."""
+    return words(given, [*ADDAX, *options(given)], *says)
 
 
 NAMES = [
@@ -33,7 +33,7 @@ NAMES = [
     words("a model folder that is not there", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
     words("a misspelt suite", ["sweep", "quik"], "did you mean 'quick'?"),
     words("a misspelt suite to report", ["report", "quik"], "did you mean 'quick'?"),
-    words("a misspelt setting", [*ADDAX, "--set", "alhpa=1"], "did you mean 'alpha'?"),
+    words("a misspelt setting", [*ADDAX, *options("alhpa=1")], "did you mean 'alpha'?"),
     words("a misspelt dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
     words("a misspelt device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N or auto"),
     words("data that are nowhere", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin or hub"),
@@ -58,13 +58,16 @@ NAMES = [
     Case("no figure", [], ("FIGURE", "--help"), program="plots"),
     Case("a figure of no suite", ["figure1", "--suite", "quik"], ("did you mean 'quick'?",), program="plots"),
 ]
-VALUES = [
+# What depends on the spelling of settings; see `options`.
+SPELLING = [
     setting("alpha", "--set wants key=value, not 'alpha'"),
     setting("=1", "--set wants key=value, not '=1'"),
     setting("lr=1 lr=2", "lr is given twice: 1 and '2'"),
     setting("set=1", "set holds the method's settings"),
     setting("seed=1", "give it as --seed"),
     setting("lr=", "lr must be a number, not ''"),
+]
+VALUES = [
     setting("lr=none", "lr must be a number"),
     setting("lr=-1", "lr must be in [0, inf), not -1"),
     setting("lr=nan", "lr must be in [0, inf), not nan"),
@@ -97,46 +100,46 @@ VALUES = [
     words("a seed beyond 64 bits", [*ADDAX, "--seed", str(2**70)], "seed must be in [0, 2**63)"),
     words(
         "a threshold to choose on several devices",
-        [*ADDAX, "--device", "auto", "--set", "length_threshold=auto:8GB"],
+        [*ADDAX, "--device", "auto", *options("length_threshold=auto:8GB")],
         "with device=auto give it in tokens",
     ),
-    words("betas of one number", [*ADAM, "--set", "betas=0.9"], "adam", "betas"),
+    words("betas of one number", [*ADAM, *options("betas=0.9")], "adam", "betas"),
 ]
 COMBINATIONS = [
     setting("lr=0.1 steps=5 seconds=5", "or examples or forward_equivalents, exactly one"),
     setting("zo_batch_size=0", "zo_batch_size = 0 does not go with alpha"),
     setting("alpha=1", "fo_batch_size = 4 does not go with alpha = 1"),
-    words("MeZO with alpha", [*MEZO, "--set", "alpha=0.5"], "mezo takes no alpha", "setting of addax"),
-    words("MeZO without a batch", [*MEZO, "--set", "zo_batch_size=0"], "zo_batch_size must be at least 1"),
+    words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo takes no alpha", "setting of addax"),
+    words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
     words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),
     words(
         "classes of an open answer",
-        [*ADDAX, "--task", "squad", "--set", "head=classification"],
+        [*ADDAX, "--task", "squad", *options("head=classification")],
         "squad has no fixed classes",
     ),
     words(
         "zero-shot with a fresh head",
-        [*RUN, "--method", "zero-shot", "--set", "head=classification"],
+        [*RUN, "--method", "zero-shot", *options("head=classification")],
         "zero-shot needs head=lm",
     ),
     Case(
         "a threshold above every length",
-        [*ADDAX, "--set", "length_threshold=159", "train_rows=12", "validation_rows=4"],
+        [*ADDAX, *options("length_threshold=159 train_rows=12 validation_rows=4")],
         ("no training example is longer than length_threshold = 159", "zo_batch_size=0"),
         loads=True,
     ),
     Case(
         "a threshold to choose where nothing fits",
-        [*ADDAX, "--set", "length_threshold=auto:1MB", "train_rows=12", "validation_rows=4"],
+        [*ADDAX, *options("length_threshold=auto:1MB train_rows=12 validation_rows=4")],
         ("length_threshold=auto:1MB: not even a first-order batch of", "a run needs", "smaller batches"),
         loads=True,
         predicts=True,
     ),
     Case(
         "a threshold below every length",
-        [*ADDAX, "--set", "length_threshold=1", "train_rows=12", "validation_rows=4"],
+        [*ADDAX, *options("length_threshold=1 train_rows=12 validation_rows=4")],
         ("no training example is of at most length_threshold = 1", "fo_batch_size=0"),
         loads=True,
     ),
 ]
-CASES = [*NAMES, *VALUES, *COMBINATIONS]
+CASES = [*NAMES, *SPELLING, *VALUES, *COMBINATIONS]

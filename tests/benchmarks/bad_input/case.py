@@ -4,7 +4,7 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,18 @@ KINDS = {
     "suite": "benchmarks/suites",
 }
 CACHES = (registry.files, models.families, settings.method_class, settings.settings_of, tasks.load)
-TINY = ["lr=1e-3", "steps=2", "evaluations=1", "train_rows=12", "validation_rows=4", "test_rows=4"]
+TINY = {"lr": 1e-3, "steps": 2, "evaluations": 1, "train_rows": 12, "validation_rows": 4, "test_rows": 4}
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
 ADDAX = [*RUN, "--method", "addax"]
+
+
+def options(settings: str | Mapping[str, object]) -> list[str]:
+    """Return the words of a command for settings, given as `"lr=1 steps=2"` or as a dictionary.
+
+    No other place knows how the command line spells a setting.
+    """
+    texts = settings.split() if isinstance(settings, str) else [f"{k}={v}" for k, v in settings.items()]
+    return ["--set", *texts]
 
 
 class Place:

@@ -1,6 +1,6 @@
 """A user's own suite, task, method and model files that are not what they should be."""
 
-from tests.benchmarks.bad_input.case import ADDAX, RUN, Case
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
 METHOD = '''"""A method."""
 from addax.optimizer import Method
@@ -25,7 +25,7 @@ def file(kind: str, name: str, text: str, *says: str, words: list[str] | None = 
     commands = {
         "suite": ["sweep", "mine", "--data", "builtin"],
         "task": [*ADDAX, "--task", "mine"],
-        "method": [*RUN, "--method", "mine", "--set", "lr=0.1", "steps=1"],
+        "method": [*RUN, "--method", "mine", *options("lr=0.1 steps=1")],
         "model": ADDAX,
     }
     return Case(name, words or commands[kind], says, lambda place: place.code(kind, text))

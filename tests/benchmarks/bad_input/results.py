@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.models import _fetch
 from benchmarks.results import store
-from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place, options
 from tests.benchmarks.results import result_rows as made
 
-WORDS = [*ADDAX, "--set", *TINY]
+WORDS = [*ADDAX, *options(TINY)]
 CONFIG = made.row()["config"]
 PLACELESS = {key: value for key, value in CONFIG.items() if key != "device"}
 PLOT = ["figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]

@@ -4,9 +4,9 @@ import gzip
 import json
 import shutil
 
-from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place, options
 
-WORDS = [*ADDAX, "--data", "{tmp}/data", "--set", *TINY]
+WORDS = [*ADDAX, "--data", "{tmp}/data", *options(TINY)]
 
 
 def line(name: str, text: str | dict, *says: str) -> Case:

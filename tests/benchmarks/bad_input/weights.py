@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import models
-from tests.benchmarks.bad_input.case import TINY, Case, Place
+from tests.benchmarks.bad_input.case import TINY, Case, Place, options
 
 MINE = ["--model", "{tmp}/model", "--task", "sst2", "--data", "builtin"]
-WORDS = ["run", "--method", "sgd", *MINE, "--set", *TINY]
+WORDS = ["run", "--method", "sgd", *MINE, *options(TINY)]
 
 
 def folder(name: str, change: Callable[[Path], object], *says: str, loads: bool = True) -> Case:

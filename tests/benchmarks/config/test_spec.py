@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
-from benchmarks.config import spec
-from benchmarks.config.methods import ZERO_SHOT, parse_settings
-from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import BUDGETS
+from benchmarks.config.labels import label, method_label
+from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
+from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError
+from benchmarks.suites._defaults import with_defaults
 
 METHODS = tuple(registry.files("method"))
 ADDAX = {"method": "addax", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 10}
@@ -38,7 +38,7 @@ REFUSED = [
     (ADDAX | {"model": "/no/such/folder"}, "model folder /no/such/folder: no such folder"),
     (ADDAX | {"alhpa": 0.1}, "unknown setting 'alhpa': did you mean 'alpha'?"),
     (ADDAX | {"step": 5}, "unknown setting 'step': did you mean 'steps'?"),
-    (ADDAX | {"set": {"zo_batchsize": 2}}, "did you mean 'zo_batch_size'?"),
+    (ADDAX | {"settings": {"zo_batchsize": 2}}, "did you mean 'zo_batch_size'?"),
     (ADDAX | {"dtype": "float23"}, "unknown dtype 'float23': did you mean 'float32'?"),
     (ADDAX | {"head": "lmm"}, "unknown head 'lmm': did you mean 'lm'?"),
     (ADDAX | {"scoring": "per-candidate"}, "did you mean 'per_candidate'?"),
@@ -99,13 +99,14 @@ REFUSED = [
     (ADDAX | {"length_threshold": "q1.5"}, "'q1.5'"),
     (ADDAX | {"length_threshold": "q"}, "'q'"),
     (ADDAX | {"length_threshold": "0.7"}, "'0.7'"),
+    (ADDAX | {"length_threshold": "auto:40"}, "length_threshold=auto: 40: give a number and one of"),
     (ADDAX | {"length_threshold": 0.7}, "length_threshold"),
     (ADDAX | {"length_threshold": 0}, "length_threshold must be a positive number"),
     (ADDAX | {"length_threshold": True}, "length_threshold"),
-    (ADDAX | {"alpha": 0.0}, "zo_batch_size = 6 does not go with alpha = 0"),
-    (ADDAX | {"alpha": 1.0}, "fo_batch_size = 4 does not go with alpha = 1"),
-    (ADDAX | {"zo_batch_size": 0}, "zo_batch_size = 0 does not go with alpha = 0.001"),
-    (ADDAX | {"fo_batch_size": 0}, "fo_batch_size = 0 does not go with alpha = 0.001"),
+    (ADDAX | {"alpha": 0.0}, "alpha=0 requires zo_batch_size=0, not 6"),
+    (ADDAX | {"alpha": 1.0}, "alpha=1 requires fo_batch_size=0, not 4"),
+    (ADDAX | {"zo_batch_size": 0}, "zo_batch_size=0 requires alpha=0"),
+    (ADDAX | {"fo_batch_size": 0}, "fo_batch_size=0 requires alpha=1"),
     (MASKED | {"task": "squad"}, "task squad needs a causal model: nano-roberta is a masked LM"),
     (MASKED | {"task": "record"}, "task record needs a causal model"),
     (ADDAX | {"task": "squad", "head": "classification"}, "squad"),
@@ -122,68 +123,43 @@ def test_wrong_input_is_one_line_that_names_it(given, named):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["lr"], "key=value, not 'lr'"),
-        (["=3"], "key=value, not '=3'"),
-        (["length_threshold=170", "length_threshold=none"], "length_threshold is given twice"),
-        (["lr=1", "lr=1"], "lr is given twice"),
-    ],
-)
-def test_malformed_words_are_refused(words, named):
-    with pytest.raises(UserError, match=named):
-        parse_settings(words)
-
-
-def test_words_become_values():
-    words = ["a=1", "b=-2", "c=1e-3", "d=none", "e=True", "f=false", "g=q0.7", "h=x=y", "i="]
-    expected = {
-        "a": 1, "b": -2, "c": 0.001, "d": None, "e": True, "f": False, "g": "q0.7", "h": "x=y", "i": "",
-    }  # fmt: skip
-    got = parse_settings(words)
-    assert got == expected
-    assert [type(v) for v in got.values()] == [type(v) for v in expected.values()]
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_file_needs_no_more_than_a_learning_rate(method):
     made = from_dict(ADDAX | {"method": method})
-    assert made.set["lr"] == 0.1
-    assert made.label
+    assert made.settings["lr"] == 0.1
+    assert label(made)
     cls = settings.method_class(method)
-    assert ("zo_batch_size" in made.set) == ("zo_loss" in cls.closures)
-    assert ("fo_batch_size" in made.set) == ("fo_loss" in cls.closures)
-    assert ("length_threshold" in made.set) == ({"zo_loss", "fo_loss"} <= set(cls.closures))
-    assert json.loads(json.dumps(dataclasses.asdict(made)))["set"] == made.set
+    assert ("zo_batch_size" in made.settings) == ("zo_loss" in cls.closures)
+    assert ("fo_batch_size" in made.settings) == ("fo_loss" in cls.closures)
+    assert json.loads(json.dumps(made.config()))["settings"] == made.settings
 
 
 @pytest.mark.parametrize("method", [*METHODS, ZERO_SHOT])
 def test_a_spec_comes_back_from_its_own_row(method):
     made = from_dict(ZERO if method == ZERO_SHOT else ADDAX | {"method": method})
-    again = from_dict(json.loads(json.dumps(dataclasses.asdict(made))))
+    again = from_dict(json.loads(json.dumps(made.config())))
     assert again == made
     assert again.id == made.id
-    assert dataclasses.replace(made, device="cuda").set == made.set
+    assert made.replace(device="cuda").settings == made.settings
 
 
 def test_labels():
-    assert from_dict(ADDAX | {"length_threshold": "q0.7"}).label == "Addax"
-    assert from_dict(ADDAX | {"length_threshold": None}).label == "Addax-WA"
-    assert from_dict(MEZO | {"arithmetic": "released"}).label == "MeZO (released)"
-    assert from_dict(SVRG | {"variant": "released"}).label == "MeZO-SVRG (released)"
-    assert from_dict(MEZO | {"rounding": "nearest"}).label == "MeZO (nearest)"
-    assert from_dict(ZERO).label == ZERO_SHOT
+    assert label(from_dict(ADDAX | {"length_threshold": "q0.7"})) == "Addax"
+    assert label(from_dict(ADDAX | {"length_threshold": None})) == "Addax-WA"
+    assert label(from_dict(MEZO | {"arithmetic": "released"})) == "MeZO (released)"
+    assert label(from_dict(SVRG | {"variant": "released"})) == "MeZO-SVRG (released)"
+    assert label(from_dict(MEZO | {"rounding": "nearest"})) == "MeZO (nearest)"
+    assert label(from_dict(ZERO)) == ZERO_SHOT
     d1 = {"alpha": 0.0, "zo_batch_size": 0}
-    assert from_dict(ADDAX | d1 | {"length_threshold": 30}).label == "Addax (D1 only)"
-    assert from_dict(ADDAX | d1).label == "Addax-WA"
-    assert from_dict(SGD | {"gradient_checkpointing": True}).label == "SGD (checkpointing)"
-    assert from_dict(ADAM | {"parameters": "lora:8"}).label == "Adam (LoRA)"
-    assert from_dict(ADAM | {"parameters": "lora:4"}).label == "Adam (LoRA 4)"
-    assert from_dict(MEZO | {"parameters": "last:2"}).label == "MeZO (last 2)"
-    both = {"rounding": "nearest", "parameters": "lora:8", "gradient_checkpointing": True}
-    assert from_dict(ADDAX | both).label == "Addax-WA (nearest, LoRA, checkpointing)"
-    assert from_dict(ADDAX | both).method_label(None) == "Addax-WA"
+    assert label(from_dict(ADDAX | d1 | {"length_threshold": 30})) == "Addax (D1 only)"
+    assert label(from_dict(ADDAX | d1)) == "Addax-WA"
+    assert label(from_dict(SGD | {"gradient_checkpointing": True})) == "SGD (checkpointing)"
+    assert label(from_dict(ADAM | {"trainable": "lora:8"})) == "Adam (LoRA)"
+    assert label(from_dict(ADAM | {"trainable": "lora:4"})) == "Adam (LoRA 4)"
+    assert label(from_dict(MEZO | {"trainable": "last:2"})) == "MeZO (last 2)"
+    both = {"rounding": "nearest", "trainable": "lora:8", "gradient_checkpointing": True}
+    assert label(from_dict(ADDAX | both)) == "Addax-WA (nearest, LoRA, checkpointing)"
+    assert method_label(from_dict(ADDAX | both), None) == "Addax-WA"
     assert from_dict(ZERO | {"steps": 100}).id == from_dict(ZERO).id
 
 
@@ -201,18 +177,18 @@ CHANGED = {
     "dtype": "bfloat16", "device": "cuda", "head": "classification", "scoring": "per_candidate",
     "gradient_checkpointing": True, "dropout": False, "steps": 11, "schedule": "linear", "evaluations": 4,
     "eval_batch_size": 16, "train_rows": 99, "validation_rows": 99, "test_rows": 99,
-    "shots": 16, "parameters": "lora:8",
+    "shots": 16, "trainable": "lora:8", "length_threshold": 30,
 }  # fmt: skip
 OWN = {
     "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
-    "zo_batch_size": 5, "fo_batch_size": 5, "length_threshold": 30,
+    "zo_batch_size": 5, "fo_batch_size": 5,
 }  # fmt: skip
 
 
 def test_an_id_follows_every_field_and_every_setting():
     made = from_dict(ADDAX)
-    assert set(CHANGED) | {"set", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
-    assert set(OWN) == set(made.set)
+    assert set(CHANGED) | {"settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
+    assert set(OWN) == set(made.settings)
     others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | OWN).items()]
     others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in BUDGETS[1:]]
     assert len({made.id, *(o.id for o in others)}) == len(others) + 1
@@ -222,16 +198,16 @@ def test_a_field_that_came_later_is_part_of_an_id_where_it_says_something():
     """The id of a row of suite `quick` that was made before there were such fields."""
     old = {"method": "ip-sgd", "model": "nano-opt", "task": "sst2", "steps": 5, "lr": 0.1}
     made = from_dict(old)
-    without = {k: v for k, v in dataclasses.asdict(made).items() if k not in spec.LATER}
+    without = {k: v for k, v in made.config().items() if k not in DEFAULTS_OMITTED_FROM_ID}
     text = json.dumps(without, sort_keys=True)
     assert made.id == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert from_dict(old | {"parameters": "last:1"}).id != made.id
+    assert from_dict(old | {"trainable": "last:1"}).id != made.id
 
 
 @pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])
-def test_parameters_that_are_none(text):
-    with pytest.raises(UserError, match=re.escape(f"parameters are all, lora:R or last:N, not {text!r}")):
-        from_dict(ADDAX | {"parameters": text})
+def test_unknown_trainable_parts_are_rejected(text):
+    with pytest.raises(UserError, match=re.escape(f"trainable is all, lora:R or last:N, not {text!r}")):
+        from_dict(ADDAX | {"trainable": text})
 
 
 def test_shots_are_a_number():
@@ -242,6 +218,7 @@ def test_shots_are_a_number():
         from_dict(ADDAX | {"shots": 16, "task": "squad"})
 
 
+@pytest.mark.process
 def test_an_id_is_the_same_in_another_process():
     code = "import json, sys; from benchmarks.config.spec import from_dict; "
     code += "print(from_dict(json.loads(sys.argv[1])).id)"
@@ -260,21 +237,21 @@ def test_runs_by_hand_take_the_quick_suite_s_settings():
     from benchmarks.suites import quick
 
     hand = {"method": "addax", "model": "nano-opt", "task": "sst2"}
-    made = spec.with_defaults(hand)
-    assert made.set["lr"] == quick.SETTINGS["addax"]["lr"]
+    made = with_defaults(hand)
+    assert made.settings["lr"] == quick.SETTINGS["addax"]["lr"]
     assert made.steps == quick.SETTINGS["addax"]["steps"]
-    assert spec.with_defaults(hand | {"lr": 0.5}).set["lr"] == 0.5
-    timed = spec.with_defaults(hand | {"seconds": 3.0})
+    assert with_defaults(hand | {"lr": 0.5}).settings["lr"] == 0.5
+    timed = with_defaults(hand | {"seconds": 3.0})
     assert (timed.steps, timed.seconds) == (None, 3.0)
-    given = spec.with_defaults(hand | {"lr": 0.5, "steps": 3})
-    assert (given.set["lr"], given.steps) == (0.5, 3)
+    given = with_defaults(hand | {"lr": 0.5, "steps": 3})
+    assert (given.settings["lr"], given.steps) == (0.5, 3)
     for changes, named in (
         ({"model": "facebook/opt-13b"}, "needs lr: give --set lr=... steps=..."),
         ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
         ({"method": "addaxx"}, "did you mean 'addax'"),
     ):
         with pytest.raises(UserError, match=re.escape(named)):
-            spec.with_defaults(hand | changes)
+            with_defaults(hand | changes)
 
 
 @pytest.mark.parametrize("model", sorted(n for n in models.builtin() if n.startswith("nano")))

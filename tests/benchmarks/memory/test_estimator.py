@@ -56,6 +56,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
     assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
 
 
+@pytest.mark.slow_except("addax-False-opt-cpu", "mezo-False-llama-cuda")
 @pytest.mark.parametrize(
     ("method", "checkpointing", "family", "device"),
     [
@@ -164,7 +165,7 @@ def test_a_prediction_is_made_once(cache, monkeypatch):
     spec, batches = spec_of("ip-sgd"), {"fo": synthetic([12, 10])}
     first = predict(spec, batches, "cpu")
     # Neither the learning rate nor the length of the shorter example changes an allocation.
-    same = dataclasses.replace(spec, set={**spec.set, "lr": 0.5})
+    same = dataclasses.replace(spec, set={**spec.settings, "lr": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(memory_model, "traces", lambda *_: pytest.fail("traced again"))
         assert predict(same, {"fo": synthetic([12, 7])}, "cpu") == first

@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
+from addax import units
 from addax.assignment import assign, choose_length_threshold
 from benchmarks import models
 from benchmarks.__main__ import main
+from benchmarks.config import labels
 from benchmarks.config import methods as settings
-from benchmarks.config import units as budget
 from benchmarks.config.spec import from_dict
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory import example_lengths as _lengths_at_hand
@@ -81,6 +82,7 @@ def test_the_largest_number_is_found_in_few_questions(peak, questions):
         assert {*asked} >= {n for n in (found, found + 1) if 1 <= n <= 128}
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_more_does_not():
     one = from_dict(NANO | {"method": "ip-sgd", "dtype": "bfloat16", "gradient_checkpointing": False})
     usable = predicted(one, fo=longest(LENGTHS, 3)) + 1000
@@ -105,6 +107,7 @@ def one_layer(monkeypatch):
     monkeypatch.setattr(models, "shape_of", lambda name: config)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_layer")
 def test_addax_gets_the_most_examples_into_d1():
     one = from_dict(NANO | {"method": "addax", "zo_batch_size": 2})
@@ -154,7 +157,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     assert plan.keys() == KEYS.keys()
     assert set(plan["split"]) == set(memory_model.KINDS)
     assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
-    assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - budget.RESERVE)
+    assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - units.RESERVE)
     # Three examples are all there are, the longest cut to what the model takes.
     assert (plan["sizes"], plan["at_limit"]) == ({"zo_batch_size": 3}, ["zo_batch_size"])
     assert found["lengths"] == {
@@ -162,7 +165,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
         "n": 3, "minimum": 30, "maximum": 160,
     }  # fmt: skip
     # A budget for the parameters, and nothing beside them.
-    tight = f"{(budget.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
+    tight = f"{(units.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
     assert main([*words, "--gpu-memory", tight]) == 1
     out = capsys.readouterr().out
     assert "(1,500.00 MB are held back for the CUDA context and fragmentation" in out
@@ -198,14 +201,14 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     }
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
-    assert one.label == "Addax"
+    assert labels.label(one) == "Addax"
     row = train.run(one, train.load(one, None), suite="s")
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
     rows = _lengths_at_hand.of_task(one, "builtin", None).rows
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
-    sizes = {**one.set, "eval_batch_size": 32}
+    sizes = {**one.settings, "eval_batch_size": 32}
     assert fitting.peak_of(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
     assert fitting.peak_of(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
     part = assign([e.length for e in rows], chosen)

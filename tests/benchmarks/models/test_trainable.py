@@ -98,13 +98,13 @@ def test_gpt2_has_query_and_value_in_one_matrix():
 
 
 def test_more_layers_than_there_are():
-    with pytest.raises(UserError, match="parameters=last:4: OPTForCausalLM has 3 layers"):
+    with pytest.raises(UserError, match="trainable=last:4: OPTForCausalLM has 3 layers"):
         loaded("nano-opt", "last:4")
 
 
 def test_a_model_without_known_projections():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    with pytest.raises(UserError, match=r"parameters=lora:8: Sequential has none of the projections"):
+    with pytest.raises(UserError, match=r"trainable=lora:8: Sequential has none of the projections"):
         parameters.select(model, "lora:8")
 
 
@@ -124,7 +124,7 @@ CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
 @pytest.mark.parametrize(("method", "model", "asked"), CASES)
 def test_a_run_of_every_method(method, model, asked):
     """It ends, counts what it trained, keeps the rest as it was, and takes the memory that was predicted."""
-    made = from_dict(spec(method, model, parameters=asked))
+    made = from_dict(spec(method, model, trainable=asked))
     row = train.run(made, train.load(made, None), suite="test")
     assert row["status"] == "done"
     assert row["trained_parameters"] == sum(p.numel() for p in trained(loaded(model, asked).model).values())
@@ -145,7 +145,7 @@ def test_frozen_weights_keep_their_bits(monkeypatch):
             )
 
     monkeypatch.setattr(train, "Attempt", Kept)
-    made = from_dict(spec("ip-sgd", "nano-opt", parameters="lora:8"))
+    made = from_dict(spec("ip-sgd", "nano-opt", trainable="lora:8"))
     train.run(made, train.load(made, None), suite="test")
     assert len(seen) > 40
     assert all(seen.values())
@@ -155,7 +155,7 @@ def test_frozen_weights_keep_their_bits(monkeypatch):
 def test_the_prediction_of_a_whole_model_is_another_one():
     whole, adapters = (
         train.run(made, train.load(made, None), suite="test")
-        for made in (from_dict(spec("adam", "nano-opt", parameters=p)) for p in ("all", "lora:8"))
+        for made in (from_dict(spec("adam", "nano-opt", trainable=p)) for p in ("all", "lora:8"))
     )
     assert adapters["peak_predicted_split"]["optimizer_state"] < (
         whole["peak_predicted_split"]["optimizer_state"] / 10

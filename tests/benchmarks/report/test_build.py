@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import docs as readme
 from benchmarks import registry
+from benchmarks.config import labels
 from benchmarks.errors import UserError
 from benchmarks.report import build as report
 from benchmarks.report.analysis import analyse
@@ -279,23 +279,6 @@ def test_a_summary_wider_than_the_terminal_is_not_cut(nine):
     assert heading.split() == ["method", *made.TITLES.values(), "mean", "MB", "s"]
 
 
-def test_splice_replaces_one_table_and_nothing_else(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(
-        "a\n<!-- table:one -->\nold\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
-    )
-    readme.splice(page, "one", "| new |\n")
-    readme.splice(page, "one", "| new |\n")
-    assert page.read_text() == (
-        "a\n<!-- table:one -->\n| new |\n<!-- /table:one -->\nb\n<!-- table:two -->\n<!-- /table:two -->\n"
-    )
-    with pytest.raises(UserError, match="did you mean 'two'"):
-        readme.splice(page, "tow", "x")
-    page.write_text("<!-- table:one -->\n")
-    with pytest.raises(UserError, match="never closed"):
-        readme.splice(page, "one", "x")
-
-
 def test_no_rows_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="sweep demo"):
         report.write_tables("demo", [], tmp_path)
@@ -319,197 +302,11 @@ def test_report_rebuilds_tables_and_figures_from_files(tmp_path, capsys):
         report.write_all("demo", commit_reference=True, root=tmp_path)
 
 
-PAGE = """# Page
-
-<!-- table:demo:score -->
-<!-- /table:demo:score -->
-
-between
-
-<!-- table:real-one:methods -->
-of old
-<!-- /table:real-one:methods -->
-<!-- table:speed-scoring:speed -->
-<!-- /table:speed-scoring:speed -->
-<!-- table:arithmetic:arithmetic -->
-<!-- /table:arithmetic:arithmetic -->
-end
-"""
-SPEED = {
-    "task_title": "SST-2",
-    "part": "evaluation",
-    "batch_size": 16,
-    "seconds": 0.5,
-    "released_seconds": 0.9,
-    "ratio": 1.8,
-    "loss_difference": 2.5e-7,
-    "versions": {"torch": "2.13.0"},
-    "hardware": "x86_64, 2 cores",
-    "threads": 1,
-    "git_commit": "0123456789abcdef",
-    "git_dirty": True,
-}
-
-
-def committed(root, **suites):
-    """Writes rows as committed ones; "_" in a name stands for "-"."""
-    folder = root / "results/reference"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in suites.items():
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{name.replace('_', '-')}.jsonl").write_text(text)
-
-
-@pytest.fixture
-def page(tmp_path):
-    file = tmp_path / "README.md"
-    file.write_text(PAGE)
-    return file
-
-
-def between(page, name):
-    return page.read_text().split(f"<!-- table:{name} -->\n")[1].split(f"<!-- /table:{name} -->")[0]
-
-
-def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
-    demo, real = (
-        made.suite(tasks=("sst2", "rte")),
-        [made.row(m, model="smollm2-135m") for m in ("adam", "sgd")],
-    )
-    other = [SPEED | {"part": "zeroth-order loss", "seconds": 0.25}]
-    committed(tmp_path, demo=demo, real_one=real, speed_scoring=[SPEED, *other])
-    readme.refresh(page, tmp_path)
-    score = between(page, "demo:score")
-    adam = next(line for line in cells(score) if line[0] == "Adam")
-    assert adam[1:3] == [f"{scores(demo, 'Adam', task)[0]:.1f}" for task in ("sst2", "rte")]
-    assert score.strip().splitlines()[-1] == readme.provenance(demo)
-    methods = between(page, "real-one:methods")
-    assert [line[0] for line in cells(methods)] == ["method", "SGD", "Adam"]
-    assert methods.strip().splitlines()[-1].startswith("runs: 2 of 2 done")
-    assert "of old" not in methods
-    speed = between(page, "speed-scoring:speed")
-    head = ["task", "part", "ours (s)", "released (s)", "ratio", "largest loss difference"]
-    assert cells(speed) == [
-        head,
-        ["SST-2", "evaluation", "0.500", "0.900", "1.80x", "2.5e-07"],
-        ["SST-2", "zeroth-order loss", "0.250", "0.900", "1.80x", "2.5e-07"],
-    ]
-    note = speed.strip().splitlines()[-1]
-    assert "commit: 0123456+changes" in note
-    assert "batch size: 16" in note
-    assert "runs:" not in note
-    text = page.read_text()
-    assert re.sub(r"(?s)(<!-- table:(\S+) -->\n).*?(<!-- /table)", r"\1\3", text) == PAGE.replace(
-        "of old\n", ""
-    )
-    readme.refresh(page, tmp_path)
-    assert page.read_text() == text
-
-
-def test_runs_of_this_machine_are_no_part_of_a_page(page, tmp_path):
-    runs = tmp_path / "results/runs/demo"
-    runs.mkdir(parents=True)
-    (runs / "one.json").write_text(json.dumps(made.row("adam")))
-    readme.refresh(page, tmp_path)
-    assert not cells(page.read_text())
-    assert "`python -m benchmarks sweep demo`" in between(page, "demo:score")
-    assert "`python -m benchmarks report demo --commit-reference`" in between(page, "demo:score")
-    assert "`python -m benchmarks.studies.speed scoring --save`" in between(page, "speed-scoring:speed")
-    assert "`python -m benchmarks.studies.precision --save`" in between(page, "arithmetic:arithmetic")
-    assert "of old" not in page.read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("<!-- table:demo:scores -->\n<!-- /table:demo:scores -->\n", "did you mean 'score'"),
-        ("<!-- table:demo -->\n<!-- /table:demo -->\n", "methods, score, speed"),
-        ("<!-- table:demo:score -->\n", "never closed"),
-    ],
-)
-def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
-    page.write_text(text)
-    with pytest.raises(UserError, match=said):
-        readme.refresh(page, tmp_path)
-    assert page.read_text() == text
-
-
-def test_a_broken_file_of_committed_rows_is_named(page, tmp_path):
-    committed(tmp_path, demo=[made.row()])
-    (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
-    with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
-        readme.refresh(page, tmp_path)
-
-
-def test_the_readme_is_what_the_committed_rows_make(tmp_path):
-    page = shutil.copy(registry.ROOT / "README.md", tmp_path / "README.md")
-    marks = re.findall(r"<!-- table:(\S+):\w+ -->", page.read_text(encoding="utf-8"))
-    assert len(marks) >= 3
-    for suite in marks:
-        if suite in ("published", "papers"):
-            continue
-        assert (registry.ROOT / "results/reference" / f"{suite}.jsonl").exists()
-    readme.refresh(page)
-    assert page.read_text(encoding="utf-8") == (registry.ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_arithmetic_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
-    rows = made.arithmetic()
-    committed(tmp_path, arithmetic=rows)
-    readme.refresh(page, tmp_path)
-    head, *lines = cells(between(page, "arithmetic:arithmetic"))
-    steps = ["c = 1e-07", "c = 1e-06", "c = 1e-05", "c = 1e-04"]
-    assert head == ["weights", "dtype", "arithmetic", "drift after 2,000 steps", *steps]
-    # 2,000 steps: 4e-3 x sqrt(2000) is 18 %. c / (c + 4e-5) and c / c, their errors 1e-6 / sqrt(c).
-    half = [line[2:] for line in lines if line[:2] == ["smollm2-135m", "bfloat16"]]
-    assert half == [
-        ["released", "18 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
-        ["exact, nearest", "0 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
-        ["exact, stochastic", "0 %", "100.0 ± 0.3 %", "100.0 ± 0.1 %", "100.0 %", "100.0 %"],
-    ]
-    assert [line[2] for line in lines if line[1] == "float32"] == ["released", "exact"] * 2
-    with pytest.raises(UserError, match=r"arithmetic\.jsonl holds no runs"):
-        report.write_all("arithmetic", root=tmp_path)
-
-
-def run_in(dtype, scores, method="mezo", task="cb", **settings):
-    """Rows of one cell of suite `rounding`, a seed a score."""
-    suffix = "".join(f" ({way})" for way in settings.values())
-    rows = []
-    for seed, score in enumerate(scores):
-        row = made.row(method, task, seed=seed, label=made.METHODS[method][0] + suffix, **settings)
-        row["config"]["dtype"] = dtype
-        rows.append(row | {"score": score})
-    return rows
-
-
-def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
-    rows = [
-        *run_in("float32", (0.5, 0.6, 0.7)),
-        *run_in("bfloat16", (0.4, 0.6, 0.6)),
-        *run_in("float16", (0.7, 0.7, 0.703)),
-        *run_in("bfloat16", (0.1, 0.5, 0.8), rounding="nearest"),
-        *run_in("bfloat16", (0.7, 0.7, 0.7), arithmetic="released"),
-        *run_in("float32", (1.0, 1.0), "ip-sgd"),
-        *run_in("float16", (1.0, 0.98), "ip-sgd"),
-        *run_in("bfloat16", (0.3,), "addax", "rte"),
-    ]
-    text = readme.KINDS["dtypes"](rows[::-1])
-    assert cells(text) == [
-        ["method", "task", "float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released"],
-        ["Addax", "RTE", "–", "30.0", "–", "–", "–"],
-        ["MeZO", "CB", "60.0 (50.0 to 70.0)", "53.3", "**70.1**", "**46.7**", "70.0"],
-        ["IP-SGD", "CB", "100.0 (100.0 to 100.0)", "–", "**99.0**", "–", "–"],
-    ]
-    counted = "bfloat16: 1 of 1; float16: 0 of 2; bfloat16, nearest: 0 of 1; bfloat16, released: 1 of 1."
-    assert text.endswith(f"\n\nMeans between float32's lowest and highest seed: {counted}")
-
-
 def row_of(spec, **changes):
     """A finished row of a spec, at other data or on another device."""
     spec = dataclasses.replace(spec, **changes)
     row = made.row(spec.method, spec.task, spec.model)
-    return row | {"id": spec.id, "config": dataclasses.asdict(spec), "label": spec.label}
+    return row | {"id": spec.id, "config": spec.config(), "label": labels.label(spec)}
 
 
 @pytest.fixture
@@ -525,7 +322,7 @@ def quick(tmp_path):
         "now": row_of(specs["adam"]),
         "elsewhere": row_of(specs["sgd"], data="hub", device="cuda:1"),
         "steps": row_of(specs["mezo"], steps=specs["mezo"].steps + 1),
-        "setting": row_of(addax, set=dict(addax.set) | {"lr": 0.123}),
+        "setting": row_of(addax, set=dict(addax.settings) | {"lr": 0.123}),
     }
     folder = tmp_path / "results/runs/quick"
     folder.mkdir(parents=True)
@@ -534,9 +331,8 @@ def quick(tmp_path):
     return rows
 
 
-def test_rows_of_old_settings_never_mix_in(quick, page, tmp_path, capsys, monkeypatch):
+def test_rows_of_old_settings_never_mix_in(quick, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
-    page.write_text(PAGE.replace("demo", "quick"))
     report.write_all("quick", commit_reference=True, root=tmp_path)
     said = capsys.readouterr().out
     assert "2 rows from results/runs/quick" in said
@@ -545,7 +341,6 @@ def test_rows_of_old_settings_never_mix_in(quick, page, tmp_path, capsys, monkey
     assert {json.loads(line)["id"] for line in lines} == {quick["now"]["id"], quick["elsewhere"]["id"]}
     with (tmp_path / "results/tables/quick/methods.csv").open() as file:
         assert {line["label"] for line in csv.DictReader(file)} == {"Adam", "SGD"}
-    assert [line[0] for line in cells(between(page, "quick:score"))] == ["method", "SGD", "Adam"]
 
 
 def test_rows_of_old_settings_alone_are_refused(quick, tmp_path):
@@ -554,3 +349,11 @@ def test_rows_of_old_settings_alone_are_refused(quick, tmp_path):
     with pytest.raises(UserError, match="the 2 rows in results/runs/quick are of other settings than suite"):
         report.write_all("quick", root=tmp_path)
     assert not (tmp_path / "results/tables").exists()
+
+
+def test_rows_of_a_study_are_no_runs_to_report(tmp_path):
+    reference = tmp_path / "results/reference"
+    reference.mkdir(parents=True)
+    (reference / "precision.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made.arithmetic()))
+    with pytest.raises(UserError, match=r"precision\.jsonl holds no runs"):
+        report.write_all("precision", root=tmp_path)

@@ -10,6 +10,7 @@ from statistics import mean
 
 import pandas as pd
 import pytest
+from plots.__main__ import draw, figures, module_of
 
 from benchmarks import registry
 from benchmarks.report import build as report
@@ -17,7 +18,6 @@ from benchmarks.report import page as html
 from benchmarks.report.analysis import analyse
 from benchmarks.report.page import _costs, _figures, _summary
 from benchmarks.results import frame as _rows
-from plots.__main__ import draw, figures, module_of
 from tests.benchmarks.results import result_rows as made
 
 NASTY = "</script><b>x & 'y' \"z\""
@@ -111,7 +111,7 @@ def test_the_embedded_runs_hold_config_curve_and_provenance(rows, page):
     for row in rows:
         run = runs[row["id"]]
         told = {name: dict(pairs) for name, pairs in run["sections"]}
-        assert told["Config"]["zo_batch_size"] == str(row["config"]["set"]["zo_batch_size"])
+        assert told["Config"]["zo_batch_size"] == str(row["config"]["settings"]["zo_batch_size"])
         assert told["Provenance"]["git_commit"] == row["git_commit"]
         assert told["Provenance"]["versions.torch"] == "2.13.0"
         assert told["Provenance"]["ended"] == row["ended"]

@@ -30,7 +30,7 @@ METHODS = {
 def row(
     method="addax", task="sst2", model="nano-opt", seed=0, status="done", label=None, reason=None, **settings
 ):
-    """One row; `settings` go into `config["set"]`."""
+    """One row; `settings` go into `config["settings"]`."""
     known, steps, step_seconds, peak, gain = METHODS[method]
     noise = Random(f"{method} {task} {model} {seed} {sorted(settings.items())}")
     start = 0.5 + 0.05 * noise.random() if task != "squad" else 0.04
@@ -42,8 +42,8 @@ def row(
         "eps": 1e-3,
         "zo_batch_size": zo,
         "fo_batch_size": fo,
-        "length_threshold": 40,
     } | settings
+    threshold = settings.pop("length_threshold", 40)
     curve = []
     for k in range(11):
         step = steps * k // 10
@@ -84,7 +84,8 @@ def row(
             "head": None,
             "scoring": "shared",
             "gradient_checkpointing": False,
-            "set": settings,
+            "length_threshold": threshold,
+            "settings": settings,
         },
         "label": label or known,
         "task_title": TITLES.get(task, task),
@@ -119,7 +120,7 @@ def arithmetic():
     rows = []
     for weights in ("synthetic", "smollm2-135m"):
         for dtype, unit in (("float32", 1e-7), ("bfloat16", 4e-3), ("float16", 5e-4)):
-            common = {"benchmark": "arithmetic", "weights": weights, "dtype": dtype, "threads": 1}
+            common = {"study": "precision", "weights": weights, "dtype": dtype, "threads": 1}
             for arithmetic, scale in (("released", unit), ("exact", 0.0)):
                 shared = common | {"measure": "drift", "arithmetic": arithmetic}
                 rows += [shared | {"steps": n, "drift": scale * n**0.5} for n in (1, 10, 100, 2000)]
@@ -198,7 +199,7 @@ def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
             edges = [at + 0.5 + width * (k - 6) for k in range(10)]
             rows.append(
                 {
-                    "benchmark": "lengths",
+                    "study": "lengths",
                     "data": data,
                     "task": task,
                     "task_title": title,
@@ -242,7 +243,7 @@ def memory_row(what, model, method, label, batch_size, length, checkpointing=Fal
     ends = {"start": split | {"activations": int(kept)}, "end": split | {"gradients": int(each * size)}}
     largest = max(ends, key=lambda end: sum(ends[end].values()))
     return {
-        "benchmark": "memory",
+        "study": "memory-curves",
         "kind": kind,
         "what": what,
         "device": "cuda",
@@ -291,7 +292,7 @@ def agreement():
     """Rows of `studies.memory_validation`: two models of each family, on a CPU and a GPU, within 1 %."""
     return [
         {
-            "benchmark": "agreement", "model": f"{family} {size}", "family": family, "method": "sgd",
+            "study": "memory-validation", "model": f"{family} {size}", "family": family, "method": "sgd",
             "label": "SGD", "gradient_checkpointing": False, "dtype": "float32", "length": length,
             "batch_size": 4, "device": device, "predicted_bytes": int(1.01 * scale * size * length),
             "measured_bytes": scale * size * length, "measured_how": "fixture",

@@ -13,7 +13,7 @@ def tried(method, values, best, seeds=(0,), **own):
     """Rows of a grid of learning rates of which one is the best on validation."""
     rows = [made.row(method, lr=lr, seed=seed, **own) for lr in values for seed in seeds]
     for row in rows:
-        score = 0.9 if row["config"]["set"]["lr"] == best else 0.5
+        score = 0.9 if row["config"]["settings"]["lr"] == best else 0.5
         row["validation"] = {"accuracy": score, "loss": 1 - score, "n": 100}
     return rows
 
@@ -61,7 +61,7 @@ def test_a_sweep_of_batch_sizes_is_no_trial():
 
 
 def test_the_committed_grid_is_read():
-    file = ROOT / "results/reference/sst2-grid.jsonl"
+    file = ROOT / "results/reference/small-grid.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     found = by_label(rows)
     assert found["trials"].sum() == len(rows)
@@ -73,7 +73,7 @@ def test_a_suite_whose_settings_another_chose_shows_those_trials(monkeypatch):
     grid = tried("adam", (1e-5, 1e-4, 1e-3), 1e-4)
     monkeypatch.setattr(_analysis, "raw", lambda suite: asked.append(suite) or (grid, "somewhere"))
     rows = [made.row("adam", lr=1e-4), made.row("zero-shot")]
-    table = _analysis.analyse("sst2-real", rows).made["trials"].table
-    assert asked == ["sst2-grid"]
+    table = _analysis.analyse("small", rows).made["trials"].table
+    assert asked == ["small-grid"]
     assert (table["trials"].iloc[0], table["chosen"].iloc[0]) == ("3", "lr 0.0001")
     assert _analysis.analyse("quick", rows).made["trials"].table["trials"].iloc[0] == "1"

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from benchmarks import registry
+from benchmarks.config import labels
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import frame as _rows
@@ -23,8 +24,8 @@ def row(spec, score, loss=1.0, status="done"):
     done = status == "done"
     return {
         "id": spec.id,
-        "config": dataclasses.asdict(spec),
-        "label": spec.label,
+        "config": spec.config(),
+        "label": labels.label(spec),
         "status": status,
         "metric": "accuracy",
         "score": 0.5 if done else None,
@@ -54,7 +55,7 @@ def test_the_best_on_validation_of_each_method(rows):
     assert set(found) == {("nano-opt", "sst2", "MeZO"), ("nano-opt", "sst2", "Adam")}
     assert found["nano-opt", "sst2", "MeZO"]["lr"] == 1e-2
     # A tie goes to the lower loss.
-    assert found["nano-opt", "sst2", "Adam"] == dict(TRIALS[4].set)
+    assert found["nano-opt", "sst2", "Adam"] == dict(TRIALS[4].settings)
 
 
 def test_a_trial_that_diverged_is_none(rows):
@@ -67,7 +68,7 @@ def test_a_trial_that_diverged_is_none(rows):
 
 
 def test_trials_without_rows_are_asked_for(rows):
-    other = dataclasses.replace(TRIALS[5], set=dict(TRIALS[5].set) | {"lr": 0.5})
+    other = dataclasses.replace(TRIALS[5], set=dict(TRIALS[5].settings) | {"lr": 0.5})
     rows([row(s, 0.5) for s in (*TRIALS[:5], other)])
     with pytest.raises(UserError, match=r"1 of the 6 trials of suite trials have no row yet, Adam on sst2"):
         tuning.best("trials", TRIALS)
@@ -79,10 +80,10 @@ def test_every_method_has_equally_many_trials():
     specs = small_grid.specs()
     cells = {}
     for spec in specs:
-        cells.setdefault((spec.model, spec.task, spec.label), []).append(spec)
+        cells.setdefault((spec.model, spec.task, labels.label(spec)), []).append(spec)
     assert {len(cell) for cell in cells.values()} == {3}
     for cell in cells.values():
-        assert len({s.set["lr"] for s in cell}) == 3
+        assert len({s.settings["lr"] for s in cell}) == 3
         assert len({s.budget for s in cell}) == 1
 
 
@@ -91,20 +92,20 @@ def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
     chosen = {}
     for spec in small_grid.specs():
         # The middle one of three.
-        cell = chosen.setdefault((spec.model, spec.task, spec.label), [])
-        cell.append(dict(spec.set))
+        cell = chosen.setdefault((spec.model, spec.task, labels.label(spec)), [])
+        cell.append(dict(spec.settings))
     monkeypatch.setattr(tuning, "best", lambda trials, specs: {k: v[1] for k, v in chosen.items()})
     specs = small.specs()
     trained = [s for s in specs if s.method != "zero-shot"]
     assert len({s.id for s in specs}) == len(specs) == 2 * (1 + 7) + 2 * 3 * 8
     for s in trained:
-        name = s.label.removesuffix(" (checkpointing)")
-        assert s.set["lr"] == small_grid.GRID[s.model][name][1]
+        name = labels.label(s).removesuffix(" (checkpointing)")
+        assert s.settings["lr"] == small_grid.GRID[s.model][name][1]
         assert s.budget == ("seconds", small.SECONDS[s.model])
-        assert s.gradient_checkpointing == (name != s.label)
+        assert s.gradient_checkpointing == (name != labels.label(s))
         assert (s.train_rows, s.validation_rows, s.test_rows) == (1000, 200, 400)
     encoder = [s for s in trained if (s.model, s.task) == ("minilm-l6", "rte")]
     assert [s.seed for s in encoder] == [0] * 8 + [1] * 8 + [2] * 8
-    assert [s.label for s in encoder[:8]] == [s.label for s in encoder[8:16]]
+    assert [labels.label(s) for s in encoder[:8]] == [labels.label(s) for s in encoder[8:16]]
     assert all(s.seed == s.data_seed for s in trained)
     assert registry.module("suite", "small").TRIALS == "small-grid"

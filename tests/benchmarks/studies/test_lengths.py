@@ -1,16 +1,18 @@
 """The benchmark of lengths counts what training sees, and its figure draws what it counted."""
 
 import json
+from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from benchmarks import models, tasks
+from benchmarks import models, studies, tasks
 from benchmarks.config.spec import from_dict
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import encode
+from benchmarks.errors import UserError
 from benchmarks.results import frame as _rows
 from benchmarks.results import store
 from benchmarks.studies import lengths
@@ -24,7 +26,7 @@ from tests.plots.figure_checks import bars, faults
 def rows():
     """Rows of the built-in examples under two tokenizers, and what was said meanwhile."""
     said = []
-    return lengths.measure("builtin", ["nano-opt", "nano-roberta"], said.append), said
+    return lengths.measure_source("builtin", ["nano-opt", "nano-roberta"], said.append), said
 
 
 def row_of(rows, task, tokenizer):
@@ -86,26 +88,23 @@ def test_a_model_without_a_language_model_head_sees_plain_inputs(monkeypatch):
         assert lengths.head_of("any") == "lm"
 
 
-def test_saving_replaces_the_same_tokenizer_s_rows_and_keeps_others(monkeypatch, tmp_path, capsys):
+def test_saving_replaces_the_same_tokenizer_s_rows_and_keeps_others(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "REFERENCE", tmp_path)
-    monkeypatch.setattr(lengths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(lengths, "TASKS", ("rte", "wsc"))
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     old = made.lengths((("builtin", "nano-opt"), ("folder", "smollm2-135m")))
     (tmp_path / "lengths.jsonl").write_text("".join(json.dumps(row) + "\n" for row in old))
-    assert lengths.main(["--model", "nano-opt", "--save"]) == 0
+    rows = lengths.measure(Namespace(data=None, model=["nano-opt"]), print)
+    assert studies.save("lengths", rows) == tmp_path / "lengths.jsonl"
     kept = [json.loads(line) for line in (tmp_path / "lengths.jsonl").read_text().splitlines()]
     assert [row for row in kept if row["data"] == "folder"] == sorted(old[9:], key=lambda row: row["task"])
     assert {(row["task"], row["n"]) for row in kept if row["data"] == "builtin"} == {
         ("rte", 1000),
         ("wsc", 1000),
     }
-    assert {f.name for f in (tmp_path / "figures/lengths").iterdir()} == {
-        f"lengths-{x}.{kind}" for x in ("builtin-nano-opt", "folder-smollm2-135m") for kind in ("png", "pdf")
-    }
-    said = capsys.readouterr().out
-    assert "L_T (q0.75)" in said
-    assert "RTE" in said
+    text = lengths.table(rows)
+    assert "L_T (q0.75)" in text
+    assert "RTE" in text
 
 
 def test_what_is_measured_without_words_is_what_lies_at_hand(monkeypatch, tmp_path):
@@ -119,17 +118,15 @@ def test_what_is_measured_without_words_is_what_lies_at_hand(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("given", "line"),
     [
-        (["--data", "/nowhere"], "no such data folder: /nowhere"),
-        (["--data", "builtin", "--model", "nano-op"], "did you mean 'nano-opt'"),
+        ({"data": "/nowhere", "model": None}, "no such data folder: /nowhere"),
+        ({"data": "builtin", "model": ["nano-op"]}, "did you mean 'nano-opt'"),
     ],
 )
-def test_a_mistake_is_one_line(words, line, capsys):
-    assert lengths.main(words) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert line in error
+def test_a_wrong_source_or_model_is_named(given, line):
+    with pytest.raises(UserError, match=line):
+        lengths.measure(Namespace(**given), print)
 
 
 def test_a_panel_shows_each_bin_in_the_shade_of_its_side():

@@ -1,15 +1,16 @@
-"""The papers' memory figures: points, rows, tables, the page, and what the figures draw."""
+"""The papers' memory figures: points, rows, tables, and what the figures draw."""
 
 import dataclasses
 import json
+from argparse import Namespace
 
 import pytest
 
-from benchmarks import docs as readme
+from benchmarks import studies
+from benchmarks.errors import UserError
 from benchmarks.results import frame as _rows
 from benchmarks.results import store
-from benchmarks.results.frame import ROOT
-from benchmarks.studies import _memory_page, _memory_tables
+from benchmarks.studies import _memory_tables
 from benchmarks.studies import memory_curves as memory
 from benchmarks.studies._memory_points import GRIDS, L_T, Point
 from plots import _memory, figure3, figure4, fits
@@ -76,12 +77,10 @@ def test_worker_processes_predict_the_same(predicted):
     assert row == predicted[0]
 
 
-def test_without_peft_lora_names_what_to_install(monkeypatch, capsys):
+def test_without_peft_lora_names_what_to_install(monkeypatch):
     monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: None)
-    assert memory.main(["figure4"]) == 2
-    assert "peft, which is not installed: pip install" in capsys.readouterr().err
-    assert memory.main(["figure5"]) == 2
-    assert "unknown figure 'figure5': did you mean 'figure" in capsys.readouterr().err
+    with pytest.raises(UserError, match="peft, which is not installed: pip install"):
+        memory.measure(Namespace(figures=["figure4"], processes=1), print)
 
 
 def test_the_grids_have_every_method_and_addax_at_its_threshold():
@@ -104,50 +103,45 @@ def test_the_grids_have_every_method_and_addax_at_its_threshold():
     assert len({p.step for p in points["figure4"]}) == len(points["figure4"]) == 9 * len(lengths)
 
 
-def test_saving_replaces_predictions_of_its_figures_and_keeps_measured_rows(monkeypatch, tmp_path):
+def test_saving_replaces_predictions_of_its_figures_and_keeps_measured_rows():
     old = [made.memory_row("figure4", "facebook/opt-13b", "sgd", "SGD", 8, n) for n in (100, 200)]
     old += [made.memory_row("figure4", "facebook/opt-13b", "sgd", "SGD", 8, 100, kind="measured")]
     old += [made.memory_row("figure3", "facebook/opt-13b", "sgd", "SGD", 8, 300)]
-    target = tmp_path / "memory.jsonl"
-    target.write_text("".join(json.dumps(row) + "\n" for row in old))
     new = [made.memory_row("figure4", "facebook/opt-13b", "mezo", "MeZO", 8, 300)]
-    for name in ("FIGURES", "store.REFERENCE"):
-        monkeypatch.setattr(f"benchmarks.studies.memory_curves.{name}", tmp_path)
-    refreshed = []
-    monkeypatch.setattr(readme, "refresh", refreshed.append)
-    files = memory.save(new)
-    kept = [json.loads(line) for line in target.read_text().splitlines()]
+    kept = studies.merged(memory.STUDY, old, new)
     assert [(r["what"], r["label"], r["kind"]) for r in kept] == [
         ("figure3", "SGD", "predicted"),
         ("figure4", "MeZO", "predicted"),
         ("figure4", "SGD", "measured"),
     ]
-    # Table 22 and the fits are missing, so there is no page yet.
-    assert [f.name for f in files[:1]] == ["memory.jsonl"]
-    assert {f.stem for f in files[1:]} == {"figure4-facebook_opt-13b"}
-    assert refreshed == [ROOT / "README.md"]
 
 
-def test_the_committed_page_and_figures_are_what_the_committed_rows_make():
-    rows = [json.loads(line) for line in (store.REFERENCE / "memory.jsonl").read_text().splitlines()]
-    assert (ROOT / "docs/memory.md").read_text(encoding="utf-8") == _memory_page.render(rows)
+def test_the_committed_rows_are_the_points_of_the_figures():
+    rows = [json.loads(line) for line in (store.REFERENCE / "memory-curves.jsonl").read_text().splitlines()]
     expected = {(p.what, p.label, p.dtype, p.model, p.step) for grid in GRIDS.values() for p in grid()}
     assert len([r for r in rows if r["kind"] == "predicted"]) == len(expected)
 
 
-def test_the_page_follows_its_rows():
-    rows = [r for r in made.memory() if r["what"] != "table22" or r["kind"] == "predicted"]
-    page = _memory_page.render(rows)
-    # 8 examples of 5 MB a token against 2 bytes for each of 13e9 parameters.
-    assert _memory_page.met({r["length"]: r for r in rows_of(rows, "SGD")}) == 650
-    assert "the curves meet at about 650 tokens" in page
-    assert "they do not meet up to 1000 tokens" in page
-    measured = sum(r["kind"] == "measured" for r in rows)
-    assert f"{measured} points are also measured" in page
-    assert "is measured on a GPU yet" in _memory_page.render(made.memory(kinds=("predicted",)))
+def cells(table):
+    """First cell of each line of a Markdown table -> the other cells."""
+    return {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in table.splitlines()
+    }
+
+
+def test_tables_of_the_page_follow_predicted_rows():
+    rows = made.memory()
+    peaks, work = cells(_memory_tables.peaks(rows)), cells(_memory_tables.work(rows))
+    lengths = [int(length) for length in peaks["method"]]
+    sgd = {r["length"]: r["peak_bytes"] for r in rows_of(rows, "SGD")}
+    assert peaks["SGD"] == [f"{sgd[length] / 1e9:.1f}" for length in lengths]
+    # Batch 8 at 1000 tokens: a forward pass counts 1, a backward pass 2, checkpointing 1 more.
+    assert (work["SGD"][1], work["SGD, checkpointing"][1], work["MeZO"][1]) == ("24.0", "32.0", "16.0")
+    ends = cells(_memory_tables.backward_ends(rows))
+    assert [row[4] for name, row in ends.items() if name.isdecimal()] == peaks["SGD"]
     for row in rows:
         row["peak_bytes"] *= 2
-    assert _memory_page.render(rows) != page
+    assert cells(_memory_tables.peaks(rows))["SGD"] != peaks["SGD"]
 
 
 def rows_of(rows, name):
@@ -155,11 +149,10 @@ def rows_of(rows, name):
 
 
 def test_table_22_has_the_printed_numbers_beside_ours():
-    lines = _memory_tables.table22(made.memory()).splitlines()
-    cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in lines[2:]}
-    assert cells["OPT-13B"] == ["26", "24.2", "24.2", "316", "4", "79", *cells["OPT-13B"][6:]]
-    assert cells["OPT-66B"][3:6] == ["–", "16", "–"]
-    assert cells["OPT-1.3B"][3:6] == ["27", "1", "27"]
+    found = cells(_memory_tables.table22(made.memory()))
+    assert found["OPT-13B"] == ["26", "24.2", "24.2", "316", "4", "79", *found["OPT-13B"][6:]]
+    assert found["OPT-66B"][3:6] == ["–", "16", "–"]
+    assert found["OPT-1.3B"][3:6] == ["27", "1", "27"]
     assert _memory_tables.published("Figure 4")["1x A100-80GB", "FT", "largest OPT that fits"] == 2.7
 
 
@@ -172,7 +165,7 @@ def test_what_fits_is_the_largest_below_the_card_and_measured_goes_first():
     assert _memory.largest(one, 1) is None
     more = next(r for r in one if r["model"] == "facebook/opt-13b") | {"kind": "measured", "peak_bytes": 81e9}
     assert _memory.largest([more, *one], 80) == ("facebook/opt-1.3b", "predicted")
-    table = _memory_tables.fits(made.memory(kinds=("predicted",)))
+    table = _memory_tables.largest_model(made.memory(kinds=("predicted",)))
     assert "| SGD " in table
     assert "One example" in table
 

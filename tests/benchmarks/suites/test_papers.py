@@ -1,4 +1,4 @@
-"""Suites of papers: what their statements make, what is said of each, and their twins in small."""
+"""Suites of papers: the runs that their statements define, the source of each statement, and their twins."""
 
 import dataclasses
 from functools import cache
@@ -6,13 +6,13 @@ from functools import cache
 import pytest
 
 from benchmarks import registry, suites
-from benchmarks.config.methods import ZERO_SHOT
+from benchmarks.config import labels
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import BUDGETS
+from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.suites import _twin
 from benchmarks.suites._paper import TAGS, TOP, Paper, Stated, runs
 
-PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_twin(name)]
+PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_tiny(name)]
 # What a twin may have otherwise: the model, the data, and sizes.
 SMALL = {"model", "data", "eval_batch_size", "evaluations", "shots", *BUDGETS}
 SMALL |= {"train_rows", "validation_rows", "test_rows"}
@@ -41,7 +41,7 @@ def test_runs_are_the_product_of_what_is_stated():
     )
     found = runs(paper)
     assert len(found) == 2 * (2 + 3) + 4
-    assert {(s.task, s.seed, s.set.get("lr")) for s in found if s.method == "adam"} == {
+    assert {(s.task, s.seed, s.settings.get("lr")) for s in found if s.method == "adam"} == {
         *(("sst2", seed, lr) for seed in (0, 1) for lr in (1e-3, 1e-2)),
         *(("rte", seed, lr) for seed in (0, 1) for lr in (1e-3, 1e-2, 1e-1)),
     }
@@ -57,13 +57,13 @@ def test_runs_are_the_product_of_what_is_stated():
         ([Stated("adax.lr", 1.0, "V", "a")], "stated of no method: adax"),
     ],
 )
-def test_statements_that_contradict_or_are_of_nothing_are_refused(more, said):
+def test_contradicting_and_unused_statements_are_refused(more, said):
     with pytest.raises(ValueError, match=said):
         stated(*more)
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_everything_that_defines_a_suite_is_stated(name):
+def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
     """Each field and setting of its runs that is not the harness's own default has a tag and a source."""
     paper = suites.paper(name)
     assert {one.what for one in paper.stated} >= set(TOP)
@@ -72,12 +72,12 @@ def test_everything_that_defines_a_suite_is_stated(name):
     for spec in load(name):
         plain = {"method": spec.method, "model": spec.model, "task": spec.task, "head": spec.head}
         if spec.method != ZERO_SHOT:
-            plain |= {"lr": spec.set["lr"], spec.budget[0]: spec.budget[1]}
-            plain |= {k: v for k, v in spec.set.items() if k in ("alpha", *SIZES)}
+            plain |= {"lr": spec.settings["lr"], spec.budget[0]: spec.budget[1]}
+            plain |= {k: v for k, v in spec.settings.items() if k in ("alpha", *SIZES)}
         usual = from_dict(plain)
         own = {f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(usual, f.name)}
-        own |= {k for k, v in spec.set.items() if usual.set.get(k) != v}
-        assert own - {"set"} <= names
+        own |= {k for k, v in spec.settings.items() if usual.settings.get(k) != v}
+        assert own - {"settings"} <= names
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -89,18 +89,18 @@ def test_a_twin_differs_in_model_data_and_sizes_alone(name):
         small = _twin.twin(spec)
         made.add(small.id)
         differ = {f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(small, f.name)}
-        assert differ - {"set"} <= SMALL
-        settings = {k for k, v in spec.set.items() if small.set[k] != v}
-        at_auto = str(spec.set.get("length_threshold")).startswith("auto:")
+        assert differ - {"settings"} <= SMALL
+        settings = {k for k, v in spec.settings.items() if small.settings[k] != v}
+        at_auto = str(spec.settings.get("length_threshold")).startswith("auto:")
         assert settings <= SIZES | ({"length_threshold"} if at_auto else set())
-        assert small.label == spec.label
+        assert labels.label(small) == labels.label(spec)
         assert small.model in ("nano-opt", "nano-llama", "nano-roberta")
         assert small.method == ZERO_SHOT or small.budget[0] == spec.budget[0]
-        assert all(spec.set[k] >= small.set[k] for k in SIZES & spec.set.keys())
+        assert all(spec.settings[k] >= small.settings[k] for k in SIZES & spec.settings.keys())
     assert {spec.id for spec in twins} == made
 
 
-def test_the_papers_of_the_suites_are_all_there():
+def test_every_experiment_of_the_papers_has_a_suite():
     """The experiments of three papers, every figure, and what was asked for."""
     wanted = {"opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large"}
     wanted |= {"mezo-opt-13b", "mezo-opt-30b", "mezo-opt-66b", "mezo-roberta", "svrg"}
@@ -109,7 +109,7 @@ def test_the_papers_of_the_suites_are_all_there():
     assert wanted == set(PAPERS)
 
 
-def test_roberta_has_five_seeds_and_both_numbers_of_shots():
+def test_the_roberta_suites_have_five_seeds_and_two_numbers_of_shots():
     for name in ("roberta-large", "mezo-roberta"):
         specs = load(name)
         assert {(s.shots, s.seed) for s in specs} == {
@@ -118,13 +118,13 @@ def test_roberta_has_five_seeds_and_both_numbers_of_shots():
         assert {s.task for s in specs if s.shots == 512} == {s.task for s in specs} - {"trec"}
 
 
-def test_svrg_has_both_variants_and_both_choices_of_parameters():
+def test_the_svrg_suite_has_both_variants_and_both_choices_of_trained_weights():
     """eta1 in {1e-4, 1e-5} and eta2 in {1e-5, 1e-6}: four pairs, as ratios."""
     specs = [s for s in load("svrg") if s.method == "mezo-svrg"]
-    assert {(s.set["variant"], s.parameters) for s in specs} == {
+    assert {(s.settings["variant"], s.trainable) for s in specs} == {
         (variant, parameters) for variant in ("paper", "released") for parameters in ("all", "last:2")
     }
-    pairs = {(s.set["lr"], s.set["lr_ratio"]) for s in specs}
+    pairs = {(s.settings["lr"], s.settings["lr_ratio"]) for s in specs}
     assert pairs == {(1e-4, 0.1), (1e-4, 0.01), (1e-5, 1.0), (1e-5, 0.1)}
     assert {s.budget for s in load("svrg")} == {("forward_equivalents", 2 * 64 * 24_000)}
 
@@ -132,11 +132,11 @@ def test_svrg_has_both_variants_and_both_choices_of_parameters():
 @pytest.mark.parametrize(
     "name", ["opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large", "gsm8k-llama2-7b"]
 )
-def test_every_method_of_addax_s_suites_has_as_many_trials(name):
+def test_every_method_of_an_addax_suite_has_equally_many_trials(name):
     counts = {}
     for spec in load(name):
         if spec.method != ZERO_SHOT:
             place = (spec.task, spec.shots, spec.seed)
-            counts.setdefault(place, {}).setdefault(spec.label, set()).add(spec.id)
+            counts.setdefault(place, {}).setdefault(labels.label(spec), set()).add(spec.id)
     for methods in counts.values():
         assert len({len(trials) for trials in methods.values()}) == 1

@@ -1,6 +1,5 @@
 """Tracking: what wandb's own reader finds in an offline run, and that no failure of wandb reaches a run."""
 
-import dataclasses
 import json
 import math
 import os
@@ -20,7 +19,7 @@ ROW = {
     "id": SPEC.id,
     "status": "done",
     "reason": None,
-    "config": dataclasses.asdict(SPEC),
+    "config": SPEC.config(),
     "score": 0.75,
     "test": {"score": 0.75, "auc": None, "n": 200},
     "curve": [{"step": 0, "score": 0.5}],
@@ -107,7 +106,7 @@ def test_an_offline_run_is_read_back_from_its_folder(tmp_path, monkeypatch, capf
     assert (run["job_type"], run["display_name"]) == ("sgd", "SGD sst2 nano-opt seed 0")
     assert run["tags"] == ["quick", "nano-opt", "sst2", "SGD"]
     config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
-    assert config == dataclasses.asdict(SPEC) | {"id": SPEC.id, "suite": "quick", "label": "SGD"}
+    assert config == SPEC.config() | {"id": SPEC.id, "suite": "quick", "label": "SGD"}
     assert history.pop(0) == {"validation/score": 0.5}
     assert history == {
         1: {"loss": 0.5, "lr": 1e-3},

@@ -16,7 +16,7 @@ from benchmarks.results import store
 from benchmarks.sweep import worker as work
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
-from tests import warm
+from tests import processes
 
 METHODS = tuple(registry.files("method"))
 MOMENTS = 20
@@ -73,7 +73,7 @@ def whole(dropping, tmp_path_factory):
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
             # As the others in a new process: buffers that earlier tests left are no part of its peak.
-            alone = warm.context().Process(target=one, args=(spec, runs))
+            alone = processes.context().Process(target=one, args=(spec, runs))
             alone.start()
             alone.join(120)
         return store.read_row(path)
@@ -87,6 +87,8 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.001)
 
 
+@pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
+@pytest.mark.process
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
@@ -100,14 +102,14 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
         seen.add(checkpoint.progress_mark(folder, spec.id))
         return len(seen - {()}) > reached
 
-    first = warm.context().Process(target=one, args=(spec, tmp_path))
+    first = processes.context().Process(target=one, args=(spec, tmp_path))
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
     first.kill()
     first.join()
     killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
-    second = warm.context().Process(target=one, args=(spec, tmp_path))
+    second = processes.context().Process(target=one, args=(spec, tmp_path))
     second.start()
     second.join(120)
     RUN.append(moment)
@@ -253,7 +255,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     [
         {"schedule": "linear"},
         {"head": "classification"},
-        {"parameters": "lora:2"},
+        {"trainable": "lora:2"},
         {"schedule": "linear", "steps": None, "forward_equivalents": 240},
     ],
 )

@@ -1,0 +1,167 @@
+"""The report as one HTML page that opens from disk and needs no network.
+
+It begins with a figure and the summary table. DataTables, as the package itables brings it, sorts and filters
+the table of single runs.
+"""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from itables import to_html_datatable
+from itables.javascript import generate_init_offline_itables_html
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks import registry
+from benchmarks.report.analysis import Analysis
+from benchmarks.report.stats_tables import bold_note
+from benchmarks.report.suite_rows import SuiteRows, missing_line
+from benchmarks.report.tables import MEASURES, NONE, block_of, head_of, provenance_fields, seeds_of
+from benchmarks.results.comparable import format_budget, label_of, lines
+from benchmarks.results.order import display_order
+from plots import render
+
+HERE = Path(__file__).resolve().parent
+# DataTables and its extensions as one file, as itables uses it without a network.
+BUNDLE = Path(str(files("itables") / "html" / "dt_bundle.js"))
+DPI = 130
+# Figures have few colors: a palette halves the page.
+COLORS = 64
+IN_TABLES, TRIED, EXCLUDED = "in the tables", "tried", "excluded"
+
+
+def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, found: SuiteRows) -> Path:
+    """Write `results/tables/<suite>/report.html` and return its path.
+
+    Args:
+        analysis: the suite's rows and what is computed from them.
+        drawn: `plots.render.draw`'s of them; the first one opens the page.
+        root: the folder that holds `results/`.
+        found: what the rows are and which are missing.
+    """
+    suite, results = analysis.suite, analysis.results
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    first = sorted(drawn, key=lambda name: name != "figure1")
+    figures = [
+        {"about": f"{stem}: {render.about(name)}", "png": _png(canvas)}
+        for name in first
+        for stem, canvas in drawn[name].items()
+    ]
+    html = environment.get_template("page.html.j2").render(
+        suite=suite,
+        about=registry.summary("suite", suite) if suite in registry.files("suite") else "",
+        figures=figures,
+        models=[_blocks(analysis, model) for model in display_order(results.means, "model")],
+        bold=bold_note(analysis.tests),
+        provenance=provenance_fields(results.comparable),
+        incomplete=_incomplete(analysis, found),
+        failures=_failures(analysis),
+        tables=[(table.head, _table(table.table), table.note) for table in analysis.tables.values()],
+        runs=_runs(analysis),
+        others=[(name, render.command_for(name)) for name in render.defaults(suite) if name not in drawn],
+        datatables=Markup(generate_init_offline_itables_html(BUNDLE)),
+    )
+    file = root / "results" / "tables" / suite / "report.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(html, encoding="utf-8")
+    return file
+
+
+def _png(figure: Figure) -> str:
+    """A figure as the address of an image."""
+    buffer, small = io.BytesIO(), io.BytesIO()
+    with render.PAGE.style():
+        figure.savefig(buffer, format="png", dpi=DPI)
+    Image.open(buffer).convert("RGB").quantize(COLORS).save(small, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+
+
+def _table(texts: pd.DataFrame) -> Markup:
+    """A table of texts; what stands between ** is bold."""
+    html = texts.to_html(index=False, border=0, escape=True)
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html))
+
+
+def _blocks(analysis: Analysis, model: str) -> dict[str, Any]:
+    """One model's tables of scores, memory, predicted memory, and time."""
+    means = analysis.results.means.assign(predicted=analysis.predicted, predicted_std=float("nan"))
+    block, winners = means[means["model"] == model], analysis.winners
+    shown = [
+        (head_of(name, means), _table(block_of(block, column, means, " ± ", "**{}**", winners)))
+        for name, (column, _) in MEASURES.items()
+    ]
+    if block["predicted"].notna().any():
+        predicted = block.assign(peak_bytes=block["predicted"], peak_bytes_std=float("nan"))
+        table = _table(block_of(predicted, "peak_bytes", means))
+        shown.insert(2, (head_of("memory", means).replace("Peak memory", "Predicted peak memory"), table))
+    return {"name": model, "seeds": seeds_of(block), "tables": shown}
+
+
+def _incomplete(analysis: Analysis, found: SuiteRows) -> list[str]:
+    """What failed, is missing, or is left out, a line each."""
+    said = [missing_line(found.missing)] if found.missing else []
+    said += lines(analysis.results.excluded)
+    if found.outdated:
+        said.append(f"Skipped rows whose settings are no longer part of this suite: {found.outdated}.")
+    return said
+
+
+def _failures(analysis: Analysis) -> list[str]:
+    """Runs without a score, a line each."""
+    return [
+        f"{label_of(row)} on {row.get('task_title') or row['config']['task']}, {row['config']['model']}, "
+        f"seed {row['config'].get('seed')}: {row['status']}, {row.get('reason') or 'no reason recorded'}"
+        for row in analysis.results.rows
+        if row["status"] != "done"
+    ]
+
+
+def _runs(analysis: Analysis) -> Markup:
+    """The table of all single runs, with the settings and the provenance of each."""
+    results = analysis.results
+    kept, chosen = set(results.runs["id"]), set(results.selected["id"])
+    table = pd.DataFrame(
+        {"use": IN_TABLES if row["id"] in chosen else TRIED if row["id"] in kept else EXCLUDED, **_run(row)}
+        for row in sorted(results.rows, key=lambda row: row["id"])
+    )
+    options = {"paging": True, "pageLength": 25, "classes": "display compact nowrap", "maxBytes": 0}
+    return Markup(to_html_datatable(table, table_id="runs", connected=False, showIndex=False, **options))
+
+
+def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's line: what it was, what it reached, what it took, and where it is from."""
+    config, test = row["config"], row.get("test") or {}
+    settings = config["settings"] | {"length_threshold": config.get("length_threshold")}
+    score, peak = row.get("score"), row.get("peak_bytes")
+    return {
+        "model": config["model"],
+        "task": row.get("task_title") or config["task"],
+        "method": label_of(row),
+        "seed": config.get("seed"),
+        "data seed": config.get("data_seed"),
+        "score (%)": None if score is None else round(100 * score, 1),
+        "loss": test.get("loss") and round(test["loss"], 4),
+        "AUC": test.get("auc") and round(test["auc"], 4),
+        "peak (MB)": None if peak is None else round(peak / 1e6, 1),
+        "time to best (s)": row.get("train_seconds_to_best") and round(row["train_seconds_to_best"], 1),
+        "status": row["status"],
+        "settings": ", ".join(f"{name}={value}" for name, value in settings.items() if value is not None),
+        "dtype": config.get("dtype"),
+        "budget": format_budget(config),
+        "best step": row.get("best_step"),
+        "validation": json.dumps([point.get("score") and round(point["score"], 3) for point in row["curve"]]),
+        "ended": str(row.get("ended") or NONE)[:16].replace("T", " "),
+        "commit": str(row.get("git_commit") or "")[:7] + ("+changes" if row.get("git_dirty") else ""),
+        "id": row["id"],
+    }

@@ -1,0 +1,42 @@
+"""The summary that a report prints: scores (%), mean peak memory, and total training time."""
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.report.analysis import Analysis
+from benchmarks.report.stats_tables import bold_note
+from benchmarks.report.tables import NONE, block_of, unit_of
+from benchmarks.results.order import display_order
+
+
+def print_summary(analysis: Analysis, console: Console | None = None) -> None:
+    """Print a table for each model, the runs that are not done, and what tests support."""
+    means = analysis.results.means
+    console = console or Console()
+    memory, unit, digits = unit_of("peak_bytes", means)
+    for model in display_order(means, "model"):
+        block = means[means["model"] == model]
+        cells = block_of(block, "score")
+        table = Table(title=f"\n{model}: score (%)\n", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+        for heading in [*cells.columns, unit, "s"]:
+            table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+        for label, line in zip(display_order(block, "label"), cells.itertuples(index=False), strict=True):
+            cost = block[block["label"] == label]
+            peak, seconds = cost["peak_bytes"].mean() / memory, cost["seconds"].sum()
+            ends = [
+                NONE if pd.isna(peak) else f"{peak:.{digits}f}",
+                NONE if label == ZERO_SHOT else f"{seconds:.0f}",
+            ]
+            table.add_row(*line, *ends)
+        # A table that is cut or wrapped is worse than one that runs past the edge of a narrow terminal.
+        table.width = Measurement.get(console, console.options.update_width(1000), table).maximum
+        console.print(table, crop=False)
+    console.print()
+    for line in means.loc[means["outcome"] != "done"].itertuples():
+        console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)
+    if note := bold_note(analysis.tests):
+        console.print(note, markup=False, highlight=False)

@@ -1,0 +1,73 @@
+"""Where result rows come from: a suite's runs on this machine, committed rows, or a user's own files."""
+
+from collections.abc import Sequence
+from glob import glob
+from pathlib import Path
+
+from benchmarks import registry
+from benchmarks.errors import UserError, unknown
+from benchmarks.results.row import checksum, read
+
+ROOT = registry.ROOT
+
+
+def load_rows(name: str, root: Path = ROOT) -> tuple[list[dict], str]:
+    """Return rows as they were written, and where they are from: this machine's runs, or committed rows.
+
+    Args:
+        name: of a suite ("quick"), a study ("precision"), or a user's own folder in `results/runs/`.
+        root: folder that holds `results/`.
+
+    Raises:
+        UserError: neither place has a row, or a file holds something else.
+    """
+    runs, reference = root / "results/runs" / name, root / "results/reference" / f"{name}.jsonl"
+    for source, files in ((runs, sorted(runs.glob("*.json"))), (reference, [reference])):
+        rows = [row for file in files if file.exists() for row in read(file)]
+        if rows:
+            return rows, source.relative_to(root).as_posix()
+    known = {*registry.files("suite"), *registry.files("study")}
+    known |= {f.stem for f in reference.parent.glob("*.jsonl")}
+    known |= {f.name for f in runs.parent.glob("*") if f.is_dir()}
+    if name not in known:
+        raise unknown("suite", name, known)
+    command = f"study {name} --save" if name in registry.files("study") else f"sweep {name}"
+    raise UserError(f"no rows of {name!r} yet: run `python -m benchmarks {command}`")
+
+
+def match_rows(pattern: str) -> list[dict]:
+    """Return the rows of a user's own files: `.json` holds one row, `.jsonl` one a line.
+
+    Raises:
+        UserError: nothing matches, or a file holds something else.
+    """
+    rows = [row for name in sorted(glob(pattern, recursive=True)) for row in read(Path(name))]
+    if not rows:
+        raise UserError(f"no result rows match {pattern!r}: give one such as 'results/runs/quick/*.json'")
+    return rows
+
+
+def join_rows(folders: Sequence[Path]) -> list[dict]:
+    """Return the rows of several folders, each run once; for shards of a suite that share no disk.
+
+    Args:
+        folders: each with `.json` or `.jsonl` files.
+
+    Raises:
+        UserError: a folder without rows, or two different rows of one run.
+    """
+    found: dict[str, tuple[dict, Path]] = {}
+    for folder in folders:
+        files = sorted([*folder.glob("*.json"), *folder.glob("*.jsonl")])
+        rows = [(row, file) for file in files for row in read(file)]
+        if not rows:
+            raise UserError(f"{folder}: no result rows here (.json or .jsonl files); give a suite's folder")
+        for row, file in rows:
+            if "id" not in row:
+                raise UserError(f"{file}: rows of a study; only runs of a suite are joined")
+            before = found.setdefault(row["id"], (row, file))
+            if checksum(before[0]) != checksum(row):
+                raise UserError(
+                    f"two different rows of run {row['id']}, in {before[1]} and {file}: remove one of them"
+                )
+    return [row for row, _ in found.values()]

@@ -1,0 +1,265 @@
+"""Speed of a step, beside the evaluations it needs, the released arithmetic, and torch's optimizers.
+
+Zeroth-order steps are compared with two bare forward passes, first-order steps with a forward and a backward
+pass, and Addax with both. All ways share one model and take turns on the same random tokens, whose next-token
+loss is the closure. The learning rate moves no weight, but it is not 0: our methods skip an update of 0.
+"""
+
+import argparse
+from collections.abc import Callable, Collection, Mapping, Sequence
+from statistics import median
+
+import torch
+from tabulate import tabulate
+from torch import Tensor, nn
+
+from addax import Addax
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.sgd import SGD
+from benchmarks import tasks
+from benchmarks.evaluation.scoring import Scorer
+from benchmarks.profiling.environment import provenance_fields
+from benchmarks.studies import Option, Study
+from benchmarks.studies._published_mezo import PublishedMeZO
+from benchmarks.studies._speed import (
+    DATA,
+    DEVICE,
+    KEY,
+    REPEATS,
+    SHAPES,
+    device_of,
+    interleaved,
+    nano_tokens_on_opt_125m,
+    opt,
+    training_batches,
+)
+from benchmarks.studies._step_costs import Step, costs_of
+
+LR = 1e-30
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Examples per batch of the training step on SST-2.
+TRAINING_BATCH = 16
+# Parts, each with the way that does nothing but evaluate.
+BARE = {
+    "zeroth order": "two forwards",
+    "first order": "forward, backward",
+    "mixed": "two forwards; forward, backward",
+}
+
+
+def step(
+    shape: str,
+    dtype: torch.dtype,
+    batch_size: int,
+    length: int,
+    repeats: int,
+    device: str,
+    parts: Collection[str] = tuple(BARE),
+) -> list[dict]:
+    """One row per part and way: seconds, seconds beyond the bare evaluations, draws, passes, peak bytes.
+
+    Args:
+        shape: one of `SHAPES`.
+        dtype: of the parameters.
+        batch_size, length: of the batches, examples and tokens.
+        repeats: batches; medians over them are reported.
+        device: "cpu" or "cuda".
+        parts: those to measure.
+    """
+    model = opt(shape, dtype, device)
+    own = torch.Generator().manual_seed(0)
+    vocabulary = model.config.vocab_size
+    batches = [
+        torch.randint(vocabulary, (batch_size, length), generator=own).to(device) for _ in range(repeats)
+    ]
+    setting = {
+        "shape": shape,
+        "dtype": str(dtype).removeprefix("torch."),
+        "batch_size": batch_size,
+        "length": length,
+        "device": device,
+        "theta_bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
+    }
+    rows = []
+    for part, ways in _parts(model).items():
+        if part not in parts:
+            continue
+        for name, found in _measured(ways, model, batches, torch.device(device)).items():
+            rows.append(setting | {"part": part, "way": name, **found, **provenance_fields()})
+        model.zero_grad()
+    return rows
+
+
+def training_step(batch_size: int, repeats: int, device: str, data: str) -> list[dict]:
+    """The whole MeZO training step on SST-2, scoring included, ours and released; rows as `step`'s."""
+    loaded = nano_tokens_on_opt_125m(device)
+    batches = training_batches("sst2", loaded, batch_size, repeats, data)
+    shared, released = (
+        Scorer(loaded, tasks.load("sst2"), scoring=way) for way in ("shared", "per_candidate")
+    )
+    ours, published = MeZO(loaded.model, lr=LR, check=False), PublishedMeZO(loaded.model, lr=LR)
+    ways = {
+        "released": lambda batch: published.step(zo_loss=lambda: released.loss(batch)),
+        "ours": lambda batch: ours.step(zo_loss=lambda: shared.loss(batch)),
+    }
+    times = interleaved(ways, batches, torch.device(device))
+    setting = {
+        "shape": "opt-125m",
+        "dtype": "float32",
+        "batch_size": batch_size,
+        "device": device,
+        "data": data if data == "builtin" else "folder",
+        "part": "MeZO on SST-2",
+    }
+    return [setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in ways]
+
+
+def next_token_loss(model: nn.Module, ids: Tensor) -> Tensor:
+    """Mean next-token cross-entropy of ids `(batch, seq)`, in float32."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    return nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+
+
+def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
+    """The ways of each part, the bare one first."""
+
+    def loss(ids: Tensor) -> Tensor:
+        return next_token_loss(model, ids)
+
+    @torch.no_grad()
+    def forwards(ids: Tensor) -> None:
+        loss(ids)
+        loss(ids)
+
+    def backward(ids: Tensor) -> None:
+        loss(ids).backward()
+        model.zero_grad()
+
+    def torch_step(optimizer: torch.optim.Optimizer) -> Step:
+        def work(ids: Tensor) -> None:
+            loss(ids).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return work
+
+    def method_step(method) -> Step:
+        return lambda ids: method.step(**dict.fromkeys(method.closures, lambda: loss(ids)))
+
+    published = PublishedMeZO(model, lr=LR)
+    return {
+        "zeroth order": {
+            BARE["zeroth order"]: forwards,
+            "released": lambda ids: published.step(zo_loss=lambda: loss(ids)),
+            "released, our noise": method_step(MeZO(model, lr=LR, arithmetic="released")),
+            "MeZO": method_step(MeZO(model, lr=LR, check=False)),
+        },
+        "first order": {
+            BARE["first order"]: backward,
+            "torch SGD": torch_step(torch.optim.SGD(model.parameters(), lr=LR)),
+            "IP-SGD": method_step(IPSGD(model, lr=LR)),
+            "SGD": method_step(SGD(model, lr=LR)),
+            "torch Adam": torch_step(torch.optim.Adam(model.parameters(), lr=LR, fused=True)),
+            "Adam": method_step(Adam(model, lr=LR)),
+        },
+        "mixed": {
+            BARE["mixed"]: lambda ids: (forwards(ids), backward(ids)),
+            "Addax": method_step(Addax(model, lr=LR, check=False)),
+        },
+    }
+
+
+def _measured(
+    ways: Mapping[str, Step], model: nn.Module, batches: list[Tensor], device: torch.device
+) -> dict[str, dict]:
+    """What each way costs; the first is the bare one."""
+    counts = {name: costs_of(work, model, batches[0], device) for name, work in ways.items()}
+    times = interleaved(ways, batches, device)
+    bare = times[next(iter(ways))]
+    return {
+        name: {
+            "seconds": median(seconds),
+            "beyond_seconds": median(a - b for a, b in zip(seconds, bare, strict=True)),
+            **counts[name],
+        }
+        for name, seconds in times.items()
+    }
+
+
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
+    """Rows of `step`, and with OPT-125M in float32 also those of `training_step`."""
+    device, dtype = device_of(options.device), DTYPES[options.dtype]
+    say(f"{options.shape} in {options.dtype} on {device}: {', '.join(options.parts)}")
+    rows = step(
+        options.shape, dtype, options.batch_size, options.length, options.repeats, device, options.parts
+    )
+    if options.shape == "opt-125m" and dtype == torch.float32:
+        say("MeZO's training step on SST-2")
+        rows += training_step(TRAINING_BATCH, options.repeats, device, options.data)
+    return rows
+
+
+def table(rows: Sequence[dict]) -> str:
+    """Markdown: seconds, and seconds beyond the bare evaluations, relative to the released way.
+
+    Scratch is the peak of what a step allocates beyond the bare evaluations. The state that an optimizer
+    keeps between steps does not count.
+    """
+    lines = []
+    for row in rows:
+        same = [r for r in rows if r["part"] == row["part"] and r["shape"] == row["shape"]]
+        same = [r for r in same if r["dtype"] == row["dtype"] and r["hardware"] == row["hardware"]]
+        released = next((r for r in same if r["way"] == "released"), None)
+        beyond = row.get("beyond_seconds")
+        bare = row is same[0] and beyond is not None
+        against = None
+        if released is not None and not bare and row is not released:
+            key = "seconds" if beyond is None else "beyond_seconds"
+            against = row[key] / released[key]
+        lines.append(
+            {
+                "model": f"{row['shape']} {row['dtype']}",
+                "part": row["part"],
+                "way": row["way"],
+                "step (s)": f"{row['seconds']:.3f}",
+                "beyond bare (s)": "" if bare or beyond is None else f"{beyond:.3f}",
+                "of released": "" if against is None else f"{against:.2f}",
+                "draws of z": _number(row.get("draws"), ".2f"),
+                "passes over theta": _number(row.get("passes"), ".2f"),
+                "scratch beyond bare (MB)": _number(
+                    None if bare or beyond is None else (row["peak_bytes"] - same[0]["peak_bytes"]) / 1e6,
+                    ".0f",
+                ),
+            }
+        )
+    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=[*["left"] * 3, *["right"] * 6])
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+STUDY = Study(
+    measure,
+    table,
+    key=KEY,
+    options=(
+        Option("shape", "OPT architecture, with random weights", "opt-125m", choices=SHAPES),
+        Option("dtype", "of the weights", "float32", choices=tuple(DTYPES)),
+        Option(
+            "parts",
+            f"parts to time: {', '.join(BARE)}",
+            tuple(BARE),
+            many=True,
+            choices=tuple(BARE),
+            metavar="PART",
+        ),
+        Option("batch-size", "examples per batch", 4, int),
+        Option("length", "tokens per sequence", 64, int),
+        REPEATS,
+        DEVICE,
+        DATA,
+    ),
+)

@@ -1,0 +1,36 @@
+"""Defaults of a single run: suite `quick` knows settings for the built-in models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import models
+from benchmarks.config.methods import settings_of
+from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.config.validation import BUDGETS, ZERO_SHOT
+from benchmarks.errors import UserError
+from benchmarks.suites import quick
+
+
+def with_defaults(values: Mapping[str, Any]) -> RunSpec:
+    """Build the spec of one run; suite `quick` fills in what is missing, for the built-in models.
+
+    Raises:
+        UserError: as `from_dict`; or a learning rate or budget is missing and `quick` lacks the model.
+    """
+    values = dict(values)
+    given = [name for name in BUDGETS if name in values]
+    if "lr" in values and given:
+        return from_dict(values)
+    known = quick.defaults(values.get("method"), values.get("model"))
+    if known is None and values.get("method") != ZERO_SHOT:
+        missing = "lr" if "lr" not in values else f"a budget ({', '.join(BUDGETS)})"
+        method = values.get("method")
+        settings_of(method)
+        models.check(values.get("model", ""))
+        raise UserError(
+            f"{method} on {values.get('model')} needs {missing}: give --lr and a budget such as --steps"
+        )
+    for key, value in (known or {}).items():
+        if key not in BUDGETS or not given:
+            values.setdefault(key, value)
+    return from_dict(values)

@@ -1,0 +1,78 @@
+"""Make the text of a figure fit: break long titles, turn crowded labels, drop ticks that touch.
+
+Panels keep their place. What fits already stays as it is.
+"""
+
+from itertools import pairwise
+from textwrap import wrap
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
+
+# White space between two labels, in points.
+GAP = 2
+
+
+def fit(figure: Figure) -> None:
+    """Fit a figure's text into its width, and freeze the layout.
+
+    A figure with a layout engine is arranged again for each file that is saved, which takes longer than to
+    draw it.
+    """
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    changed = False
+    for text, room in _titles(figure, renderer):
+        changed |= _break(text, room, renderer)
+    for axes in figure.axes:
+        changed |= _turn(axes, renderer)
+    if changed:
+        figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
+def _titles(figure: Figure, renderer) -> list[tuple[Text, float]]:
+    """Texts that may be broken, and the pixels that each may take."""
+    found = [(text, figure.bbox.width) for text in (figure._suptitle, figure._supxlabel) if text]
+    found += [(legend.get_title(), figure.bbox.width) for legend in figure.legends]
+    for axes in figure.axes:
+        spec = axes.get_subplotspec()
+        columns = 1 if spec is None else spec.get_gridspec().ncols
+        room = figure.bbox.width if columns == 1 else 1.05 * axes.get_window_extent(renderer).width
+        found += [(axes.title, room), (axes.xaxis.label, room)]
+        if legend := axes.get_legend():
+            found.append((legend.get_title(), room))
+    return found
+
+
+def _break(text: Text, room: float, renderer) -> bool:
+    """Break a text into as few lines as fit; formulas stay whole."""
+    words = text.get_text()
+    width = text.get_window_extent(renderer).width if words else 0
+    if width <= room or " " not in words:
+        return False
+    for lines in range(2, 5):
+        parts = wrap(words, -(-len(words) // lines) + 4, break_long_words=False, break_on_hyphens=False)
+        text.set_text("\n".join(parts))
+        if text.get_window_extent(renderer).width <= room:
+            break
+    return True
+
+
+def _turn(axes: Axes, renderer) -> bool:
+    """Where labels of the x axis touch, turn them if they are names, and else drop every other one."""
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if tick.label1.get_visible()]
+    low, high = sorted(axes.xaxis.get_view_interval())
+    ticks = [t for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()]
+    boxes = [tick.label1.get_window_extent(renderer) for tick in ticks]
+    gap = GAP * axes.figure.dpi / 72
+    if all(a.x1 + gap <= b.x0 for a, b in pairwise(boxes)):
+        return False
+    if any(tick.label1.get_text().strip("−-.0123456789e").isalpha() for tick in ticks):
+        axes.tick_params(axis="x", labelrotation=90)
+    else:
+        axes.xaxis.set_major_locator(FixedLocator([tick.get_loc() for tick in ticks[::2]]))
+    return True

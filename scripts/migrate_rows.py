@@ -1,0 +1,73 @@
+"""Convert result rows from schema 1 to schema 2: `python scripts/migrate_rows.py FILE [FILE ...]`.
+
+Schema 2 (November 2026) renames fields of a run's config (`set` -> `settings`, `parameters` -> `trainable`),
+makes `length_threshold` a field of its own, spells `realized_fraction`, and drops the predicted peaks, which
+reports compute. The ids of runs change with their configs. Files are rewritten in place; rows of schema 2
+stay as they are.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.config.spec import from_dict
+from benchmarks.results.row import checksum
+
+SCHEMA = 2
+SUITES = {
+    "asked": "ablations",
+    "asked-sensitivity": "sensitivity",
+    "asked-opt-13b": "ablations-opt-13b",
+}
+DROPPED = ("checksum", "peak_predicted", "peak_predicted_split")
+
+
+def migrated(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's row in schema 2, with its new id and checksum."""
+    if row.get("schema") == SCHEMA or "config" not in row:
+        return row
+    new = {key: value for key, value in row.items() if key not in DROPPED}
+    if "realised_fraction" in new:
+        new["realized_fraction"] = new.pop("realised_fraction")
+    new["schema"] = SCHEMA
+    new["suite"] = SUITES.get(row.get("suite"), row.get("suite"))
+    new["config"] = migrated_config(row["config"])
+    new["id"] = from_dict(new["config"]).id
+    return new | {"checksum": checksum(new)}
+
+
+def migrated_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's config in schema 2."""
+    fields = {key: value for key, value in config.items() if key not in ("set", "parameters")}
+    settings = dict(config["set"])
+    fields["trainable"] = config.get("parameters", "all")
+    fields["length_threshold"] = settings.pop("length_threshold", None)
+    # Through the spec, so that fields which the row's version did not have get their defaults.
+    return from_dict(fields | {"settings": settings}).config()
+
+
+def main(files: list[str]) -> int:
+    """Rewrite every file; return the exit code."""
+    if not files:
+        print(__doc__.split("\n", 1)[0], file=sys.stderr)
+        return 2
+    for file in map(Path, files):
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".jsonl":
+            rows = [migrated(json.loads(line)) for line in text.splitlines() if line.strip()]
+            new = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+        else:
+            row = migrated(json.loads(text))
+            new = json.dumps(row, indent=1, sort_keys=True) + "\n"
+            if "id" in row and row["id"] != file.stem:
+                file.unlink()
+                file = file.with_name(f"{row['id']}.json")
+        file.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

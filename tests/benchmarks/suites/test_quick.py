@@ -1,0 +1,70 @@
+"""The suite `quick`: which methods, models, and tasks it compares, and on equal data."""
+
+from collections import Counter
+
+import pytest
+
+from benchmarks import registry, tasks
+from benchmarks.config import labels
+from benchmarks.config.spec import from_dict
+from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.suites import quick
+
+
+@pytest.fixture(scope="module")
+def specs():
+    return quick.specs()
+
+
+def test_every_method_and_zero_shot_run_wherever_a_model_serves_a_task(specs):
+    methods = {*registry.files("method"), ZERO_SHOT}
+    assert len(methods) == 7
+    wanted = {
+        (model, task, method)
+        for model in ("nano-opt", "nano-llama", "nano-roberta")
+        for task in quick.TASKS
+        for method in methods
+        if model != "nano-roberta" or tasks.load(task).loss == "classification"
+    }
+    assert len(wanted) == 175
+    nine = {"sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad"}
+    assert set(quick.TASKS) == nine < set(registry.files("task"))
+    first = specs[:175]
+    assert {(s.model, s.task, s.method) for s in first} == wanted
+    assert len({s.id for s in first}) == 175
+    assert {(s.seed, s.data_seed) for s in specs} == {(0, 0)}
+
+
+def test_addax_assigns_data_and_one_run_compares_it_with_addax_wa(specs):
+    labels = Counter(labels.label(s) for s in specs[:175])
+    assert labels["Addax"] == 25
+    assert "Addax-WA" not in labels
+    rest = specs[175:]
+    assert {(s.method, labels.label(s), len({(r.model, r.task) for r in rest})) for s in rest} == {
+        ("addax", "Addax-WA", 1)
+    }
+
+
+def test_k0_is_swept_at_a_fixed_k1(specs):
+    sweep_runs = {s.settings["zo_batch_size"]: s for s in specs[176:]}
+    assert sorted(sweep_runs)[0] == 0
+    assert sorted(sweep_runs)[-1] == 16
+    assert {s.settings["fo_batch_size"] for s in sweep_runs.values()} == {4}
+    # K0 = 0 is IP-SGD.
+    assert sweep_runs[0].settings["alpha"] == 0
+    assert len({s.id for s in sweep_runs.values()}) == len(specs[176:])
+
+
+def test_all_methods_but_the_full_batch_one_see_equal_data(specs):
+    for s in specs:
+        assert (s.validation_rows, s.test_rows) == (quick.ROWS["validation_rows"], quick.ROWS["test_rows"])
+        if s.method != "mezo-svrg":
+            assert s.train_rows == quick.ROWS["train_rows"]
+
+
+def test_a_run_by_hand_gets_the_settings_of_the_suite():
+    for method in (ZERO_SHOT, *quick.SETTINGS):
+        given = quick.defaults(method, "nano-opt")
+        assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
+    assert quick.defaults("addax", "facebook/opt-13b") is None
+    assert quick.defaults("no-such", "nano-opt") is None

@@ -1,0 +1,93 @@
+"""Rows of the tasks: recorded ones, generated ones, and rules that read a generated text back.
+
+The rules share no code with the generators, so that a test that compares the two can fail.
+"""
+
+import json
+import re
+from pathlib import Path
+from random import Random
+
+from benchmarks import tasks
+from benchmarks.suites import quick
+from benchmarks.tasks import _words
+
+FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
+
+CANDIDATES = {
+    "sst2": [" terrible", " great"],
+    "rte": ["Yes", "No"],
+    "cb": ["Yes", "No", "Maybe"],
+    "boolq": ["No", "Yes"],
+    "wsc": ["No", "Yes"],
+    "wic": ["No", "Yes"],
+    "multirc": ["No", "Yes"],
+    "sst5": [" terrible", " bad", " okay", " good", " great"],
+    "trec": [" Description", " Entity", " Expression", " Human", " Location", " Number"],
+    "snli": ["Yes", "Maybe", "No"],
+    "mnli": ["Yes", "Maybe", "No"],
+    "qnli": ["Yes", "No"],
+    "cola": ["No", "Yes"],
+}
+
+# The tasks that the nano models are pretrained on.
+NINE = sorted(quick.TASKS)
+
+
+def generated(name, count, seed=0):
+    """Return built-in rows of a task."""
+    rng = Random(seed)
+    return [tasks.load(name).generate(rng) for _ in range(count)]
+
+
+def right_answer(task, row):
+    """Return the text of a right answer."""
+    if task.answer:
+        return task.answer(row)
+    return task.candidates(row)[task.gold(row)]
+
+
+def by_word(**classes):
+    """Return each word with the name of its class."""
+    return {word: kind for kind, words in classes.items() for word in words}
+
+
+KINDS = by_word(praise=_words.PRAISE, blame=_words.BLAME, color=_words.COLOURS)
+
+PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
+
+
+def in_order(stated, things):
+    """Return the things in the order of the text; check the order where the text also states it."""
+    assert [order for order in stated if order] in ([], ["first", "last"])
+    return things
+
+
+def remarks(text):
+    """Return the words of praise, blame, or color that a text says about its things, in order."""
+    told = re.findall(r"\bthe (?:(first|last) )?\w+ (?:was|seemed|felt|looked) (\w+)\.", text)
+    told = [(order, word) for order, word in told if word in KINDS]
+    return in_order([order for order, _ in told], [word for _, word in told])
+
+
+def taken(text):
+    """Return (who, what) for each sentence in which a person takes a thing, in order."""
+    order = r"(?:(first|last) )?"
+    told = re.findall(
+        rf"\b{order}([A-Z]\w+) {order}(?:{'|'.join(_words.TAKES)}) (\w+)\.",
+        text,
+    )
+    return in_order([one + other for one, _, other, _ in told], [(who, what) for _, who, _, what in told])
+
+
+def place(text):
+    """Return the index, 0 or -1, that the question at the end of a text asks for."""
+    order = re.findall(r"\b(first|last)\b", text)[-1]
+    return {"first": 0, "last": -1}[order]
+
+
+def selected(passage, question):
+    """Return the class of the remark that a question asks for."""
+    told = remarks(passage)
+    assert len(told) == 2
+    return KINDS[told[place(question)]]

@@ -1,0 +1,227 @@
+"""Tables of pages: each is made of committed rows alone, and the committed pages are up to date."""
+
+import json
+import re
+
+import pytest
+
+from benchmarks import docs, registry
+from benchmarks.errors import UserError
+from benchmarks.report.tables import provenance
+from tests.benchmarks.results import result_rows as made
+
+
+def cells(markdown):
+    """The lines of every pipe table: list of lists of stripped texts, rules left out."""
+    lines = [
+        line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
+    ]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def scores(rows, label, task):
+    return [100 * r["score"] for r in rows if r["label"] == label and r["config"]["task"] == task]
+
+
+PAGE = """# Page
+
+<!-- table:demo:score -->
+<!-- /table:demo:score -->
+
+between
+
+<!-- table:real-one:methods -->
+of old
+<!-- /table:real-one:methods -->
+<!-- table:scoring-speed:table -->
+<!-- /table:scoring-speed:table -->
+<!-- table:precision:table -->
+<!-- /table:precision:table -->
+end
+"""
+SPEED = {
+    "study": "scoring-speed",
+    "task_title": "SST-2",
+    "part": "evaluation",
+    "batch_size": 16,
+    "seconds": 0.5,
+    "released_seconds": 0.9,
+    "ratio": 1.8,
+    "loss_difference": 2.5e-7,
+    "versions": {"torch": "2.13.0"},
+    "hardware": "x86_64, 2 cores",
+    "threads": 1,
+    "git_commit": "0123456789abcdef",
+    "git_dirty": True,
+}
+
+
+def committed(root, **suites):
+    """Writes rows as committed ones; "_" in a name stands for "-"."""
+    folder = root / "results/reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in suites.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name.replace('_', '-')}.jsonl").write_text(text)
+
+
+@pytest.fixture
+def page(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(PAGE)
+    return file
+
+
+def between(page, name):
+    return page.read_text().split(f"<!-- table:{name} -->\n")[1].split(f"<!-- /table:{name} -->")[0]
+
+
+def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
+    demo, real = (
+        made.suite(tasks=("sst2", "rte")),
+        [made.row(m, model="smollm2-135m") for m in ("adam", "sgd")],
+    )
+    other = [SPEED | {"part": "zeroth-order loss", "seconds": 0.25}]
+    committed(tmp_path, demo=demo, real_one=real, scoring_speed=[SPEED, *other])
+    docs.refresh(tmp_path)
+    score = between(page, "demo:score")
+    adam = next(line for line in cells(score) if line[0] == "Adam")
+    assert adam[1:3] == [f"{scores(demo, 'Adam', task)[0]:.1f}" for task in ("sst2", "rte")]
+    assert score.strip().splitlines()[-1] == provenance(demo)
+    methods = between(page, "real-one:methods")
+    assert [line[0] for line in cells(methods)] == ["method", "SGD", "Adam"]
+    assert methods.strip().splitlines()[-1].startswith("runs: 2 of 2 done")
+    assert "of old" not in methods
+    speed = between(page, "scoring-speed:table")
+    head = ["task", "part", "ours (s)", "released (s)", "ratio", "largest loss difference"]
+    assert cells(speed) == [
+        head,
+        ["SST-2", "evaluation", "0.500", "0.900", "1.80x", "2.5e-07"],
+        ["SST-2", "zeroth-order loss", "0.250", "0.900", "1.80x", "2.5e-07"],
+    ]
+    note = speed.strip().splitlines()[-1]
+    assert "commit: 0123456+changes" in note
+    assert "batch size: 16" in note
+    assert "runs:" not in note
+    text = page.read_text()
+    assert re.sub(r"(?s)(<!-- table:(\S+) -->\n).*?(<!-- /table)", r"\1\3", text) == PAGE.replace(
+        "of old\n", ""
+    )
+    docs.refresh(tmp_path)
+    assert page.read_text() == text
+
+
+def test_local_runs_do_not_change_a_page(page, tmp_path):
+    runs = tmp_path / "results/runs/demo"
+    runs.mkdir(parents=True)
+    (runs / "one.json").write_text(json.dumps(made.row("adam")))
+    docs.refresh(tmp_path)
+    assert not cells(page.read_text())
+    assert "`python -m benchmarks sweep demo`" in between(page, "demo:score")
+    assert "`python -m benchmarks report demo --commit-reference`" in between(page, "demo:score")
+    assert "`python -m benchmarks study scoring-speed --save`" in between(page, "scoring-speed:table")
+    assert "`python -m benchmarks study precision --save`" in between(page, "precision:table")
+    assert "of old" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- table:demo:scores -->\n<!-- /table:demo:scores -->\n", "did you mean 'score'"),
+        ("<!-- table:demo -->\n<!-- /table:demo -->\n", "dtypes, methods, papers:suites, provenance"),
+        ("<!-- table:demo:score -->\n", "never closed"),
+    ],
+)
+def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
+    page.write_text(text)
+    with pytest.raises(UserError, match=said):
+        docs.refresh(tmp_path)
+    assert page.read_text() == text
+
+
+def test_a_broken_file_of_committed_rows_is_one_clear_line(page, tmp_path):
+    committed(tmp_path, demo=[made.row()])
+    (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
+        docs.refresh(tmp_path)
+
+
+def test_a_page_with_a_mark_for_provenance_states_it_once(page, tmp_path):
+    demo = [made.row("adam")]
+    committed(tmp_path, demo=demo)
+    marks = ["demo:score", "demo:methods", "demo:provenance"]
+    page.write_text("".join(f"<!-- table:{mark} -->\n<!-- /table:{mark} -->\n" for mark in marks))
+    docs.refresh(tmp_path)
+    assert page.read_text().count(provenance(demo)) == 1
+    assert between(page, "demo:provenance").strip() == provenance(demo)
+
+
+def test_pages_below_docs_are_refreshed_and_a_check_writes_nothing(page, tmp_path):
+    committed(tmp_path, demo=[made.row("adam")])
+    page.write_text("no table\n")
+    guide = tmp_path / "docs" / "results" / "demo.md"
+    guide.parent.mkdir(parents=True)
+    text = "<!-- table:demo:score -->\n<!-- /table:demo:score -->\n"
+    guide.write_text(text)
+    assert docs.refresh(tmp_path, check=True) == [guide]
+    assert guide.read_text() == text
+    assert docs.refresh(tmp_path) == [guide]
+    assert docs.refresh(tmp_path, check=True) == []
+
+
+def test_the_pages_are_what_the_committed_rows_make():
+    marks = [mark for page in docs.pages() for mark in re.findall(r"<!-- table:(\S+) -->", page.read_text())]
+    assert len(marks) >= 3
+    for mark in set(marks) - set(docs.PAPER_TABLES):
+        assert (registry.ROOT / "results/reference" / f"{mark.rpartition(':')[0]}.jsonl").exists()
+    assert docs.refresh(check=True) == []
+
+
+def test_the_precision_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
+    rows = made.arithmetic()
+    committed(tmp_path, precision=rows)
+    docs.refresh(tmp_path)
+    head, *lines = cells(between(page, "precision:table"))
+    steps = ["c = 1e-07", "c = 1e-06", "c = 1e-05", "c = 1e-04"]
+    assert head == ["weights", "dtype", "arithmetic", "drift after 2,000 steps", *steps]
+    # 2,000 steps: 4e-3 x sqrt(2000) is 18 %. c / (c + 4e-5) and c / c, their errors 1e-6 / sqrt(c).
+    half = [line[2:] for line in lines if line[:2] == ["smollm2-135m", "bfloat16"]]
+    assert half == [
+        ["released", "18 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
+        ["exact, nearest", "0 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
+        ["exact, stochastic", "0 %", "100.0 ± 0.3 %", "100.0 ± 0.1 %", "100.0 %", "100.0 %"],
+    ]
+    assert [line[2] for line in lines if line[1] == "float32"] == ["released", "exact"] * 2
+
+
+def run_in(dtype, scores, method="mezo", task="cb", **settings):
+    """Rows of one cell of suite `rounding`, a seed a score."""
+    suffix = "".join(f" ({way})" for way in settings.values())
+    rows = []
+    for seed, score in enumerate(scores):
+        row = made.row(method, task, seed=seed, label=made.METHODS[method][0] + suffix, **settings)
+        row["config"]["dtype"] = dtype
+        rows.append(row | {"score": score})
+    return rows
+
+
+def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
+    rows = [
+        *run_in("float32", (0.5, 0.6, 0.7)),
+        *run_in("bfloat16", (0.4, 0.6, 0.6)),
+        *run_in("float16", (0.7, 0.7, 0.703)),
+        *run_in("bfloat16", (0.1, 0.5, 0.8), rounding="nearest"),
+        *run_in("bfloat16", (0.7, 0.7, 0.7), arithmetic="released"),
+        *run_in("float32", (1.0, 1.0), "ip-sgd"),
+        *run_in("float16", (1.0, 0.98), "ip-sgd"),
+        *run_in("bfloat16", (0.3,), "addax", "rte"),
+    ]
+    text = docs.SUITE_TABLES["dtypes"](rows[::-1])
+    assert cells(text) == [
+        ["method", "task", "float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released"],
+        ["Addax", "RTE", "–", "30.0", "–", "–", "–"],
+        ["MeZO", "CB", "60.0 (50.0 to 70.0)", "53.3", "**70.1**", "**46.7**", "70.0"],
+        ["IP-SGD", "CB", "100.0 (100.0 to 100.0)", "–", "**99.0**", "–", "–"],
+    ]
+    counted = "bfloat16: 1 of 1; float16: 0 of 2; bfloat16, nearest: 0 of 1; bfloat16, released: 1 of 1."
+    assert text.endswith(f"\n\nMeans between float32's lowest and highest seed: {counted}")

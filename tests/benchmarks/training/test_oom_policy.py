@@ -1,0 +1,180 @@
+"""Out of memory: the batch that did not fit is halved down to one example; only then the row says OOM."""
+
+import resource
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.config.spec import from_dict
+from benchmarks.evaluation.scoring import Scorer
+from benchmarks.results import store
+from benchmarks.sweep import worker as work
+from benchmarks.training import run as train
+from benchmarks.training import setup
+from tests import processes
+from tests.benchmarks.training.tiny_runs import TINY, row_of
+
+REQUESTED = 3 * 2**29
+
+
+def run(method, **changes):
+    return row_of(from_dict({"method": method, **TINY, **changes}))
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """`room({"zo": 2})`: losses of larger batches run out, as a GPU says it; returns all that were tried."""
+    loss, scores, tried = Scorer.loss, Scorer.candidate_scores, []
+
+    def limited(most):
+        def check(batch, part):
+            tried.append((part, len(batch)))
+            if len(batch) > most.get(part, 10**9):
+                raise torch.OutOfMemoryError(
+                    "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 2.00 GiB"
+                )
+
+        def of_loss(self, batch):
+            check(batch, "fo" if torch.is_grad_enabled() else "zo")
+            return loss(self, batch)
+
+        def of_scores(self, batch):
+            check(batch, "eval")
+            return scores(self, batch)
+
+        monkeypatch.setattr(Scorer, "loss", of_loss)
+        monkeypatch.setattr(Scorer, "candidate_scores", of_scores)
+        return tried
+
+    return limited
+
+
+@pytest.mark.parametrize(
+    ("method", "most", "given", "used"),
+    [
+        ("ip-sgd", {"fo": 3}, {"fo_batch_size": 8}, {"fo_batch_size": 2}),
+        ("mezo", {"zo": 1}, {"zo_batch_size": 5}, {"zo_batch_size": 1}),
+        (
+            "addax",
+            {"fo": 1, "zo": 3},
+            {"fo_batch_size": 4, "zo_batch_size": 6},
+            {"fo_batch_size": 1, "zo_batch_size": 3},
+        ),
+    ],
+)
+def test_the_batch_that_does_not_fit_is_halved_and_the_run_restarts(room, method, most, given, used):
+    room(most)
+    row = run(method, **given)
+    assert (row["status"], row["steps"]) == ("done", 4)
+    assert row["batch_sizes"] == used | {"eval_batch_size": 8}
+    # The config keeps what the spec says.
+    assert given.items() <= row["config"]["settings"].items()
+    sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
+    assert sizes[0] == tuple(given.values())
+    assert len(set(sizes)) == len(sizes)
+    assert {t["bytes_asked"] for t in row["batch_sizes_tried"]} == {REQUESTED}
+    assert {t["out_of_memory_in"] for t in row["batch_sizes_tried"]} == set(most)
+    # The result is that of a run with these sizes from the start.
+    alone = run(method, **used)
+    assert row["test"] == alone["test"]
+    assert [p["loss"] for p in row["curve"]] == [p["loss"] for p in alone["curve"]]
+
+
+def test_a_run_whose_one_example_does_not_fit_is_oom(room):
+    tried = room({"fo": 0})
+    row = run("sgd", fo_batch_size=5)
+    assert (row["status"], row["score"], row["test"]) == ("OOM", None, None)
+    assert row["reason"] == "out of memory in fo"
+    assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [5, 2, 1]
+    assert row["batch_sizes_tried"][-1]["bytes_asked"] == REQUESTED
+    assert [n for part, n in tried if part == "fo"] == [5, 2, 1]
+
+
+def test_an_evaluation_batch_is_halved_in_place_and_no_score_changes(room):
+    whole = run("sgd", fo_batch_size=2)
+    tried = room({"eval": 2})
+    row = run("sgd", fo_batch_size=2)
+    assert row["status"] == "done"
+    assert row["batch_sizes"] == {"fo_batch_size": 2, "eval_batch_size": 2}
+    assert [t["eval_batch_size"] for t in row["batch_sizes_tried"]] == [8, 4]
+    assert row["test"]["score"] == whole["test"]["score"]
+    assert row["test"]["loss"] == pytest.approx(whole["test"]["loss"], abs=1e-6)
+    # No step was taken twice.
+    assert [n for part, n in tried if part == "fo"] == [2] * 5
+
+
+def test_a_full_loss_is_evaluated_in_smaller_chunks(room):
+    room({"zo": 4})
+    row = run("mezo-svrg", zo_batch_size=3)
+    assert (row["status"], row["batch_sizes"]["eval_batch_size"]) == ("done", 4)
+    assert [t["out_of_memory_in"] for t in row["batch_sizes_tried"]] == ["full"]
+
+
+def test_a_model_that_does_not_fit_is_oom_without_another_attempt(monkeypatch):
+    def load(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB.")
+
+    monkeypatch.setattr(setup.models, "load", load)
+    row = run("mezo")
+    assert (row["status"], row["reason"]) == ("OOM", "out of memory in load")
+    assert (row["score"], row["parameters"], row["d0_rows"]) == (None, None, None)
+    assert len(row["batch_sizes_tried"]) == 1
+
+
+def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    room({"fo": 0})
+    spec = from_dict({"method": "sgd", **TINY})
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
+    assert work.work(spec, **one).status == "OOM"
+    assert work.work(spec, **one).status == "elsewhere"
+
+
+def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):
+    loss, load, models = Scorer.loss, setup.models.load, []
+
+    def of_loss(self, batch):
+        if len(batch) > 2 and torch.is_grad_enabled():
+            kept = loss(self, batch)
+            raise torch.OutOfMemoryError(f"out of memory, with {kept.shape} in this frame")
+        return loss(self, batch)
+
+    def loading(*args, **kwargs):
+        assert all(model() is None for model in models)
+        loaded = load(*args, **kwargs)
+        models.append(weakref.ref(loaded.model))
+        return loaded
+
+    monkeypatch.setattr(Scorer, "loss", of_loss)
+    monkeypatch.setattr(setup.models, "load", loading)
+    assert run("addax", fo_batch_size=8)["batch_sizes"]["fo_batch_size"] == 2
+    assert len(models) == 3
+
+
+def limited(runs, spec, room):
+    """In a process of its own: the run, with so many more bytes of address space than it has now."""
+    torch.set_num_threads(1)
+    store.RUNS = Path(runs)
+    splits = train.load(spec, None)
+    # Everything is imported and every buffer made before the limit.
+    train.run(from_dict({**TINY, "method": "sgd", "steps": 1, "task": spec.task}), splits, suite="s")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + room
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    store.write("s", train.run(spec, splits, suite="s"))
+
+
+def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
+    """A real allocation that fails, in torch's own words."""
+    changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
+    spec = from_dict({"method": "sgd", **TINY, **changes})
+    process = processes.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
+    process.start()
+    process.join(200)
+    row = store.read_row(tmp_path / "s" / f"{spec.id}.json")
+    assert row["status"] == "done"
+    assert row["batch_sizes_tried"][0]["fo_batch_size"] == 512
+    assert all(t["bytes_asked"] > 2**20 for t in row["batch_sizes_tried"])
+    assert 1 <= row["batch_sizes"]["fo_batch_size"] <= 256
