@@ -21,7 +21,7 @@ from addax.scratch import memory
 _SHAPE_ONLY = re.compile(r"aten::(new_\w+|\w+_like)")
 
 
-class OutsideUse(TorchDispatchMode):
+class ParameterAccessGuard(TorchDispatchMode):
     """While active, raises at the operator that reads a parameter outside its owner's forward.
 
     Args:

@@ -13,34 +13,29 @@ Memory: the larger of one module's weights, tied parameters' besides (perturbati
 with B1's activations.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import nn
-from torch.distributed import ProcessGroup
 
 from addax.backward import differentiable
 from addax.optimizer import Loss, StepStats
-from addax.validation import within
-from addax.zeroth_order import ZerothOrder
+from addax.validation import one_of, within
+from addax.zeroth_order import ARITHMETICS, ZeroOrderOptions, ZerothOrder
 
 
 class Addax(ZerothOrder):
     """Addax as a torch optimizer.
 
     Args:
-        model: its trainable parameters are optimised.
+        model: its trainable parameters are optimized.
         lr: learning rate.
         alpha: weight of the zeroth-order part, in [0, 1].
-        eps: perturbation scale.
-        seed: defines the directions of all steps.
-        rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        arithmetic: "exact", or "released" for the published procedure, which drifts in 16 bits.
-        check: watch the first zeroth-order estimate for weights that are read outside their own
-            module's forward, which "exact" cannot perturb there; `ValueError` names the first one.
-        params: parameter groups; see `Method`.
-        process_group: ranks that share the work; see `Method`.
+        arithmetic: "exact", or "released" for the published procedure, which drifts in 16-bit.
+        **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
+
+    Raises:
+        ValueError: an argument out of range, or one of `Method`'s errors.
 
     >>> model = nn.Linear(4, 1)
     >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
@@ -52,7 +47,7 @@ class Addax(ZerothOrder):
     """
 
     label = "Addax"
-    losses = ("zo_loss", "fo_loss")
+    closures = ("zo_loss", "fo_loss")
 
     def __init__(
         self,
@@ -60,30 +55,21 @@ class Addax(ZerothOrder):
         lr: float,
         *,
         alpha: float = 1e-3,
-        eps: float = 1e-3,
-        seed: int = 0,
-        rounding: str = "stochastic",
         arithmetic: str = "exact",
-        check: bool = True,
-        params: Iterable[dict[str, Any]] | None = None,
-        process_group: ProcessGroup | None = None,
+        **options: Unpack[ZeroOrderOptions],
     ) -> None:
-        super().__init__(
-            model,
-            lr,
-            eps=eps,
-            seed=seed,
-            rounding=rounding,
-            arithmetic=arithmetic,
-            check=check,
-            params=params,
-            process_group=process_group,
-        )
+        super().__init__(model, lr, **options)
         within(alpha, "alpha", low=0, high=1)
         self.alpha = alpha
+        self.arithmetic = one_of(arithmetic, "arithmetic", ARITHMETICS)
+
+    def next_closures(self) -> tuple[str, ...]:
+        """Return the closures without the one that alpha gives no weight."""
+        unweighted = {0: "zo_loss", 1: "fo_loss"}.get(self.alpha)
+        return tuple(name for name in self.closures if name != unweighted)
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """One step of Algorithm 1; a part whose closure is not given counts as zero.
+        """Take one step of Algorithm 1; a part whose closure is not given counts as zero.
 
         Args:
             zo_loss: returns the scalar mean loss of B0; called twice without gradient.
@@ -92,7 +78,7 @@ class Addax(ZerothOrder):
         Raises:
             ValueError: no closure, one that alpha gives no weight, or a loss that is not a scalar.
         """
-        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         if zo_loss is not None and self.alpha == 0:
             raise ValueError("alpha = 0 gives zo_loss no weight: give fo_loss only")
         if fo_loss is not None and self.alpha == 1:
@@ -105,7 +91,7 @@ class Addax(ZerothOrder):
         return self.update(
             estimates=[] if estimate is None else [(self.alpha, estimate)],
             loss=loss,
-            shown=None if loss is not None else estimate.loss,
+            reported_loss=None if loss is not None else estimate.loss,
             fo_weight=1 - self.alpha,
             forwards=2 * (estimate is not None) + (loss is not None),
             arithmetic=self.arithmetic,

@@ -1,39 +1,131 @@
-"""In place: a first-order update inside the backward pass, one tensor at a time.
+"""Backward: a first-order update inside the backward pass, one tensor at a time.
 
-A gradient lives from its computation to its update, so at most one tensor's gradient exists at a time,
-plus the partial sum of a parameter that is used more than once. Autograd needs a weight only until
-that weight's own gradient is complete, gradient checkpointing included, so it may move then.
+    theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 )
+
+Each gradient becomes an update as soon as it is complete and is then dropped, so at most one tensor's
+gradient exists at a time (plus the partial sum of a parameter that is used more than once). Autograd needs a
+weight only until that weight's gradient is complete, even with gradient checkpointing, so the weight may move
+then. Addax, IP-SGD, and SGD share this code, so their equalities hold bit for bit.
 
 Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, where all gradients would be theta's size.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from addax.distributed import mean_over_ranks
+from addax.loss_scale import LossScale
+from addax.rounding import RealizedFraction, apply_update
 
 UNREACHED = "the first-order loss does not depend on trainable parameters of the model"
 
 
-@contextmanager
-def visiting_gradients(
-    names: Mapping[nn.Parameter, str], visit: Callable[[nn.Parameter, Tensor], None]
-) -> Iterator[set[nn.Parameter]]:
-    """While open, a backward pass hands each gradient to `visit` once it is complete, then drops it.
+def apply_step(
+    learning_rates: Sequence[tuple[nn.Parameter, int, float]],
+    step_seed: int,
+    *,
+    names: Mapping[nn.Parameter, str],
+    loss: Tensor | None = None,
+    fo_weight: float = 1.0,
+    directions: Sequence[tuple[float, Tensor, int]] = (),
+    is_finite: Tensor | None = None,
+    scale: LossScale | None = None,
+    rounding: str = "stochastic",
+    realized: RealizedFraction | None = None,
+    in_place: bool = True,
+    group: ProcessGroup | None = None,
+) -> None:
+    """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), each tensor in one visit.
 
     Args:
-        names: the parameters to visit, with their names.
-        visit: takes a parameter and its gradient, dense.
+        learning_rates: (parameter, index, lr) of every parameter to update.
+        step_seed: seed of the rounding bits.
+        names: names of the parameters, for error messages.
+        loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
+        fo_weight: weight of g1; (1 - alpha) in Addax.
+        directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
+        is_finite: bool scalar; if False nothing moves. Required if the host has not checked (on a GPU).
+        scale: the loss scale for float16 parameters.
+        rounding: see `apply_update`.
+        realized: see `apply_update`.
+        in_place: update during the backward pass; otherwise after it, with all gradients alive.
+        group: ranks over which each gradient is averaged in its visit; everything else is equal on all ranks.
+    """
+    table = {p: (index, lr) for p, index, lr in learning_rates}
+    finite: list[Tensor] = []
+    loss_scale = None
+
+    def update(p: nn.Parameter, grad: Tensor | None) -> None:
+        index, lr = table[p]
+        if grad is not None:
+            grad = mean_over_ranks(grad, group)
+        clean = None if is_finite is None else is_finite.to(p.device)
+        factor: Tensor | float = lr * fo_weight
+        if grad is not None and loss_scale is not None:
+            whole = all_finite(grad)
+            finite.append(whole)
+            clean = whole if clean is None else clean & whole
+            factor = factor / loss_scale.to(p.device)
+        if lr == 0:
+            # Do not subtract zero: it would turn a negative zero positive.
+            return
+        steps = []
+        for weight, projected_grad, seed in directions:
+            coefficient = projected_grad.to(p.device) * (lr * weight)
+            steps.append((coefficient if clean is None else torch.where(clean, coefficient, 0), seed))
+        apply_update(
+            p,
+            index,
+            step_seed,
+            directions=steps,
+            grad=None if grad is None else (factor, grad),
+            is_finite=clean,
+            rounding=rounding,
+            realized=realized,
+        )
+
+    visited: set[nn.Parameter] = set()
+    if loss is not None:
+        if scale is not None and any(p.dtype == torch.float16 for p in table):
+            loss_scale = scale.begin(loss.device)
+            loss = loss.float() * loss_scale
+        collected: list[tuple[nn.Parameter, Tensor]] = []
+        visit = update if in_place else lambda p, grad: collected.append((p, grad))
+        with gradient_hooks({p: names[p] for p in table}, visit) as visited:
+            loss.backward()
+        for p, grad in collected:
+            update(p, grad)
+        if loss_scale is not None and finite:
+            scale.end(finite)
+    if directions:
+        for p in table:
+            if p not in visited:
+                update(p, None)
+
+
+@contextmanager
+def gradient_hooks(
+    names: Mapping[nn.Parameter, str], visit: Callable[[nn.Parameter, Tensor], None]
+) -> Iterator[set[nn.Parameter]]:
+    """Hand each gradient of a backward pass to `visit` once it is complete, then drop it.
+
+    Args:
+        names: the parameters to visit and their names.
+        visit: takes a parameter and its dense gradient.
 
     Yields:
         The set of parameters visited so far.
 
     Raises:
-        ValueError: a parameter holds a gradient already, which the visit would take for its own; none got
-            one; or, from within the backward pass, one gets a second gradient after its visit (reentrant
-            checkpoints back-propagate each segment alone). Parameters visited before that have moved.
+        ValueError: a parameter already has a gradient, which would be added to the new one; no parameter
+            got a gradient; or, from within the backward pass, a parameter got a second gradient after its
+            visit (reentrant checkpoints back-propagate each segment alone). Parameters visited before that
+            have moved.
     """
     visited: set[nn.Parameter] = set()
 
@@ -45,7 +137,7 @@ def visiting_gradients(
                 "checkpointed segments that share it need use_reentrant=False"
             )
         visited.add(p)
-        # Embeddings with sparse=True, for one, whose rows may come several times.
+        # Sparse gradients, such as those of an embedding with sparse=True, may contain a row several times.
         visit(p, grad if grad.layout == torch.strided else grad.to_dense())
 
     refuse_gradients(names)
@@ -60,7 +152,7 @@ def visiting_gradients(
 
 
 def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
-    """`ValueError` naming the first of the parameters that holds a gradient."""
+    """Raise `ValueError` naming the first parameter that has a gradient."""
     for p, name in names.items():
         if p.grad is not None:
             raise ValueError(
@@ -69,7 +161,7 @@ def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
 
 
 def differentiable(loss: object) -> Tensor:
-    """A first-order closure's loss; `ValueError` if it is not a scalar that depends on a parameter."""
+    """Return a first-order closure's loss; `ValueError` if it is not a scalar that depends on a parameter."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"fo_loss must return a scalar tensor, not {got}")
@@ -79,52 +171,7 @@ def differentiable(loss: object) -> Tensor:
 
 
 def all_finite(grad: Tensor) -> Tensor:
-    """Whether every element is finite, as a bool scalar on the device, without scratch of its size."""
+    """Return whether every element is finite: a bool scalar on the device, without scratch of grad's size."""
     if not grad.numel():
         return torch.ones((), dtype=torch.bool, device=grad.device)
     return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))
-
-
-class LossScale:
-    """Dynamic loss scale of float16 gradients, kept on the device so that a step never waits for it.
-
-    The loss is multiplied by a power of two before the backward pass, the update divided by it. An
-    overflow halves the next scale; `GROWTH_STEPS` clean steps double it. Micikevicius et al., 1710.03740.
-    """
-
-    INITIAL = 2.0**15
-    GROWTH_STEPS = 1000
-
-    def __init__(self) -> None:
-        self.scale: Tensor | None = None
-        self.clean: Tensor | None = None
-        self.overflows: Tensor | None = None
-
-    def begin(self, device: torch.device) -> Tensor:
-        """The scale of this step, a float32 scalar."""
-        if self.scale is None:
-            self.scale = torch.full((), self.INITIAL, device=device)
-            self.clean = torch.zeros((), dtype=torch.int64, device=device)
-            self.overflows = torch.zeros((), dtype=torch.int64, device=device)
-        # A state loaded from a file may lie on another device.
-        vars(self).update({name: held.to(device) for name, held in vars(self).items()})
-        return self.scale
-
-    def end(self, finite: list[Tensor]) -> None:
-        """Adapts to a step's gradients: bool scalars, one a tensor, False where it overflowed."""
-        clean = torch.stack([f.to(self.scale.device) for f in finite])
-        good = clean.all()
-        self.overflows = self.overflows + (~clean).sum()
-        self.clean = (self.clean + 1) * good
-        grow = self.clean >= self.GROWTH_STEPS
-        self.clean = self.clean * ~grow
-        factor = torch.where(good, torch.where(grow, 2.0, 1.0), 0.5)
-        self.scale = (self.scale * factor).clamp(1.0, 2.0**24)
-
-    def state_dict(self) -> dict[str, Tensor | None]:
-        """The scale and its counters."""
-        return vars(self).copy()
-
-    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Continues from a saved state."""
-        vars(self).update(state)

@@ -9,7 +9,6 @@ callbacks, evaluation and checkpoints, is the framework's. Needs transformers an
 Li et al., arXiv 2410.06441, Algorithm 1.
 """
 
-import inspect
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -23,7 +22,7 @@ from addax.addax import Addax
 from addax.assignment import assign
 from addax.optimizer import Loss, Method, StepStats
 
-SKIPS_IN_A_ROW = 20
+MAX_CONSECUTIVE_SKIPS = 20
 
 # Training arguments that would be ignored, or be wrong, with the only values they may have.
 _REFUSED = {
@@ -108,24 +107,30 @@ class AddaxTrainer(Trainer):
             )
 
     def _wanted(self) -> tuple[str, ...]:
-        """The closures that the method will be given in each step."""
-        if self.optimizer is not None:
-            made, alpha = type(self.optimizer), getattr(self.optimizer, "alpha", None)
-        else:
-            made, settings = self.optimizer_cls_and_kwargs
-            alpha = settings.get("alpha")
+        """Return the closures that the method is given in each step."""
+        made = self.optimizer_cls_and_kwargs[0] if self.optimizer is None else type(self.optimizer)
         if not (isinstance(made, type) and issubclass(made, Method)):
             name = getattr(made, "__name__", repr(made))
             raise ValueError(
                 f"AddaxTrainer steps subclasses of addax.optimizer.Method, not {name}: "
                 "use transformers.Trainer"
             )
-        if "full_loss" in made.losses:
+        if "full_loss" in made.closures:
             raise ValueError(
                 f"{made.__name__} wants full_loss, which no batch of a Trainer is: use a loop of your own"
             )
-        unweighted = {0: "zo_loss", 1: "fo_loss"}.get(alpha)
-        return tuple(name for name in made.losses if name != unweighted)
+        if self.optimizer is not None:
+            return self.optimizer.next_closures()
+        settings = {name: value for name, value in self._settings().items() if name != "params"}
+        return made(nn.Linear(1, 1), **settings).next_closures()
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the method's settings, completed with the training arguments' learning rate and seed."""
+        made, settings = self.optimizer_cls_and_kwargs
+        given = {"lr": self.args.learning_rate}
+        if "seed" in made.arguments():
+            given["seed"] = self.args.seed
+        return given | settings
 
     def _split(self, length_threshold: int | None) -> None:
         whole = self.train_dataset
@@ -146,11 +151,8 @@ class AddaxTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
         """Builds the method on the model, and hands the loop an optimizer whose `step` is taken already."""
         if self.optimizer is None:
-            made, settings = self.optimizer_cls_and_kwargs
-            given = {"lr": self.args.learning_rate}
-            if "seed" in inspect.signature(made).parameters:
-                given["seed"] = self.args.seed
-            self.optimizer = made(self.model if model is None else model, **(given | settings))
+            made, _ = self.optimizer_cls_and_kwargs
+            self.optimizer = made(self.model if model is None else model, **self._settings())
         if isinstance(self.optimizer, Method):
             self.method = self.optimizer
             self.optimizer = _Stepped(self.method)
@@ -172,9 +174,12 @@ class AddaxTrainer(Trainer):
             closures["zo_loss"] = self._closure(model, *self._zo_batch())
         self.stats = self.method.step(**closures)
         # On a GPU, reading the counter waits for the device.
-        if self.method.steps % SKIPS_IN_A_ROW == 0 and int(self.method.skipped_in_row) >= SKIPS_IN_A_ROW:
+        if (
+            self.method.steps % MAX_CONSECUTIVE_SKIPS == 0
+            and int(self.method.consecutive_skips) >= MAX_CONSECUTIVE_SKIPS
+        ):
             raise RuntimeError(
-                f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row, up to step "
+                f"loss or projected_grad not finite in {MAX_CONSECUTIVE_SKIPS} steps in a row, up to step "
                 f"{self.state.global_step}: lower the learning rate, or look for bad examples"
             )
         return self.stats.loss.to(self.args.device)

@@ -44,10 +44,10 @@ def _mix32(x: int) -> int:
     return x ^ (x >> 16)
 
 
-def derive(seed: int, *words: int) -> int:
+def hash_seed(seed: int, *words: int) -> int:
     """A 64-bit seed hashed from a seed and any number of integers, in their order.
 
-    >>> derive(0, 1) != derive(1, 0), derive(7) == derive(7), derive(7) != derive(7 + 2**32)
+    >>> hash_seed(0, 1) != hash_seed(1, 0), hash_seed(7) == hash_seed(7), hash_seed(7) != hash_seed(7 + 2**32)
     (True, True, True)
     """
     state = _mix64((seed & _M64) ^ 0x9E3779B97F4A7C15)
@@ -65,7 +65,7 @@ def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type
     if not (0 <= index < MAX_TENSORS and 0 <= block < MAX_BLOCKS):
         raise ValueError(f"parameter {index}, block {block}: at most {MAX_TENSORS} and {MAX_BLOCKS}")
     counter = (stream << 31) | (index << 16) | block
-    key = derive(step_seed)
+    key = hash_seed(step_seed)
     if device_type == "cpu":
         return _mix32(_mix32(counter ^ (key & _M32)) ^ (key >> 32))
     return _mix64(counter ^ key)

@@ -15,10 +15,17 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
-from addax.backward import visiting_gradients
+from addax.backward import gradient_hooks
 from addax.distributed import mean_over_ranks
-from addax.rounding import HALF, RealisedFraction
-from addax.spsa import Estimate, generator_states, scalar, set_generator_states, two_point, without_kept_casts
+from addax.rounding import HALF, RealizedFraction
+from addax.spsa import (
+    Estimate,
+    generator_states,
+    scalar,
+    set_generator_states,
+    two_point,
+    without_autocast_cache,
+)
 
 
 @torch.no_grad()
@@ -45,21 +52,21 @@ def estimate(
     step_seed: int,
     group: ProcessGroup | None = None,
 ) -> Estimate:
-    """The two-point estimate, by moving theta; see `addax.spsa.Perturbation.estimate`."""
+    """The two-point estimate, by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
     states = generator_states(indices)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
-    plus = scalar(without_kept_casts(loss), "zo_loss")
+    plus = scalar(without_autocast_cache(loss), "zo_loss")
     set_generator_states(states)
     for p, index in indices.items():
         move(p, index, step_seed, -2 * eps)
-    minus = scalar(without_kept_casts(loss), "zo_loss")
+    minus = scalar(without_autocast_cache(loss), "zo_loss")
     for p, index in indices.items():
         move(p, index, step_seed, eps)
     return two_point(plus, minus, eps, step_seed, group)
 
 
-def descend(
+def apply_step(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
     step_seed: int,
     *,
@@ -67,30 +74,30 @@ def descend(
     loss: Tensor | None,
     fo_weight: float,
     directions: Sequence[tuple[float, Tensor, int]],
-    ok: Tensor | None,
-    realised: RealisedFraction | None,
+    is_finite: Tensor | None,
+    realized: RealizedFraction | None,
     group: ProcessGroup | None = None,
 ) -> None:
-    """The published update: as `addax.first_order.descend`, in each parameter's own dtype."""
+    """Apply the published update: as `addax.backward.apply_step`, in each parameter's own dtype."""
     table = {p: (index, lr) for p, index, lr in learning_rates}
 
     @torch.no_grad()
     def visit(p: nn.Parameter, grad: Tensor) -> None:
         grad = mean_over_ranks(grad, group).to(p.dtype)
-        grad = grad if ok is None else torch.where(ok.to(p.device), grad, 0)
+        grad = grad if is_finite is None else torch.where(is_finite.to(p.device), grad, 0)
         p.data.sub_(grad * (table[p][1] * fo_weight))
 
     if loss is not None:
-        with visiting_gradients({p: names[p] for p in table}, visit):
+        with gradient_hooks({p: names[p] for p in table}, visit):
             loss.backward()
     for weight, projected_grad, seed in directions:
         for p, (index, lr) in table.items():
             slope = projected_grad.to(p.device) * weight
-            if ok is not None:
-                slope = torch.where(ok.to(p.device), slope, 0)
-            before = p.detach().float() if realised is not None and p.dtype in HALF else None
+            if is_finite is not None:
+                slope = torch.where(is_finite.to(p.device), slope, 0)
+            before = p.detach().float() if realized is not None and p.dtype in HALF else None
             move(p, index, seed, slope, -lr)
             if before is not None:
                 z = noise.draw(seed, index, p.shape, p.device)
                 intended = before - lr * slope * z
-                realised.add(before.view(-1), intended.view(-1), p.detach().float().view(-1))
+                realized.add(before.view(-1), intended.view(-1), p.detach().float().view(-1))

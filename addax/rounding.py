@@ -26,7 +26,7 @@ _FP16_SUBNORMAL_STEP = 2.0**-24
 
 
 @dataclass
-class RealisedFraction:
+class RealizedFraction:
     """The part of an intended step that 16-bit parameters took: <taken, intended> / <intended, intended>.
 
     Sums are taken per block and stay on the parameters' device.
@@ -84,9 +84,9 @@ def apply_update(
     *,
     directions: Sequence[tuple[Tensor, int]] = (),
     grad: tuple[Tensor | float, Tensor] | None = None,
-    ok: Tensor | None = None,
+    is_finite: Tensor | None = None,
     rounding: str = "stochastic",
-    realised: RealisedFraction | None = None,
+    realized: RealizedFraction | None = None,
 ) -> None:
     """theta <- theta - sum_k c_k z(seed_k) - c g, in place, in one pass over theta.
 
@@ -96,9 +96,9 @@ def apply_update(
         step_seed: seed of the rounding bits.
         directions: pairs of a 0-dim coefficient on theta's device and the step seed of its z.
         grad: a coefficient and a gradient of theta's shape.
-        ok: bool scalar on theta's device; where False the gradient counts as zero.
+        is_finite: bool scalar on theta's device; where False the gradient counts as zero.
         rounding: "stochastic" or "nearest"; float32 and float64 parameters need neither.
-        realised: where to add what 16-bit parameters took of the step.
+        realized: where to add what 16-bit parameters took of the step.
     """
     flat = theta.data.view(-1)
     # A gradient keeps its parameter's layout only by custom; a copy is made where it does not.
@@ -118,8 +118,8 @@ def apply_update(
             step = z if held is None else held.add_(z)
         if flat_grad is not None:
             descent = flat_grad[part].to(wide) * grad[0]
-            if ok is not None:
-                descent.masked_fill_(~ok, 0)
+            if is_finite is not None:
+                descent.masked_fill_(~is_finite, 0)
             step = descent if step is None else step.add_(descent)
         if not half:
             old.sub_(step)
@@ -131,7 +131,7 @@ def apply_update(
             old.copy_(stochastic_round(new, theta.dtype, bits))
         else:
             old.copy_(new)
-        if realised is not None:
-            realised.add(before, new, old.float())
+        if realized is not None:
+            realized.add(before, new, old.float())
 
     noise.for_blocks(flat.numel(), theta.device, work)

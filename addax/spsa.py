@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
-from addax.access_guard import OutsideUse
+from addax.access_guard import ParameterAccessGuard
 from addax.distributed import mean_over_ranks
 from addax.scratch import Scratch
-from addax.weight_swap import StandIns, owners_of, tied_among
+from addax.weight_swap import SwappedWeights, owners_of, tied_among
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Estimate:
     step_seed: int
 
 
-class Perturbation:
+class PerturbedForward:
     """Evaluates a model at theta + scale z without moving theta.
 
     Args:
@@ -71,9 +71,9 @@ class Perturbation:
         def make(p: nn.Parameter) -> Tensor:
             return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
 
-        watch = OutsideUse(self.model, self.indices) if self.check else None
-        stand_ins = StandIns(self.owners, self.tied, make, scratch, watch)
-        return scalar(without_kept_casts(lambda: stand_ins.evaluate(loss)), "zo_loss")
+        watch = ParameterAccessGuard(self.model, self.indices) if self.check else None
+        stand_ins = SwappedWeights(self.owners, self.tied, make, scratch, watch)
+        return scalar(without_autocast_cache(lambda: stand_ins.evaluate(loss)), "zo_loss")
 
     def _perturbed(
         self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
@@ -134,7 +134,7 @@ def two_point(
     return Estimate(projected_grad, loss, step_seed)
 
 
-def without_kept_casts(loss: Callable[[], T]) -> T:
+def without_autocast_cache(loss: Callable[[], T]) -> T:
     """What a closure returns; an autocast around it neither lends it weights cast before nor keeps its own.
 
     Autocast casts each parameter once until its outermost region ends, wherever the parameter points later.

@@ -48,20 +48,20 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def check_unchanged(
-    model: nn.Module, names: Mapping[nn.Parameter, str], places: Mapping[nn.Parameter, tuple[Any, Any]]
+    model: nn.Module, names: Mapping[nn.Parameter, str], placements: Mapping[nn.Parameter, tuple[Any, Any]]
 ) -> None:
     """`ValueError` unless the model trains what it trained when a method was built from it, where it was.
 
     Args:
         model: the method's.
         names: of the parameters that the method updates.
-        places: their (device, dtype) when it was built.
+        placements: their (device, dtype) when it was built.
     """
     seen = 0
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        place = places.get(p)
+        place = placements.get(p)
         if place is None:
             done = "replaced" if name in names.values() else "added or unfrozen"
             raise ValueError(f"parameter {name!r} was {done} {_SINCE}")
@@ -69,7 +69,7 @@ def check_unchanged(
             before, now = (f"{dtype} on {device}" for device, dtype in (place, (p.device, p.dtype)))
             raise ValueError(f"parameter {name!r} was moved or converted from {before} to {now} {_SINCE}")
         seen += 1
-    if seen < len(places):
+    if seen < len(placements):
         there = {p for p in model.parameters() if p.requires_grad}
         gone = next(name for p, name in names.items() if p not in there)
         raise ValueError(f"parameter {gone!r} was removed or frozen {_SINCE}")
@@ -113,7 +113,8 @@ def whole(value: object, name: str) -> int:
         raise ValueError(f"{name} must be an integer, not {value!r}") from None
 
 
-def one_of(value: str, name: str, known: tuple[str, ...]) -> None:
-    """`ValueError` naming the argument and its right values unless the value is one of them."""
+def one_of(value: str, name: str, known: tuple[str, ...]) -> str:
+    """Return the value; `ValueError` naming the argument and its valid values if it is not one of them."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    return value

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from addax.access_guard import OutsideUse
+from addax.access_guard import ParameterAccessGuard
 from addax.scratch import Scratch, outliving
 
 Owner = tuple[nn.Module, list[nn.Parameter]]
@@ -45,7 +45,7 @@ def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
     return {p: n for p, n in uses.items() if n > 1}
 
 
-class StandIns:
+class SwappedWeights:
     """One evaluation of a loss on stand-ins, by one thread and outside of torch.func's transforms.
 
     Args:
@@ -62,7 +62,7 @@ class StandIns:
         tied: dict[nn.Parameter, int],
         make: Callable[[nn.Parameter], Tensor],
         scratch: Scratch,
-        watch: OutsideUse | None,
+        watch: ParameterAccessGuard | None,
     ) -> None:
         self.owners = owners
         self.tied = tied

@@ -28,7 +28,7 @@ class Adam(Method, torch.optim.Adam):
     """
 
     label = "Adam"
-    losses = ("fo_loss",)
+    closures = ("fo_loss",)
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Adam(Method, torch.optim.Adam):
             ValueError: no `fo_loss`, a `zo_loss`, a loss that is not a scalar with a gradient, or a
                 gradient from before the step.
         """
-        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         refuse_gradients(self.names)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
-        shown = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
-        ok = torch.isfinite(shown)
+        reported_loss = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
+        is_finite = torch.isfinite(reported_loss)
         try:
             half = any(p.dtype == torch.float16 for p in self.indices)
             self.grad_scale = self.loss_scale.begin(loss.device) if half else None
@@ -69,9 +69,9 @@ class Adam(Method, torch.optim.Adam):
             if half:
                 finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
-                ok = ok & torch.stack([f.to(ok.device) for f in finite]).all()
+                is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
             # torch's fused Adam takes no step, and counts none, where this is 1.
-            self.found_inf = (~ok).float()
+            self.found_inf = (~is_finite).float()
             still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
             negative_zeros = [(p == 0) & p.signbit() for p in still]
             torch.optim.Adam.step(self)
@@ -81,8 +81,8 @@ class Adam(Method, torch.optim.Adam):
                     p.masked_fill_(at, -0.0)
         finally:
             self.zero_grad()
-        self.count(~ok)
-        return StepStats(shown, None, forwards=1, backwards=1, skipped=~ok)
+        self.count(~is_finite)
+        return StepStats(reported_loss, None, forwards=1, backwards=1, skipped=~is_finite)
 
     def _average_gradients(self) -> None:
         """Over the ranks, in an order that all of them share."""

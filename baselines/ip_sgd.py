@@ -18,7 +18,7 @@ class IPSGD(Method):
     """IP-SGD as a torch optimizer; `seed` defines the noise of stochastic rounding."""
 
     label = "IP-SGD"
-    losses = ("fo_loss",)
+    closures = ("fo_loss",)
     in_place = True
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
@@ -27,7 +27,7 @@ class IPSGD(Method):
         Raises:
             ValueError: no `fo_loss`, a `zo_loss`, or a loss that is not a scalar with a gradient.
         """
-        self.require(zo_loss=zo_loss, fo_loss=fo_loss)
+        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
         return self.update(loss=loss, in_place=self.in_place, forwards=1)

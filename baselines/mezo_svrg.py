@@ -15,17 +15,15 @@ Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z 
 Memory: one module's weights, tied parameters' besides, and the anchor: a copy of theta (none where released).
 """
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 
 from addax.optimizer import Loss, StepStats
 from addax.spsa import Estimate
 from addax.validation import one_of, within
-from addax.zeroth_order import ZerothOrder
+from addax.zeroth_order import ZeroOrderOptions, ZerothOrder
 
 VARIANTS = ("paper", "released")
 
@@ -39,12 +37,25 @@ class MeZOSVRG(ZerothOrder):
         lr_ratio: eta2 / eta1.
         anchor_every: q, a full-batch step every so many steps.
         variant: "paper" or "released".
-        eps, seed, rounding, check, params, process_group: as in `addax.Addax`.
+        **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
+
+    Raises:
+        ValueError: an argument out of range, or one of `Method`'s errors.
+
+    >>> model = nn.Linear(4, 1)
+    >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
+    >>> opt = MeZOSVRG(model, lr=1e-2)
+    >>> full_loss = lambda: nn.functional.mse_loss(model(x), y)
+    >>> zo_loss = lambda: nn.functional.mse_loss(model(x[:2]), y[:2])
+    >>> opt.next_closures(), opt.step(full_loss=full_loss).forwards
+    (('full_loss',), 2)
+    >>> opt.next_closures(), opt.step(zo_loss=zo_loss).forwards
+    (('zo_loss',), 4)
     """
 
     label = "MeZO-SVRG"
-    losses = ("zo_loss", "full_loss")
-    kept = (*ZerothOrder.kept, "anchor", "full")
+    closures = ("zo_loss", "full_loss")
+    state_attributes = (*ZerothOrder.state_attributes, "anchor", "full")
 
     def __init__(
         self,
@@ -54,23 +65,9 @@ class MeZOSVRG(ZerothOrder):
         lr_ratio: float = 0.1,
         anchor_every: int = 2,
         variant: str = "paper",
-        eps: float = 1e-3,
-        seed: int = 0,
-        rounding: str = "stochastic",
-        check: bool = True,
-        params: Iterable[dict[str, Any]] | None = None,
-        process_group: ProcessGroup | None = None,
+        **options: Unpack[ZeroOrderOptions],
     ) -> None:
-        super().__init__(
-            model,
-            lr,
-            eps=eps,
-            seed=seed,
-            rounding=rounding,
-            check=check,
-            params=params,
-            process_group=process_group,
-        )
+        super().__init__(model, lr, **options)
         within(lr_ratio, "lr_ratio", low=0)
         within(anchor_every, "anchor_every", low=1)
         one_of(variant, "variant", VARIANTS)
@@ -82,8 +79,17 @@ class MeZOSVRG(ZerothOrder):
 
     @property
     def at_anchor(self) -> bool:
-        """Whether the next step is a full-batch one, which calls `full_loss`."""
+        """Whether the next step is a full-batch step, which calls `full_loss`."""
         return self.full is None or self.steps % self.anchor_every == 0
+
+    @property
+    def step_kinds(self) -> int:
+        """Two, anchor and minibatch steps, unless every step is an anchor step."""
+        return min(self.anchor_every, 2)
+
+    def next_closures(self) -> tuple[str, ...]:
+        """Return `full_loss` before an anchor step and `zo_loss` before a minibatch step."""
+        return ("full_loss",) if self.at_anchor else ("zo_loss",)
 
     def step(
         self,
@@ -92,7 +98,7 @@ class MeZOSVRG(ZerothOrder):
         full_loss: Loss | None = None,
         fo_loss: Loss | None = None,
     ) -> StepStats:
-        """One step; which closure it calls is known beforehand from `at_anchor`.
+        """Take one step with the closure that `next_closures` names; the other one may be given, too.
 
         Args:
             zo_loss: returns the scalar mean loss of the minibatch.
@@ -102,8 +108,8 @@ class MeZOSVRG(ZerothOrder):
         Raises:
             ValueError: the closure that this step needs is missing, or a loss is not a scalar.
         """
-        self.require(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
-        needed = "full_loss" if self.at_anchor else "zo_loss"
+        self.validate_closures(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
+        (needed,) = self.next_closures()
         if (full_loss if self.at_anchor else zo_loss) is None:
             raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: it wants zo_loss and full_loss")
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
@@ -141,7 +147,7 @@ class MeZOSVRG(ZerothOrder):
                 for held, p in zip(self.anchor, self.indices, strict=True):
                     held.copy_(p.detach())
             self.full = estimate
-        return self.update(estimates=[(1.0, estimate)], shown=estimate.loss, forwards=2)
+        return self.update(estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:
         here = self.estimate(zo_loss)
@@ -153,4 +159,4 @@ class MeZOSVRG(ZerothOrder):
         else:
             there = self.estimate(zo_loss, 1)
             estimates = [(self.lr_ratio, here), (-self.lr_ratio, there), (self.lr_ratio, self.full)]
-        return self.update(estimates=estimates, shown=here.loss, forwards=4)
+        return self.update(estimates=estimates, reported_loss=here.loss, forwards=4)

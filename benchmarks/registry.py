@@ -1,8 +1,8 @@
-"""Folders are the registry: a name on the command line is a file's name, no table is kept.
+"""Folders are the registry: the name of a file is the name on the command line.
 
-A file `benchmarks/tasks/sst2.py` that binds `TASK` is the task `sst2`; the same holds for models
-(`FAMILY`), suites (`specs`) and methods (a class). Files whose name begins with `_` are helpers. The file of
-a suite that binds `PAPER` has a second name, that of the suite's tiny twin.
+A file `benchmarks/tasks/sst2.py` that binds `TASK` is the task `sst2`. The same holds for models (`FAMILY`),
+suites (`specs`), studies (`STUDY`), methods (a class), and figures (`draw`). Files whose name begins with `_`
+are helpers. A suite that binds `PAPER` has a second name, for its small variant: `<name>-tiny`.
 """
 
 import ast
@@ -18,32 +18,44 @@ from benchmarks.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
+# Folders of each kind, besides `METHOD_FILES`.
+KINDS = {
+    "method": ("baselines",),
+    "model": ("benchmarks/models",),
+    "task": ("benchmarks/tasks",),
+    "suite": ("benchmarks/suites", "benchmarks/suites/papers"),
+    "study": ("benchmarks/studies",),
+    "figure": ("plots",),
+}
 # What a file has to bind; a method's class has any name.
-BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY"}
-# Kinds whose folder in `benchmarks/` has another name than the kind with an s.
-FOLDERS = {"study": "studies"}
-# What a suite's name is followed by in that of its twin.
-TWIN = "-tiny"
+BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY", "figure": "draw"}
+# Files of `plots` that draw no figure.
+NO_FIGURES = ("render",)
+# The ending of the name of a suite's small variant.
+TINY = "-tiny"
 
 
-def _stems(folder: Path) -> dict[str, Path]:
-    return {f.stem.replace("_", "-"): f for f in sorted(folder.glob("*.py")) if f.stem[0] != "_"}
+def _stems(kind: str) -> dict[str, Path]:
+    files = [f for folder in KINDS[kind] for f in (ROOT / folder).glob("*.py") if f.stem[0] != "_"]
+    if kind == "figure":
+        return {f.stem: f for f in sorted(files) if f.stem not in NO_FIGURES}
+    return {f.stem.replace("_", "-"): f for f in sorted(files, key=lambda f: f.name)}
 
 
 @cache
 def files(kind: str) -> dict[str, Path]:
-    """Names of one kind ("method", "task", "model", "suite") and the files that define them."""
+    """Return the names of one of `KINDS` and the files that define them."""
+    found = _stems(kind)
     if kind == "method":
-        return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | _stems(ROOT / "baselines")
-    found = _stems(ROOT / "benchmarks" / FOLDERS.get(kind, f"{kind}s"))
+        return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | found
     if kind == "suite":
-        twins = {name + TWIN: file for name, file in found.items() if _binds_paper(file)}
-        return dict(sorted((twins | found).items()))
+        tiny = {name + TINY: file for name, file in found.items() if _binds_paper(file)}
+        return dict(sorted((tiny | found).items()))
     return found
 
 
 def _binds_paper(file: Path) -> bool:
-    """Whether a file binds `PAPER`, without importing it; one that is no Python is told of when used."""
+    """Whether a file binds `PAPER`, without importing it; a file that is not Python fails when it is used."""
     try:
         body = ast.parse(file.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError):
@@ -52,15 +64,15 @@ def _binds_paper(file: Path) -> bool:
     return any(isinstance(target, ast.Name) and target.id == "PAPER" for target in targets)
 
 
-def is_twin(name: str) -> bool:
-    """Whether a suite's name is that of another suite's tiny twin."""
-    return name.endswith(TWIN) and files("suite").get(name) == files("suite").get(name.removesuffix(TWIN))
+def is_tiny(name: str) -> bool:
+    """Whether a suite's name means the small variant of another suite."""
+    return name.endswith(TINY) and files("suite").get(name) == files("suite").get(name.removesuffix(TINY))
 
 
 def summary(kind: str, name: str) -> str:
-    """First line of the file's docstring, read without importing it (`list` stays fast)."""
-    if kind == "suite" and is_twin(name):
-        return f"The runs of {name.removesuffix(TWIN)} in small, on built-in models and rows."
+    """Return the first line of a file's docstring, without importing the file."""
+    if kind == "suite" and is_tiny(name):
+        return f"The runs of {name.removesuffix(TINY)} in small, on built-in models and rows."
     file = path(kind, name)
     with user_code_errors(file):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
@@ -68,7 +80,7 @@ def summary(kind: str, name: str) -> str:
 
 
 def path(kind: str, name: str) -> Path:
-    """The file that defines a name; `UserError` naming the nearest one if there is none."""
+    """Return the file that defines a name; `UserError` naming the nearest name if there is none."""
     found = files(kind).get(name)
     if found is None:
         raise unknown(kind, name, files(kind))
@@ -76,10 +88,10 @@ def path(kind: str, name: str) -> Path:
 
 
 def module(kind: str, name: str) -> ModuleType:
-    """Imports the file that defines a name.
+    """Import the file that defines a name.
 
     Raises:
-        UserError: no such name; or its file cannot be imported, or binds nothing of this kind.
+        UserError: no such name; or its file cannot be imported, or does not bind what makes this kind.
     """
     file = path(kind, name)
     with user_code_errors(file):
@@ -92,7 +104,7 @@ def module(kind: str, name: str) -> ModuleType:
 
 @contextmanager
 def user_code_errors(file: Path) -> Iterator[None]:
-    """Whatever a user's file raises inside is one `UserError` that names it and the line to blame."""
+    """Turn whatever a user's file raises inside into a `UserError` that names the file and the line."""
     try:
         yield
     except UserError as error:

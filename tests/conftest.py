@@ -24,15 +24,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (marker := item.get_closest_marker("slow_except")) and item.callspec.id not in marker.args:
             item.add_marker("slow")
-
-
-@pytest.fixture(autouse=True)
-def _unpredicted(request, monkeypatch):
-    """Runs do not predict their memory unless a test asks: it takes longer than all else in a tiny one."""
-    if "predicted" not in request.fixturenames:
-        monkeypatch.setattr("benchmarks.training.run.predicted", lambda running: {})
-
-
-@pytest.fixture
-def predicted():
-    """Runs predict their memory."""

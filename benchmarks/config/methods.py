@@ -34,7 +34,7 @@ def method_class(name: str) -> "type[Method]":
     if len(own) != 1:
         found = f" ({', '.join(c.__name__ for c in own)})" if own else ""
         raise UserError(f"{registry.path('method', name)}: defines {len(own)} methods{found}, not one")
-    for attribute in ("label", "losses"):
+    for attribute in ("label", "closures"):
         if not hasattr(own[0], attribute):
             raise UserError(f"{registry.path('method', name)}: {own[0].__name__} has no {attribute}")
     return own[0]
@@ -46,19 +46,18 @@ def settings_of(method: str) -> dict[str, Any]:
     if method == ZERO_SHOT:
         return {}
     cls = method_class(method)
-    signature = inspect.signature(cls.__init__).parameters
-    no_settings = ("self", "model", "seed", "params", "check", "process_group")
-    known = {n: p.default for n, p in signature.items() if n not in no_settings}
+    no_settings = ("seed", "params", "check", "process_group")
+    known = {name: default for name, default in cls.arguments().items() if name not in no_settings}
     both = takes_both_batches(method)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
-        if loss in cls.losses:
+        if loss in cls.closures:
             known[key] = (BATCH_OF_BOTH if both else BATCH_ALONE)[key]
     return known
 
 
 def takes_both_batches(method: str) -> bool:
     """Whether a method draws a zeroth-order and a first-order batch, between which L_T divides examples."""
-    return method != ZERO_SHOT and {"zo_loss", "fo_loss"} <= set(method_class(method).losses)
+    return method != ZERO_SHOT and {"zo_loss", "fo_loss"} <= set(method_class(method).closures)
 
 
 def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str]
 def build_optimizer(spec: "RunSpec", model: "nn.Module") -> "Method":
     """Build the method of a spec on a model."""
     cls = method_class(spec.method)
-    accepted = inspect.signature(cls.__init__).parameters
+    accepted = cls.arguments()
     own = {k: v for k, v in spec.settings.items() if k in accepted}
     if "seed" in accepted:
         own["seed"] = spec.seed

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks import registry, tasks
 from benchmarks.config.spec import RunSpec
-from benchmarks.memory.dry_step import Batches, outline
-from benchmarks.memory.tracer import Pieces
+from benchmarks.memory.dry_step import Batches, pad_to_longest
+from benchmarks.memory.tracer import PhasePeaks
 from benchmarks.models._fetch import cache_folder
 from benchmarks.results import store
 
@@ -37,7 +37,7 @@ FILES = (
 def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
     """The name of a file."""
     sizes = {
-        part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in outline(batch)]
+        part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in pad_to_longest(batch)]
         for part, batch in batches.items()
     }
     what = {
@@ -70,16 +70,16 @@ def _code() -> str:
     return f"{digest.hexdigest()} {versions}"
 
 
-def read(name: str) -> Pieces | None:
+def read(name: str) -> PhasePeaks | None:
     """What is held under a name; None where nothing is, or nothing whole."""
     try:
         held = json.loads((cache_folder() / "memory" / f"{name}.json").read_text())
-        return Pieces({tuple(piece): tuple(sizes) for piece, sizes in held}) if held else None
+        return PhasePeaks({tuple(piece): tuple(sizes) for piece, sizes in held}) if held else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def write(name: str, found: Pieces) -> None:
+def write(name: str, found: PhasePeaks) -> None:
     """Keeps what may be had again by a trace: where it cannot be written, nothing is lost."""
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"

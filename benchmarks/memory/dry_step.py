@@ -34,7 +34,7 @@ class _Tokenizer:
     mask_token_id: int = WORD
 
 
-class BareStep:
+class DryStep:
     """A model, a method and the closures of its step.
 
     Args:
@@ -56,7 +56,7 @@ class BareStep:
             # As a tokenizer's is written into it at loading: heads ask for one.
             config = copy.deepcopy(config)
             config.pad_token_id = _Tokenizer.pad_token_id
-        self.batches = {part: outline(batch) for part, batch in batches.items()}
+        self.batches = {part: pad_to_longest(batch) for part, batch in batches.items()}
         self.model = models.build(
             config,
             dtype=getattr(torch, spec.dtype),
@@ -74,14 +74,14 @@ class BareStep:
         self.scorer = Scorer(loaded, tasks.load(spec.task), spec.head, spec.scoring)
         self.dropout = Dropout(self.model)
         self.optimizer = build_optimizer(spec, self.model)
-        if hasattr(self.optimizer, "perturbation"):
+        if hasattr(self.optimizer, "perturbed_forward"):
             # Looks at addresses, once in a run.
-            self.optimizer.perturbation.check = False
+            self.optimizer.perturbed_forward.check = False
         if hasattr(self.optimizer, "anchor_every"):
             # The steps between two anchor steps are alike.
             self.optimizer.anchor_every = min(self.optimizer.anchor_every, 2)
 
-    def take(self, around: Callable[[str], Any] = nullcontext) -> None:
+    def step(self, around: Callable[[str], Any] = nullcontext) -> None:
         """One step.
 
         Args:
@@ -91,10 +91,10 @@ class BareStep:
         parts = [part for part in self.batches if part == "fo" or (part == "full") == at_anchor]
         self.optimizer.step(**{f"{part}_loss": self._closure(part, around) for part in parts})
 
-    def take_all(self, around: Callable[[str], Any] = nullcontext) -> None:
+    def step_all_kinds(self, around: Callable[[str], Any] = nullcontext) -> None:
         """A step, and every kind of step with what the first one leaves: state, and noise's scratch."""
         for _ in range(1 + getattr(self.optimizer, "anchor_every", 1)):
-            self.take(around)
+            self.step(around)
 
     def _closure(self, part: str, around: Callable[[str], Any]) -> Callable[[], torch.Tensor]:
         def loss() -> torch.Tensor:
@@ -110,7 +110,7 @@ def state_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(optimizer.state_dict()) if isinstance(leaf, torch.Tensor)]
 
 
-def outline(batch: Sequence[Encoded]) -> list[Encoded]:
+def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:
     """Examples of the same memory whose tokens mean nothing: as long as the longest, padded if any was."""
     own = [_behind(e) for e in batch]
     lengths = [len(e.prompt) + n for e, n in zip(batch, own, strict=True)]

@@ -1,14 +1,15 @@
-"""Peak memory of a training step, predicted without weights, without a GPU and without allocating the model.
+"""Peak memory of a training step, predicted without weights, a GPU, or the model's memory.
 
-The method's own step runs on the model's own code with tensors without values, and every allocation is
-noted. Few layers are traced and the rest extended: within a piece of the step (the forward of one layer, the
-loss, the backward of one layer, ...) the bytes alive are one profile on a base that is linear in the depth,
-so each piece is (to within a granule a parameter, of the scalars that float16 keeps of each); the peak is the
-largest piece, and is not. What is traced says so itself: where the layer between the ends does not lie on the
-line through its neighbours, the whole depth is traced.
+The method takes its step through the model's code on tensors without values, and every allocation is recorded
+(`addax.memory`). Only a few layers are traced; the rest is extrapolated. Within one phase of the step (the
+forward of one layer, the loss, the backward of one layer, ...) the live bytes follow one profile on top of a
+base that is linear in the depth, so the peak of each phase is linear in the depth, too (up to one allocation
+unit per parameter for the scalars that float16 keeps). The peak of the step is the maximum over the phases,
+which is not linear. The trace verifies this: if the middle layer is not on the line through its neighbors,
+the full depth is traced.
 
-A GPU's kernels keep what torch's fused ones do; cuBLAS's workspace and what a kernel takes within itself are
-no allocations that could be seen here.
+A GPU's kernels keep what torch's fused kernels keep. cuBLAS's workspace and memory that a kernel allocates
+internally are not visible here.
 """
 
 import copy
@@ -28,11 +29,11 @@ from benchmarks.errors import UserError
 from benchmarks.memory import cache as _prediction_cache
 from benchmarks.memory._cpu_kernels import like_a_cpu
 from benchmarks.memory._gpu_kernels import like_a_gpu
-from benchmarks.memory.dry_step import BareStep, Batches, state_of
+from benchmarks.memory.dry_step import Batches, DryStep, state_of
 from benchmarks.memory.dry_step import synthetic as synthetic
-from benchmarks.memory.tracer import KINDS, OUTSIDE, SCRATCH, Allocations, Marks, Piece, Pieces
+from benchmarks.memory.tracer import KINDS, OUTSIDE, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
 from benchmarks.models._trainable import layers
-from benchmarks.profiling.peak_memory import in_a_thread
+from benchmarks.profiling.peak_memory import run_in_thread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -43,7 +44,7 @@ SHALLOW, DEEPER, ENDS = 4, 5, 2
 FAR = 1 << 20
 # What a device's allocator rounds sizes up to: torch's CUDA allocator to 512 bytes; of a CPU's what was asked
 # for counts.
-GRANULE = {"cpu": 1, "cuda": 512}
+ALLOCATION_GRANULARITY = {"cpu": 1, "cuda": 512}
 KERNELS = {"cpu": like_a_cpu, "cuda": like_a_gpu}
 # The device of tensors that have shapes and no values.
 META = "meta"
@@ -57,11 +58,11 @@ class Prediction:
 
     Attributes:
         split: bytes of each of `KINDS` at the peak.
-        piece: where in the step it is: (closure, phase, layer); see `Marks`.
+        piece: where in the step it is: (closure, phase, layer); see `PhaseHooks`.
     """
 
     split: Mapping[str, int]
-    piece: Piece
+    piece: Phase
 
     @property
     def peak_bytes(self) -> int:
@@ -86,17 +87,17 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
 
 def of_config(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> Prediction:
     """As `predict`, for a model of this configuration whatever the spec's model is."""
-    found = pieces(spec, config, batches, device).bytes
+    found = phase_peaks(spec, config, batches, device).bytes
     piece = max(found, key=lambda p: sum(found[p]))
     return Prediction(dict(zip(KINDS, found[piece], strict=True)), piece)
 
 
-def pieces(
+def phase_peaks(
     spec: RunSpec,
     config: "PreTrainedConfig",
     batches: Batches,
     device: str,
-) -> Pieces:
+) -> PhasePeaks:
     """The pieces of a step at the model's full depth; kept on disk.
 
     Args:
@@ -125,8 +126,8 @@ def _cut(config: "PreTrainedConfig", depth: int) -> "PreTrainedConfig":
     return config
 
 
-def extend(shallow: Pieces, deeper: Pieces, depth: int) -> Pieces | None:
-    """Pieces at a depth from those at `SHALLOW` and `DEEPER` layers; None where they are not linear in it."""
+def extend(shallow: PhasePeaks, deeper: PhasePeaks, depth: int) -> PhasePeaks | None:
+    """Peaks at a depth from those at `SHALLOW` and `DEEPER` layers; None where they are not linear in it."""
     low, high = _from_the_ends(shallow, SHALLOW), _from_the_ends(deeper, DEEPER)
     middle = [key for key in high if key not in low]
     if low.keys() != high.keys() - set(middle):
@@ -142,11 +143,11 @@ def extend(shallow: Pieces, deeper: Pieces, depth: int) -> Pieces | None:
         found[closure, phase, layer] = tuple(
             a + (depth - SHALLOW) * (b - a) for a, b in zip(at_low, at_high, strict=True)
         )
-    return Pieces(found)
+    return PhasePeaks(found)
 
 
-def _from_the_ends(found: Pieces, depth: int) -> dict[Piece, tuple[int, ...]]:
-    """Pieces whose layers are counted from the nearer end; the one between them in a place of its own."""
+def _from_the_ends(found: PhasePeaks, depth: int) -> dict[Phase, tuple[int, ...]]:
+    """Peaks whose layers are counted from the nearer end; the one between them in a place of its own."""
     counted = {}
     for (closure, phase, layer), held in found.bytes.items():
         if phase != OUTSIDE and layer >= ENDS:
@@ -160,7 +161,7 @@ def traces(
     configs: Sequence["PreTrainedConfig"],
     batches: Batches,
     device: str,
-) -> list[Pieces]:
+) -> list[PhasePeaks]:
     """The pieces of the steps that a method repeats, of models that differ in depth, each whole.
 
     Args:
@@ -173,7 +174,7 @@ def traces(
     # Tensors without values draw numbers all the same.
     with _ALONE, torch.random.fork_rng([]), _answered(device):
         try:
-            return in_a_thread(lambda: _traces(spec, configs, batches, device))
+            return run_in_thread(lambda: _traces(spec, configs, batches, device))
         except UserError:
             raise
         except Exception as error:
@@ -210,24 +211,24 @@ def _traces(
     configs: Sequence["PreTrainedConfig"],
     batches: Batches,
     device: str,
-) -> list[Pieces]:
+) -> list[PhasePeaks]:
     noise.outline(torch.device(META), device)
-    granule = GRANULE[device]
+    allocation_granularity = ALLOCATION_GRANULARITY[device]
     # Noise's scratch stays from step to step, and takes a step of one layer to be made.
-    with Allocations([], granule):
-        BareStep(spec, _cut(configs[0], 1), batches, META).take()
-    return [_trace(BareStep(spec, config, batches, META), granule) for config in configs]
+    with Allocations([], allocation_granularity):
+        DryStep(spec, _cut(configs[0], 1), batches, META).step()
+    return [_trace(DryStep(spec, config, batches, META), allocation_granularity) for config in configs]
 
 
-def _trace(step: BareStep, granule: int) -> Pieces:
+def _trace(step: DryStep, allocation_granularity: int) -> PhasePeaks:
     model = step.model
-    allocations = Allocations([*model.parameters(), *model.buffers()], granule)
+    allocations = Allocations([*model.parameters(), *model.buffers()], allocation_granularity)
     allocations.has(noise.held(), SCRATCH)
-    marks = Marks(allocations, model, layers(model))
+    marks = PhaseHooks(allocations, model, layers(model))
     with allocations:
-        step.take(marks.closure)
+        step.step(marks.closure)
         if any(leaf.dim() for leaf in state_of(step.optimizer)):
             for _ in range(getattr(step.optimizer, "anchor_every", 1)):
-                step.take(marks.closure)
+                step.step(marks.closure)
     allocations.state(state_of(step.optimizer))
     return allocations.pieces()

@@ -105,7 +105,7 @@ def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]
     for name in methods:
         # A setting of no method at all is refused by the first, with the nearest right one.
         own = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
-        for checkpointing in (False, True) if "fo_loss" in method_class(name).losses else (False,):
+        for checkpointing in (False, True) if "fo_loss" in method_class(name).closures else (False,):
             yield from_dict(ANY | own | {"method": name, "gradient_checkpointing": checkpointing})
 
 
@@ -136,7 +136,7 @@ class _Look:
 
     def _predict(self, sizes: Mapping[str, int], threshold: int | None) -> Prediction:
         sizes = dict(sizes) | {"eval_batch_size": self.spec.eval_batch_size}
-        found = fitting.at(self.spec, self.rows, sizes, threshold, "cuda")
+        found = fitting.peak_of(self.spec, self.rows, sizes, threshold, "cuda")
         if found.split["parameters"] > self.usable:
             alone, held = found.split["parameters"], units.reserve("cuda")
             text = units.format_bytes
@@ -188,7 +188,9 @@ class _Look:
 
     def threshold(self, sizes: Mapping[str, int]) -> int | None:
         """The largest L_T that fits with these batches; `ValueError` if none does."""
-        return fitting.threshold(lambda length: self.at(sizes, length).peak_bytes, self.rows, self.usable)
+        return fitting.largest_threshold(
+            lambda length: self.at(sizes, length).peak_bytes, self.rows, self.usable
+        )
 
     def pools(self, threshold: int | None) -> tuple[int, int]:
         """How many examples are in D0 and in D1."""

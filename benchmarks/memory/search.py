@@ -19,7 +19,7 @@ from benchmarks.memory.estimator import Prediction
 STRAIGHT = 4
 
 
-def heaviest(rows: Sequence[Encoded], size: int) -> list[Encoded]:
+def worst_case_batch(rows: Sequence[Encoded], size: int) -> list[Encoded]:
     """The worst batch of up to `size` rows that a draw can give: the longest, padded, the longest answer."""
 
     def weight(row: Encoded) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def heaviest(rows: Sequence[Encoded], size: int) -> list[Encoded]:
     return found
 
 
-def at(
+def peak_of(
     spec: RunSpec,
     rows: Sequence[Encoded],
     sizes: Mapping[str, int],
@@ -57,13 +57,13 @@ def at(
     batches = {}
     for name, pool in (("zo", part.zo), ("fo", part.fo)):
         if sizes.get(f"{name}_batch_size"):
-            batches[name] = heaviest([rows[i] for i in pool], sizes[f"{name}_batch_size"])
-    if "full_loss" in method_class(spec.method).losses:
-        batches["full"] = heaviest(rows, sizes["eval_batch_size"])
+            batches[name] = worst_case_batch([rows[i] for i in pool], sizes[f"{name}_batch_size"])
+    if "full_loss" in method_class(spec.method).closures:
+        batches["full"] = worst_case_batch(rows, sizes["eval_batch_size"])
     return memory_model.predict(spec, batches, device)
 
 
-def threshold(peak: Callable[[int | None], int], rows: Sequence[Encoded], usable: int) -> int | None:
+def largest_threshold(peak: Callable[[int | None], int], rows: Sequence[Encoded], usable: int) -> int | None:
     """The largest L_T in tokens at which a run fits; None where no L_T is needed.
 
     Args:
@@ -80,7 +80,7 @@ def threshold(peak: Callable[[int | None], int], rows: Sequence[Encoded], usable
     return choose_length_threshold(lengths, lambda n: peak(None if n == longest else n) <= usable)
 
 
-def automatic(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> int | None:
+def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> int | None:
     """L_T of a run whose length_threshold is "auto:40GB", on the run's own device, at its own batch sizes.
 
     Raises:
@@ -93,11 +93,11 @@ def automatic(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) 
     peaks = []
 
     def peak(length_threshold: int | None) -> int:
-        peaks.append(at(spec, rows, sizes, length_threshold, device).peak_bytes)
+        peaks.append(peak_of(spec, rows, sizes, length_threshold, device).peak_bytes)
         return peaks[-1]
 
     try:
-        return threshold(peak, rows, usable)
+        return largest_threshold(peak, rows, usable)
     except ValueError as error:
         raise UserError(
             f"length_threshold={given}: {error}; with zo_batch_size={sizes['zo_batch_size']} and "

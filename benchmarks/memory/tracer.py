@@ -25,18 +25,18 @@ _METHODS = ("addax", "baselines")
 _ENGINE = "torch.autograd.graph"
 
 OUTSIDE = "outside"
-Piece = tuple[str, str, int]
+Phase = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PhasePeaks:
     """The most bytes alive in each piece of a step, and what they were.
 
     Attributes:
         bytes: piece -> bytes of each of `KINDS` at the piece's largest moment.
     """
 
-    bytes: Mapping[Piece, tuple[int, ...]]
+    bytes: Mapping[Phase, tuple[int, ...]]
 
 
 class Allocations(TorchDispatchMode):
@@ -44,14 +44,14 @@ class Allocations(TorchDispatchMode):
 
     Args:
         resident: tensors alive before (parameters and buffers).
-        granule: bytes that the device's allocator rounds a size up to.
+        allocation_granularity: bytes that the device's allocator rounds a size up to.
     """
 
-    def __init__(self, resident: Iterable[Tensor], granule: int) -> None:
+    def __init__(self, resident: Iterable[Tensor], allocation_granularity: int) -> None:
         super().__init__()
-        self.granule = granule
-        self.piece: Piece = ("", OUTSIDE, 0)
-        self._numbers: dict[Piece, int] = {}
+        self.allocation_granularity = allocation_granularity
+        self.piece: Phase = ("", OUTSIDE, 0)
+        self._numbers: dict[Phase, int] = {}
         self._kinds: list[int] = []
         self._sizes: list[int] = []
         # Of each event: the storage's number, counted from 1 and negative where it dies, and the piece.
@@ -70,7 +70,7 @@ class Allocations(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if storage in self._known:
             return
-        size = -(-storage.nbytes() // self.granule) * self.granule
+        size = -(-storage.nbytes() // self.allocation_granularity) * self.allocation_granularity
         self._kinds.append(_asked_by() if kind is None else kind)
         self._sizes.append(size)
         number = len(self._sizes)
@@ -108,7 +108,7 @@ class Allocations(TorchDispatchMode):
                 self._born(leaf)
         return out
 
-    def pieces(self) -> Pieces:
+    def pieces(self) -> PhasePeaks:
         """What was noted."""
         numbers, where = np.array(self._events, dtype=np.int64).T
         at = np.abs(numbers) - 1
@@ -120,7 +120,7 @@ class Allocations(TorchDispatchMode):
         for piece, number in self._numbers.items():
             moments = np.flatnonzero(where == number)
             found[piece] = tuple(int(b) for b in alive[:, moments[np.argmax(total[moments])]])
-        return Pieces(found)
+        return PhasePeaks(found)
 
 
 def _written(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
@@ -160,7 +160,7 @@ def _asked_by() -> int:
     return ACTIVATIONS
 
 
-class Marks:
+class PhaseHooks:
     """Hooks that tell `Allocations` which part of the model runs: pieces that repeat from layer to layer.
 
     A piece is (closure, phase, layer). Phases are "forward", "backward", "again" (a checkpointed layer's

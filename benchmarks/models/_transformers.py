@@ -10,7 +10,7 @@ import torch
 
 from addax.validation import TRAINABLE
 from benchmarks.errors import UserError
-from benchmarks.profiling.oom import recognise
+from benchmarks.profiling.oom import is_out_of_memory
 
 # They retry aloud and remark on offloaded parameters, which a user asked for.
 TALKATIVE = ("huggingface_hub", "accelerate")
@@ -45,7 +45,7 @@ def guarded(name: str) -> Iterator[None]:
         raise
     # Damaged files raise whatever the code that meets them first happens to raise.
     except Exception as error:
-        if recognise(error)[0]:
+        if is_out_of_memory(error):
             raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
         said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -1,13 +1,13 @@
-"""Out of memory as a result: recognised, with the bytes asked for, and the batch that is tried next."""
+"""Out-of-memory errors: how to recognize them, and how many bytes they asked for."""
 
 import re
 from collections.abc import Mapping
 
 import torch
 
-UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-# As torch's allocators say it: "Tried to allocate 2.00 GiB", "you tried to allocate 8000000 bytes".
-_ASKED = re.compile(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+# torch's allocators say "Tried to allocate 2.00 GiB" or "you tried to allocate 8000000 bytes".
+_REQUESTED = re.compile(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
 # The batch that a part of a run can make smaller: its own, or the chunks of a pass over all rows.
 SIZE_OF = {"zo": "zo_batch_size", "fo": "fo_batch_size", "full": "eval_batch_size", "eval": "eval_batch_size"}
 
@@ -25,21 +25,28 @@ class OutOfMemory(Exception):
         self.part, self.bytes_asked = part, bytes_asked
 
 
-def recognise(error: BaseException) -> tuple[bool, int | None]:
-    """(whether an error says that memory ran out, bytes asked for or None).
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out.
 
-    >>> recognise(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."))
-    (True, 64)
-    >>> recognise(RuntimeError("shapes differ"))
-    (False, None)
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    >>> is_out_of_memory(RuntimeError("shapes differ"))
+    False
     """
-    text = str(error)
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    if not known and not (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text):
-        return False, None
-    found = _ASKED.search(text)
-    units = {name.lower(): size for name, size in UNITS.items()}
-    return True, round(float(found[1]) * units[found[2].lower()]) if found else None
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def bytes_requested(error: BaseException) -> int | None:
+    """Return the bytes of the allocation that failed; None if the allocator does not say.
+
+    >>> bytes_requested(RuntimeError("DefaultCPUAllocator: ... you tried to allocate 64 bytes."))
+    64
+    """
+    found = _REQUESTED.search(str(error))
+    units = {name.lower(): size for name, size in _UNITS.items()}
+    return round(float(found[1]) * units[found[2].lower()]) if found else None
 
 
 def smaller(sizes: Mapping[str, int], part: str) -> dict[str, int] | None:

@@ -110,14 +110,14 @@ def papers() -> str:
 
     lines = []
     for name in registry.files("suite"):
-        if registry.is_twin(name) or (paper := paper_of(name)) is None:
+        if registry.is_tiny(name) or (paper := paper_of(name)) is None:
             continue
         lines.append(
             {
                 "suite": f"`{name}`",
                 "repeats": f"{paper.paper}, {paper.shows}",
                 "runs": len(suites.load(name)),
-                "of its twin": len(suites.load(f"{name}{registry.TWIN}")),
+                "of its twin": len(suites.load(f"{name}{registry.TINY}")),
                 "hardware": paper["hardware"],
             }
         )
@@ -136,7 +136,7 @@ def coverage() -> str:
     ]
     empty = []
     for name in registry.files("suite"):
-        paper = None if registry.is_twin(name) else paper_of(name)
+        paper = None if registry.is_tiny(name) else paper_of(name)
         # What reviewers asked for no paper prints.
         prints = paper is not None and any(word in paper.shows for word in ("able", "Figure"))
         if prints and (paper.paper, paper.shows) not in counts.index:

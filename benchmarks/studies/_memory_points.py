@@ -84,7 +84,7 @@ def _plain(spec: RunSpec) -> str:
 
 def _of(method: str, size: int, length: int) -> dict:
     """Batches of a method that has one, at a place on the axes."""
-    losses = method_class(method).losses
+    losses = method_class(method).closures
     return {part: (size, length) if f"{part}_loss" in losses else None for part in ("zo", "fo")}
 
 

@@ -11,7 +11,7 @@ from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
 from benchmarks.models import _published
-from benchmarks.profiling.peak_memory import now
+from benchmarks.profiling.timing import now
 from benchmarks.studies import Option
 
 Batch = TypeVar("Batch")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.profiling.peak_memory import LiveBytes, in_a_thread
+from benchmarks.profiling.peak_memory import LiveBytes, run_in_thread
 
 Step = Callable[[Tensor], object]
 
@@ -76,4 +76,4 @@ def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> 
         return tracker.peak - before
 
     # Where no scratch of larger tensors is left of earlier work.
-    return in_a_thread(alone)
+    return run_in_thread(alone)

@@ -21,7 +21,7 @@ from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import encode
 from benchmarks.errors import UserError
 from benchmarks.models._fetch import WHEELS
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
 from benchmarks.suites.quick import SETTINGS, TASKS
 
@@ -113,7 +113,7 @@ def measure_source(place: str, names: Sequence[str], say: Callable[[str], None])
                     "head": head,
                     "max_length": model.max_length,
                     **summary([example.length for example in examples]),
-                    **provenance(),
+                    **provenance_fields(),
                 }
             )
     return rows

@@ -19,7 +19,7 @@ from benchmarks.errors import UserError
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory.tracer import KINDS
 from benchmarks.models._trainable import LORA_ALPHA
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study, _memory_tables
 from benchmarks.studies._memory_points import GRIDS, RANK, Point
 
@@ -37,11 +37,11 @@ def predict(point: Point) -> dict[str, Any]:
     sizes = {"zo_loss": point.zo, "full_loss": point.zo, "fo_loss": point.fo}
     batches = {
         loss.removesuffix("_loss"): memory_model.synthetic([length] * count)
-        for loss in method_class(point.method).losses
+        for loss in method_class(point.method).closures
         for count, length in [sizes[loss]]
     }
     config = models.shape_of(point.model)
-    found = memory_model.pieces(point.spec, config, batches, DEVICE).bytes
+    found = memory_model.phase_peaks(point.spec, config, batches, DEVICE).bytes
     piece = max(found, key=lambda p: sum(found[p]))
     backward = [p for p in found if p[:2] == ("fo", "backward")]
     ends = {"start": max(backward, key=_layer), "end": min(backward, key=_layer)} if backward else {}
@@ -73,7 +73,7 @@ def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
     """
     if any(point.adapters for point in points) and importlib.util.find_spec("peft") is None:
         raise UserError("LoRA is predicted with peft, which is not installed: pip install -e '.[harness]'")
-    made_by = provenance()
+    made_by = provenance_fields()
     steps = list(dict.fromkeys(point.step for point in points))
     if processes == 1:
         found = dict(zip(steps, map(predict, steps), strict=True))

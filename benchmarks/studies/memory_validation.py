@@ -22,8 +22,9 @@ from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.memory import estimator as memory_model
-from benchmarks.memory.dry_step import BareStep, Batches, synthetic
-from benchmarks.profiling.peak_memory import allocator_peak, in_a_thread, provenance
+from benchmarks.memory.dry_step import Batches, DryStep, synthetic
+from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
 from benchmarks.studies import Option, Study
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def specs(config: "PreTrainedConfig", device: str) -> Iterator[RunSpec]:
     """Every method, with gradient checkpointing too where it back-propagates."""
     model = "nano-roberta" if models.family_of(config.model_type, "").masked else "nano-opt"
     for method in registry.files("method"):
-        both = (False, True) if "fo_loss" in method_class(method).losses else (False,)
+        both = (False, True) if "fo_loss" in method_class(method).closures else (False,)
         for checkpointing in both:
             given = {"method": method, "model": model, "task": "multirc", "steps": 1, "lr": 1e-6}
             how = {"dtype": DTYPE[device], "gradient_checkpointing": checkpointing}
@@ -88,7 +89,7 @@ def batches_of(spec: RunSpec, length: int, padded: bool = True) -> Batches:
     """One batch for each closure of a method, of which one example is shorter where it is padded."""
     batch = synthetic([length] * (BATCH - 1) + [length - padded])
     return {
-        part: batch for part in ("zo", "fo", "full") if f"{part}_loss" in method_class(spec.method).losses
+        part: batch for part in ("zo", "fo", "full") if f"{part}_loss" in method_class(spec.method).closures
     }
 
 
@@ -120,12 +121,12 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
 
     def work() -> dict[str, Any]:
         torch.manual_seed(0)
-        step = BareStep(spec, config, batches, device)
+        step = DryStep(spec, config, batches, device)
         gc.collect()
-        return allocator_peak(step.take_all, [*step.model.parameters(), *step.model.buffers()])
+        return allocator_peak(step.step_all_kinds, [*step.model.parameters(), *step.model.buffers()])
 
     try:
-        return in_a_thread(work)
+        return run_in_thread(work)
     except torch.OutOfMemoryError:
         return {"measured_bytes": None, "measured_how": "out of memory"}
 
@@ -139,7 +140,7 @@ def _job(job: tuple) -> list[dict[str, Any]]:
             "model": name,
             "family": family,
             **compare(spec, config, length, device, padded),
-            **provenance(),
+            **provenance_fields(),
         }
         for spec in specs(config, device)
         for padded in (True, False)

@@ -17,7 +17,7 @@ from addax import noise, released
 from addax.rounding import HALF, apply_update
 from baselines.mezo import MeZO
 from benchmarks import models
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Study
 from benchmarks.studies._precision_tables import precision_table
 
@@ -77,9 +77,9 @@ def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parame
     """(arithmetic, rounding) -> what takes the step -c z(seed); rounding matters in 16 bits alone."""
 
     def published(theta: nn.Parameter, size: float, seed: int) -> None:
-        released.descend(
-            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, ok=None,
-            directions=[(1.0, torch.tensor(1.0), seed)], realised=None,
+        released.apply_step(
+            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, is_finite=None,
+            directions=[(1.0, torch.tensor(1.0), seed)], realized=None,
         )  # fmt: skip
 
     def ours(rounding: str) -> Callable[[nn.Parameter, float, int], None]:
@@ -127,7 +127,7 @@ def measure_weights(
             "weights": name,
             "population": population,
             "dtype": str(dtype).removeprefix("torch."),
-            **provenance(),
+            **provenance_fields(),
         }
         typed = weight.to(dtype)
         for arithmetic in ("released", "exact"):

@@ -15,7 +15,7 @@ from benchmarks import tasks
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.scoring import SCORINGS, Scorer
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
 from benchmarks.studies._speed import (
     DATA,
@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
                     "released_seconds": times["per_candidate"],
                     "ratio": times["per_candidate"] / times["shared"],
                     "loss_difference": difference,
-                    **provenance(),
+                    **provenance_fields(),
                 }
             )
     return rows

@@ -20,7 +20,7 @@ from baselines.mezo import MeZO
 from baselines.sgd import SGD
 from benchmarks import tasks
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.profiling.peak_memory import provenance
+from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
 from benchmarks.studies._published_mezo import PublishedMeZO
 from benchmarks.studies._speed import (
@@ -87,7 +87,7 @@ def step(
         if part not in parts:
             continue
         for name, found in _measured(ways, model, batches, torch.device(device)).items():
-            rows.append(setting | {"part": part, "way": name, **found, **provenance()})
+            rows.append(setting | {"part": part, "way": name, **found, **provenance_fields()})
         model.zero_grad()
     return rows
 
@@ -113,7 +113,7 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
         "data": data if data == "builtin" else "folder",
         "part": "MeZO on SST-2",
     }
-    return [setting | {"way": name, "seconds": median(times[name])} | provenance() for name in ways]
+    return [setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in ways]
 
 
 def next_token_loss(model: nn.Module, ids: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
         return work
 
     def method_step(method) -> Step:
-        return lambda ids: method.step(**dict.fromkeys(method.losses, lambda: loss(ids)))
+        return lambda ids: method.step(**dict.fromkeys(method.closures, lambda: loss(ids)))
 
     published = PublishedMeZO(model, lr=LR)
     return {

@@ -36,7 +36,7 @@ def load(name: str) -> "list[RunSpec]":
                 f"suite {name}: specs()[{place}] is a {type(spec).__name__}, not a RunSpec: "
                 "make it with benchmarks.config.spec.from_dict"
             )
-    if registry.is_twin(name):
+    if registry.is_tiny(name):
         from benchmarks.suites._twin import twin
 
         return list({spec.id: spec for spec in map(twin, specs)}.values())
@@ -53,7 +53,16 @@ def data(name: str) -> str | None:
 
     The papers' suites are on published rows: those of the hub, or of a folder that is given.
     """
-    if registry.is_twin(name):
+    if registry.is_tiny(name):
         return "builtin"
     module = registry.module("suite", name)
     return getattr(module, "DATA", "hub" if hasattr(module, "PAPER") else None)
+
+
+def rows_name(suite: str, budget: str | None) -> str:
+    """Return the folder of a suite's rows; runs of another budget than the suite's have their own.
+
+    >>> rows_name("quick", None), rows_name("quick", "forward-equivalents=64000")
+    ('quick', 'quick.forward-equivalents-64000')
+    """
+    return suite if budget is None else f"{suite}.{budget.replace('=', '-')}"

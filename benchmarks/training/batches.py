@@ -1,34 +1,45 @@
-"""Which training rows a step sees: drawn from D0 and D1, the same for every method; the heaviest of them."""
+"""Training batches: drawn from D0 and D1, the same for every method; and the heaviest of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from addax import assignment
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
-from benchmarks.memory import search as fitting
+
+# (spec, training rows, batch sizes) -> L_T in tokens, or None if the run fits without a threshold.
+ChooseLengthThreshold = Callable[[RunSpec, Sequence[Encoded], Mapping[str, int]], int | None]
 
 
 class Batches:
     """The batches of a run.
 
     Args:
-        spec: names the threshold and the seed of the draws.
+        spec: gives the length threshold and the seed of the draws.
         rows: the encoded training rows.
         sizes: batch sizes in use.
+        choose_length_threshold: chooses the threshold of a run whose spec gives an amount of memory for it.
 
     Raises:
-        UserError: a batch is to be drawn from a pool without examples; or the threshold is to be chosen for
-            a budget of memory that no choice fits.
+        UserError: a batch would be drawn from a pool without examples, or no threshold fits in the memory.
     """
 
-    def __init__(self, spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        rows: Sequence[Encoded],
+        sizes: Mapping[str, int],
+        choose_length_threshold: ChooseLengthThreshold | None = None,
+    ) -> None:
         self.rows, self.seed = rows, spec.data_seed
         lengths = [e.length for e in rows]
         threshold = spec.length_threshold
         if threshold is not None and threshold.memory is not None:
-            threshold = fitting.automatic(spec, rows, sizes)
+            if choose_length_threshold is None:
+                raise UserError(f"length_threshold={threshold} needs a memory predictor: give it in tokens")
+            threshold = choose_length_threshold(spec, rows, sizes)
         elif threshold is not None:
             threshold = threshold.resolve(lengths)
         self.assignment = assignment.assign(lengths, threshold)
@@ -46,27 +57,38 @@ class Batches:
                 self._draws[part] = (pool, min(size, len(pool)))
 
     def at(self, step: int) -> dict[str, list[int]]:
-        """Indices of the rows of each part ("zo", "fo") at a step.
+        """Return the indices of the training rows in the batch of each part ("zo", "fo") at a step.
 
-        A function of (data seed, step, pool): nothing to save, and equal for all methods.
+        A function of (data seed, step, pool): it needs no state, and is equal for all methods.
         """
         return {
             part: Random(f"{self.seed} {step} {part}").sample(*draw) for part, draw in self._draws.items()
         }
 
     def of(self, indices: Mapping[str, Sequence[int]]) -> dict[str, list[Encoded]]:
-        """The rows at indices."""
+        """Return the rows at the indices of each part."""
         return {part: [self.rows[i] for i in chosen] for part, chosen in indices.items()}
 
     def heavier(
-        self, heaviest: Mapping[str, list[int]], indices: Mapping[str, list[int]]
+        self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Of two sets of batches, the heavier one of each part: that with more tokens, padding included."""
+        """Return, for each part of `second`, the batch with more padded tokens; `first` on ties."""
 
-        def weight(chosen: Sequence[int]) -> int:
+        def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)
 
         return {
-            part: chosen if weight(chosen) > weight(heaviest.get(part, [])) else heaviest[part]
-            for part, chosen in indices.items()
+            part: chosen if tokens(chosen) > tokens(first.get(part, [])) else first[part]
+            for part, chosen in second.items()
         }
+
+
+def by_length(rows: Sequence[Encoded], size: int) -> list[list[Encoded]]:
+    """Split rows, sorted by length, into chunks of at most `size`."""
+    ordered = sorted(rows, key=lambda e: e.length)
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+
+
+def token_counts(batch: Sequence[Encoded]) -> list[list[Any]]:
+    """Return [prompt, [candidate, ...], answer] in tokens of each example: what its memory depends on."""
+    return [[len(e.prompt), [len(c) for c in e.candidates], len(e.answer)] for e in batch]

@@ -1,6 +1,8 @@
-"""What a run has measured so far: plain values, which its row reports and its checkpoint holds."""
+"""What a run has measured so far, as plain values that its row reports and its checkpoint holds."""
 
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
@@ -9,67 +11,92 @@ from addax.assignment import Assignment
 
 
 @dataclass
-class Tally:
-    """Counters of one run, over all the processes that worked on it.
+class RunCounters:
+    """Counters of one run, summed over all processes that worked on it.
 
     Attributes:
-        sizes: batch sizes in use: zo_batch_size, fo_batch_size (where the method has them), eval_batch_size.
-        tried: those that ran out of memory, with the part and the bytes asked for.
+        batch_sizes: sizes in use: zo_batch_size and fo_batch_size (if the method has them), eval_batch_size.
+        oom_attempts: the sizes that ran out of memory, with the phase and the bytes requested.
         curve: every evaluation on the validation rows.
-        losses: of the steps since the last of them.
-        realised: parts of steps that arrived in 16 bits, where measured.
-        step_seconds, train_seconds: of every step, and in all, evaluation excluded.
-        eval_seconds, wall_seconds: of evaluations; of everything, in processes that were stopped.
-        forwards, backwards: counts of closures and of backward passes.
-        examples_forward: examples in forwards.
+        losses: training losses of the steps since the last evaluation.
+        realized: fractions of intended steps that 16-bit weights took, on the steps that measure them.
+        step_seconds: seconds of each step.
+        train_seconds: seconds of all steps, without evaluation.
+        eval_seconds: seconds of all evaluations.
+        earlier_wall_seconds: wall time of the processes before this one.
+        forwards, backwards: evaluations of closures, and backward passes.
+        examples_forward: examples in forward passes.
         examples: training examples drawn into batches; a full-batch step draws them all.
-        forward_equivalents: examples in forwards, plus two for each one in a backward pass and one more where
-            its forward is computed again (gradient checkpointing).
-        heaviest: indices of the training rows in the heaviest batch of each part.
-        peak_bytes: of training.
-        best: (score, -loss) on validation of the best evaluation, and its place in `curve`.
-        segment: the evaluation, counted from 1, to which the run is on its way.
-        resumed: the steps from which stopped processes' work was taken up.
+        forward_equivalents: examples in forward passes, plus two for each one in a backward pass, plus one
+            more if its forward pass is recomputed (gradient checkpointing).
+        skipped_steps, consecutive_skips: steps that were not finite; those since the last finite one.
+        heaviest: for each part ("zo", "fo"), indices of the training rows in its heaviest batch.
+        peak_bytes: peak memory of training.
+        best: (score, -loss) of the best evaluation on validation, and its index in `curve`.
+        eval_index: the next evaluation, counted from 1.
+        resumed: steps at which the run was resumed.
         started: when the run began, in ISO 8601.
+        began: this process's clock when the run began, in seconds.
     """
 
-    sizes: dict[str, int]
-    tried: list[dict[str, Any]] = field(default_factory=list)
+    batch_sizes: dict[str, int]
+    oom_attempts: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    realised: list[float] = field(default_factory=list)
+    realized: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
-    wall_seconds: float = 0.0
+    earlier_wall_seconds: float = 0.0
     forwards: int = 0
     backwards: int = 0
     examples_forward: int = 0
     examples: int = 0
     forward_equivalents: int = 0
+    skipped_steps: int = 0
+    consecutive_skips: int = 0
     heaviest: dict[str, list[int]] = field(default_factory=dict)
     peak_bytes: int | None = None
     best: list[Any] | None = None
-    segment: int = 1
+    eval_index: int = 1
     resumed: list[int] = field(default_factory=list)
     started: str = ""
+    began: float = field(default_factory=time.perf_counter)
 
     @property
     def steps(self) -> int:
         """Optimizer steps taken."""
         return len(self.step_seconds)
 
-    def stepped(self, seconds: float, forwards: int, backwards: int, loss: float) -> None:
-        """Counts a step."""
+    @property
+    def wall_seconds(self) -> float:
+        """Wall time of the run, in all its processes."""
+        return self.earlier_wall_seconds + time.perf_counter() - self.began
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best evaluation; None before there is one."""
+        return self.curve[self.best[1]]["step"] if self.best else None
+
+    def budget_fraction(self, budget: tuple[str, float]) -> float:
+        """Return the fraction of a budget (name, amount) that is used; 1 for a budget of nothing."""
+        name, amount = budget
+        used = self.train_seconds if name == "seconds" else getattr(self, name)
+        return used / amount if amount else 1.0
+
+    def record_step(self, seconds: float, forwards: int, backwards: int, loss: float, skipped: bool) -> None:
+        """Count a step."""
         self.step_seconds.append(seconds)
         self.train_seconds += seconds
         self.forwards += forwards
         self.backwards += backwards
         self.losses.append(loss)
+        self.skipped_steps += skipped
+        self.consecutive_skips = self.consecutive_skips + 1 if skipped else 0
 
-    def evaluated(self, score: dict[str, Any]) -> None:
-        """Adds an evaluation to the curve; losses that are not finite are counted as skipped steps."""
-        recent = [loss for loss in self.losses if math.isfinite(loss)]
+    def record_evaluation(self, score: Mapping[str, Any]) -> None:
+        """Append an evaluation to the curve, with the mean of the finite training losses before it."""
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
         self.losses.clear()
         self.curve.append(
             {
@@ -78,42 +105,73 @@ class Tally:
                 "examples_forward": self.examples_forward,
                 "examples": self.examples,
                 "forward_equivalents": self.forward_equivalents,
-                "train_loss": fmean(recent) if recent else None,
+                "train_loss": fmean(finite) if finite else None,
                 **score,
             }
         )
 
+    def record_best(self) -> bool:
+        """Return whether the last evaluation is the best so far, and remember it if it is."""
+        last = self.curve[-1]
+        rank = [last["score"], -last["loss"]]
+        if self.best is not None and rank <= self.best[0]:
+            return False
+        self.best = [rank, len(self.curve) - 1]
+        return True
+
+    def restarted(self) -> "RunCounters":
+        """Return the counters of a run that starts over with its present batch sizes."""
+        return RunCounters(
+            self.batch_sizes,
+            self.oom_attempts,
+            started=self.started,
+            earlier_wall_seconds=self.earlier_wall_seconds,
+            began=self.began,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values from which another process continues."""
+        values = {name: value for name, value in vars(self).items() if name != "began"}
+        return values | {"earlier_wall_seconds": self.wall_seconds}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from the state of an earlier process."""
+        vars(self).update(state)
+
     def as_fields(self) -> dict[str, Any]:
-        """What a row says of it; null where the run did not come to it."""
+        """Return the fields of a row; null for what the run did not reach."""
         best = self.curve[self.best[1]] if self.best else None
-        # NaN where a step intended no movement, as at a learning rate of zero.
-        realised = [r for r in self.realised if math.isfinite(r)]
+        # NaN on a step that intended no movement, as at a learning rate of zero.
+        realized = [fraction for fraction in self.realized if math.isfinite(fraction)]
         return {
             "validation": {k: best[k] for k in ("score", "loss", "auc", "n")} if best else None,
-            "best_step": best["step"] if best else None,
+            "best_step": self.best_step,
             "curve": self.curve,
             "step_seconds": median(self.step_seconds) if self.step_seconds else None,
             "train_seconds": self.train_seconds,
             "train_seconds_to_best": best["train_seconds"] if best else None,
             "eval_seconds": self.eval_seconds,
+            "wall_seconds": self.wall_seconds,
             "steps": self.steps,
+            "skipped_steps": self.skipped_steps,
             "forwards": self.forwards,
             "backwards": self.backwards,
             "examples_forward": self.examples_forward,
             "examples": self.examples,
             "forward_equivalents": self.forward_equivalents,
             "peak_bytes": self.peak_bytes,
-            "realised_fraction": fmean(realised) if realised else None,
-            "batch_sizes": self.sizes,
-            "batch_sizes_tried": self.tried,
+            "realized_fraction": fmean(realized) if realized else None,
+            "batch_sizes": self.batch_sizes,
+            "batch_sizes_tried": self.oom_attempts,
             "resumed_at_steps": self.resumed,
+            "started": self.started,
         }
 
 
-def pools(part: Assignment | None) -> dict[str, Any]:
-    """What a row says of the assignment; null for a run without one."""
+def assignment_fields(assignment: Assignment | None) -> dict[str, Any]:
+    """Return the fields of a row on the assignment to D0 and D1; null for a run without one."""
     return {
-        "length_threshold_tokens": part.length_threshold if part else None,
-        "d0_rows": len(part.zo) if part else None,
-        "d1_rows": len(part.fo) if part else None,
+        "length_threshold_tokens": assignment.length_threshold if assignment else None,
+        "d0_rows": len(assignment.zo) if assignment else None,
+        "d1_rows": len(assignment.fo) if assignment else None,
     }

@@ -1,327 +1,255 @@
-"""The only training loop: one attempt at a run with given batch sizes, from its start or a checkpoint."""
+"""The training loop: step, log, evaluate, checkpoint."""
 
 import contextlib
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from addax import assignment
-from benchmarks import models, tasks
-from benchmarks.config.methods import build_optimizer
+from addax.optimizer import StepStats
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.validation import ZERO_SHOT
-from benchmarks.data.splits import Splits
-from benchmarks.data.tokenize import Encoded, encode
-from benchmarks.errors import UserError
+from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.evaluate import Score, evaluate
-from benchmarks.evaluation.scoring import Scorer
-from benchmarks.models import _trainable as parameters
 from benchmarks.models._dropout import Dropout
-from benchmarks.profiling.oom import OutOfMemory, attempt, recognise, smaller
-from benchmarks.profiling.peak_memory import PeakMemory, now, tensors_of
-from benchmarks.training.batches import Batches
+from benchmarks.profiling.oom import is_out_of_memory
+from benchmarks.profiling.peak_memory import PeakMemory, tensors_of
+from benchmarks.profiling.timing import now
+from benchmarks.training.batches import by_length, token_counts
 from benchmarks.training.checkpoint import Checkpoints
-from benchmarks.training.counters import Tally
-from benchmarks.training.state import copy_weights, restore, sizes_of, state_of
+from benchmarks.training.counters import RunCounters
+from benchmarks.training.oom_policy import ignoring_out_of_memory, with_smaller_eval_batches
+from benchmarks.training.setup import Setup
+from benchmarks.training.state import copy_weights, load_state, state_of
 
-SKIPS_IN_A_ROW = 20
-T = TypeVar("T")
-# (share of the budget used, one line on where the run is)
+MAX_CONSECUTIVE_SKIPS = 20
+# (fraction of the budget used, one line on where the run is)
 Progress = Callable[[float, str], None]
-# (step, named values): what a tracker is told.
+# (step, **values)
 Log = Callable[..., None]
 
 
 class Diverged(Exception):
-    """Too many steps in a row were not finite."""
+    """Too many consecutive steps were not finite."""
 
 
 class Unrestorable(Exception):
-    """A checkpoint that was read does not fit the run: whoever catches this sets it aside and begins anew."""
+    """A checkpoint does not fit the run; whoever catches this sets it aside and starts from scratch."""
 
 
-class Attempt:
-    """The state of one attempt.
+class Trainer:
+    """One attempt at a run, with given batch sizes, from its start or from a checkpoint.
 
     Args:
         spec: what to run.
-        splits: its data.
-        tally: batch sizes to use; everything else is counted into it.
-        progress: called now and then.
-        log: called after every step and evaluation.
-        checkpoints: where the state is kept, and continued from; None keeps none.
+        setup: its model, data, and optimizer.
+        counters: everything that happens is counted into them.
+        progress: called after every step and evaluation.
+        log: called with the step and named values after every step and evaluation.
+        checkpoints: where the state is saved; None saves nothing.
 
-    Raises:
-        UserError: the spec does not fit its data or model.
-        OutOfMemory: the model does not fit.
-        Unrestorable: the checkpoint does not.
+    Attributes:
+        phase: what runs now: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
+            "best" (copying the best weights). If memory runs out, it is to blame.
+        test: the score of the best weights on the test rows, after `train`.
     """
 
     def __init__(
         self,
         spec: RunSpec,
-        splits: Splits,
-        tally: Tally,
+        setup: Setup,
+        counters: RunCounters,
         *,
         progress: Progress,
         log: Log,
         checkpoints: Checkpoints | None,
     ) -> None:
-        self.spec, self.progress, self.log, self.checkpoints = spec, progress, log, checkpoints
-        self.task = tasks.load(spec.task)
-        self.tally = tally
-        self.began = time.perf_counter()
-        self.part = "load"
-        labels = len(self.task.candidates(splits.train[0])) if spec.head == "classification" else None
-        self.loaded = self._fitting(
-            lambda: models.load(
-                spec.model,
-                dtype=getattr(torch, spec.dtype),
-                device=spec.device,
-                head=spec.head,
-                num_labels=labels,
-            )
-        )
-        self.model = self.loaded.model
-        self._fitting(lambda: parameters.select(self.model, spec.trainable))
-        self.scorer = Scorer(self.loaded, self.task, spec.head, spec.scoring)
-        self.device = self.scorer.device
-        self.rows = {
-            name: encode(getattr(splits, name), self.task, self.loaded, spec.head)
-            for name in ("train", "validation", "test")
-        }
+        self.spec, self.setup, self.counters = spec, setup, counters
+        self.progress, self.log, self.checkpoints = progress, log, checkpoints
+        self.model, self.optimizer, self.device = setup.model, setup.optimizer, setup.scorer.device
         self.dropout = Dropout(self.model)
         self.memory = PeakMemory(p.device for p in self.model.parameters())
+        self.phase = "load"
         self.best_weights: dict[str, Tensor] | None = None
-        self.sizes: tuple[int, int] | None = None
         self.test: Score | None = None
-        self.assignment: assignment.Assignment | None = None
-        self.optimizer = None
-        if spec.method != ZERO_SHOT:
-            state = self.checkpoints.take() if self.checkpoints else None
-            if state is not None:
-                # Before batches are drawn: their sizes may have come down.
-                vars(self.tally).update(state["tally"])
-            self._prepare()
-            if state is not None:
-                self._restore(state)
-
-    def _prepare(self) -> None:
-        spec = self.spec
-        self.batches = Batches(spec, self.rows["train"], self.tally.sizes)
-        self.assignment = self.batches.assignment
-        if spec.gradient_checkpointing:
-            self.model.activation_checkpointing_enable(
-                activation_checkpointing_kwargs={"use_reentrant": False}
-            )
-        try:
-            self.optimizer = build_optimizer(spec, self.model)
-        except ValueError as error:
-            raise UserError(f"{spec.method} on {spec.model}: {error}") from None
-        decay = (lambda step: 1 - min(self.share, 1)) if spec.schedule == "linear" else (lambda step: 1.0)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
-        # Dropout draws from torch's own generators, which a run begins with its seed.
-        torch.manual_seed(spec.seed)
 
     @property
-    def share(self) -> float:
-        """The part of the budget that is used."""
-        if self.spec.method == ZERO_SHOT:
-            return 1.0
-        name, amount = self.spec.budget
-        return (self.tally.train_seconds if name == "seconds" else getattr(self.tally, name)) / amount
+    def budget_fraction(self) -> float:
+        """The fraction of the budget that is used."""
+        return self.counters.budget_fraction(self.spec.budget)
+
+    @property
+    def next_eval_at(self) -> float:
+        """The budget fraction of the next evaluation; above 1 after the last one."""
+        return self.counters.eval_index / self.spec.evaluations - 1e-12
 
     def train(self) -> None:
-        """Trains, evaluates on the way, and tests the best weights.
+        """Train until the budget is used, evaluate on the way, and test the best weights.
 
         Raises:
-            Diverged: too many steps in a row were not finite.
-            OutOfMemory: a batch does not fit.
+            Diverged: too many consecutive steps were not finite.
         """
-        spec, tally = self.spec, self.tally
-        if not tally.curve:
-            self._evaluate(keep=spec.method == ZERO_SHOT)
-        for k in range(tally.segment, spec.evaluations + 1 if self.optimizer else 1):
-            tally.segment, due = k, k / spec.evaluations - 1e-12
+        if not self.counters.curve:
+            # For zero-shot, this is the whole run. Otherwise the untrained model is never the best one.
+            self.evaluate(may_become_best=self.optimizer is None)
+        while self.next_eval_at <= 1:
             with self.memory.training():
-                while self.share < due:
-                    self._step(tally.steps)
-            # Where evaluations outnumber steps, nothing has changed since the last one.
-            if tally.steps > tally.curve[-1]["step"]:
-                self._evaluate(keep=True)
+                while self.budget_fraction < self.next_eval_at:
+                    self.train_step()
+                    if self.checkpoints and self.checkpoints.due():
+                        self.checkpoint()
+            self.evaluate(may_become_best=True)
+            self.checkpoint()
         if self.optimizer and self.device.type == "cpu":
-            self._measure_heaviest()
+            self.measure_heaviest_step()
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights, strict=False)
-        self.test = self._scored("test")
+        self.test = self.score("test")
 
-    def _measure_heaviest(self) -> None:
-        """One more step on the heaviest batches of the run; the best checkpoint is already kept.
-
-        They need not have met before: where both at once do not fit, the peak is not known, the run stands.
-        """
-        counted, skipped = self.tally.examples_forward, self.optimizer.skipped_steps
-        batches = self.batches.of(self.tally.heaviest)
-
-        def step() -> None:
-            # A method with an anchor has two kinds of step.
-            for _ in range(getattr(self.optimizer, "anchor_every", 1)):
-                self._fitting(lambda: self._take(batches))
-
-        with contextlib.suppress(OutOfMemory):
-            self.memory.heaviest_step(tensors_of(self.model, self.optimizer), step)
-        self.tally.examples_forward, self.optimizer.skipped_steps = counted, skipped
-        self.tally.peak_bytes = self.memory.so_far()
-
-    def heaviest_batches(self) -> dict[str, list[Encoded]]:
-        """Of each closure, the batch that takes most memory; empty before the first step."""
-        batches = self.batches.of(self.tally.heaviest)
-        if batches and hasattr(self.optimizer, "at_anchor"):
-            batches["full"] = max(self._chunks(), key=lambda rows: len(rows) * rows[-1].length)
-        return batches
-
-    def _step(self, step: int) -> None:
-        tally = self.tally
-        indices = self.batches.at(step)
-        batches = self.batches.of(indices)
-        tally.heaviest = self.batches.heavier(tally.heaviest, indices)
-        lr, at_anchor = self.optimizer.param_groups[0]["lr"], getattr(self.optimizer, "at_anchor", False)
-        before = tally.examples_forward
-        begin = now(self.device)
-        stats = self._fitting(lambda: self._take(batches))
-        seconds = now(self.device) - begin
-        loss = float(stats.loss)
-        tally.stepped(seconds, stats.forwards, stats.backwards, loss)
-        tally.examples += len(self.rows["train"]) if at_anchor else sum(map(len, batches.values()))
-        backward = (3 if self.spec.gradient_checkpointing else 2) * stats.backwards
-        tally.forward_equivalents += tally.examples_forward - before + backward * len(batches.get("fo", ()))
-        # The rate of the next step goes by the budget that is used now.
-        self.scheduler.step()
-        if stats.realised_fraction is not None:
-            tally.realised.append(float(stats.realised_fraction))
-        self._note_peak()
-        grad = None if stats.projected_grad is None else float(stats.projected_grad)
+    def train_step(self) -> None:
+        """Take one optimizer step, count it, and log it."""
+        counters, batches = self.counters, self._next_batches()
+        lr, examples_before = self.optimizer.param_groups[0]["lr"], counters.examples_forward
+        began = now(self.device)
+        stats = self._step_optimizer(batches)
+        # The step is timed, so the device is synchronized here, and reading its scalars below is free.
+        seconds = now(self.device) - began
+        loss, skipped = float(stats.loss), bool(stats.skipped)
+        projected_grad = None if stats.projected_grad is None else float(stats.projected_grad)
+        counters.record_step(seconds, stats.forwards, stats.backwards, loss, skipped)
+        counters.examples += sum(map(len, batches.values()))
+        backward_cost = (3 if self.spec.gradient_checkpointing else 2) * stats.backwards
+        counters.forward_equivalents += counters.examples_forward - examples_before
+        counters.forward_equivalents += backward_cost * len(batches.get("fo", ()))
+        if stats.realized_fraction is not None:
+            counters.realized.append(float(stats.realized_fraction))
+        if (peak := self.memory.so_far()) is not None:
+            counters.peak_bytes = max(peak, counters.peak_bytes or 0)
+        # The next learning rate follows the budget that is used now.
+        self.setup.scheduler.step()
         self.log(
-            tally.steps,
+            counters.steps,
             loss=loss,
             lr=lr,
-            projected_grad=grad,
+            projected_grad=projected_grad,
             step_seconds=seconds,
-            peak_bytes=tally.peak_bytes,
+            peak_bytes=counters.peak_bytes,
         )
-        if int(self.optimizer.skipped_in_row) >= SKIPS_IN_A_ROW:
-            raise Diverged(f"loss or projected_grad not finite in {SKIPS_IN_A_ROW} steps in a row")
-        self.progress(self.share, f"loss {loss:.3f}")
-        self._checkpoint()
+        if counters.consecutive_skips >= MAX_CONSECUTIVE_SKIPS:
+            raise Diverged(f"loss or projected_grad not finite in {MAX_CONSECUTIVE_SKIPS} consecutive steps")
+        self.progress(self.budget_fraction, f"loss {loss:.3f}")
 
-    def _note_peak(self) -> None:
-        peak = self.memory.so_far()
-        if peak is not None:
-            self.tally.peak_bytes = max(peak, self.tally.peak_bytes or 0)
+    def evaluate(self, *, may_become_best: bool) -> None:
+        """Score the validation rows, and keep the weights if they are the best so far."""
+        counters, score = self.counters, self.score("validation")
+        counters.record_evaluation(score.as_dict())
+        # If evaluations outnumber steps, one step can pass several of them.
+        while self.next_eval_at <= self.budget_fraction:
+            counters.eval_index += 1
+        if may_become_best and counters.record_best() and self.optimizer:
+            self.phase = "best"
+            self.best_weights = copy_weights(self.model, self.best_weights)
+        values = {k: v for k, v in score.as_dict().items() if k != "n"}
+        self.log(counters.steps, **{f"validation/{name}": value for name, value in values.items()})
+        self.progress(self.budget_fraction, f"{self.setup.task.metric} {score.score:.3f}")
 
-    def _take(self, batches: dict[str, list[Encoded]]) -> Any:
-        closures = {}
-        if "fo" in batches:
-            closures["fo_loss"] = lambda: self._fo_loss(batches["fo"])
-        # A method with a full-batch step says itself when it needs which loss.
-        at_anchor = getattr(self.optimizer, "at_anchor", False)
-        if "zo" in batches and not at_anchor:
-            closures["zo_loss"] = lambda: self._zo_loss(batches["zo"])
-        if at_anchor:
-            closures["full_loss"] = self._full_loss
-        return self.optimizer.step(**closures)
-
-    def _fo_loss(self, batch: Sequence[Encoded]) -> Tensor:
-        self.part = "fo"
-        self.tally.examples_forward += len(batch)
-        with contextlib.nullcontext() if self.spec.dropout else self.dropout.off():
-            return self.scorer.loss(batch)
-
-    def _zo_loss(self, batch: Sequence[Encoded], part: str = "zo") -> Tensor:
-        self.part = part
-        self.tally.examples_forward += len(batch)
-        with self.dropout.off():
-            return self.scorer.loss(batch)
-
-    def _full_loss(self) -> Tensor:
-        chunks, total = self._chunks(), len(self.rows["train"])
-        return sum(self._zo_loss(chunk, "full") * len(chunk) for chunk in chunks) / total
-
-    def _chunks(self) -> list[list[Encoded]]:
-        """The training rows by length, in parts of an evaluation batch."""
-        rows = sorted(self.rows["train"], key=lambda e: e.length)
-        size = self.tally.sizes["eval_batch_size"]
-        return [rows[i : i + size] for i in range(0, len(rows), size)]
-
-    def _evaluate(self, keep: bool) -> None:
-        score = self._scored("validation")
-        tally = self.tally
-        tally.evaluated(score.as_dict())
-        # The next evaluation is the first whose steps a checkpoint may hold.
-        rank = [score.score, -score.loss]
-        if keep and (tally.best is None or rank > tally.best[0]):
-            tally.best = [rank, len(tally.curve) - 1]
-            if self.optimizer:
-                self.part = "best"
-                self.best_weights = self._fitting(lambda: copy_weights(self.model, self.best_weights))
-        self.log(tally.steps, **{f"validation/{k}": v for k, v in score.as_dict().items() if k != "n"})
-        self.progress(self.share, f"{self.task.metric} {score.score:.3f}")
-        self._checkpoint()
-
-    def _scored(self, name: str) -> Score:
-        """The score on rows of a split; the batch is halved where it does not fit, which changes no score."""
-        begin = now(self.device)
-        while True:
-            self.part = "eval"
-            size = self.tally.sizes["eval_batch_size"]
-            try:
-                score = self._fitting(lambda size=size: evaluate(self.scorer, self.rows[name], size))
-                break
-            except OutOfMemory as error:
-                sizes = smaller(self.tally.sizes, error.part)
-                if sizes is None:
-                    raise
-                self.tally.tried.append(attempt(self.tally.sizes, error.part, error.bytes_asked))
-                self.tally.sizes = sizes
-        self.tally.eval_seconds += now(self.device) - begin
+    def score(self, split: str) -> Score:
+        """Return the score on the rows of a split."""
+        self.phase = "eval"
+        began = now(self.device)
+        scorer, rows = self.setup.scorer, self.setup.rows[split]
+        score = with_smaller_eval_batches(lambda size: evaluate(scorer, rows, size), self.counters)
+        self.counters.eval_seconds += now(self.device) - began
         return score
 
-    def _fitting(self, work: Callable[[], T]) -> T:
-        """What `work` returns; an allocation that fails in it ends as `OutOfMemory`."""
+    def checkpoint(self) -> None:
+        """Save the state and the best weights."""
+        if self.checkpoints:
+            state = state_of(self.model, self.optimizer, self.setup.scheduler, self.counters)
+            self.checkpoints.save(state, self.best_weights, self.counters.best_step)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state whose counters are loaded already.
+
+        Raises:
+            Unrestorable: the state does not fit the run.
+        """
         try:
-            return work()
+            load_state(state, self.model, self.optimizer, self.setup.scheduler)
         except Exception as error:
-            known, asked = recognise(error)
-            if not known:
+            if is_out_of_memory(error):
                 raise
-        # Out here the traceback of the failure, and the activations that it holds on to, are gone.
-        raise OutOfMemory(self.part, asked)
-
-    def _checkpoint(self) -> None:
-        tally = self.tally
-        if self.checkpoints is None or not tally.steps:
-            return
-        self.sizes = self.sizes or sizes_of(self.model, self.optimizer)
-        best = tally.curve[tally.best[1]]["step"] if tally.best else None
-        if not self.checkpoints.due(tally.train_seconds, self.sizes[0], best, self.sizes[1]):
-            return
-
-        def make() -> dict[str, Any]:
-            state = state_of(self.model, self.optimizer, self.scheduler, tally)
-            state["tally"]["wall_seconds"] += time.perf_counter() - self.began
-            return state
-
-        self.checkpoints.save(make, self.best_weights, best, train_seconds=tally.train_seconds)
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        try:
-            self._fitting(lambda: restore(state, self.model, self.optimizer, self.scheduler))
-        except OutOfMemory:
-            raise
-        except Exception as error:
             raise Unrestorable(str(error)) from error
-        self.tally.resumed.append(self.tally.steps)
+        self.counters.resumed.append(self.counters.steps)
         self.best_weights = state["best"]
+
+    def measure_heaviest_step(self) -> None:
+        """On a CPU, measure the peak of each kind of step on the heaviest batches of the run.
+
+        These batches need not have occurred in the same step: if together they run out of memory, the peak is
+        left unmeasured. The weights move; the best ones are kept elsewhere.
+        """
+        counted, batches = self.counters.examples_forward, self._heaviest_batches()
+
+        def step_of_each_kind() -> None:
+            seen = set()
+            while len(seen) < self.optimizer.step_kinds:
+                closures = self.optimizer.next_closures()
+                seen.add(closures)
+                stats = self._step_optimizer({part: batches[part] for part in _parts(closures)})
+                if stats.skipped:
+                    # A step that moves nothing can repeat forever.
+                    break
+
+        with ignoring_out_of_memory():
+            self.memory.heaviest_step(tensors_of(self.model, self.optimizer), step_of_each_kind)
+        self.counters.examples_forward = counted
+        self.counters.peak_bytes = self.memory.so_far()
+
+    def heaviest_batches(self) -> dict[str, list[list[Any]]]:
+        """Return the `token_counts` of each closure's heaviest batch; empty before the first step."""
+        if not self.counters.heaviest:
+            return {}
+        batches = self._heaviest_batches()
+        # One chunk of the training set is in memory at a time.
+        batches["full"] = max(self._chunks(), key=lambda rows: len(rows) * rows[-1].length)
+        parts = [part for part in _parts(self.optimizer.closures) if part in batches]
+        return {part: token_counts(batches[part]) for part in parts}
+
+    def _next_batches(self) -> dict[str, Sequence[Encoded]]:
+        """Return the batch of each closure that the next step needs; remember the heaviest ones."""
+        batches, counters = self.setup.batches, self.counters
+        indices = batches.at(counters.steps)
+        counters.heaviest = batches.heavier(counters.heaviest, indices)
+        drawn = batches.of(indices) | {"full": self.setup.rows["train"]}
+        return {part: drawn[part] for part in _parts(self.optimizer.next_closures())}
+
+    def _heaviest_batches(self) -> dict[str, Sequence[Encoded]]:
+        return self.setup.batches.of(self.counters.heaviest) | {"full": self.setup.rows["train"]}
+
+    def _step_optimizer(self, batches: Mapping[str, Sequence[Encoded]]) -> StepStats:
+        closures = {
+            f"{part}_loss": self._full_loss if part == "full" else partial(self._loss, part, batch)
+            for part, batch in batches.items()
+        }
+        return self.optimizer.step(**closures)
+
+    def _loss(self, part: str, batch: Sequence[Encoded]) -> Tensor:
+        """Return the loss of a batch; only first-order losses see the model's dropout."""
+        self.phase = part
+        self.counters.examples_forward += len(batch)
+        with_dropout = part == "fo" and self.spec.dropout
+        with contextlib.nullcontext() if with_dropout else self.dropout.off():
+            return self.setup.scorer.loss(batch)
+
+    def _full_loss(self) -> Tensor:
+        """Return the loss of the whole training set, evaluated in chunks."""
+        total = len(self.setup.rows["train"])
+        return sum(self._loss("full", chunk) * len(chunk) for chunk in self._chunks()) / total
+
+    def _chunks(self) -> list[list[Encoded]]:
+        return by_length(self.setup.rows["train"], self.counters.batch_sizes["eval_batch_size"])
+
+
+def _parts(closures: Sequence[str]) -> list[str]:
+    return [name.removesuffix("_loss") for name in closures]

@@ -1,53 +1,48 @@
-"""All that the next step of a run depends on, as a checkpoint holds it."""
+"""The state of a run: everything that its next step depends on, as a checkpoint holds it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils._pytree import tree_leaves
 
 from addax.optimizer import Method
 from addax.spsa import generator_states, set_generator_states
-from benchmarks.training.counters import Tally
+from benchmarks.training.counters import RunCounters
 
 
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The trainable parameters under their names in the model's state; not copies."""
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the trainable parameters by their names in the model's state, without copying them."""
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     return {n: t.detach() for n, t in model.state_dict().items() if n in trained}
 
 
 def copy_weights(model: nn.Module, into: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """The trainable parameters on the CPU, in tensors made before where there are any."""
-    weights = weights_of(model)
+    """Copy the trainable parameters to the CPU, into the tensors of an earlier copy if there is one."""
+    weights = trained_weights(model)
     into = into or {n: torch.empty_like(t, device="cpu") for n, t in weights.items()}
-    for name, held in into.items():
-        held.copy_(weights[name])
+    for name, copied in into.items():
+        copied.copy_(weights[name])
     return into
 
 
-def state_of(model: nn.Module, optimizer: Method, scheduler: LRScheduler, tally: Tally) -> dict[str, Any]:
-    """The state after a step, to be written at once: nothing is copied."""
+def state_of(
+    model: nn.Module, optimizer: Method, scheduler: LRScheduler, counters: RunCounters
+) -> dict[str, Any]:
+    """Return everything that the next step depends on, without copying tensors."""
     return {
-        "weights": weights_of(model),
+        "weights": trained_weights(model),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "generators": [(str(d), state) for d, state in generator_states(optimizer.indices)],
-        "tally": vars(tally).copy(),
+        "generators": [(str(device), state) for device, state in generator_states(optimizer.indices)],
+        "counters": counters.state(),
     }
 
 
-def restore(state: dict[str, Any], model: nn.Module, optimizer: Method, scheduler: LRScheduler) -> None:
-    """Puts a state back, all but its tally."""
+def load_state(state: Mapping[str, Any], model: nn.Module, optimizer: Method, scheduler: LRScheduler) -> None:
+    """Restore what `state_of` returned, except for the counters."""
     model.load_state_dict(state["weights"], strict=False)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
-    set_generator_states([(torch.device(name), held) for name, held in state["generators"]])
-
-
-def sizes_of(model: nn.Module, optimizer: Method) -> tuple[int, int]:
-    """Bytes of a state, and of the weights in it."""
-    weights = sum(t.nbytes for t in weights_of(model).values())
-    held = [t for t in tree_leaves(optimizer.state_dict()) if isinstance(t, Tensor)]
-    return weights + sum(t.nbytes for t in held), weights
+    set_generator_states([(torch.device(name), tensor) for name, tensor in state["generators"]])

@@ -32,7 +32,7 @@ def build(method: str, model: nn.Module, **options: Any) -> Method:
     cls = next(c for c in vars(made).values() if isinstance(c, type) and c.__module__ == made.__name__)
     if method == "addax":
         options |= {"alpha": 0.5}
-    if "zo_loss" in cls.losses:
+    if "zo_loss" in cls.closures:
         options |= {"eps": 1e-2}
     return cls(model, RATES.get(method, 1e-2), **options)
 
@@ -59,7 +59,7 @@ def steps(
     """Takes steps, each closure on a batch of its own; the parameters' bits after each."""
     seen = []
     for k in range(first, first + number):
-        opt.step(**{name: closure(model, part, problem, 10 * k + j) for j, name in enumerate(opt.losses)})
+        opt.step(**{name: closure(model, part, problem, 10 * k + j) for j, name in enumerate(opt.closures)})
         seen.append(bits(model))
     return seen
 
@@ -115,10 +115,10 @@ def not_finite(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
     out = {}
     for method in files("method"):
         for dtype in DTYPES:
-            for bad in build(method, MLP.build(dtype)).losses:
+            for bad in build(method, MLP.build(dtype)).closures:
                 model = MLP.build(dtype)
                 opt = build(method, model, process_group=group)
-                good = dict.fromkeys(opt.losses, closure(model, part))
+                good = dict.fromkeys(opt.closures, closure(model, part))
                 if method == "mezo-svrg":
                     opt.anchor_every = 1 if bad == "full_loss" else 10
                     opt.step(**good)
@@ -138,7 +138,7 @@ def overflow(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
     """A finite loss whose float16 gradients overflow on the last rank only: (bits, scale, overflows)."""
     out = {}
     for method in files("method"):
-        if "fo_loss" not in build(method, MLP.build(torch.float16)).losses:
+        if "fo_loss" not in build(method, MLP.build(torch.float16)).closures:
             continue
         model = MLP.build(torch.float16)
         opt = build(method, model, process_group=group)

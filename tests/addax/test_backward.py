@@ -35,7 +35,7 @@ class Alive:
 
 def first_order(opt, problem, model, k=0):
     """One step with the closures that the method takes."""
-    return opt.step(**{name: problem.closure(model, k) for name in opt.losses})
+    return opt.step(**{name: problem.closure(model, k) for name in opt.closures})
 
 
 @PROBLEMS

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from transformers import TrainingArguments
 
 from addax import Addax
-from addax.hf_trainer import SKIPS_IN_A_ROW, AddaxTrainer, token_lengths
+from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS, AddaxTrainer, token_lengths
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
@@ -336,15 +336,15 @@ def test_the_number_of_labels_is_each_batchs_own(tmp_path):
 def test_losses_that_are_not_finite_end_the_run(tmp_path):
     made = trainer(
         tmp_path,
-        changes={"max_steps": 2 * SKIPS_IN_A_ROW},
+        changes={"max_steps": 2 * MAX_CONSECUTIVE_SKIPS},
         compute_loss_func=lambda outputs, labels, num_items_in_batch: outputs.logits.sum() * math.nan,
         **mixed(),
     )
     before = bits(made.model)
-    with pytest.raises(RuntimeError, match=f"not finite in {SKIPS_IN_A_ROW} steps in a row"):
+    with pytest.raises(RuntimeError, match=f"not finite in {MAX_CONSECUTIVE_SKIPS} steps in a row"):
         made.train()
     assert bits(made.model) == before
-    assert logged(made, "skipped_steps")[-1] == SKIPS_IN_A_ROW - 1
+    assert logged(made, "skipped_steps")[-1] == MAX_CONSECUTIVE_SKIPS - 1
 
 
 @pytest.mark.parametrize(

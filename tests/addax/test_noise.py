@@ -48,8 +48,8 @@ PAIRS = {
     "seeds 1 apart": lambda: (draw(1), draw(2)),
     "seeds 2^32 apart": lambda: (draw(1), draw(1 + 2**32)),
     "seeds 2^63 apart": lambda: (draw(1), draw(1 + 2**63)),
-    "steps": lambda: (draw(noise.derive(0, 0)), draw(noise.derive(0, 1))),
-    "runs": lambda: (draw(noise.derive(0, 1)), draw(noise.derive(1, 0))),
+    "steps": lambda: (draw(noise.hash_seed(0, 0)), draw(noise.hash_seed(0, 1))),
+    "runs": lambda: (draw(noise.hash_seed(0, 1)), draw(noise.hash_seed(1, 0))),
 }
 
 
@@ -104,7 +104,7 @@ def test_too_many_tensors_or_blocks_are_refused():
 
 def test_derive_tells_words_apart():
     words = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (2**32,), (-1,), (2**32 - 1,)]
-    seeds = {noise.derive(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
+    seeds = {noise.hash_seed(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
     assert len(seeds) == 4 * len(words)
 
 

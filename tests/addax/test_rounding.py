@@ -1,4 +1,4 @@
-"""Updates written into 16-bit parameters: exact on average, and what the fraction realised says of them."""
+"""Updates written into 16-bit parameters: exact on average, and what the fraction realized says of them."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from addax import noise
-from addax.rounding import RealisedFraction, apply_update, stochastic_round
+from addax.rounding import RealizedFraction, apply_update, stochastic_round
 from baselines.mezo import MeZO
 from tests.numerics.oracle import CPU, HALVES, generator
 
@@ -96,9 +96,9 @@ def test_released_loses_the_step(dtype):
     for arithmetic in ("exact", "released"):
         model = Flat(dtype)
         opt = MeZO(model, lr=1.0, eps=1e-3, arithmetic=arithmetic)
-        probe = opt.perturbation.estimate(model, 1e-3, opt.step_seed())
+        probe = opt.perturbed_forward.estimate(model, 1e-3, opt.step_seed())
         opt.param_groups[0]["lr"] = 1e-6 / abs(probe.projected_grad.item())
-        fraction[arithmetic] = opt.step(zo_loss=model).realised_fraction.item()
+        fraction[arithmetic] = opt.step(zo_loss=model).realized_fraction.item()
     # One step of 2^18 weights: the standard error is 0.06 in bfloat16, 0.02 in float16.
     assert fraction["exact"] == pytest.approx(1, abs=0.25)
     assert fraction["released"] < 0.5 * fraction["exact"]
@@ -106,14 +106,14 @@ def test_released_loses_the_step(dtype):
 
 @TYPES
 def test_realised_fraction_is_what_it_says(dtype):
-    theta, realised = weights(dtype), RealisedFraction()
+    theta, realized = weights(dtype), RealizedFraction()
     before, size = theta.double(), 1e-5
-    apply_update(theta, 0, 3, directions=[(torch.tensor(size), 3)], rounding="nearest", realised=realised)
+    apply_update(theta, 0, 3, directions=[(torch.tensor(size), 3)], rounding="nearest", realized=realized)
     z = noise.draw(3, 0, theta.shape, CPU).double()
     wanted = along(theta.double() - before, z, size)
     # The intended value is itself float32: 1e-5 z beside weights of 0.02 keeps four digits.
-    assert realised.value().item() == pytest.approx(wanted, rel=1e-3)
-    assert RealisedFraction().value() is None
+    assert realized.value().item() == pytest.approx(wanted, rel=1e-3)
+    assert RealizedFraction().value() is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)

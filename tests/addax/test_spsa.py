@@ -6,7 +6,7 @@ from torch import nn
 
 from addax import noise
 from addax.addax import Addax
-from addax.spsa import Perturbation
+from addax.spsa import PerturbedForward
 from baselines.mezo import MeZO
 from tests.numerics.oracle import CPU, DTYPES, MLP, OPT, TIED, check_unmoved, generator, opt_model
 
@@ -38,10 +38,10 @@ def test_average_is_within_the_bound_of_the_gradient():
         theta = model()
         return theta @ curvature @ theta / 2 + slope @ theta
 
-    perturbation = Perturbation(model, {model.theta: 0})
+    perturbation = PerturbedForward(model, {model.theta: 0})
     total = torch.zeros(d, dtype=torch.float64)
     for k in range(n):
-        estimate = perturbation.estimate(loss, 1e-3, noise.derive(0, k))
+        estimate = perturbation.estimate(loss, 1e-3, noise.hash_seed(0, k))
         total += estimate.projected_grad * noise.draw(estimate.step_seed, 0, torch.Size([d]), CPU)
     error = ((total / n - gradient).norm() / gradient.norm()).item()
     assert error < 2 * ((d + 1) / n) ** 0.5
@@ -53,7 +53,7 @@ def test_one_estimate_is_the_directional_derivative():
     """On a linear loss g0 = <grad, z> exactly."""
     model = Point(7)
     slope = torch.randn(7, generator=generator(6), dtype=torch.float64)
-    estimate = Perturbation(model, {model.theta: 5}).estimate(lambda: slope @ model(), 1e-2, 77)
+    estimate = PerturbedForward(model, {model.theta: 5}).estimate(lambda: slope @ model(), 1e-2, 77)
     z = noise.draw(77, 5, torch.Size([7]), CPU).double()
     torch.testing.assert_close(estimate.projected_grad, slope @ z, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(estimate.loss, slope @ model.theta.detach(), rtol=1e-12, atol=1e-12)

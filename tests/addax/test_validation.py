@@ -33,7 +33,7 @@ def refused(opt, model, match, **closures):
 
 def closure(opt, value):
     """The first closure a method takes at its first step, returning a value."""
-    name = "full_loss" if "full_loss" in opt.losses else opt.losses[0]
+    name = "full_loss" if "full_loss" in opt.closures else opt.closures[0]
     return {name: lambda: value}
 
 
@@ -41,7 +41,7 @@ def closure(opt, value):
 def test_no_closure(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
-    refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.losses)}")
+    refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.closures)}")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_closure_it_cannot_use(method, name):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     called = []
-    given = dict.fromkeys(opt.losses, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
+    given = dict.fromkeys(opt.closures, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
     refused(opt, model, rf"{method.__name__} cannot use {name}: it wants", **given)
     assert not called
 
@@ -98,7 +98,7 @@ def test_a_loss_that_reaches_no_parameter(method, dtype):
     """But something else that has a gradient; the zeroth-order part is not taken alone either."""
     model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
     opt = method(model, lr=0.1)
-    closures = dict.fromkeys(opt.losses, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
+    closures = dict.fromkeys(opt.closures, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
     refused(opt, model, "does not depend on trainable parameters of the model", **closures)
 
 
@@ -179,7 +179,7 @@ def test_groups_that_leave_parameters_out(method):
     model[2].requires_grad_(False)
     before = [p.detach().clone() for p in model.parameters()]
     opt = method(model, lr=0.1, params=_groups(model[3]))
-    opt.step(**{name: MLP.closure(model, 0) for name in opt.losses})
+    opt.step(**{name: MLP.closure(model, 0) for name in opt.closures})
     assert all(p.grad is None for p in model.parameters())
     moved = [not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True)]
     assert moved == [p.requires_grad for p in model.parameters()]
@@ -309,12 +309,12 @@ def test_a_model_changed_after_the_method_was_built(method, change):
     model[0].bias.requires_grad_(False)
     opt = method(model, lr=0.1)
     model[0].bias = nn.Parameter(model[0].bias.detach().clone(), requires_grad=False)
-    opt.step(**dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+    opt.step(**dict.fromkeys(opt.closures, MLP.closure(model, 0)))
     change(model)
     before = [p.detach().clone() for p in model.parameters()]
     called = []
     with pytest.raises(ValueError, match=f"parameter {CHANGES[change]} .*{SINCE}$"):
-        opt.step(**dict.fromkeys(opt.losses, lambda: called.append(None)))
+        opt.step(**dict.fromkeys(opt.closures, lambda: called.append(None)))
     assert not called
     assert opt.steps == 1
     on_cpu = [(p, b) for p, b in zip(model.parameters(), before, strict=True) if p.device.type == "cpu"]
@@ -326,9 +326,9 @@ def test_a_parameter_on_another_device_in_place(method):
     """As `model.cuda()` does; a device that this test has not got is recorded in its stead."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
-    opt.places[model[0].bias] = (torch.device("cuda:0"), torch.float32)
+    opt.placements[model[0].bias] = (torch.device("cuda:0"), torch.float32)
     match = r"'0\.bias' was moved or converted from torch\.float32 on cuda:0 to torch\.float32 on cpu since"
-    refused(opt, model, match, **dict.fromkeys(opt.losses, MLP.closure(model, 0)))
+    refused(opt, model, match, **dict.fromkeys(opt.closures, MLP.closure(model, 0)))
 
 
 @pytest.mark.parametrize("method", ALL)

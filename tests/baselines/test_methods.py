@@ -11,7 +11,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from addax import Addax
 from addax.optimizer import Method, StepStats
+from addax.zeroth_order import ZERO_ORDER_DEFAULTS, ZeroOrderOptions
+from baselines.mezo_svrg import MeZOSVRG
 from benchmarks.errors import UserError
 from benchmarks.registry import files, module, path
 
@@ -69,7 +72,7 @@ class Regression:
 
     def step(self, opt: Method) -> StepStats:
         """One step with every closure that the method takes."""
-        return opt.step(**dict.fromkeys(opt.losses, self.loss))
+        return opt.step(**dict.fromkeys(opt.closures, self.loss))
 
 
 @METHODS
@@ -109,10 +112,10 @@ def test_labels_tell_methods_apart():
 @METHODS
 def test_closures_are_known_and_keyword_only(method):
     made = class_of(method)
-    assert made.losses
-    assert set(made.losses) <= {"zo_loss", "fo_loss", "full_loss"}
+    assert made.closures
+    assert set(made.closures) <= {"zo_loss", "fo_loss", "full_loss"}
     step = inspect.signature(inspect.unwrap(made.step)).parameters
-    assert set(made.losses) <= set(step)
+    assert set(made.closures) <= set(step)
     assert all(p.kind is p.KEYWORD_ONLY for p in step.values() if p.name != "self")
 
 
@@ -140,9 +143,9 @@ def test_stats(method):
     assert stats.skipped.shape == ()
     assert stats.skipped.dtype == torch.bool
     assert not stats.skipped
-    assert (stats.projected_grad is None) == ("zo_loss" not in opt.losses)
+    assert (stats.projected_grad is None) == ("zo_loss" not in opt.closures)
     assert stats.forwards >= 1
-    assert stats.backwards == ("fo_loss" in opt.losses)
+    assert stats.backwards == ("fo_loss" in opt.closures)
     assert opt.steps == 1
 
 
@@ -152,7 +155,7 @@ def test_the_realised_fraction_is_measured_in_16_bit(method, dtype):
     """By every method that writes its own updates."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=1e-2)
-    measured = [problem.step(opt).realised_fraction for _ in range(opt.REALISED_EVERY + 1)]
+    measured = [problem.step(opt).realized_fraction for _ in range(opt.MEASURE_EVERY + 1)]
     if isinstance(opt, torch.optim.Adam):
         assert measured == [None] * len(measured)
         return
@@ -247,3 +250,57 @@ def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
 def test_an_unknown_method_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'mezo'"):
         path("method", "mezoo")
+
+
+@METHODS
+def test_a_method_declares_the_closures_of_each_step(method):
+    """Steps given only `next_closures()` work, and `step_kinds` of them are seen again and again."""
+    problem = Regression(torch.float32)
+    opt = class_of(method)(problem.model, lr=1e-3)
+    seen = []
+    for _ in range(2 * opt.step_kinds):
+        seen.append(opt.next_closures())
+        assert opt.next_closures() == seen[-1]
+        opt.step(**dict.fromkeys(seen[-1], problem.loss))
+    assert set(seen[-1]) <= set(opt.closures)
+    assert len(set(seen)) == opt.step_kinds
+    assert set(opt.closures) == set().union(*seen)
+
+
+@METHODS
+def test_a_step_without_a_declared_closure_is_refused(method):
+    problem = Regression(torch.float32)
+    opt = class_of(method)(problem.model, lr=1e-3)
+    for _ in range(opt.step_kinds):
+        wanted = opt.next_closures()
+        others = [name for name in opt.closures if name not in wanted]
+        with pytest.raises(ValueError, match=r"wants .*_loss"):
+            opt.step(**dict.fromkeys(others, problem.loss))
+        opt.step(**dict.fromkeys(wanted, problem.loss))
+
+
+def test_addax_drops_the_closure_that_alpha_gives_no_weight():
+    closures = {
+        alpha: Addax(nn.Linear(2, 1), lr=0.1, alpha=alpha).next_closures() for alpha in (0, 0.0, 0.5, 1, 1.0)
+    }
+    assert closures == {0: ("fo_loss",), 0.5: ("zo_loss", "fo_loss"), 1: ("zo_loss",)}
+
+
+def test_mezo_svrg_with_an_anchor_at_every_step_has_one_kind_of_step():
+    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=1).step_kinds == 1
+    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=7).step_kinds == 2
+
+
+@METHODS
+def test_arguments_are_what_the_constructor_takes(method):
+    made = class_of(method)
+    listed = made.arguments()
+    assert listed.pop("lr") is inspect.Parameter.empty
+    model = nn.Linear(2, 1)
+    assert isinstance(made(model, lr=0.1, **listed), made)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epsilon'"):
+        made(model, lr=0.1, epsilon=1e-3)
+
+
+def test_every_zeroth_order_option_has_a_default():
+    assert set(ZERO_ORDER_DEFAULTS) == set(ZeroOrderOptions.__annotations__)

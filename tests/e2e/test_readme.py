@@ -11,6 +11,7 @@ import sys
 from ast import literal_eval
 
 import pytest
+from plots.__main__ import figures
 
 from addax import units
 from benchmarks import registry
@@ -21,7 +22,6 @@ from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
 from benchmarks.results import store
 from benchmarks.training import run as train
-from plots.__main__ import figures
 from tests import processes
 
 ROOT = registry.ROOT

@@ -30,7 +30,7 @@ def test_steps_do_not_wait(name, dtype, no_waiting):
     model = MLP.build(dtype).to(CUDA)
     opt = class_of(name)(model, lr=1e-3)
     x = torch.randn(6, 5, device=CUDA, dtype=dtype)
-    closures = dict.fromkeys(opt.losses, lambda: model(x).float().square().mean())
+    closures = dict.fromkeys(opt.closures, lambda: model(x).float().square().mean())
     # The first step checks for weights used outside their modules, and MeZO-SVRG waits at anchor steps.
     opt.step(**closures)
     no_waiting()
@@ -38,14 +38,14 @@ def test_steps_do_not_wait(name, dtype, no_waiting):
 
 
 @DTYPES
-@pytest.mark.parametrize("name", sorted(n for n in files("method") if "zo_loss" in class_of(n).losses))
+@pytest.mark.parametrize("name", sorted(n for n in files("method") if "zo_loss" in class_of(n).closures))
 def test_zero_steps_leave_parameters_bit_identical(name, dtype):
     model = MLP.build(dtype).to(CUDA)
     opt = class_of(name)(model, lr=0.0)
     x = torch.randn(6, 5, device=CUDA, dtype=dtype)
     before = [p.detach().clone().view(torch.uint8) for p in model.parameters()]
     for _ in range(3):
-        opt.step(**dict.fromkeys(opt.losses, lambda: model(x).float().square().mean()))
+        opt.step(**dict.fromkeys(opt.closures, lambda: model(x).float().square().mean()))
     for p, old in zip(model.parameters(), before, strict=True):
         assert torch.equal(p.detach().view(torch.uint8), old)
 

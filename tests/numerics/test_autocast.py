@@ -20,7 +20,7 @@ def outside(opt, model):
     """One region around all steps; also the loss that the model has after them, within it."""
     with autocast():
         for k in range(STEPS):
-            opt.step(**dict.fromkeys(opt.losses, MLP.closure(model, k)))
+            opt.step(**dict.fromkeys(opt.closures, MLP.closure(model, k)))
         return MLP.loss(model, 0)
 
 
@@ -32,7 +32,7 @@ def inside(opt, model):
             return MLP.loss(model, k)
 
     for k in range(STEPS):
-        opt.step(**dict.fromkeys(opt.losses, lambda k=k: closure(k)))
+        opt.step(**dict.fromkeys(opt.closures, lambda k=k: closure(k)))
     return closure(0)
 
 

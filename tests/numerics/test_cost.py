@@ -85,11 +85,11 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
     results = []
     for _ in range(steps):
         count.update(dict.fromkeys(NUMBERS, 0))
-        for name in opt.losses:
+        for name in opt.closures:
             count.pop(name, None)
         writes.elements = writes.in_backward = 0
         with writes:
-            stats = opt.step(**{name: lambda name=name: loss(name) for name in opt.losses})
+            stats = opt.step(**{name: lambda name=name: loss(name) for name in opt.closures})
         count["passes"] = writes.elements / size
         assert (stats.forwards, stats.backwards) == (count["forwards"], count["backwards"])
         results.append(count | {"in_backward": writes.in_backward / size})

@@ -121,6 +121,6 @@ def test_gradient_checkpointing_changes_nothing(method, dtype, reentrant):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             for k in range(3):
-                opt.step(**{name: OPT.closure(model, k) for name in opt.losses})
+                opt.step(**{name: OPT.closure(model, k) for name in opt.closures})
         results.append(bits(model))
     assert results[0] == results[1]

@@ -52,7 +52,7 @@ def method(name, model, lr, **options):
 
 def closures(opt, family, model):
     """All that a method takes."""
-    return {name: family.closure(model, k) for k, name in enumerate(opt.losses)}
+    return {name: family.closure(model, k) for k, name in enumerate(opt.closures)}
 
 
 @FAMILIES

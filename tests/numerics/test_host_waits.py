@@ -40,10 +40,10 @@ def test_steps_look_at_no_value(name, dtype):
     model, loss = build(dtype)
     made = class_of(name)
     # The first step's check compares addresses, and a meta tensor has none.
-    opt = made(model, lr=1e-3, **({"check": False} if "zo_loss" in made.losses else {}))
-    for _ in range(opt.REALISED_EVERY + 1):
-        stats = opt.step(**dict.fromkeys(opt.losses, loss))
-    assert opt.steps == opt.REALISED_EVERY + 1
+    opt = made(model, lr=1e-3, **({"check": False} if "zo_loss" in made.closures else {}))
+    for _ in range(opt.MEASURE_EVERY + 1):
+        stats = opt.step(**dict.fromkeys(opt.closures, loss))
+    assert opt.steps == opt.MEASURE_EVERY + 1
     for seen in (stats.loss, stats.skipped, opt.skipped_steps):
         with pytest.raises(RuntimeError, match=r"\.item\(\) cannot be called on meta tensors"):
             bool(seen)

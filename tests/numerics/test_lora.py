@@ -6,7 +6,7 @@ Each method's arithmetic on them is held to the dense oracle in `test_oracle.py`
 import pytest
 import torch
 
-from addax.spsa import Perturbation
+from addax.spsa import PerturbedForward
 from benchmarks.registry import files
 from tests.baselines.test_methods import class_of
 from tests.numerics.oracle import (
@@ -49,7 +49,7 @@ def test_adapters_alone_move(method, build, dtype):
     before = bits(model)
     opt = class_of(method)(model, lr=1e-2)
     for k in range(3):
-        stats = opt.step(**{name: LORA.closure(model, k) for name in opt.losses})
+        stats = opt.step(**{name: LORA.closure(model, k) for name in opt.closures})
         assert not stats.skipped
     assert moved(model, before) == adapters
     assert all(p.grad is None for p in model.parameters())
@@ -64,7 +64,7 @@ def test_a_frozen_adapter_stays(method):
         p.requires_grad_("lora_B" in name and "layers.1" in name)
     before = bits(model)
     opt = class_of(method)(model, lr=1e-2)
-    opt.step(**{name: LORA.closure(model, 0) for name in opt.losses})
+    opt.step(**{name: LORA.closure(model, 0) for name in opt.closures})
     assert moved(model, before) == {n for n, p in model.named_parameters() if p.requires_grad}
 
 
@@ -84,7 +84,7 @@ def test_every_kind_of_adapter_is_perturbed(kind):
     problem = Problem(kind, lambda dtype: lora_model(dtype, **KINDS[kind]).to(dtype), LORA.loss)
     model = problem.build(torch.float64)
     dense, eps, seed = Dense(model, problem), 1e-3, 17
-    held = Perturbation(model, {p: i for i, p in enumerate(model.parameters()) if p.requires_grad})
+    held = PerturbedForward(model, {p: i for i, p in enumerate(model.parameters()) if p.requires_grad})
     seen = []
     check_unmoved(model, lambda: seen.append(held.estimate(problem.closure(model, 0), eps, seed)))
     z = dense.z(seed)

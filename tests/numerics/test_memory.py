@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from addax import noise, rounding
-from addax.backward import LossScale, all_finite, visiting_gradients
-from addax.first_order import descend
+from addax.backward import all_finite, apply_step, gradient_hooks
+from addax.loss_scale import LossScale
 from benchmarks.profiling.peak_memory import LiveBytes
 from tests.baselines.test_methods import class_of
 
@@ -86,11 +86,11 @@ def test_a_first_order_step_holds_one_gradient(method, problem):
     """Beside a backward whose gradients are dropped one by one: blocks of the update, no second gradient."""
     model, loss, block = problem
     made = class_of(method)
-    opt = made(model, lr=1e-3, **({"check": False} if "zo_loss" in made.losses else {}))
+    opt = made(model, lr=1e-3, **({"check": False} if "zo_loss" in made.closures else {}))
     names = {p: name for name, p in model.named_parameters()}
 
     def bare():
-        with visiting_gradients(names, lambda p, grad: None):
+        with gradient_hooks(names, lambda p, grad: None):
             loss().backward()
 
     def all_gradients():
@@ -98,7 +98,7 @@ def test_a_first_order_step_holds_one_gradient(method, problem):
         model.zero_grad()
 
     least = beyond_theta(model, bare)
-    held = beyond_theta(model, lambda: opt.step(**dict.fromkeys(made.losses, loss)))
+    held = beyond_theta(model, lambda: opt.step(**dict.fromkeys(made.closures, loss)))
     # z or the gradient in float32, theta and the result in float32, bits and rounded values in 16-bit.
     assert held - least <= (3 if model.dtype == torch.float32 else 7) * block
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -136,8 +136,8 @@ def test_a_mask_makes_no_second_gradient(dtype):
 
     def work():
         loss = (theta * x).sum()
-        options = {"ok": torch.tensor(True), "scale": LossScale()}
-        descend([(theta, 0, 1.0)], 0, names={theta: "theta"}, loss=loss.float(), **options)
+        options = {"is_finite": torch.tensor(True), "scale": LossScale()}
+        apply_step([(theta, 0, 1.0)], 0, names={theta: "theta"}, loss=loss.float(), **options)
 
     work()
     with LiveBytes([theta, x]) as tracker:

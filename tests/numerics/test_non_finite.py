@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from addax import Addax
-from addax.backward import LossScale
+from addax.loss_scale import LossScale
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
@@ -23,7 +23,7 @@ MAKE = {
     "sgd": lambda m: SGD(m, lr=1e-2),
     "adam": lambda m: Adam(m, lr=1e-2),
 }
-EACH = [(method, name) for method, make in MAKE.items() for name in make(nn.Linear(1, 1)).losses]
+EACH = [(method, name) for method, make in MAKE.items() for name in make(nn.Linear(1, 1)).closures]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -33,7 +33,7 @@ def test_nothing_moves(method, name, dtype, bad):
     """Two bad steps, then a good one; MeZO-SVRG's bad minibatch comes after a good full-batch step."""
     model = MLP.build(dtype)
     opt = MAKE[method](model)
-    good = {n: MLP.closure(model, 0) for n in opt.losses}
+    good = {n: MLP.closure(model, 0) for n in opt.closures}
     broken = good | {name: lambda: MLP.loss(model, 0) * bad}
     if method == "mezo-svrg":
         opt.anchor_every = 1 if name == "full_loss" else 10
@@ -44,12 +44,12 @@ def test_nothing_moves(method, name, dtype, bad):
         stats = opt.step(**broken)
         assert bits(model) == before
         assert bool(stats.skipped)
-        assert (int(opt.skipped_steps), int(opt.skipped_in_row), opt.steps) == (k, k, done + k)
+        assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (k, k, done + k)
         assert all(p.grad is None for p in model.parameters())
     stats = opt.step(**good)
     assert bits(model) != before
     assert not bool(stats.skipped)
-    assert (int(opt.skipped_steps), int(opt.skipped_in_row), opt.steps) == (2, 0, done + 3)
+    assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (2, 0, done + 3)
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 

@@ -203,7 +203,7 @@ def test_one_cycle_scales_every_method(method):
         if scheduled:
             lr_scheduler.OneCycleLR(opt, max_lr=0.01, total_steps=10, cycle_momentum=False)
         rate = opt.param_groups[0]["lr"]
-        closures = {name: MLP.closure(model, 0) for name in opt.losses}
+        closures = {name: MLP.closure(model, 0) for name in opt.closures}
         before = [p.detach().clone() for p in model.parameters()]
         opt.step(**closures)
         moved.append([(p.detach() - b) / rate for p, b in zip(model.parameters(), before, strict=True)])
@@ -228,7 +228,7 @@ def test_frozen_parameters(method):
         "ip-sgd": lambda: IPSGD(model, lr=1e-3),
     }[method]()
     z = dense.z(opt.step_seed())
-    name = "zo_loss" if "zo_loss" in opt.losses else "fo_loss"
+    name = "zo_loss" if "zo_loss" in opt.closures else "fo_loss"
     opt.step(**{name: MLP.closure(model, 0)})
     assert torch.equal(frozen, before)
     assert frozen.grad is None

@@ -97,8 +97,8 @@ def test_nearest_and_released_lose_the_step(dtype, i):
     assert part == pytest.approx(LEFT[dtype][i], rel=0.15)
 
     ours = nn.Parameter(start.clone())
-    options = {"names": {ours: "weight"}, "loss": None, "fo_weight": 0.0, "ok": None, "realised": None}
-    released.descend([(ours, 0, lr)], 5, directions=[(1.0, torch.tensor(g), 5)], **options)
+    options = {"names": {ours: "weight"}, "loss": None, "fo_weight": 0.0, "is_finite": None, "realized": None}
+    released.apply_step([(ours, 0, lr)], 5, directions=[(1.0, torch.tensor(g), 5)], **options)
     assert torch.equal(ours, published)
 
     nearest = start.clone()

@@ -32,7 +32,7 @@ K = 3
 def steps(opt, model, problem, first, number, scheduler=None):
     """Steps `number` batches from `first` on."""
     for k in range(first, first + number):
-        opt.step(**{name: problem.closure(model, k) for name in opt.losses})
+        opt.step(**{name: problem.closure(model, k) for name in opt.closures})
         if scheduler is not None:
             scheduler.step()
 
@@ -127,12 +127,12 @@ def test_a_loaded_state_is_not_written_into(method):
 def test_counters_are_kept(method):
     model = MLP.build(torch.float32)
     opt = MAKE[method](model)
-    nan = {name: lambda: MLP.loss(model, 0) * float("nan") for name in opt.losses}
+    nan = {name: lambda: MLP.loss(model, 0) * float("nan") for name in opt.closures}
     opt.step(**nan)
     opt.step(**nan)
     fresh = MAKE[method](model)
     fresh.load_state_dict(through_a_file(opt.state_dict()))
-    assert (int(fresh.skipped_steps), int(fresh.skipped_in_row), fresh.steps) == (2, 2, 2)
+    assert (int(fresh.skipped_steps), int(fresh.consecutive_skips), fresh.steps) == (2, 2, 2)
 
 
 def refused(opt, state, match):

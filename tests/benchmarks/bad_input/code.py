@@ -8,7 +8,7 @@ from addax.optimizer import Method
 
 class First(Method):
     """One."""
-    label, losses = "First", ("fo_loss",)
+    label, closures = "First", ("fo_loss",)
 '''
 TASK = '''"""A task."""
 from benchmarks.tasks import Hub, Task, _fields
@@ -109,9 +109,9 @@ CASES = [
     ),
     file(
         "method",
-        "a method without losses",
-        METHOD.replace('label, losses = "First", ("fo_loss",)', 'label = "x"'),
-        "baselines/mine.py: First has no losses",
+        "a method without closures",
+        METHOD.replace('label, closures = "First", ("fo_loss",)', 'label = "x"'),
+        "baselines/mine.py: First has no closures",
     ),
     file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
     file("model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, no Family"),

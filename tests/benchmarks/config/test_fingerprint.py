@@ -14,7 +14,7 @@ from benchmarks.config import fingerprint
 from benchmarks.config.fingerprint import modules_of, source_fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.config.validation import ZERO_SHOT
-from tests import warm
+from tests import processes
 
 ROOT = registry.ROOT
 
@@ -127,7 +127,7 @@ def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
 
     def found():
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-        done = warm.python(tmp_path / "fingerprints.py", cwd=tmp_path, env=environment)
+        done = processes.python(tmp_path / "fingerprints.py", cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

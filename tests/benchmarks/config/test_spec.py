@@ -154,8 +154,8 @@ def test_a_method_file_needs_no_more_than_a_learning_rate(method):
     assert made.settings["lr"] == 0.1
     assert label(made)
     cls = settings.method_class(method)
-    assert ("zo_batch_size" in made.settings) == ("zo_loss" in cls.losses)
-    assert ("fo_batch_size" in made.settings) == ("fo_loss" in cls.losses)
+    assert ("zo_batch_size" in made.settings) == ("zo_loss" in cls.closures)
+    assert ("fo_batch_size" in made.settings) == ("fo_loss" in cls.closures)
     assert json.loads(json.dumps(made.config()))["settings"] == made.settings
 
 

@@ -17,14 +17,14 @@ from benchmarks.errors import UserError
 from benchmarks.memory import cache as _prediction_cache
 from benchmarks.memory import estimator as memory_model
 from benchmarks.memory._gpu_kernels import attention
-from benchmarks.memory.dry_step import outline, synthetic
+from benchmarks.memory.dry_step import pad_to_longest, synthetic
 from benchmarks.memory.estimator import DEEPER, SHALLOW, extend, predict
-from benchmarks.memory.tracer import OUTSIDE, Pieces
+from benchmarks.memory.tracer import OUTSIDE, PhasePeaks
 from benchmarks.studies import memory_validation as agreement
 
 FAMILIES = ("opt", "llama", "roberta")
 METHODS = tuple(registry.files("method"))
-BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).losses)
+BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).closures)
 # On one family all of them; on the others, whose layers differ, each kind of pass.
 CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_PROPAGATING]
 CASES += [
@@ -74,7 +74,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
 def test_extended_in_depth_it_is_the_whole_model(method, checkpointing, family, device):
     spec, config = spec_of(method, checkpointing, dtype="bfloat16"), agreement.small_config(family, 7, 32)
     batches = agreement.batches_of(spec, 24)
-    extended = memory_model.pieces(spec, config, batches, device)
+    extended = memory_model.phase_peaks(spec, config, batches, device)
     (whole,) = memory_model.traces(spec, [config], batches, device)
     assert {key: whole.bytes[key] for key in extended.bytes} == extended.bytes
     largest = max(map(sum, whole.bytes.values()))
@@ -110,7 +110,7 @@ def with_layers(n):
 
 def test_what_is_not_linear_is_not_extended():
     def pieces(depth, at):
-        return Pieces({("fo", "forward", k): (at(depth, k), 0, 0, 0, 0) for k in range(-1, depth + 1)})
+        return PhasePeaks({("fo", "forward", k): (at(depth, k), 0, 0, 0, 0) for k in range(-1, depth + 1)})
 
     def linear(depth, k):
         return 100 * depth + 7 * k
@@ -121,7 +121,7 @@ def test_what_is_not_linear_is_not_extended():
     low, high = pieces(SHALLOW, linear), pieces(DEEPER, linear)
     assert extend(low, high, 40).bytes["fo", "forward", 39] == (4000 + 7 * 39, 0, 0, 0, 0)
     assert extend(low, pieces(DEEPER, bent), 40) is None
-    missing = Pieces({key: held for key, held in high.bytes.items() if key[2] != DEEPER})
+    missing = PhasePeaks({key: held for key, held in high.bytes.items() if key[2] != DEEPER})
     assert extend(low, missing, 40) is None
 
 
@@ -258,7 +258,7 @@ def test_an_outline_is_as_long_as_the_longest(prompts, answers):
     batch = [
         Encoded((3,) * p, ((4,) * 9,), (5,) * a, 0, p + 9) for p, a in zip(prompts, answers, strict=True)
     ]
-    found = outline(batch)
+    found = pad_to_longest(batch)
     lengths = {len(e.prompt) + len(e.answer) for e in found}
     assert max(lengths) == max(p + a for p, a in zip(prompts, answers, strict=True))
     assert len(lengths) == len({p + a for p, a in zip(prompts, answers, strict=True)})

@@ -136,7 +136,7 @@ def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
     one = from_dict(NANO | {"method": method})
     assert planner.passes(one, 1000) == cost
     again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
-    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).losses)
+    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).closures)
 
 
 KEYS = {
@@ -209,8 +209,8 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
     sizes = {**one.settings, "eval_batch_size": 32}
-    assert fitting.at(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
-    assert fitting.at(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
+    assert fitting.peak_of(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
+    assert fitting.peak_of(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
     part = assign([e.length for e in rows], chosen)
     assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
     wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
@@ -220,9 +220,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
 
 def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():
     rows = memory_model.synthetic([50, 50, 50, 40], answer=5)
-    assert [row.length for row in fitting.heaviest(rows, 1)] == [50]
-    assert [row.length for row in fitting.heaviest(rows, 2)] == [50, 40]
-    assert [row.length for row in fitting.heaviest(rows[:3], 2)] == [50, 50]
+    assert [row.length for row in fitting.worst_case_batch(rows, 1)] == [50]
+    assert [row.length for row in fitting.worst_case_batch(rows, 2)] == [50, 40]
+    assert [row.length for row in fitting.worst_case_batch(rows[:3], 2)] == [50, 50]
     (long,) = memory_model.synthetic([30], answer=20)
-    found = fitting.heaviest([*rows, long], 2)
+    found = fitting.worst_case_batch([*rows, long], 2)
     assert [(row.length, len(row.answer)) for row in found] == [(50, 5), (30, 20)]

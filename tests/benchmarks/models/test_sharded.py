@@ -47,7 +47,7 @@ def train(method: str, model: torch.nn.Module) -> Method:
         return model(input_ids=ids, labels=ids).loss
 
     for _ in range(STEPS):
-        stats = opt.step(**dict.fromkeys(opt.losses, loss))
+        stats = opt.step(**dict.fromkeys(opt.closures, loss))
         assert torch.isfinite(stats.loss)
     return opt
 

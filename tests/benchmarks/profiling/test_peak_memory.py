@@ -1,4 +1,4 @@
-"""Live tensor bytes against sizes counted by hand and against torch's profiler; provenance."""
+"""Live tensor bytes against sizes counted by hand and against torch's profiler."""
 
 import gc
 
@@ -8,7 +8,6 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import models
-from benchmarks.profiling import peak_memory as measure
 from benchmarks.profiling.peak_memory import LiveBytes, PeakMemory, tensors_of
 
 KIB = 1024
@@ -198,17 +197,3 @@ def test_nothing_is_counted_while_training_on_a_cpu():
     with memory.training():
         kib(1)
     assert memory.peak is None
-
-
-def test_provenance_says_where_a_row_was_made(monkeypatch):
-    found = measure.provenance()
-    assert found["versions"]["torch"] == torch.__version__
-    assert found["versions"]["addax"]
-    assert found["threads"] == torch.get_num_threads()
-    assert "cores" in found["hardware"] or torch.cuda.is_available()
-    assert found["git_commit"] is None or len(found["git_commit"]) == 40
-    measure.provenance.cache_clear()
-    monkeypatch.setenv("PATH", "")
-    without_git = measure.provenance()
-    measure.provenance.cache_clear()
-    assert (without_git["git_commit"], without_git["git_dirty"]) == (None, None)

@@ -208,7 +208,7 @@ def test_the_page_lists_every_suite_of_a_paper_with_its_runs(monkeypatch):
     monkeypatch.setattr(suites, "load", cache(suites.load))
     lines = _paper_tables.papers().splitlines()[2:]
     cells = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")] for line in lines}
-    wanted = [n for n in registry.files("suite") if suites.paper(n) and not registry.is_twin(n)]
+    wanted = [n for n in registry.files("suite") if suites.paper(n) and not registry.is_tiny(n)]
     assert list(cells) == wanted
     for name, line in cells.items():
         assert line[3:5] == [str(len(suites.load(name))), str(len(suites.load(f"{name}-tiny")))]

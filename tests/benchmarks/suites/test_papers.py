@@ -12,7 +12,7 @@ from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.suites import _twin
 from benchmarks.suites._paper import TAGS, TOP, Paper, Stated, runs
 
-PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_twin(name)]
+PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_tiny(name)]
 # What a twin may have otherwise: the model, the data, and sizes.
 SMALL = {"model", "data", "eval_batch_size", "evaluations", "shots", *BUDGETS}
 SMALL |= {"train_rows", "validation_rows", "test_rows"}

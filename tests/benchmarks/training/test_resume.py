@@ -44,7 +44,7 @@ def dropping(tmp_path_factory):
 
 
 def spec_of(method, model, **changes):
-    losses = method_class(method).losses
+    losses = method_class(method).closures
     own = {k: v for k, v in SIZES.items() if f"{k[:2]}_loss" in losses}
     return from_dict({"method": method, "model": model, **TINY, **own, **changes})
 

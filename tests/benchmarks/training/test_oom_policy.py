@@ -1,6 +1,7 @@
-"""Out of memory: the batch that asked is halved down to 1; only then the row says OOM."""
+"""Out of memory: the batch that did not fit is halved down to one example; only then the row says OOM."""
 
 import resource
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,23 +9,18 @@ import torch
 
 from benchmarks.config.spec import from_dict
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.profiling import oom as out_of_memory
 from benchmarks.results import store
 from benchmarks.sweep import worker as work
-from benchmarks.training import loop
 from benchmarks.training import run as train
+from benchmarks.training import setup
 from tests import processes
+from tests.benchmarks.training.tiny_runs import TINY, row_of
 
-TINY = {
-    "model": "nano-opt", "task": "sst2", "train_rows": 24, "validation_rows": 8, "test_rows": 12, "steps": 4,
-    "evaluations": 2, "eval_batch_size": 8, "lr": 1e-4,
-}  # fmt: skip
-ASKED = 3 * 2**29
+REQUESTED = 3 * 2**29
 
 
 def run(method, **changes):
-    spec = from_dict({"method": method, **TINY, **changes})
-    return train.run(spec, train.load(spec, None), suite="s")
+    return row_of(from_dict({"method": method, **TINY, **changes}))
 
 
 @pytest.fixture
@@ -68,35 +64,35 @@ def room(monkeypatch):
         ),
     ],
 )
-def test_the_batch_that_asked_is_halved_and_the_run_begins_anew(room, method, most, given, used):
+def test_the_batch_that_does_not_fit_is_halved_and_the_run_restarts(room, method, most, given, used):
     room(most)
     row = run(method, **given)
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
-    # What the spec asked for stays in the config.
+    # The config keeps what the spec says.
     assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
-    assert {t["bytes_asked"] for t in row["batch_sizes_tried"]} == {ASKED}
+    assert {t["bytes_asked"] for t in row["batch_sizes_tried"]} == {REQUESTED}
     assert {t["out_of_memory_in"] for t in row["batch_sizes_tried"]} == set(most)
-    # As if it had been asked for at once.
+    # The result is that of a run with these sizes from the start.
     alone = run(method, **used)
     assert row["test"] == alone["test"]
     assert [p["loss"] for p in row["curve"]] == [p["loss"] for p in alone["curve"]]
 
 
-def test_what_does_not_fit_at_one_example_is_oom(room):
+def test_a_run_whose_one_example_does_not_fit_is_oom(room):
     tried = room({"fo": 0})
     row = run("sgd", fo_batch_size=5)
     assert (row["status"], row["score"], row["test"]) == ("OOM", None, None)
     assert row["reason"] == "out of memory in fo"
     assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [5, 2, 1]
-    assert row["batch_sizes_tried"][-1]["bytes_asked"] == ASKED
+    assert row["batch_sizes_tried"][-1]["bytes_asked"] == REQUESTED
     assert [n for part, n in tried if part == "fo"] == [5, 2, 1]
 
 
-def test_an_evaluation_is_halved_in_its_place_and_the_scores_stay(room):
+def test_an_evaluation_batch_is_halved_in_place_and_no_score_changes(room):
     whole = run("sgd", fo_batch_size=2)
     tried = room({"eval": 2})
     row = run("sgd", fo_batch_size=2)
@@ -109,38 +105,35 @@ def test_an_evaluation_is_halved_in_its_place_and_the_scores_stay(room):
     assert [n for part, n in tried if part == "fo"] == [2] * 5
 
 
-def test_a_full_loss_is_taken_in_smaller_chunks(room):
+def test_a_full_loss_is_evaluated_in_smaller_chunks(room):
     room({"zo": 4})
     row = run("mezo-svrg", zo_batch_size=3)
     assert (row["status"], row["batch_sizes"]["eval_batch_size"]) == ("done", 4)
     assert [t["out_of_memory_in"] for t in row["batch_sizes_tried"]] == ["full"]
 
 
-def test_a_model_that_does_not_fit_is_oom_at_once(monkeypatch):
+def test_a_model_that_does_not_fit_is_oom_without_another_attempt(monkeypatch):
     def load(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB.")
 
-    monkeypatch.setattr(loop.models, "load", load)
+    monkeypatch.setattr(setup.models, "load", load)
     row = run("mezo")
     assert (row["status"], row["reason"]) == ("OOM", "out of memory in load")
     assert (row["score"], row["parameters"], row["d0_rows"]) == (None, None, None)
     assert len(row["batch_sizes_tried"]) == 1
 
 
-def test_an_oom_row_stands_and_its_run_is_not_done_again(room, tmp_path, monkeypatch):
+def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
-    assert work.run_spec(spec, **one).status == "OOM"
-    assert work.run_spec(spec, **one).status == "elsewhere"
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
+    assert work.work(spec, **one).status == "OOM"
+    assert work.work(spec, **one).status == "elsewhere"
 
 
-def test_nothing_of_the_failed_attempt_is_held_on_to(monkeypatch):
-    """Its model is gone before the next one is loaded."""
-    import weakref
-
-    loss, load, models = Scorer.loss, loop.models.load, []
+def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):
+    loss, load, models = Scorer.loss, setup.models.load, []
 
     def of_loss(self, batch):
         if len(batch) > 2 and torch.is_grad_enabled():
@@ -155,7 +148,7 @@ def test_nothing_of_the_failed_attempt_is_held_on_to(monkeypatch):
         return loaded
 
     monkeypatch.setattr(Scorer, "loss", of_loss)
-    monkeypatch.setattr(loop.models, "load", loading)
+    monkeypatch.setattr(setup.models, "load", loading)
     assert run("addax", fo_batch_size=8)["batch_sizes"]["fo_batch_size"] == 2
     assert len(models) == 3
 
@@ -174,7 +167,7 @@ def limited(runs, spec, room):
 
 
 @pytest.mark.process
-def test_a_cpu_that_runs_out_halves_as_well(tmp_path):
+def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
     """A real allocation that fails, in torch's own words."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
     spec = from_dict({"method": "sgd", **TINY, **changes})
@@ -186,13 +179,3 @@ def test_a_cpu_that_runs_out_halves_as_well(tmp_path):
     assert row["batch_sizes_tried"][0]["fo_batch_size"] == 512
     assert all(t["bytes_asked"] > 2**20 for t in row["batch_sizes_tried"])
     assert 1 <= row["batch_sizes"]["fo_batch_size"] <= 256
-
-
-def test_other_errors_are_no_lack_of_memory():
-    assert out_of_memory.recognise(MemoryError()) == (True, None)
-    assert out_of_memory.recognise(ValueError("DefaultCPUAllocator")) == (False, None)
-    assert out_of_memory.recognise(RuntimeError("CUDA error: an illegal memory access")) == (False, None)
-    assert out_of_memory.recognise(torch.OutOfMemoryError("Tried to allocate 20.00 MiB.")) == (
-        True,
-        20 * 2**20,
-    )

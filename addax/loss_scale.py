@@ -1,0 +1,51 @@
+"""Loss scale: keeps float16 gradients in the range of float16.
+
+    (scale * L).backward();   g = grad / scale
+
+A gradient that overflows moves nothing and halves the next step's scale; `GROWTH_STEPS` steps without an
+overflow double it. Micikevicius et al., arXiv 1710.03740.
+"""
+
+import torch
+from torch import Tensor
+
+
+class LossScale:
+    """Dynamic loss scale, kept on the device so that a step never waits for it."""
+
+    INITIAL = 2.0**15
+    GROWTH_STEPS = 1000
+
+    def __init__(self) -> None:
+        self.scale: Tensor | None = None
+        self.clean: Tensor | None = None
+        self.overflows: Tensor | None = None
+
+    def begin(self, device: torch.device) -> Tensor:
+        """Return the scale of this step, a float32 scalar."""
+        if self.scale is None:
+            self.scale = torch.full((), self.INITIAL, device=device)
+            self.clean = torch.zeros((), dtype=torch.int64, device=device)
+            self.overflows = torch.zeros((), dtype=torch.int64, device=device)
+        # A state loaded from a file may be on another device.
+        vars(self).update({name: value.to(device) for name, value in vars(self).items()})
+        return self.scale
+
+    def end(self, finite: list[Tensor]) -> None:
+        """Adapt to a step's gradients: one bool scalar per tensor, False if it overflowed."""
+        clean = torch.stack([f.to(self.scale.device) for f in finite])
+        good = clean.all()
+        self.overflows = self.overflows + (~clean).sum()
+        self.clean = (self.clean + 1) * good
+        grow = self.clean >= self.GROWTH_STEPS
+        self.clean = self.clean * ~grow
+        factor = torch.where(good, torch.where(grow, 2.0, 1.0), 0.5)
+        self.scale = (self.scale * factor).clamp(1.0, 2.0**24)
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """Return the scale and its counters."""
+        return vars(self).copy()
+
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Continue from a saved state."""
+        vars(self).update(state)

@@ -1,0 +1,228 @@
+"""Fields of a run and settings of a method, with defaults and one line each, read without importing torch.
+
+Fields come from the class body and the docstring of `RunSpec`, settings from the constructor of a method's
+class, its bases and the option dictionaries that it unpacks. Sources are parsed, not imported.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks import registry
+from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH
+from benchmarks.config.validation import ZERO_SHOT
+
+REQUIRED = object()
+# Constructor arguments that a run does not set, or sets by a field.
+NO_SETTINGS = ("self", "model", "seed", "params", "check", "process_group")
+BATCHES = {
+    "zo_loss": ("zo_batch_size", "K0, examples in the zeroth-order batch"),
+    "fo_loss": ("fo_batch_size", "K1, examples in the first-order batch"),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One field of a run or one setting of a method.
+
+    Attributes:
+        name: with underscores.
+        default: its value without an option; `REQUIRED` if there is none.
+        kind: its annotation as written, such as "int | None".
+        help: one sentence or two.
+    """
+
+    name: str
+    default: Any
+    kind: str
+    help: str
+
+
+class NotLiteral(Exception):
+    """A source says something that only an import can tell."""
+
+
+@cache
+def run_fields() -> dict[str, Parameter]:
+    """Return every field of `RunSpec` but the method's settings, by name."""
+    file = registry.ROOT / "benchmarks" / "config" / "spec.py"
+    spec = _classes(file)["RunSpec"]
+    docs = sections(ast.get_docstring(spec) or "")
+    found = {}
+    for line in spec.body:
+        if isinstance(line, ast.AnnAssign) and line.target.id != "settings":
+            default = REQUIRED if line.value is None else _literal(line.value)
+            name = line.target.id
+            found[name] = Parameter(name, default, ast.unparse(line.annotation), docs.get(name, ""))
+    return found
+
+
+@cache
+def method_settings(name: str) -> dict[str, Parameter]:
+    """Return every setting of a method, by name; "zero-shot" has none.
+
+    Raises:
+        UserError: no such method, or its file is not Python.
+    """
+    if name == ZERO_SHOT:
+        return {}
+    file = registry.path("method", name)
+    with registry.user_code_errors(file):
+        try:
+            return {p.name: p for p in _parsed(file)}
+        except NotLiteral:
+            from benchmarks.config.methods import settings_of
+
+            return {key: Parameter(key, value, "", "") for key, value in settings_of(name).items()}
+
+
+def settings_owners(setting: str) -> list[str]:
+    """Return the methods that have a setting."""
+    return [method for method in registry.files("method") if setting in method_settings(method)]
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """Return the entries of the sections "Args" and "Attributes" of a docstring, by name, each on one line.
+
+    >>> sections("A method.\\n\\nArgs:\\n    lr: learning\\n        rate.\\n    eps, seed: as there.")
+    {'lr': 'learning rate', 'eps': 'as there', 'seed': 'as there'}
+    """
+    found: dict[str, str] = {}
+    names: list[str] = []
+    inside = False
+    for line in docstring.splitlines():
+        if line and line[0] != " ":
+            inside = line in ("Args:", "Attributes:")
+        elif inside and line.strip():
+            if line[:5].strip():
+                head, _, text = line.strip().partition(":")
+                names = [name.strip().lstrip("*") for name in head.split(",")]
+                found |= dict.fromkeys(names, text.strip())
+            else:
+                found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return {name: text.removesuffix(".") for name, text in found.items()}
+
+
+def _parsed(file: Path) -> Iterator[Parameter]:
+    ancestry = _ancestry(file)
+    docs: dict[str, str] = {}
+    defaults: dict[str, tuple[Any, str]] = {}
+    for _, node in ancestry:
+        docs = _useful(sections(ast.get_docstring(node) or "")) | docs
+    init = next(((f, line) for f, c in ancestry for line in c.body if _is_init(line)), None)
+    if init is None:
+        raise NotLiteral
+    place, function = init
+    arguments = function.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    with_default = [*[None] * (len(plain) - len(arguments.defaults)), *arguments.defaults]
+    for argument, default in [
+        *zip(plain, with_default, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]:
+        value = REQUIRED if default is None or argument.arg in NO_SETTINGS else _literal(default)
+        defaults[argument.arg] = (value, ast.unparse(argument.annotation) if argument.annotation else "")
+    if arguments.kwarg is not None:
+        options, more = _unpacked(place, arguments.kwarg.annotation)
+        defaults |= {name: value for name, value in options.items() if name not in defaults}
+        docs = _useful(more) | docs
+    yield from (Parameter(n, v, k, docs.get(n, "")) for n, (v, k) in defaults.items() if n not in NO_SETTINGS)
+    closures = _closures(ancestry)
+    sizes = BATCH_OF_BOTH if {"zo_loss", "fo_loss"} <= set(closures) else BATCH_ALONE
+    for closure, (name, text) in BATCHES.items():
+        if closure in closures:
+            yield Parameter(name, sizes[name], "int", text)
+
+
+def _useful(docs: dict[str, str]) -> dict[str, str]:
+    """Entries that do not only refer to another class."""
+    return {name: text for name, text in docs.items() if not text.startswith(("as in ", "see "))}
+
+
+def _is_init(line: ast.stmt) -> bool:
+    return isinstance(line, ast.FunctionDef) and line.name == "__init__"
+
+
+def _ancestry(file: Path) -> list[tuple[Path, ast.ClassDef]]:
+    """The method's class in a file and its bases within the repository, nearest first."""
+    own = [node for node in _classes(file).values() if _assigned(node, "label") is not None]
+    if len(own) != 1:
+        raise NotLiteral
+    found, waiting = [], [(file, own[0])]
+    while waiting:
+        place, node = waiting.pop(0)
+        found.append((place, node))
+        bases = [_find(place, base.id) for base in node.bases if isinstance(base, ast.Name)]
+        waiting += [base for base in bases if base is not None]
+    return found
+
+
+def _closures(ancestry: list[tuple[Path, ast.ClassDef]]) -> tuple[str, ...]:
+    for _, node in ancestry:
+        for name in ("closures", "losses"):
+            if (value := _assigned(node, name)) is not None:
+                return _literal(value)
+    raise NotLiteral
+
+
+def _assigned(node: ast.ClassDef | ast.Module, name: str) -> ast.expr | None:
+    """The value that a class or module binds to a name."""
+    for line in node.body:
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return getattr(line, "value", None)
+    return None
+
+
+def _unpacked(file: Path, annotation: ast.expr | None) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+    """(default, annotation) and documentation of the options of `**options: Unpack[X]`, X a TypedDict.
+
+    The defaults are the dictionary beside X that is annotated with X.
+    """
+    if not isinstance(annotation, ast.Subscript) or not isinstance(annotation.slice, ast.Name):
+        raise NotLiteral
+    found = _find(file, annotation.slice.id)
+    if found is None:
+        raise NotLiteral
+    place, node = found
+    kinds = {n.target.id: ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign)}
+    for line in _tree(place).body:
+        named = isinstance(line, ast.AnnAssign) and isinstance(line.annotation, ast.Name)
+        if named and line.annotation.id == node.name and isinstance(line.value, ast.Dict):
+            values = _literal(line.value)
+            options = {name: (value, kinds.get(name, "")) for name, value in values.items()}
+            return options, sections(ast.get_docstring(node) or "")
+    raise NotLiteral
+
+
+def _find(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
+    """The class that a name means in a file, if it is defined there or in another file of the repository."""
+    if name in _classes(file):
+        return file, _classes(file)[name]
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            original = next((a.name for a in node.names if (a.asname or a.name) == name), None)
+            path = registry.ROOT.joinpath(*node.module.split("."))
+            for source in (path.with_suffix(".py"), path / "__init__.py"):
+                if original and source.exists() and source != file:
+                    return _find(source, original)
+    return None
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise NotLiteral from None
+
+
+def _classes(file: Path) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in _tree(file).body if isinstance(node, ast.ClassDef)}
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))

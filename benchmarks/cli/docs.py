@@ -1,0 +1,27 @@
+"""Refresh the generated tables of README.md and docs/ from committed rows."""
+
+import argparse
+from collections.abc import Sequence
+
+from benchmarks import registry
+from benchmarks.cli.parser import Parser
+
+
+def add_arguments(command: Parser, words: Sequence[str]) -> None:
+    """Add `--check`."""
+    command.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a page is out of date"
+    )
+
+
+def main(given: argparse.Namespace) -> int:
+    """Refresh or check the pages."""
+    from benchmarks import docs
+
+    stale = docs.refresh(check=given.check)
+    for page in stale:
+        said = "out of date: run python -m benchmarks docs" if given.check else "refreshed"
+        print(f"{page.relative_to(registry.ROOT)}: {said}")
+    if not stale:
+        print("all tables are up to date")
+    return 1 if given.check and stale else 0

@@ -1,0 +1,110 @@
+"""List methods, models, tasks, suites, studies and figures, or explain one.
+
+Without a name: everything, with one line each. With a name: what it is, its settings, and an example command.
+"""
+
+import argparse
+import ast
+from collections.abc import Iterator, Sequence
+
+from benchmarks import registry
+from benchmarks.cli.describe import method_settings
+from benchmarks.cli.options import format_default, option_name
+from benchmarks.cli.parser import Parser
+from benchmarks.errors import unknown
+
+HEADINGS = {kind: f"{kind}s" for kind in registry.KINDS} | {"study": "studies"}
+EXAMPLES = {
+    "method": "run --method {name} --model nano-opt --task sst2",
+    "task": "run --method addax --model nano-opt --task {name}",
+    "suite": "sweep {name} --dry-run",
+    "study": "study {name}",
+    "figure": "plots {name}",
+}
+
+
+def add_arguments(command: Parser, words: Sequence[str]) -> None:
+    """Add the names."""
+    command.add_argument("names", nargs="*", metavar="NAME", help="what to explain (default: list all)")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Print the list or the explanations."""
+    lines = [line for name in given.names for line in explain(name)] if given.names else overview()
+    print("\n".join(lines))
+    return 0
+
+
+def overview() -> Iterator[str]:
+    """Yield a heading for each kind and a line for each name."""
+    for kind, heading in HEADINGS.items():
+        yield heading
+        width = max(12, *map(len, registry.files(kind)))
+        for name in registry.files(kind):
+            yield f"  {name:<{width}} {registry.summary(kind, name)}"
+        if kind == "model":
+            from benchmarks import models
+
+            yield f"  built in: {', '.join(models.builtin())}; a folder, or a hub name (owner/name)"
+
+
+def explain(name: str) -> Iterator[str]:
+    """Yield what is known of a name, of every kind that has it.
+
+    Raises:
+        UserError: nothing has this name.
+    """
+    from benchmarks import models
+
+    kinds = [kind for kind in HEADINGS if name in registry.files(kind)]
+    builtin = models.builtin()
+    if not kinds and name not in builtin:
+        raise unknown("name", name, {n for kind in HEADINGS for n in registry.files(kind)} | set(builtin))
+    for kind in kinds:
+        file = registry.path(kind, name)
+        yield f"{kind} {name} ({file.relative_to(registry.ROOT).as_posix()})"
+        yield ""
+        yield from (f"  {line}".rstrip() for line in text_of(kind, name).splitlines())
+        if kind == "method":
+            yield from settings_lines(name)
+        if kind == "suite":
+            yield from committed_lines(name)
+        if kind == "model":
+            own = [model for model, family in builtin.items() if family.name == models.families()[name].name]
+            yield f"\n  built in: {', '.join(own) or 'none'}"
+        if kind in EXAMPLES:
+            yield f"\n  example: python -m benchmarks {EXAMPLES[kind].format(name=name)}"
+        yield ""
+    if name in builtin:
+        yield f"model {name} (family {builtin[name].name})"
+        if not (models.WEIGHTS / name).is_dir():
+            yield f"\n  its weights do not ship with the suite: python -m benchmarks fetch {name}"
+        yield f"\n  example: python -m benchmarks run --method addax --model {name} --task sst2"
+        yield ""
+
+
+def text_of(kind: str, name: str) -> str:
+    """Return the docstring of the file that defines a name."""
+    if kind == "suite" and registry.is_tiny(name):
+        return registry.summary(kind, name)
+    file = registry.path(kind, name)
+    with registry.user_code_errors(file):
+        return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
+
+
+def settings_lines(method: str) -> Iterator[str]:
+    """Yield a line for each setting of a method."""
+    settings = method_settings(method)
+    width = max((len(option_name(key)) for key in settings), default=0)
+    yield "\n  settings:"
+    for key, parameter in settings.items():
+        option = f"{option_name(key):<{width}}"
+        yield f"  {option}  {parameter.help} ({format_default(parameter.default)})".rstrip()
+
+
+def committed_lines(suite: str) -> Iterator[str]:
+    """Yield how many rows of a suite are committed, where there are any."""
+    file = registry.ROOT / "results" / "reference" / f"{suite}.jsonl"
+    if file.exists():
+        count = len(file.read_text(encoding="utf-8").splitlines())
+        yield f"\n  committed rows: {count} ({file.relative_to(registry.ROOT).as_posix()})"

@@ -1,0 +1,110 @@
+"""Train and evaluate one run.
+
+What is not given comes from suite quick for the built-in models. Settings of a method are options too:
+python -m benchmarks run --method NAME --help shows them.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks import registry
+from benchmarks.cli import options
+from benchmarks.cli.describe import method_settings, run_fields, settings_owners
+from benchmarks.cli.parser import Parser
+from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.errors import UserError
+
+MAIN = ("method", "model", "task")
+# Fields whose options every command has in its own words.
+SPECIAL = ("data", "device")
+
+
+def add_arguments(command: Parser, words: Sequence[str]) -> None:
+    """Add every field of a run, and the settings of the method that the words name."""
+    fields = run_fields()
+    what = command.add_argument_group("what to run")
+    for name in MAIN:
+        what.add_argument(f"--{name}", required=True, help=fields[name].help)
+    options.add_data(what)
+    options.add_device(what)
+    others = [field for name, field in fields.items() if name not in (*MAIN, *SPECIAL)]
+    options.add_parameters(command.add_argument_group("fields of the run"), others)
+    method = method_in(words)
+    if method is not None:
+        settings = command.add_argument_group(f"settings of {method}")
+        options.add_parameters(settings, method_settings(method).values())
+    how = command.add_argument_group("how to run")
+    how.add_argument("--suite", default="adhoc", help="folder of results/runs for the row (default: adhoc)")
+    options.add_execution(how)
+    command.explain = lambda option: foreign_setting(option, method)
+
+
+def method_in(words: Sequence[str]) -> str | None:
+    """Return the method that a command line names; `UserError` with the nearest one if there is no such."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        name = following if word == "--method" else word.removeprefix("--method=")
+        if word.startswith("--method") and name is not None and name != word:
+            if name != ZERO_SHOT:
+                registry.path("method", name)
+            return name
+    return None
+
+
+def foreign_setting(option: str, method: str | None) -> UserError | None:
+    """Return the error for an option that is a setting of other methods."""
+    setting = option.removeprefix("--").replace("-", "_")
+    owners = settings_owners(setting)
+    if not owners:
+        return None
+    if method is None:
+        return UserError(f"{option} is a setting of {', '.join(owners)}: give --method")
+    return UserError(f"{method} takes no {setting}: it is a setting of {', '.join(owners)}")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Run, write the row, and print its score; 1 if the run failed."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from benchmarks.config.labels import label
+    from benchmarks.results import store
+    from benchmarks.suites._defaults import with_defaults
+    from benchmarks.sweep import tracking
+    from benchmarks.sweep.worker import work
+    from benchmarks.training import run as train
+
+    data, folder = options.source_of(given.data)
+    values = options.given_values(given, run_fields() | method_settings(given.method))
+    spec = with_defaults(values | {"device": options.device_of(given.device), "data": data})
+    wandb = tracking.check_mode(given.wandb)
+    store.check_writable(given.suite)
+    train.load(spec, folder)
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label(spec), total=1.0)
+        outcome = work(
+            spec,
+            suite=given.suite,
+            folder=folder,
+            jobs=1,
+            wandb=wandb,
+            progress=lambda share, text: bar.update(
+                task, completed=share, description=f"{label(spec)} {text}"
+            ),
+        )
+    if outcome.status == "busy":
+        raise UserError(f"run {spec.id} of suite {given.suite}: {outcome.reason}")
+    path = store.folder(given.suite) / f"{spec.id}.json"
+    row = store.read_row(path)
+    print(f"row: {path.relative_to(registry.ROOT)}")
+    if row["status"] != "done":
+        print(f"{row['status']}: {row['reason']}", file=sys.stderr)
+        return 1
+    peak = "" if row["peak_bytes"] is None else f", peak {row['peak_bytes'] / 2**20:,.1f} MiB"
+    print(
+        f"{row['label']} on {row['task_title']}: test {row['metric']} {row['score']:.3f} "
+        f"(n = {row['test']['n']}, step {row['best_step']} of {row['steps']}), "
+        f"{row['train_seconds']:.1f} s of training{peak}"
+    )
+    return 0

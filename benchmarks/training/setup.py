@@ -1,0 +1,88 @@
+"""Setup of a run: its model, encoded rows, batches, optimizer, and learning-rate schedule."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from addax.optimizer import Method
+from benchmarks import models, tasks
+from benchmarks.config.methods import build_optimizer
+from benchmarks.config.spec import RunSpec
+from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.data.splits import Splits
+from benchmarks.data.tokenize import Encoded, encode
+from benchmarks.errors import UserError
+from benchmarks.evaluation.scoring import Scorer
+from benchmarks.models import _trainable
+from benchmarks.tasks import Task
+from benchmarks.training.batches import Batches, ChooseLengthThreshold
+from benchmarks.training.counters import RunCounters
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one attempt at a run works with.
+
+    Attributes:
+        task: the task.
+        model: the model, on its device.
+        scorer: evaluates losses and scores.
+        rows: encoded rows of the splits "train", "validation", and "test".
+        batches, optimizer, scheduler: None for a zero-shot run.
+    """
+
+    task: Task
+    model: nn.Module
+    scorer: Scorer
+    rows: dict[str, list[Encoded]]
+    batches: Batches | None = None
+    optimizer: Method | None = None
+    scheduler: LRScheduler | None = None
+
+
+def set_up(
+    spec: RunSpec,
+    splits: Splits,
+    counters: RunCounters,
+    choose_length_threshold: ChooseLengthThreshold | None = None,
+) -> Setup:
+    """Load the model and build what the run needs.
+
+    Args:
+        spec: what to run.
+        splits: its data.
+        counters: give the batch sizes, and the fraction of the budget that the schedule follows.
+        choose_length_threshold: see `Batches`.
+
+    Raises:
+        UserError: the spec does not fit its data or model.
+    """
+    task = tasks.load(spec.task)
+    labels = len(task.candidates(splits.train[0])) if spec.head == "classification" else None
+    dtype = getattr(torch, spec.dtype)
+    loaded = models.load(spec.model, dtype=dtype, device=spec.device, head=spec.head, num_labels=labels)
+    model = loaded.model
+    _trainable.select(model, spec.trainable)
+    scorer = Scorer(loaded, task, spec.head, spec.scoring)
+    rows = {
+        name: encode(getattr(splits, name), task, loaded, spec.head)
+        for name in ("train", "validation", "test")
+    }
+    if spec.method == ZERO_SHOT:
+        return Setup(task, model, scorer, rows)
+    batches = Batches(spec, rows["train"], counters.batch_sizes, choose_length_threshold)
+    if spec.gradient_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    try:
+        optimizer = build_optimizer(spec, model)
+    except ValueError as error:
+        raise UserError(f"{spec.method} on {spec.model}: {error}") from None
+
+    def rate_factor(_: int) -> float:
+        return 1 - min(counters.budget_fraction(spec.budget), 1) if spec.schedule == "linear" else 1.0
+
+    # Dropout draws from torch's global generators.
+    torch.manual_seed(spec.seed)
+    return Setup(task, model, scorer, rows, batches, optimizer, LambdaLR(optimizer, rate_factor))

@@ -1,0 +1,92 @@
+"""Assignment of examples by length, and the one parser of length thresholds."""
+
+import pytest
+
+from addax.assignment import LengthThreshold, assign, choose_length_threshold, quantile
+
+PARSED = [
+    (170, LengthThreshold(tokens=170), 170),
+    ("170", LengthThreshold(tokens=170), 170),
+    ("q0.7", LengthThreshold(quantile=0.7), "q0.7"),
+    (" q0.70 ", LengthThreshold(quantile=0.7), "q0.7"),
+    ("q1", LengthThreshold(quantile=1.0), "q1"),
+    ("auto:40GB", LengthThreshold(memory="40GB"), "auto:40GB"),
+    ("auto:2.5MB", LengthThreshold(memory="2.5MB"), "auto:2.5MB"),
+]
+
+
+@pytest.mark.parametrize(("given", "parsed", "value"), PARSED)
+def test_every_form_is_parsed_and_written_back(given, parsed, value):
+    threshold = LengthThreshold.parse(given)
+    assert threshold == parsed
+    assert threshold.value() == value
+    assert str(threshold) == str(value)
+    assert LengthThreshold.parse(threshold.value()) == threshold
+    assert LengthThreshold.parse(threshold) is threshold
+
+
+@pytest.mark.parametrize("given", [None, "none", "None"])
+def test_no_threshold_is_none(given):
+    assert LengthThreshold.parse(given) is None
+
+
+@pytest.mark.parametrize(
+    "given", [0, -3, "0", 1.5, True, False, "q", "q0", "q1.5", "qx", "0.7", "", [170], "-170"]
+)
+def test_every_other_value_is_rejected_in_one_line(given):
+    with pytest.raises(ValueError, match=r"^length_threshold .*not") as error:
+        LengthThreshold.parse(given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", ["auto:", "auto:40", "auto:GB", "auto:0GB"])
+def test_a_wrong_amount_of_memory_names_the_units(given):
+    with pytest.raises(ValueError, match=r"give a number and one of MB, GB"):
+        LengthThreshold.parse(given)
+
+
+def test_tokens_resolve_to_themselves():
+    assert LengthThreshold(tokens=170).resolve([]) == 170
+
+
+def test_a_quantile_resolves_to_the_length_that_the_share_does_not_exceed():
+    lengths = [40, 10, 30, 20]
+    assert [LengthThreshold(quantile=q).resolve(lengths) for q in (0.25, 0.26, 0.75, 1.0)] == [10, 20, 30, 40]
+    # As a fraction, without the rounding of 0.7 * 10.
+    assert quantile(range(1, 11), 0.7) == 7
+
+
+def test_memory_resolves_by_asking_what_fits():
+    threshold = LengthThreshold(memory="40GB")
+    assert threshold.resolve([10, 300, 170, 171], lambda length: length <= 200) == 171
+    assert threshold.resolve([10, 300], lambda length: True) is None
+    with pytest.raises(ValueError, match="not even a first-order batch of 10 tokens"):
+        threshold.resolve([10, 300], lambda length: False)
+    with pytest.raises(ValueError, match="length_threshold=auto:40GB needs a memory prediction"):
+        threshold.resolve([10, 300])
+
+
+def test_what_fits_is_asked_by_halves():
+    asked = []
+    lengths = list(range(1, 1001))
+
+    def fits(length):
+        asked.append(length)
+        return length <= 123
+
+    assert choose_length_threshold(lengths, fits) == 123
+    assert len(asked) <= 2 + 10
+
+
+def test_every_example_is_in_exactly_one_part():
+    lengths = [10, 300, 170, 171, 5]
+    parts = assign(lengths, 170)
+    assert sorted(parts.zo + parts.fo) == list(range(len(lengths)))
+    assert all(lengths[i] > 170 for i in parts.zo)
+    assert all(lengths[i] <= 170 for i in parts.fo)
+
+
+def test_without_a_threshold_every_example_is_in_both_parts():
+    parts = assign([10, 300], None)
+    assert parts.zo == parts.fo == (0, 1)
+    assert parts.length_threshold is None

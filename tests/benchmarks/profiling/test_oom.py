@@ -1,0 +1,27 @@
+"""Out-of-memory errors are told apart from all others."""
+
+import pytest
+import torch
+
+from benchmarks.profiling.oom import bytes_requested, is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    ("error", "requested"),
+    [
+        (MemoryError(), None),
+        (torch.OutOfMemoryError("Tried to allocate 20.00 MiB."), 20 * 2**20),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has"), 3 * 2**29),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."), 64),
+    ],
+)
+def test_an_allocator_s_error_is_out_of_memory_and_names_its_bytes(error, requested):
+    assert is_out_of_memory(error)
+    assert bytes_requested(error) == requested
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("DefaultCPUAllocator"), RuntimeError("CUDA error: an illegal memory access")]
+)
+def test_other_errors_are_not_out_of_memory(error):
+    assert not is_out_of_memory(error)

@@ -1,0 +1,97 @@
+"""The move of committed rows to schema 2: every run kept its identity, one to one."""
+
+import csv
+import hashlib
+import json
+import runpy
+
+import pytest
+
+from benchmarks import registry
+from benchmarks.config.methods import takes_both_batches
+from benchmarks.config.spec import from_dict
+
+REFERENCE = registry.ROOT / "results" / "reference"
+MIGRATE = runpy.run_path(str(registry.ROOT / "scripts" / "migrate_rows.py"))
+# Fields of schema 1 that were left out of an id at these values.
+OMITTED = {"examples": None, "forward_equivalents": None, "parameters": "all", "shots": None}
+
+
+def mapping():
+    with (REFERENCE / "ids_before_schema_2.csv").open(newline="") as file:
+        return {line["old_id"]: line["new_id"] for line in csv.DictReader(file)}
+
+
+def committed_runs():
+    for file in sorted(REFERENCE.glob("*.jsonl")):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            if "config" in row:
+                yield file.stem, row
+
+
+def config_of_schema_1(config):
+    """The inverse of the migration, written independently of it."""
+    old = dict(config)
+    settings = old.pop("settings")
+    threshold = old.pop("length_threshold")
+    if takes_both_batches(config["method"]):
+        settings = settings | {"length_threshold": threshold}
+    old["parameters"] = old.pop("trainable")
+    return old | {"set": dict(sorted(settings.items()))}
+
+
+def id_of_schema_1(config):
+    old = config_of_schema_1(config)
+    values = {k: v for k, v in old.items() if k not in OMITTED or v != OMITTED[k]}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def test_old_ids_map_to_new_ids_one_to_one():
+    pairs = mapping()
+    assert len(pairs) == 748
+    assert len(set(pairs.values())) == len(pairs)
+
+
+def test_every_committed_run_has_the_id_that_its_old_one_maps_to():
+    pairs, seen = mapping(), set()
+    for suite, row in committed_runs():
+        old = id_of_schema_1(row["config"])
+        if old not in pairs:
+            # Rows made after the migration have no old id.
+            continue
+        assert pairs[old] == row["id"] == from_dict(row["config"]).id, suite
+        seen.add(old)
+    assert seen == set(pairs)
+
+
+def test_a_row_of_schema_1_keeps_every_measurement(tmp_path):
+    _, row = next(committed_runs())
+    old = {k: v for k, v in row.items() if k not in ("schema", "checksum", "realized_fraction")}
+    old |= {
+        "config": config_of_schema_1(row["config"]),
+        "id": id_of_schema_1(row["config"]),
+        "realised_fraction": row["realized_fraction"],
+        "peak_predicted": 1,
+        "peak_predicted_split": {"parameters": 1},
+    }
+    file = tmp_path / f"{old['id']}.json"
+    file.write_text(json.dumps(old))
+    assert MIGRATE["main"]([str(file)]) == 0
+    (moved,) = tmp_path.iterdir()
+    assert moved.name == f"{row['id']}.json"
+    assert json.loads(moved.read_text()) == row
+    assert MIGRATE["main"]([str(moved)]) == 0
+    assert json.loads(moved.read_text()) == row
+
+
+def test_the_migration_without_files_says_how_it_is_used(capsys):
+    assert MIGRATE["main"]([]) == 2
+    assert "scripts/migrate_rows.py FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("old", "new"), [("asked", "ablations"), ("asked-sensitivity", "sensitivity")])
+def test_renamed_suites_are_renamed_in_their_rows(old, new):
+    assert MIGRATE["SUITES"][old] == new
+    assert not (REFERENCE / f"{old}.jsonl").exists()
+    assert {row["suite"] for suite, row in committed_runs() if suite == new} == {new}

@@ -1,0 +1,69 @@
+"""Training batches: which examples each closure sees."""
+
+import pytest
+import torch
+
+from benchmarks import registry
+from benchmarks.errors import UserError
+from benchmarks.evaluation.scoring import Scorer
+from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, row_of, tiny
+
+METHODS = tuple(registry.files("method"))
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Every training loss: (whether gradients were on, the examples' prompts and lengths)."""
+    seen = []
+    loss = Scorer.loss
+
+    def watched(self, batch):
+        seen.append((torch.is_grad_enabled(), [(e.prompt, e.length) for e in batch]))
+        return loss(self, batch)
+
+    monkeypatch.setattr(Scorer, "loss", watched)
+    return seen
+
+
+@pytest.mark.parametrize("threshold", ["q0.5", 12])
+def test_long_examples_get_forward_passes_only_and_short_ones_gradients(batches, threshold):
+    spec = tiny("addax", length_threshold=threshold, steps=6)
+    row = row_of(spec)
+    limit = row["length_threshold_tokens"]
+    assert limit == 12 if threshold == 12 else row["d1_rows"] >= ROWS / 2
+    assert row["d0_rows"] + row["d1_rows"] == ROWS
+    assert row["d0_rows"] > 0
+    for with_gradient, batch in batches:
+        assert all((length <= limit) == with_gradient for _, length in batch)
+        assert len(set(batch)) == (FO if with_gradient else ZO)
+    assert sum(g for g, _ in batches) * 2 == sum(not g for g, _ in batches)
+
+
+def test_batches_are_equal_for_all_methods(batches):
+    drawn = {}
+    for method in METHODS:
+        batches.clear()
+        row_of(tiny(method))
+        zo = [b for gradient, b in batches if not gradient and len(b) == ZO]
+        fo = [b for gradient, b in batches if gradient]
+        drawn[method] = zo[: 2 * STEPS : 2], fo[:STEPS]
+    zo, fo = drawn["addax"]
+    assert drawn["mezo"][0] == zo
+    for method in ("sgd", "ip-sgd", "adam"):
+        assert drawn[method][1] == fo
+    # Steps 1 and 3 (counted from 0) are its minibatch steps, of four losses each.
+    assert drawn["mezo-svrg"][0][::2][:2] == zo[1::2]
+    assert len({str(b) for b in zo}) == STEPS
+    assert [sorted(b) for b in zo] != [sorted(b) for b in fo]
+
+
+def test_an_empty_pool_is_refused_before_training(batches):
+    for changes, named in (
+        ({"length_threshold": 150}, "zo_batch_size = 3"),
+        ({"length_threshold": 1}, "fo_batch_size = 2"),
+    ):
+        with pytest.raises(UserError, match=named) as error:
+            row_of(tiny("addax", **changes))
+        assert "\n" not in str(error.value)
+        assert "sst2" in str(error.value)
+    assert batches == []
