@@ -1,9 +1,10 @@
-"""The one error a user sees as a single line, in words of the command line too, and the name they meant."""
+"""The error that a user sees as a single line, and the name that was probably meant."""
 
-import argparse
 import difflib
 from collections.abc import Iterable
-from typing import NoReturn
+
+# Longer lists of names are cut to the nearest ones.
+MANY, NEAREST = 24, 5
 
 
 class UserError(ValueError):
@@ -11,7 +12,7 @@ class UserError(ValueError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that does not exist, with the nearest right one.
+    """Return the error for a name that does not exist, with the nearest right one.
 
     Args:
         kind: what was looked for, in the singular ("task").
@@ -22,19 +23,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     "unknown task 'sst-2': did you mean 'sst2'? (known: rte, sst2)"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {hint}(known: {', '.join(known)})")
-
-
-class Parser(argparse.ArgumentParser):
-    """Arguments of a command, whose mistakes are `UserError`s instead of a page on how to use it."""
-
-    def error(self, message: str) -> NoReturn:
-        """Called by argparse with its complaint."""
-        raise UserError(f"{message}: see {self.prog} --help")
+    shown = f"known: {', '.join(known)}"
+    if near and len(known) > MANY:
+        shown = f"nearest of {len(known)}: {', '.join(near)}"
+    return UserError(f"unknown {kind} {name!r}: {hint}({shown})")
 
 
 def describe_os_error(error: OSError) -> str:
-    """One line on a file or folder that could not be read or written."""
+    """Return one line on a file or folder that could not be read or written."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -16,10 +16,10 @@ COMMANDS = ("list", "run", "sweep", "plan", "study", "report", "plots", "docs", 
 
 
 def build_parser(words: Sequence[str]) -> Parser:
-    """Build the parser of all commands.
+    """Build the parser of all commands, with the options of the command that the words name.
 
     Args:
-        words: the command line; a command may offer options that depend on it (`run --method NAME`).
+        words: the command line; options may depend on all of it (`run --method NAME`).
     """
     top = Parser(
         prog="python -m benchmarks",
@@ -33,8 +33,8 @@ def build_parser(words: Sequence[str]) -> Parser:
         first, _, more = module.__doc__.partition("\n")
         command = commands.add_parser(name, help=first.rstrip("."), description=f"{first}\n{more}".strip())
         command.set_defaults(main=module.main)
-        # Only the given command's options may depend on the words.
-        module.add_arguments(command, words[1:] if words[:1] == [name] else [])
+        if words[:1] == [name]:
+            module.add_arguments(command, words[1:])
     return top
 
 

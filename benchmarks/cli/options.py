@@ -1,4 +1,4 @@
-"""Options that several commands share, and how the fields of a run and settings of a method become options."""
+"""Options that several commands share, and options made of fields of a run and settings of a method."""
 
 import argparse
 import os
@@ -37,7 +37,7 @@ def add_parameters(group: argparse._ArgumentGroup, parameters: Iterable[Paramete
 
 def describe(parameter: Parameter) -> str:
     """Return the help of a parameter: what it is, and its default."""
-    text = f"{parameter.help} ({format_default(parameter.default)})".strip()
+    text = f"{parameter.help} ({format_default(parameter.default)})"
     return text.replace("%", "%%")
 
 
@@ -48,7 +48,7 @@ def format_default(value: Any) -> str:
     ('default: 0.9 0.999', 'default: none', 'default: 0.001')
     """
     if value is REQUIRED:
-        return "required"
+        return "no default"
     if isinstance(value, bool):
         return f"default: {'on' if value else 'off'}"
     if isinstance(value, tuple):

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -83,6 +84,6 @@ def nearest_option(option: str, helps: dict[str, str]) -> str | None:
     words = option.removeprefix("--").replace("-", " ").replace("_", " ")
     by_name = difflib.get_close_matches(option.replace("_", "-"), helps, n=1, cutoff=0.75)
     begins = [name for name, text in helps.items() if text.startswith(words)]
-    holds = [name for name, text in helps.items() if words in text]
+    holds = [name for name, text in helps.items() if re.search(rf"\b{re.escape(words)}\b", text)]
     far = difflib.get_close_matches(option.replace("_", "-"), helps, n=1, cutoff=0.6)
     return next(iter([*by_name, *begins, *far, *holds]), None)

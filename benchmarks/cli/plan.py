@@ -17,19 +17,18 @@ TRIED = ("gradient_checkpointing", "length_threshold", "device")
 
 def add_arguments(command: Parser, words: Sequence[str]) -> None:
     """Add the model, the task, the memory, and everything of a run that a plan takes as given."""
+    command.usage = "%(prog)s --model NAME --task NAME --gpu-memory SIZE [options]"
     command.epilog = plan_cli.EPILOG
     fields = run_fields()
     for name in ("model", "task"):
-        command.add_argument(f"--{name}", required=True, help=fields[name].help)
+        command.add_argument(f"--{name}", required=True, metavar="NAME", help=fields[name].help)
     command.add_argument(
         "--gpu-memory", required=True, metavar="SIZE", help="memory of the GPU, such as 40GB or 39.4GiB"
     )
     command.add_argument("--method", nargs="+", metavar="NAME", help="methods to plan for (default: all)")
     command.add_argument("--dtype", default="bfloat16", help="dtype of the model (default: bfloat16)")
     lengths = command.add_mutually_exclusive_group()
-    lengths.add_argument(
-        "--length-file", metavar="FILE", help="lengths of the examples in tokens, one a line"
-    )
+    lengths.add_argument("--length-file", metavar="FILE", help="lengths of examples in tokens, one a line")
     options.add_data(lengths)
     command.add_argument(
         "--tokenizer",
@@ -56,9 +55,7 @@ def _settings() -> dict:
 def tried(option: str) -> UserError | None:
     """Return the error for an option that a plan varies."""
     if option.removeprefix("--").removeprefix("no-").replace("-", "_") in TRIED:
-        return UserError(
-            f"plan has no {option}: it tries gradient checkpointing and length thresholds itself"
-        )
+        return UserError(f"plan has no {option}: it tries checkpointing and length thresholds itself")
     return None
 
 

@@ -7,6 +7,7 @@ python -m benchmarks run --method NAME --help shows them.
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from benchmarks import registry
 from benchmarks.cli import options
@@ -22,10 +23,11 @@ SPECIAL = ("data", "device")
 
 def add_arguments(command: Parser, words: Sequence[str]) -> None:
     """Add every field of a run, and the settings of the method that the words name."""
+    command.usage = "%(prog)s --method NAME --model NAME --task NAME [options]"
     fields = run_fields()
     what = command.add_argument_group("what to run")
     for name in MAIN:
-        what.add_argument(f"--{name}", required=True, help=fields[name].help)
+        what.add_argument(f"--{name}", required=True, metavar="NAME", help=fields[name].help)
     options.add_data(what)
     options.add_device(what)
     others = [field for name, field in fields.items() if name not in (*MAIN, *SPECIAL)]
@@ -42,12 +44,12 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
 
 def method_in(words: Sequence[str]) -> str | None:
     """Return the method that a command line names; `UserError` with the nearest one if there is no such."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        name = following if word == "--method" else word.removeprefix("--method=")
-        if word.startswith("--method") and name is not None and name != word:
-            if name != ZERO_SHOT:
-                registry.path("method", name)
-            return name
+    names = [word.removeprefix("--method=") for word in words if word.startswith("--method=")]
+    names += [following for word, following in pairwise(words) if word == "--method"]
+    for name in names[:1]:
+        if name != ZERO_SHOT:
+            registry.path("method", name)
+        return name
     return None
 
 
@@ -71,7 +73,7 @@ def main(given: argparse.Namespace) -> int:
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
-    from benchmarks.sweep.worker import work
+    from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 
     data, folder = options.source_of(given.data)
@@ -83,7 +85,7 @@ def main(given: argparse.Namespace) -> int:
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label(spec), total=1.0)
-        outcome = work(
+        outcome = run_spec(
             spec,
             suite=given.suite,
             folder=folder,

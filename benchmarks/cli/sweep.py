@@ -93,7 +93,7 @@ def main(given: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=Console(),
-        wandb=tracking.check_mode(given.wandb),
+        wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
     )
     if given.report:
         from benchmarks.report import build
@@ -118,7 +118,7 @@ def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
     from benchmarks.config.labels import label
     from benchmarks.sweep import scheduler
 
-    todo = scheduler.plan(name, specs, folder)
+    todo = scheduler.pending(name, specs, folder)
     for spec in todo.todo:
         print(f"{spec.id} {spec.model} {spec.task} {label(spec)} {dict(spec.settings)}")
     print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")

@@ -84,7 +84,7 @@ def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str]
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
-            raise UserError(f"{method} needs a learning rate: --set lr=...")
+            raise UserError(f"{method} needs a learning rate: give --lr")
         if type(default) is int and type(value) is not int:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):
@@ -106,31 +106,3 @@ def build_optimizer(spec: "RunSpec", model: "nn.Module") -> "Method":
     if "seed" in accepted:
         own["seed"] = spec.seed
     return cls(model, **own)
-
-
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """`key=value` words as typed values; UserError on a malformed or repeated one.
-
-    >>> parse_settings(["lr=3e-4", "length_threshold=none", "variant=paper"])
-    {'lr': 0.0003, 'length_threshold': None, 'variant': 'paper'}
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set wants key=value, not {pair!r}")
-        if key in values:
-            raise UserError(f"--set {key} is given twice: {values[key]!r} and {text!r}")
-        values[key] = _value(text)
-    return values
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("none", "true", "false"):
-        return {"none": None, "true": True, "false": False}[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -1,8 +1,8 @@
-"""The command `plan`: its arguments, and plans as text or JSON."""
+"""The command `plan`: plans as text or JSON."""
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from addax import units
@@ -30,34 +30,13 @@ SPLIT = {
 }
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The arguments of `plan`."""
-    command.epilog = EPILOG
-    for name in ("model", "task"):
-        command.add_argument(f"--{name}", required=True)
-    command.add_argument("--gpu-memory", required=True, metavar="SIZE", help="such as 40GB or 39.4GiB")
-    command.add_argument("--method", nargs="+", metavar="NAME", help="(default: all)")
-    command.add_argument("--dtype", default="bfloat16", help="(default: bfloat16)")
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
-    lengths = command.add_mutually_exclusive_group()
-    lengths.add_argument(
-        "--length-file", metavar="FILE", help="lengths of the examples in tokens, one a line"
-    )
-    lengths.add_argument("--data", help='"builtin", "hub" or a folder (default: $ADDAX_DATA, else builtin)')
-    command.add_argument(
-        "--tokenizer",
-        metavar="MODEL",
-        help="whose tokens to count (default: the model's own where it is at hand)",
-    )
-    command.add_argument("--json", action="store_true", help="for scripts")
-
-
-def main(given: argparse.Namespace, place: str) -> int:
-    """Plans and prints; the exit code.
+def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> int:
+    """Plan and print; return the exit code.
 
     Args:
         given: the arguments.
         place: "builtin", "hub" or a folder.
+        values: fields of the runs and settings of methods that are given.
     """
     try:
         memory = units.parse_bytes(given.gpu_memory, "--gpu-memory")
@@ -73,19 +52,11 @@ def main(given: argparse.Namespace, place: str) -> int:
         raise UserError("--tokenizer counts tokens of --data: a --length-file has them counted")
     from rich.console import Console
 
-    from benchmarks.config import methods as settings
     from benchmarks.memory import example_lengths as _lengths_at_hand
     from benchmarks.memory import planner
 
-    own = settings.parse_settings(given.set)
-    taken = ("method", "model", "task", "data", "dtype")
-    for key in (*taken, "gradient_checkpointing", "length_threshold", "device"):
-        if key in own:
-            raise UserError(
-                f"--set {key}: plan takes {', '.join(f'--{name}' for name in taken)}, and tries the rest"
-            )
     names = given.method or list(registry.files("method"))
-    own |= {"model": given.model, "task": given.task, "dtype": given.dtype}
+    own = dict(values) | {"model": given.model, "task": given.task, "dtype": given.dtype}
     one = next(planner.specs(names, own))
     if given.length_file:
         examples = _lengths_at_hand.of_file(one, given.length_file)

@@ -17,8 +17,6 @@ from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.results import store
 
-# Seconds between two lines where the output is not a terminal.
-LINE_INTERVAL = 30.0
 # Seconds between two writes of a worker.
 WRITE_INTERVAL = 1.0
 # Runs that a line describes; it counts the others.
@@ -129,31 +127,6 @@ class SweepProgress:
             return "unknown"
         work_done = self.done + sum(min(run.budget_fraction, 1.0) for _, run in current)
         return duration((time.monotonic() - self._began) * (self.total - work_done) / work_done)
-
-
-class RunLines:
-    """Print the progress of one run, at most once every `interval` seconds.
-
-    Args:
-        spec: the run.
-        interval: seconds.
-    """
-
-    def __init__(self, spec: RunSpec, interval: float = LINE_INTERVAL) -> None:
-        self._spec, self._interval = spec, interval
-        self._began = self._printed_at = time.monotonic()
-        self._resumed_at: float | None = None
-
-    def __call__(self, budget_fraction: float, text: str) -> None:
-        """Print a line if it is time for one."""
-        now, done = time.monotonic(), min(budget_fraction, 1.0)
-        if self._resumed_at is None:
-            self._resumed_at = done
-        if now - self._printed_at < self._interval:
-            return
-        self._printed_at, advance = now, done - self._resumed_at
-        left = duration((now - self._began) * (1 - done) / advance) if advance > 0 else "unknown"
-        print(f"{name_of(self._spec)} at {100 * done:.0f}% ({text}); time left: {left}", flush=True)
 
 
 def name_of(spec: RunSpec) -> str:

@@ -9,7 +9,6 @@ from functools import partial
 
 from filelock import Timeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import suites
 from benchmarks.config import labels
@@ -17,9 +16,10 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
+from benchmarks.sweep.display import LINE_INTERVAL, SweepDisplay, note
 from benchmarks.sweep.executor import Died, Executor
-from benchmarks.sweep.progress import LINE_INTERVAL, SweepProgress, duration, name_of
-from benchmarks.sweep.worker import Outcome, run_spec
+from benchmarks.sweep.progress import SweepProgress, name_of
+from benchmarks.sweep.worker import CHECKPOINT_MINUTES, Outcome, run_spec
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
 
@@ -140,6 +140,7 @@ def sweep(
     folder: str | None,
     console: Console,
     wandb: str = "disabled",
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     line_interval: float = LINE_INTERVAL,
 ) -> int:
     """Run what is not finished.
@@ -153,6 +154,7 @@ def sweep(
         folder: where rows lie for `data="folder"`.
         console: for progress and for what happens to runs.
         wandb: see `benchmarks.sweep.tracking`.
+        checkpoint_minutes: see `benchmarks.sweep.worker.run_spec`.
         line_interval: seconds between two lines of progress.
 
     Returns:
@@ -163,42 +165,32 @@ def sweep(
     """
     store.check_writable(suite)
     found = pending(suite, specs, folder)
-    _print(console, f"{suite}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
+    note(console, f"{suite}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
     if not found.todo:
         return 0
-    progress, began = SweepProgress(suite, found.todo), time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, disable=not console.is_terminal)
-    interval = 1.0 if console.is_terminal else line_interval
-    interrupted = True
+    progress, interrupted = SweepProgress(suite, found.todo), True
     executor = make_executor(len(found.todo))
+    run = partial(
+        run_spec,
+        suite=suite,
+        folder=folder,
+        jobs=executor.jobs,
+        wandb=wandb,
+        sweep_started_at=train.utc(),
+        checkpoint_minutes=checkpoint_minutes,
+    )
     try:
-        with bar:
-            task = bar.add_task(suite, total=progress.total)
-
-            def show() -> None:
-                current = progress.current()
-                if console.is_terminal:
-                    text = f"{name_of(current[0][0])} {current[0][1].text}" if current else suite
-                    bar.update(task, completed=progress.done, description=text)
-                else:
-                    _print(console, progress.line())
-
-            runs = _Runs(suite, executor, folder, wandb, console, progress)
-            for spec, outcome in runs.outcomes(found.todo, interval, show):
+        with SweepDisplay(progress, console, line_interval) as display:
+            for spec, outcome in _Runs(run, suite, folder, executor, display).outcomes(found.todo):
                 failed = outcome.status not in (*store.FINISHED, "elsewhere")
                 progress.end(spec, failed)
-                if failed:
-                    _print(console, f"{outcome.status}: {name_of(spec)}: {outcome.reason}")
-                elif outcome.status == "OOM":
-                    _print(console, f"out of memory: {name_of(spec)}: {outcome.reason}")
-                bar.update(task, completed=progress.done)
+                if failed or outcome.status == "OOM":
+                    status = "out of memory" if outcome.status == "OOM" else outcome.status
+                    note(console, f"{status}: {name_of(spec)}: {outcome.reason}")
+            display.end()
         interrupted = False
     finally:
         executor.close(interrupted)
-    if not console.is_terminal:
-        took = duration(time.monotonic() - began)
-        _print(console, f"{suite}: {progress.done} runs done in {took}, {progress.failed} failed")
     return progress.failed
 
 
@@ -207,55 +199,42 @@ class _Runs:
 
     def __init__(
         self,
+        run: Callable[..., Outcome],
         suite: str,
-        executor: Executor,
         folder: str | None,
-        wandb: str,
-        console: Console,
-        progress: SweepProgress,
+        executor: Executor,
+        display: SweepDisplay,
     ) -> None:
-        self.suite, self.executor, self.folder = suite, executor, folder
-        self.console, self.progress = console, progress
-        self.run = partial(
-            run_spec,
-            suite=suite,
-            folder=folder,
-            jobs=executor.jobs,
-            wandb=wandb,
-            sweep_started_at=train.utc(),
-        )
+        self.run, self.suite, self.folder = run, suite, folder
+        self.executor, self.display = executor, display
         # Spec id -> deaths since the last progress, and the mark of that progress.
         self.deaths: dict[str, tuple[float, tuple]] = {}
 
-    def outcomes(
-        self, todo: Sequence[RunSpec], interval: float, show: Callable[[], None]
-    ) -> Iterator[tuple[RunSpec, Outcome]]:
-        """Yield (spec, outcome) of each run as it ends, and call `show` every `interval` seconds.
+    def outcomes(self, todo: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
+        """Yield (spec, outcome) of each run as it ends, and show progress in the meantime.
 
         Runs whose process died, and those that another sweep is at, are queued again at the end.
         """
         futures: dict[Future, RunSpec] = {self.executor.submit(self.run, spec): spec for spec in todo}
-        next_show = time.monotonic() + interval
+        next_show = time.monotonic() + self.display.interval
         while futures:
-            done = wait(
-                futures, timeout=max(0.0, next_show - time.monotonic()), return_when=FIRST_COMPLETED
-            ).done
-            for future in done:
+            timeout = max(0.0, next_show - time.monotonic())
+            for future in wait(futures, timeout, return_when=FIRST_COMPLETED).done:
                 spec = futures.pop(future)
                 try:
                     outcome = future.result()
                 except Died as error:
-                    self.progress.died(spec)
+                    self.display.progress.died(spec)
                     outcome = self._after_death(spec, error)
-                    _print(self.console, f"{name_of(spec)}: {error}")
+                    note(self.display.console, f"{name_of(spec)}: {error}")
                 if outcome.status == "busy":
                     again = partial(self.run, lock_timeout=LOCK_TIMEOUT)
                     futures[self.executor.submit(again, spec)] = spec
                 else:
                     yield spec, outcome
             if futures and time.monotonic() >= next_show:
-                show()
-                next_show = time.monotonic() + interval
+                self.display.show()
+                next_show = time.monotonic() + self.display.interval
 
     def _after_death(self, spec: RunSpec, error: Died) -> Outcome:
         """Return "busy" if a run whose process died is tried again; give up one that keeps dying."""
@@ -276,8 +255,3 @@ class _Runs:
         except Timeout:
             return Outcome("busy")
         return Outcome("killed", reason)
-
-
-def _print(console: Console, text: str) -> None:
-    """Print one line, which a terminal may wrap, and a file may not."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -11,12 +11,17 @@ from filelock import Timeout
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
+from benchmarks.memory.search import automatic_threshold
 from benchmarks.results import store
 from benchmarks.sweep import tracking
 from benchmarks.sweep.progress import ProgressFile, name_of
 from benchmarks.training import checkpoint
 from benchmarks.training import run as train
+from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.loop import Progress
+
+# Minutes between two checkpoints of a run, besides those at evaluations.
+CHECKPOINT_MINUTES = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ def run_spec(
     wandb: str,
     sweep_started_at: str | None = None,
     lock_timeout: float = 0.0,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run a spec, unless it is finished or another process is at it, and write its row.
@@ -55,6 +61,7 @@ def run_spec(
             concurrent sweep and is kept even if it failed. None for a manual run: it always runs, and raises
             user errors instead of recording them.
         lock_timeout: seconds to wait for another process that is at this run.
+        checkpoint_minutes: minutes between two checkpoints; each evaluation saves one as well.
         progress: called after every step and evaluation; the run's progress file is written as well.
 
     Raises:
@@ -70,7 +77,9 @@ def run_spec(
                     return Outcome("elsewhere")
                 if row["ended"] >= sweep_started_at:
                     return Outcome(row["status"], row["reason"])
-            return _run(spec, splits, suite, jobs, wandb, sweep_started_at is None, progress)
+            checkpoints = train.checkpoints_of(spec, splits, suite, partial(_warn, spec), checkpoint_minutes)
+            is_manual = sweep_started_at is None
+            return _run(spec, splits, checkpoints, suite, jobs, wandb, is_manual, progress)
     except Timeout:
         return Outcome("busy", "another process is at this run")
 
@@ -88,13 +97,13 @@ def _believable_row(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]
 def _run(
     spec: RunSpec,
     splits: Splits,
+    checkpoints: Checkpoints,
     suite: str,
     jobs: int,
     wandb: str,
     is_manual: bool,
     progress: Progress | None,
 ) -> Outcome:
-    checkpoints = train.checkpoints_of(spec, splits, suite, partial(_warn, spec))
     log = _tracker(wandb).begin(spec, suite, checkpoints.open())
     with ProgressFile(suite, spec) as file:
 
@@ -109,7 +118,14 @@ def _run(
 
         try:
             row = train.run(
-                spec, splits, suite=suite, jobs=jobs, progress=report, log=log_step, checkpoints=checkpoints
+                spec,
+                splits,
+                suite=suite,
+                jobs=jobs,
+                progress=report,
+                log=log_step,
+                checkpoints=checkpoints,
+                choose_length_threshold=automatic_threshold,
             )
         except UserError as error:
             if is_manual:

@@ -1,4 +1,4 @@
-"""Pretrains a nano model on the built-in language: `python -m benchmarks.synthetic.pretrain nano-opt`.
+"""Pretrain a nano model on the built-in language: `python -m benchmarks pretrain nano-opt`.
 
 Causal models predict the next token, masked ones the masked tokens, of lines about all nine tasks; the
 answers weigh as much as the rest of their line. Reading left to right, a token sees which of two remarks
@@ -10,8 +10,8 @@ tasks that it was not trained on, as it fills a mask with one token that it has.
 weights on the same machine and libraries.
 """
 
-import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from benchmarks import models
-from benchmarks.errors import unknown
 from benchmarks.models import _transformers
 from benchmarks.synthetic import nano_tokenizer as _nano
 from benchmarks.synthetic.corpus import IGNORED, Batch, Recipe, batches, encode
@@ -181,24 +180,15 @@ def save(model: torch.nn.Module, tokenizer: Any, folder: Path) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    names = [name for name in models.builtin() if name.startswith("nano-")]
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.synthetic.pretrain", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("name", help=", ".join(names))
-    parser.add_argument("--out", type=Path, default=models.WEIGHTS, help="folder of the models' folders")
-    chosen = parser.parse_args(arguments)
-    if chosen.name not in names:
-        parser.error(str(unknown("nano model", chosen.name, names)))
+def write(name: str, out: Path, report: Callable[[str], None]) -> None:
+    """Pretrain a nano model and write its folder.
+
+    Args:
+        name: of a nano model.
+        out: folder of the models' folders.
+        report: takes lines on the progress.
+    """
     # Sums taken by another number of threads round differently.
     torch.set_num_threads(1)
-    model, tokenizer = pretrain(
-        chosen.name, RECIPES.get(chosen.name, Recipe()), report=lambda line: print(line, flush=True)
-    )
-    save(model, tokenizer, chosen.out / chosen.name)
-
-
-if __name__ == "__main__":
-    main()
+    model, tokenizer = pretrain(name, RECIPES.get(name, Recipe()), report=report)
+    save(model, tokenizer, out / name)

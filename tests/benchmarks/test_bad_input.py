@@ -10,10 +10,10 @@ import os
 import subprocess
 import sys
 
+import plots.__main__ as plots
 import pytest
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-import plots.__main__ as plots
 from benchmarks import __main__ as benchmarks
 from benchmarks import models, registry
 from benchmarks.config import spec

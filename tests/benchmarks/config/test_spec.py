@@ -13,7 +13,6 @@ import pytest
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
 from benchmarks.config.labels import label, method_label
-from benchmarks.config.methods import parse_settings
 from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
 from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError
@@ -122,30 +121,6 @@ def test_wrong_input_is_one_line_that_names_it(given, named):
         from_dict(given)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["lr"], "key=value, not 'lr'"),
-        (["=3"], "key=value, not '=3'"),
-        (["length_threshold=170", "length_threshold=none"], "length_threshold is given twice"),
-        (["lr=1", "lr=1"], "lr is given twice"),
-    ],
-)
-def test_malformed_words_are_refused(words, named):
-    with pytest.raises(UserError, match=named):
-        parse_settings(words)
-
-
-def test_words_become_values():
-    words = ["a=1", "b=-2", "c=1e-3", "d=none", "e=True", "f=false", "g=q0.7", "h=x=y", "i="]
-    expected = {
-        "a": 1, "b": -2, "c": 0.001, "d": None, "e": True, "f": False, "g": "q0.7", "h": "x=y", "i": "",
-    }  # fmt: skip
-    got = parse_settings(words)
-    assert got == expected
-    assert [type(v) for v in got.values()] == [type(v) for v in expected.values()]
 
 
 @pytest.mark.parametrize("method", METHODS)

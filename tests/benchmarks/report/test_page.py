@@ -10,6 +10,7 @@ from statistics import mean
 
 import pandas as pd
 import pytest
+from plots.__main__ import draw, figures, module_of
 
 from benchmarks import registry
 from benchmarks.report import build as report
@@ -17,7 +18,6 @@ from benchmarks.report import page as html
 from benchmarks.report.analysis import analyse
 from benchmarks.report.page import _costs, _figures, _summary
 from benchmarks.results import frame as _rows
-from plots.__main__ import draw, figures, module_of
 from tests.benchmarks.results import result_rows as made
 
 NASTY = "</script><b>x & 'y' \"z\""
