@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import tasks
 from benchmarks.config import labels
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits, load_splits
 from benchmarks.errors import UserError
@@ -153,7 +154,7 @@ def checkpoints_of(
     """
     identity = {
         "data": splits.fingerprint,
-        "sources": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "sources": source_fingerprint(spec),
         **provenance_fields()["versions"],
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say, minutes)
@@ -184,7 +185,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "metric": task.metric,
         **provenance_fields(),
         "data_fingerprint": splits.fingerprint,
-        "source_fingerprint": store.source_fingerprint(spec.method, spec.model, spec.task),
+        "source_fingerprint": source_fingerprint(spec),
     }
 
 

@@ -13,6 +13,8 @@ from benchmarks.registry import ROOT, files
 from tests.addax import ranks
 from tests.numerics.oracle import DTYPES, bits
 
+pytestmark = pytest.mark.process
+
 METHODS = pytest.mark.parametrize("method", sorted(files("method")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"<!-- example:distributed -->\n```python\n(.*?)^```$", README, re.M | re.S).group(1)

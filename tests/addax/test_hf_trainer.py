@@ -417,6 +417,7 @@ def test_token_lengths():
     assert token_lengths(rows) == [3, 2]
 
 
+@pytest.mark.process
 def test_the_library_imports_without_transformers():
     code = "import sys, addax; print(*sorted({'transformers', 'accelerate', 'peft'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

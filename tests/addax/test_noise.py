@@ -174,6 +174,7 @@ print(hashlib.sha256(z.numpy().tobytes()).hexdigest())
 """
 
 
+@pytest.mark.process
 def test_another_process_draws_the_same_bits():
     """As another rank: whatever its global seed, its threads and what it drew before."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -13,9 +13,8 @@ import pytest
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
 from benchmarks.config.labels import label, method_label
-from benchmarks.config.methods import parse_settings
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
-from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.suites._defaults import with_defaults
 
@@ -124,30 +123,6 @@ def test_wrong_input_is_one_line_that_names_it(given, named):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["lr"], "key=value, not 'lr'"),
-        (["=3"], "key=value, not '=3'"),
-        (["length_threshold=170", "length_threshold=none"], "length_threshold is given twice"),
-        (["lr=1", "lr=1"], "lr is given twice"),
-    ],
-)
-def test_malformed_words_are_refused(words, named):
-    with pytest.raises(UserError, match=named):
-        parse_settings(words)
-
-
-def test_words_become_values():
-    words = ["a=1", "b=-2", "c=1e-3", "d=none", "e=True", "f=false", "g=q0.7", "h=x=y", "i="]
-    expected = {
-        "a": 1, "b": -2, "c": 0.001, "d": None, "e": True, "f": False, "g": "q0.7", "h": "x=y", "i": "",
-    }  # fmt: skip
-    got = parse_settings(words)
-    assert got == expected
-    assert [type(v) for v in got.values()] == [type(v) for v in expected.values()]
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_file_needs_no_more_than_a_learning_rate(method):
     made = from_dict(ADDAX | {"method": method})
@@ -243,6 +218,7 @@ def test_shots_are_a_number():
         from_dict(ADDAX | {"shots": 16, "task": "squad"})
 
 
+@pytest.mark.process
 def test_an_id_is_the_same_in_another_process():
     code = "import json, sys; from benchmarks.config.spec import from_dict; "
     code += "print(from_dict(json.loads(sys.argv[1])).id)"
@@ -270,7 +246,7 @@ def test_runs_by_hand_take_the_quick_suite_s_settings():
     given = with_defaults(hand | {"lr": 0.5, "steps": 3})
     assert (given.settings["lr"], given.steps) == (0.5, 3)
     for changes, named in (
-        ({"model": "facebook/opt-13b"}, "needs lr: give --set lr=... steps=..."),
+        ({"model": "facebook/opt-13b"}, "needs lr: give --lr and a budget such as --steps"),
         ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
         ({"method": "addaxx"}, "did you mean 'addax'"),
     ):

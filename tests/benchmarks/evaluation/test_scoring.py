@@ -89,8 +89,18 @@ def naive_loss(loaded, task, rows):
 
 PAIRS = [(m, t) for m in CAUSAL for t in TASKS if t not in UNKNOWN]
 PAIRS += [(m, t) for m in MASKED for t in CHOICE]
+# One token, several tokens, several right answers, and a generated answer; each for one model.
+REPRESENTATIVES = [
+    f"{model}-{task}-{scoring}"
+    for model, task in (
+        ("nano-opt", "sst2"), ("nano-llama", "rte"), ("nano-opt", "record"), ("nano-opt", "squad"),
+        ("nano-roberta", "sst2"),
+    )
+    for scoring in ("shared", "per_candidate")
+]  # fmt: skip
 
 
+@pytest.mark.slow_except(*REPRESENTATIVES)
 @pytest.mark.parametrize("scoring", ["shared", "per_candidate"])
 @pytest.mark.parametrize(("name", "task_name"), PAIRS)
 def test_losses_and_scores_are_the_naive_ones(name, task_name, scoring):

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import suites
 from benchmarks.config import labels
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.report import build as report
 from benchmarks.results import store
 from benchmarks.sweep import worker as work
@@ -22,6 +22,7 @@ def ways(name):
     return list(found.values())
 
 
+@pytest.mark.slow_except("mezo-roberta", "svrg")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_label_of_a_twin_runs_and_is_printed_beside_the_published_number(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
