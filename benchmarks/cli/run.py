@@ -91,6 +91,7 @@ def main(given: argparse.Namespace) -> int:
             folder=folder,
             jobs=1,
             wandb=wandb,
+            checkpoint_minutes=given.checkpoint_minutes,
             progress=lambda share, text: bar.update(
                 task, completed=share, description=f"{label(spec)} {text}"
             ),
