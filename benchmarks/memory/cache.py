@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks import registry, tasks
 from benchmarks.config.spec import RunSpec
+from benchmarks.files import write_atomically
 from benchmarks.memory.dry_step import Batches, pad_to_longest
 from benchmarks.memory.tracer import PhasePeaks
 from benchmarks.models._fetch import cache_folder
-from benchmarks.results import store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -84,4 +84,4 @@ def write(name: str, found: PhasePeaks) -> None:
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomically(target, json.dumps(list(found.bytes.items())))
+        write_atomically(target, json.dumps(list(found.bytes.items())))

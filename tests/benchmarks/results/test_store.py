@@ -1,4 +1,4 @@
-"""Result rows on disk: whole or not at all, finished only where spec, data and sources are equal."""
+"""Store: rows are whole or not there, and finished only where spec, data, and sources are equal."""
 
 import errno
 import json
@@ -6,11 +6,12 @@ import os
 
 import pytest
 
+from benchmarks import files
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import store
-from benchmarks.results.row import checksum
+from benchmarks.results.row import SCHEMA, checksum
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 1})
 
@@ -23,8 +24,8 @@ def runs(tmp_path, monkeypatch):
 
 
 def done_row(**changes):
-    row = {"id": SPEC.id, "status": "done", "data_fingerprint": "d0"}
-    row["source_fingerprint"] = source_fingerprint(SPEC)
+    row = {"schema": SCHEMA, "id": SPEC.id, "status": "done", "config": SPEC.config(), "curve": []}
+    row |= {"data_fingerprint": "d0", "source_fingerprint": source_fingerprint(SPEC)}
     return row | changes
 
 
@@ -46,7 +47,7 @@ def test_a_write_that_breaks_leaves_the_old_row(runs, monkeypatch, failing, erro
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(store.os, failing, broken)
+    monkeypatch.setattr(files.os, failing, broken)
     raised = UserError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(raised) as caught:
         store.write("s", done_row(score=2))
@@ -57,24 +58,37 @@ def test_a_write_that_breaks_leaves_the_old_row(runs, monkeypatch, failing, erro
     assert json.loads((runs / "s" / before[0]).read_text())["score"] == 1
 
 
-def test_a_row_that_is_no_json_touches_nothing(runs):
+def test_a_row_that_is_not_json_leaves_no_file(runs):
     with pytest.raises(TypeError):
         store.write("s", done_row(score=object()))
     assert not list(runs.rglob("*.*"))
 
 
-def test_what_a_killed_process_left_behind_is_no_row(runs):
+def test_a_file_that_a_killed_process_left_behind_is_not_read(runs):
     store.write("s", done_row())
     (runs / "s" / ".tmpabc.part").write_text('{"id": "ha')
     assert [row["id"] for row in store.read_suite("s")] == [SPEC.id]
 
 
 @pytest.mark.parametrize("text", ['{"id": "ha', "", "[]", '{"id": 1}', '{"status": "done"}'])
-def test_a_file_that_is_no_row_is_refused_by_name(runs, text):
+def test_a_file_that_is_not_a_row_is_refused_by_name(runs, text):
     path = store.write("s", done_row())
     path.write_text(text)
-    with pytest.raises(UserError, match=f"{SPEC.id}.json is not a .*remove it"):
+    with pytest.raises(UserError, match=f"{SPEC.id}.json: not .*remove it"):
         store.read_suite("s")
+
+
+def test_a_row_without_a_checksum_is_refused(runs):
+    path = store.write("s", done_row())
+    path.write_text(json.dumps(done_row()))
+    with pytest.raises(UserError, match=f"{SPEC.id}.json: no checksum; remove it"):
+        store.read_row(path)
+
+
+def test_a_row_from_before_the_present_schema_names_the_script_that_converts_it(runs):
+    store.write("s", done_row(schema=1))
+    with pytest.raises(UserError, match=r"written before schema 2; convert it with .*migrate_rows\.py"):
+        store.finished("s", SPEC, "d0")
 
 
 def test_a_run_is_finished_where_spec_data_and_sources_are_equal(runs):
