@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 # White space between two labels, in points.
 GAP = 2
@@ -64,15 +64,24 @@ def _break(text: Text, room: float, renderer) -> bool:
 
 def _turn(axes: Axes, renderer) -> bool:
     """Where labels of the x axis touch, turn them if they are names, and else drop every other one."""
-    ticks = [tick for tick in axes.xaxis.get_major_ticks() if tick.label1.get_visible()]
+    touched = False
+    while (ticks := _touching(axes, renderer)) is not None:
+        touched = True
+        if isinstance(axes.xaxis.get_major_formatter(), FixedFormatter):
+            axes.tick_params(axis="x", labelrotation=90)
+            break
+        axes.xaxis.set_major_locator(FixedLocator(ticks[::2]))
+        axes.figure.draw_without_rendering()
+    return touched
+
+
+def _touching(axes: Axes, renderer) -> list[float] | None:
+    """Where the ticks of the x axis are, if labels touch."""
     low, high = sorted(axes.xaxis.get_view_interval())
-    ticks = [t for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()]
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    ticks = [tick for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]
     boxes = [tick.label1.get_window_extent(renderer) for tick in ticks]
     gap = GAP * axes.figure.dpi / 72
     if all(a.x1 + gap <= b.x0 for a, b in pairwise(boxes)):
-        return False
-    if any(tick.label1.get_text().strip("−-.0123456789e").isalpha() for tick in ticks):
-        axes.tick_params(axis="x", labelrotation=90)
-    else:
-        axes.xaxis.set_major_locator(FixedLocator([tick.get_loc() for tick in ticks[::2]]))
-    return True
+        return None
+    return [tick.get_loc() for tick in ticks]

@@ -13,7 +13,7 @@ from benchmarks import registry
 from benchmarks.cli import options
 from benchmarks.cli.describe import method_settings, run_fields, settings_owners
 from benchmarks.cli.parser import Parser
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
 
 MAIN = ("method", "model", "task")

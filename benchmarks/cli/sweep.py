@@ -98,7 +98,7 @@ def main(given: argparse.Namespace) -> int:
     if given.report:
         from benchmarks.report import build
 
-        build.write_all(name)
+        build.write_report(name)
     return 1 if failed else 0
 
 

@@ -3,8 +3,6 @@
 results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
 """
 
-import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +15,8 @@ from benchmarks import registry
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
-from benchmarks.results.row import checksum, parse
+from benchmarks.results.row import read, write_lines
+from benchmarks.results.row import write as write_row
 
 RUNS = registry.ROOT / "results" / "runs"
 REFERENCE = registry.ROOT / "results" / "reference"
@@ -59,15 +58,13 @@ def lock(suite: str, spec_id: str) -> FileLock:
 
 
 def write(suite: str, row: Mapping[str, Any]) -> Path:
-    """Writes a row under its id, atomically, with the checksum of what it holds.
+    """Write a row under its id, atomically, with the checksum of what it holds.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     target = folder(suite) / f"{row['id']}.json"
-    sealed = {**row, "checksum": checksum(row)}
-    text = json.dumps(sealed, indent=1, sort_keys=True) + "\n"
-    _guarded(target.parent, lambda: write_atomically(target, text))
+    _guarded(target.parent, lambda: write_row(target, row))
     return target
 
 
@@ -79,39 +76,17 @@ def _guarded(parent: Path, work: Callable[[], None]) -> None:
         raise UserError(f"cannot write results to {parent}: {error.strerror}") from None
 
 
-def write_atomically(target: Path, text: str) -> None:
-    """Puts a whole new file in place of `target`, or leaves it as it was."""
-    part = tempfile.NamedTemporaryFile(  # noqa: SIM115
-        "w", dir=target.parent, prefix=".", suffix=".part", delete=False
-    )
-    try:
-        with part:
-            part.write(text)
-            part.flush()
-            os.fsync(part.fileno())
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, target)
-    except BaseException:
-        os.unlink(part.name)
-        raise
-
-
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """All rows of a suite's own runs, in the order of their ids."""
+    """Return all rows of a suite's own runs, in the order of their ids."""
     return [read_row(path) for path in sorted(folder(suite).glob("*.json"))]
 
 
 def read_row(path: Path) -> dict[str, Any]:
-    """One row; UserError naming the file if it is not whole, or not what was written."""
-    try:
-        row = parse(path.read_text(), str(path))
-        if "checksum" not in row:
-            raise UserError(
-                f"{path} has no checksum: the sweep sets it aside and runs it again, or remove it"
-            )
-        return row
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    """Return the row of a file; `UserError` naming the file if it is not what was written."""
+    (row,) = read(path)
+    if "checksum" not in row:
+        raise UserError(f"{path}: a row without checksum; remove it or run it again")
+    return row
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
@@ -136,8 +111,8 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
 
 
 def commit_reference(suite: str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Writes rows as the suite's committed JSON-lines file, one row a line in the order given."""
+    """Write rows as the committed JSON-lines file of a suite or study, in the order given."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     target = REFERENCE / f"{suite}.jsonl"
-    write_atomically(target, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+    write_lines(target, rows)
     return target
