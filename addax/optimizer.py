@@ -196,7 +196,7 @@ class Method(torch.optim.Optimizer):
         realized = None
         if self.steps % self.MEASURE_EVERY == 0 and any(p.dtype in HALF for p in self.indices):
             realized = RealizedFraction()
-        on_cpu = noise.kind_of(is_finite.device) == "cpu"
+        on_cpu = noise.on_cpu(is_finite.device)
         # On a CPU looking costs nothing and saves the backward; elsewhere the mask travels with the update.
         moves = not on_cpu or bool(is_finite)
         if moves:

@@ -36,7 +36,7 @@ class Scratch:
             like: the tensor.
             alone: outside the arena; the same memory each time.
         """
-        if noise.kind_of(like.device) != "cpu":
+        if not noise.on_cpu(like.device):
             return torch.empty_like(like)
         if alone:
             if like not in self.places:

@@ -3,6 +3,7 @@
 Panels keep their place. What fits already stays as it is.
 """
 
+import re
 from itertools import pairwise
 from textwrap import wrap
 
@@ -14,6 +15,7 @@ from matplotlib.ticker import FixedLocator
 
 # White space between two labels, in points.
 GAP = 2
+NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?k?|\$.*\$")
 
 
 def fit(figure: Figure) -> None:
@@ -25,8 +27,10 @@ def fit(figure: Figure) -> None:
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     changed = False
-    for text, room in _titles(figure, renderer):
-        changed |= _break(text, room, renderer)
+    titles = _titles(figure, renderer)
+    for text, room in titles:
+        if _collides(text, [other for other, _ in titles if other is not text], figure, renderer):
+            changed |= _break(text, room, renderer)
     for axes in figure.axes:
         changed |= _turn(axes, renderer)
     if changed:
@@ -48,6 +52,14 @@ def _titles(figure: Figure, renderer) -> list[tuple[Text, float]]:
     return found
 
 
+def _collides(text: Text, others: list[Text], figure: Figure, renderer) -> bool:
+    """Whether a text reaches over the edge of its figure or touches another text."""
+    box = text.get_window_extent(renderer)
+    if box.x0 < 0 or box.x1 > figure.bbox.width:
+        return True
+    return any(box.overlaps(other.get_window_extent(renderer)) for other in others if other.get_text())
+
+
 def _break(text: Text, room: float, renderer) -> bool:
     """Break a text into as few lines as fit; formulas stay whole."""
     words = text.get_text()
@@ -64,15 +76,24 @@ def _break(text: Text, room: float, renderer) -> bool:
 
 def _turn(axes: Axes, renderer) -> bool:
     """Where labels of the x axis touch, turn them if they are names, and else drop every other one."""
-    ticks = [tick for tick in axes.xaxis.get_major_ticks() if tick.label1.get_visible()]
+    touched = False
+    while ticks := _touching(axes, renderer):
+        touched = True
+        if not all(NUMBER.fullmatch(text) for text in ticks.values()):
+            axes.tick_params(axis="x", labelrotation=90)
+            break
+        axes.xaxis.set_major_locator(FixedLocator(list(ticks)[::2]))
+        axes.figure.draw_without_rendering()
+    return touched
+
+
+def _touching(axes: Axes, renderer) -> dict[float, str]:
+    """The ticks of the x axis and their labels, if any two labels touch."""
     low, high = sorted(axes.xaxis.get_view_interval())
-    ticks = [t for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()]
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    ticks = [tick for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]
     boxes = [tick.label1.get_window_extent(renderer) for tick in ticks]
     gap = GAP * axes.figure.dpi / 72
     if all(a.x1 + gap <= b.x0 for a, b in pairwise(boxes)):
-        return False
-    if any(tick.label1.get_text().strip("−-.0123456789e").isalpha() for tick in ticks):
-        axes.tick_params(axis="x", labelrotation=90)
-    else:
-        axes.xaxis.set_major_locator(FixedLocator([tick.get_loc() for tick in ticks[::2]]))
-    return True
+        return {}
+    return {tick.get_loc(): tick.label1.get_text() for tick in ticks}

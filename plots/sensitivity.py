@@ -4,7 +4,7 @@ The best mean score on validation is framed: that is what would be chosen. Upper
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -31,7 +31,8 @@ SCORES = {"validation_score": "validation", "score": "test"}
 MIN_VALUES = 3  # values of a setting that make a map of it
 MOSTLY = 0.75  # of a grid's cells have a score
 MAP = "cividis"  # its lightness grows evenly, also for readers who distinguish few colors
-CELL_WIDTH, AROUND = 3, 1.5  # of a cell in multiples of the font size; of what is beside a panel, in cells
+# Of a cell in multiples of the font size; of what is beside a panel, and of the colors' scale, in cells.
+CELL_WIDTH, AROUND, SCALE = 3, 2.5, 3
 
 
 class Panel(NamedTuple):
@@ -142,33 +143,33 @@ def _distinct(values: list) -> list:
 
 def _figure(panels: list[Panel], runs: pd.DataFrame, page: Page) -> Figure:
     lines = _lines(panels, page)
-    # A line of panels is two rows: validation above test.
-    widest = max(sum(map(_width, line)) for line in lines)
-    heights = [max(len(panel.rows) for panel in line) for line in lines]
-    side_by_side = 1 if widest <= 6 and len(panels) == 1 else 3
-    figure = page.figure(side_by_side, sum(2 * (0.55 + 0.3 * height) for height in heights) + 0.5)
-    grid = figure.add_gridspec(
-        2 * len(lines), widest, height_ratios=[height for height in heights for _ in SCORES]
-    )
+    heights = [2 * (0.55 + 0.3 * max(len(panel.rows) for panel in line)) for line in lines]
+    side_by_side = 1 if len(panels) == 1 and _width(panels[0]) <= 6 else 3
+    figure = page.figure(side_by_side, sum(heights) + 0.5)
     scores = 100 * np.concatenate([x[~np.isnan(x)] for panel in panels for x in panel.scores.values()])
     limits = scores.min(), max(scores.max(), scores.min() + 1e-9)
-    for row, line in enumerate(lines):
-        left = 0
-        for panel in line:
-            best = panel.scores["validation_score"]
-            framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
-            for below, (name, title) in enumerate(SCORES.items()):
-                axes = figure.add_subplot(grid[2 * row + below, left : left + _width(panel)])
-                image = _map(axes, panel, 100 * panel.scores[name], limits)
-                axes.set_title(title)
-                if framed is not None and panel.down:
-                    corner = framed[1] - 0.5, framed[0] - 0.5
-                    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2))
-            left += _width(panel)
-    figure.colorbar(image, ax=figure.axes, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
+    parts = figure.subfigures(len(lines), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, line in zip(parts, lines, strict=True):
+        grid = part.subplots(2, len(line), squeeze=False, width_ratios=list(map(_width, line)))
+        for column, panel in zip(grid.T, line, strict=True):
+            image = _column(column, panel, limits)
+        part.colorbar(image, ax=grid, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
     line = runs.iloc[0]
     figure.suptitle(f"{line['label'].split(' ')[0]} on {line['title']}, {format_model(line['model'])}")
     return figure
+
+
+def _column(column: Iterable[Axes], panel: Panel, limits: tuple[float, float]) -> Any:
+    """Draw a panel's scores on validation above those on test, and frame what would be chosen."""
+    best = panel.scores["validation_score"]
+    framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
+    for axes, (name, title) in zip(column, SCORES.items(), strict=True):
+        image = _map(axes, panel, 100 * panel.scores[name], limits)
+        axes.set_title(title)
+        if framed is not None and panel.down:
+            corner = framed[1] - 0.5, framed[0] - 0.5
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2))
+    return image
 
 
 def _width(panel: Panel) -> int:
@@ -180,7 +181,7 @@ def _lines(panels: list[Panel], page: Page) -> list[list[Panel]]:
     """Panels that go side by side; all of them where the page is as wide as two columns."""
     if page == PAGE:
         return [panels]
-    fitting = 72 * (page.width or TWO_COLUMNS) / (CELL_WIDTH * page.font_size)
+    fitting = 72 * (page.width or TWO_COLUMNS) / (CELL_WIDTH * page.font_size) - SCALE
     lines: list[list[Panel]] = [[]]
     for panel in panels:
         if lines[-1] and sum(_width(one) + AROUND for one in [*lines[-1], panel]) > fitting:

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import registry
 from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 
 REQUIRED = object()
 # Constructor arguments that a run does not set, or sets by a field.

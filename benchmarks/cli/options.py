@@ -125,7 +125,7 @@ def minutes(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise UserError(f"--checkpoint-minutes must be a positive number, not {text}")
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
     return value
 
 

@@ -29,9 +29,10 @@ def main(given: argparse.Namespace) -> int:
     """Write the report."""
     from benchmarks.report import build
 
-    build.write_all(
+    build.write_report(
         suites.rows_name(given.suite, given.budget),
         commit_reference=given.commit_reference,
         extra=given.published,
+        rows_from=given.rows,
     )
     return 0

@@ -13,7 +13,7 @@ from benchmarks import registry
 from benchmarks.cli import options
 from benchmarks.cli.describe import method_settings, run_fields, settings_owners
 from benchmarks.cli.parser import Parser
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
 
 MAIN = ("method", "model", "task")
@@ -91,6 +91,7 @@ def main(given: argparse.Namespace) -> int:
             folder=folder,
             jobs=1,
             wandb=wandb,
+            checkpoint_minutes=given.checkpoint_minutes,
             progress=lambda share, text: bar.update(
                 task, completed=share, description=f"{label(spec)} {text}"
             ),

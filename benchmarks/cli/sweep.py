@@ -94,11 +94,12 @@ def main(given: argparse.Namespace) -> int:
         folder=folder,
         console=Console(),
         wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
+        checkpoint_minutes=given.checkpoint_minutes,
     )
     if given.report:
         from benchmarks.report import build
 
-        build.write_all(name)
+        build.write_report(name)
     return 1 if failed else 0
 
 

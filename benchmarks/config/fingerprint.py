@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import models, registry, tasks
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.models import _published
 
 if TYPE_CHECKING:

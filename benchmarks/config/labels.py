@@ -2,8 +2,8 @@
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.methods import method_class
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.validation import ZERO_SHOT
 
 # The rank that needs no mention: MeZO's adapters.
 USUAL_RANK = "8"

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import registry
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.methods import complete_settings
-from benchmarks.config.validation import BUDGETS, ZERO_SHOT, validate
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
+from benchmarks.config.validation import validate
 from benchmarks.errors import UserError
 
 # Fields that joined after rows were committed: at these values they are left out of a spec's id.

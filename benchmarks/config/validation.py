@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from benchmarks import models, registry, tasks
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
 
-ZERO_SHOT = "zero-shot"
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 CHOICES = {
     "dtype": DTYPES,
@@ -17,8 +17,6 @@ CHOICES = {
     "schedule": ("constant", "linear"),
 }
 SOURCES = ("builtin", "hub", "folder")
-# Every run but zero-shot has exactly one of these budgets; each is a field.
-BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")
 AT_LEAST_ONE = ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows")
 BATCH_SIZES = ("zo_batch_size", "fo_batch_size")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks import models
 from benchmarks.config.methods import settings_of
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.suites import quick
 

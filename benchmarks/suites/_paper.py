@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import ZERO_SHOT
 
 # Seen in the paper or its released code; follows from that by arithmetic; recalled, confirmed by no source
 # at hand: a starting point, never to be printed as the paper's; our own choice.

@@ -1,7 +1,7 @@
 """What Addax's reviewers asked for, on nano-opt: checkpointing, D1 alone, Addax-WA apart, LoRA; six seeds."""
 
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 
 __all__ = ["DATA", "specs"]

@@ -1,8 +1,8 @@
 """Everything at once on the built-in models: three families, nine tasks, six methods and zero-shot."""
 
 from benchmarks import tasks
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import ZERO_SHOT
 
 # The nano models know no other language, whatever folder ADDAX_DATA names.
 DATA = "builtin"

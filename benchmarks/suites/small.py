@@ -2,8 +2,8 @@
 
 from itertools import product
 
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.results import tuning
 from benchmarks.suites import small_grid

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from benchmarks import suites
 from benchmarks.config import labels
+from benchmarks.config.names import BUDGETS
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.validation import BUDGETS
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
 from benchmarks.sweep.display import LINE_INTERVAL, SweepDisplay, note

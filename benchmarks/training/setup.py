@@ -9,8 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from addax.optimizer import Method
 from benchmarks import models, tasks
 from benchmarks.config.methods import build_optimizer
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.data.splits import Splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError

@@ -5,11 +5,11 @@ import shutil
 import time
 
 import pytest
+from plots.__main__ import draw
 
 from benchmarks.report import page as html
 from benchmarks.report.analysis import analyse
 from benchmarks.results import frame as _rows
-from plots.__main__ import draw
 from tests.benchmarks.results import result_rows as made
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -7,10 +7,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
-from plots import _style
+from benchmarks.results.frame import Results
+from plots import _style, render
 
 SMALLEST = 7  # points
 WIDTHS = (_style.ONE_COLUMN, _style.TWO_COLUMNS)
+
+
+def drawn(name, rows, page=_style.PAGE, **options):
+    """A figure of rows: file stem -> what is drawn."""
+    return render.draw([name], Results.of(rows), page, **options).get(name, {})
 
 
 def file_of(rows, folder, name="rows.jsonl"):
@@ -27,9 +33,9 @@ def bars(axes):
     ]
 
 
-def faults(figure):
+def faults(figure, page=_style.PAGE):
     """What the canvas cuts off, texts that touch or are too small, and empty panels, as readable notes."""
-    with _style.style():
+    with page.style():
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw_without_rendering()
         tight = figure.get_tightbbox(renderer)
@@ -41,9 +47,10 @@ def faults(figure):
     cut = -min(tight.x0, tight.y0, width - tight.x1, height - tight.y1)
     found = [f"cut off by {cut:.3f} inches"] if cut > 0.005 else []
     found += [f"{a!r} touches {b!r}" for (a, x), (b, y) in combinations(boxes, 2) if _overlap(x, y)]
-    found += [f"{t.get_text()!r} is small" for t in texts if t.get_fontsize() < SMALLEST]
+    found += [f"{t.get_text()!r} is small" for t in texts if t.get_fontsize() < SMALLEST * page.scale - 0.01]
     found += [f"empty panel {axes.get_title()!r}" for axes in figure.axes if not axes.has_data()]
-    return found + ([] if width in WIDTHS else [f"{width} inches wide"])
+    widths = WIDTHS if page.width is None else (page.width,)
+    return found + ([] if width in widths else [f"{width} inches wide"])
 
 
 def _unseen(figure):

@@ -12,8 +12,8 @@ import pytest
 from benchmarks import models, registry
 from benchmarks.config import fingerprint
 from benchmarks.config.fingerprint import modules_of, source_fingerprint
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from tests import processes
 
 ROOT = registry.ROOT

@@ -13,8 +13,8 @@ import pytest
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
 from benchmarks.config.labels import label, method_label
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
-from benchmarks.config.validation import BUDGETS, ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.suites._defaults import with_defaults
 
@@ -246,7 +246,7 @@ def test_runs_by_hand_take_the_quick_suite_s_settings():
     given = with_defaults(hand | {"lr": 0.5, "steps": 3})
     assert (given.settings["lr"], given.steps) == (0.5, 3)
     for changes, named in (
-        ({"model": "facebook/opt-13b"}, "needs lr: give --set lr=... steps=..."),
+        ({"model": "facebook/opt-13b"}, "needs lr: give --lr and a budget such as --steps"),
         ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
         ({"method": "addaxx"}, "did you mean 'addax'"),
     ):

@@ -7,6 +7,7 @@ import pytest
 
 from addax import units
 from addax.assignment import assign, choose_length_threshold
+from addax.memory import KINDS
 from benchmarks import models
 from benchmarks.__main__ import main
 from benchmarks.config import labels
@@ -115,12 +116,12 @@ def test_addax_gets_the_most_examples_into_d1():
     shorter, longer = (longest([n for n in LENGTHS if n <= limit], 4) for limit in (60, 80))
     usable = (predicted(one, zo=[100, 80], fo=shorter) + predicted(one, zo=[100, 80], fo=longer)) // 2
     rows = memory_model.synthetic(LENGTHS)
-    plan = planner._Look(one, rows, usable).at_own_sizes()
+    plan = planner._Search(one, rows, usable).at_own_sizes()
     assert (plan.length_threshold, plan.fits, plan.label) == (60, True, "Addax")
     part = assign(LENGTHS, 60)
     assert (plan.d0, plan.d1) == (len(part.zo), len(part.fo)) == (8, 12)
     # A batch of one has room for all of them.
-    best = planner._Look(one, rows, usable).best_assignment()
+    best = planner._Search(one, rows, usable).best_assignment()
     assert (best.length_threshold, best.d0, best.d1, best.label) == (None, 20, 20, "Addax-WA")
     k1 = best.sizes["fo_batch_size"]
     assert best.fits
@@ -142,7 +143,7 @@ def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
 KEYS = {
     "method": str, "label": str, "gradient_checkpointing": bool, "chosen": str, "fits": bool, "sizes": dict,
     "at_limit": list, "length_threshold": (int, type(None)), "d0": (int, type(None)), "d1": (int, type(None)),
-    "passes": (int, float), "peak_bytes": int, "split": dict, "piece": list, "headroom": int,
+    "passes": (int, float), "peak_bytes": int, "split": dict, "phase": list, "headroom": int,
 }  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     (plan,) = found["plans"]
     assert {key: type(value) for key, value in plan.items() if not isinstance(value, KEYS[key])} == {}
     assert plan.keys() == KEYS.keys()
-    assert set(plan["split"]) == set(memory_model.KINDS)
+    assert set(plan["split"]) == set(KINDS)
     assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
     assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - units.RESERVE)
     # Three examples are all there are, the longest cut to what the model takes.

@@ -30,7 +30,7 @@ METHODS = {
 def row(
     method="addax", task="sst2", model="nano-opt", seed=0, status="done", label=None, reason=None, **settings
 ):
-    """One row; `settings` go into `config["settings"]`."""
+    """One row; `settings` go into its config, the length threshold as a field, the others as settings."""
     known, steps, step_seconds, peak, gain = METHODS[method]
     noise = Random(f"{method} {task} {model} {seed} {sorted(settings.items())}")
     start = 0.5 + 0.05 * noise.random() if task != "squad" else 0.04
@@ -43,7 +43,7 @@ def row(
         "zo_batch_size": zo,
         "fo_batch_size": fo,
     } | settings
-    threshold = settings.pop("length_threshold", 40)
+    length_threshold = settings.pop("length_threshold", 40)
     curve = []
     for k in range(11):
         step = steps * k // 10
@@ -66,6 +66,7 @@ def row(
     metric = "f1" if task == "squad" else "accuracy"
     done = status == "done"
     return {
+        "schema": 2,
         "id": f"{method}-{task}-{model}-{seed}-{abs(noise.getrandbits(32)):08x}",
         "suite": "quick",
         "status": status,
@@ -84,7 +85,8 @@ def row(
             "head": None,
             "scoring": "shared",
             "gradient_checkpointing": False,
-            "length_threshold": threshold,
+            "trainable": "all",
+            "length_threshold": length_threshold,
             "settings": settings,
         },
         "label": label or known,
@@ -115,7 +117,7 @@ def row(
     }
 
 
-def arithmetic():
+def precision():
     """Rows of `benchmarks.studies.precision` on two sets of weights."""
     rows = []
     for weights in ("synthetic", "smollm2-135m"):
@@ -288,7 +290,7 @@ def memory(lengths=(100, 300, 600, 1000), sizes=(1, 8, 32), kinds=("predicted", 
     return rows
 
 
-def agreement():
+def memory_validation():
     """Rows of `studies.memory_validation`: two models of each family, on a CPU and a GPU, within 1 %."""
     return [
         {
@@ -304,11 +306,11 @@ def agreement():
     ]  # fmt: skip
 
 
-# What each figure is drawn from in tests; None for one that is drawn from no rows.
+# The rows that each figure is drawn from in tests; None for one that shows no rows.
 TWO_TASKS = partial(suite, tasks=("sst2", "rte"))
 FIGURES = {
-    "agreement": agreement,
-    "arithmetic": arithmetic,
+    "memory_validation": memory_validation,
+    "precision": precision,
     "critical_difference": suite,
     "convergence": TWO_TASKS,
     "figure1": TWO_TASKS,
@@ -317,7 +319,7 @@ FIGURES = {
     "figure3": memory,
     "figure3_right": small_batches,
     "figure4": memory,
-    "fits": memory,
+    "largest_model": memory,
     "k0_sweep": k0_sweep,
     "lengths": lengths,
     "sensitivity": sensitivity,

@@ -6,11 +6,13 @@ import os
 
 import pytest
 
+from benchmarks import files
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import store
 from benchmarks.results.row import checksum
+from tests.benchmarks.results import result_rows as made
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "lr": 0.1, "steps": 1})
 
@@ -23,7 +25,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def done_row(**changes):
-    row = {"id": SPEC.id, "status": "done", "data_fingerprint": "d0"}
+    row = made.row("sgd") | {"id": SPEC.id, "data_fingerprint": "d0"}
     row["source_fingerprint"] = source_fingerprint(SPEC)
     return row | changes
 
@@ -46,7 +48,7 @@ def test_a_write_that_breaks_leaves_the_old_row(runs, monkeypatch, failing, erro
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(store.os, failing, broken)
+    monkeypatch.setattr(files.os, failing, broken)
     raised = UserError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(raised) as caught:
         store.write("s", done_row(score=2))
@@ -69,11 +71,11 @@ def test_what_a_killed_process_left_behind_is_no_row(runs):
     assert [row["id"] for row in store.read_suite("s")] == [SPEC.id]
 
 
-@pytest.mark.parametrize("text", ['{"id": "ha', "", "[]", '{"id": 1}', '{"status": "done"}'])
+@pytest.mark.parametrize("text", ['{"id": "ha', "", "[]", '{"id": 1}', '{"config": {}, "schema": 2}'])
 def test_a_file_that_is_no_row_is_refused_by_name(runs, text):
     path = store.write("s", done_row())
     path.write_text(text)
-    with pytest.raises(UserError, match=f"{SPEC.id}.json is not a .*remove it"):
+    with pytest.raises(UserError, match=f"{SPEC.id}.json: not .*remove it"):
         store.read_suite("s")
 
 

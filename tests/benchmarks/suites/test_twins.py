@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import suites
 from benchmarks.config import labels
-from benchmarks.config.validation import ZERO_SHOT
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.report import build as report
 from benchmarks.results import store
 from benchmarks.sweep import worker as work

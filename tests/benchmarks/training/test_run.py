@@ -9,8 +9,8 @@ import torch
 from benchmarks import models, registry
 from benchmarks.config import labels
 from benchmarks.config.methods import method_class
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.models import _transformers
 from benchmarks.synthetic import nano_tokenizer as _nano
 from benchmarks.synthetic import pretrain

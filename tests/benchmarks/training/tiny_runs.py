@@ -1,8 +1,8 @@
 """Runs of a few steps on nano-opt, shared by the tests of training."""
 
 from benchmarks.config.methods import method_class
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.config.validation import ZERO_SHOT
 from benchmarks.training import run as train
 
 STEPS, ROWS, ZO, FO = 4, 24, 3, 2

@@ -1,0 +1,66 @@
+"""Fitting: long titles break, crowded names turn, and ticks that touch go."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from plots._fit import fit
+from plots._style import PAGE
+from tests.plots.figure_checks import faults
+
+
+@pytest.fixture
+def figure():
+    with PAGE.style():
+        return Figure(figsize=(3.3, 2.5), layout="constrained")
+
+
+def fitted(figure):
+    with PAGE.style():
+        fit(figure)
+    return faults(figure)
+
+
+def test_a_title_wider_than_the_figure_is_broken(figure):
+    axes = figure.subplots()
+    axes.plot([0, 1])
+    axes.set_title("a title of so many words that no column of a paper has room for them in one line")
+    assert fitted(figure) == []
+    assert "\n" in axes.get_title()
+
+
+def test_a_title_that_fits_is_left_alone(figure):
+    axes = figure.subplots()
+    axes.plot([0, 1])
+    axes.set_title("a short title")
+    assert fitted(figure) == []
+    assert axes.get_title() == "a short title"
+
+
+def test_names_that_touch_are_turned(figure):
+    axes = figure.subplots()
+    axes.bar(range(9), range(9))
+    axes.set_xticks(range(9), [f"a long name {i}" for i in range(9)])
+    assert fitted(figure) == []
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {90}
+
+
+def test_numbers_that_touch_are_thinned(figure):
+    axes = figure.subplots()
+    axes.plot(range(20), range(20))
+    axes.set_xticks(range(20))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{1000 * x:.0f}")
+    assert fitted(figure) == []
+    assert 1 < len(axes.get_xticks()) < 20
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {0}
+
+
+def test_faults_are_noticed():
+    figure = Figure(figsize=(3.0, 2.0))
+    axes = figure.subplots(1, 2)
+    axes[0].plot([0, 1])
+    figure.text(0.5, 0.5, "one thing")
+    figure.text(0.52, 0.5, "on another", fontsize=5)
+    figure.text(0.95, 0.1, "over the edge")
+    found = "\n".join(faults(figure))
+    for words in ("'one thing' touches 'on another'", "is small", "empty panel", "cut off by", "inches wide"):
+        assert words in found

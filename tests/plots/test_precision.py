@@ -1,0 +1,60 @@
+"""The precision figure: drift, and the part of a step that is realized."""
+
+from itertools import pairwise
+
+import pytest
+
+from plots import precision
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import drawn
+
+
+def lines_of(axes, color):
+    """Lines of a colour with their points."""
+    return [line for line in axes.lines if line.get_color() == color and len(line.get_xdata()) > 1]
+
+
+def test_lines_are_the_drift_and_the_realized_fractions_of_the_rows():
+    rows = made.precision()
+    figure = drawn("precision", rows)["precision"]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert [title.split(":")[0] for title in titles] == ["synthetic"] * 3 + ["SmolLM2-135M"] * 3
+    drift, step = figure.axes[3], figure.axes[4]
+    assert titles[4] == "SmolLM2-135M: step, bfloat16"
+    told = {
+        (r["dtype"], r["steps"]): r["drift"]
+        for r in rows
+        if (r["weights"], r["measure"], r["arithmetic"]) == ("smollm2-135m", "drift", "released")
+    }
+    dtypes = {marker: dtype for dtype, marker in precision.MARKERS.items()}
+    points = {
+        (dtypes[line.get_marker()], x): y
+        for line in lines_of(drift, precision.WAYS["released", None][1]["color"])
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+    assert points == told
+    for (way, rounding), (_, look) in precision.WAYS.items():
+        (line,) = lines_of(step, look["color"])
+        told = {
+            r["size"]: 100 * r["fraction"]
+            for r in rows
+            if (r["weights"], r["dtype"], r["measure"]) == ("smollm2-135m", "bfloat16", "fraction")
+            and (r["arithmetic"], r["rounding"]) == (way, rounding)
+        }
+        assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == pytest.approx(told)
+
+
+def test_a_drift_of_zero_lies_on_the_axis_and_says_so():
+    """0 has a place of its own below the smallest other drift; a drift that is not 0 claims nothing."""
+    rows = made.precision()
+    for drifts in (False, True):
+        if drifts:
+            last = next(r for r in reversed(rows) if (r["measure"], r["arithmetic"]) == ("drift", "exact"))
+            last["drift"] = 1e-3
+        axes = drawn("precision", rows)["precision"].axes[3]
+        heights = [axes.transData.transform((1, y))[1] for y in (0, 1e-8, 1e-7)]
+        assert axes.get_ylim()[0] == 0
+        assert min(b - a for a, b in pairwise(heights)) > 5
+        ours = lines_of(axes, precision.WAYS["exact", "stochastic"][1]["color"])
+        assert sorted(max(line.get_ydata()) for line in ours) == [0, 0, 1e-3 * drifts]
+        assert any("bit for bit" in text.get_text() for text in axes.texts) != drifts

@@ -1,0 +1,217 @@
+"""Rendering: the figures that rows fill, in the formats, size, and methods asked for."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from benchmarks.errors import UserError
+from benchmarks.results.frame import Results
+from plots import render
+from plots._style import Page
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import drawn, faults, file_of
+
+ROOT = Path(__file__).resolve().parents[2]
+# One kind of row that no figure shows.
+NOTHING = [made.row("zero-shot")]
+SHOWING_ROWS = [name for name, rows in made.FIGURES.items() if rows]
+# Figures of every layout: bars of many tasks, panels of curves. The others are drawn by `--all`.
+REPRESENTATIVE = "figure1"
+EACH = [name if name == REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow)
+        for name in render.figures()]  # fmt: skip
+
+
+@cache
+def canvases(name, page=render.PAGE):
+    rows = made.FIGURES[name]
+    return drawn(name, rows() if rows else [], page)
+
+
+def results(name):
+    rows = made.FIGURES[name]
+    return Results.of(rows() if rows else [])
+
+
+def test_every_figure_has_rows_for_tests():
+    assert set(made.FIGURES) == set(render.figures())
+    assert {name for name in render.figures() if render.rows_of(name)} == set(SHOWING_ROWS)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_figure_is_readable(name):
+    assert canvases(name)
+    for figure in canvases(name).values():
+        assert faults(figure) == []
+        for axes in figure.axes:
+            place, ticks = axes.get_subplotspec(), {t.get_text() for t in axes.get_xticklabels()}
+            tasks = ticks & set(made.TITLES.values())
+            if place is None:
+                # A bar of colors.
+                assert axes.get_ylabel()
+                continue
+            if place.is_last_row():
+                assert axes.get_xlabel() or figure.get_supxlabel() or tasks
+            if place.is_first_col() and axes.yaxis.get_visible():
+                assert axes.get_ylabel() or figure.get_supylabel()
+
+
+@pytest.mark.parametrize(("width", "font_size"), [(3.3, 7), (6.9, 9)])
+@pytest.mark.parametrize("name", EACH)
+def test_a_figure_fits_a_column(name, width, font_size):
+    page = Page(width, font_size)
+    for figure in canvases(name, page).values():
+        assert faults(figure, page) == []
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_figure_is_saved_under_its_own_name(name, tmp_path):
+    files = render.render(name, results(name), tmp_path / "out")
+    assert sorted(files) == sorted((tmp_path / "out").iterdir())
+    assert {file.name for file in files} == {f"{s.replace('/', '_')}.png" for s in canvases(name)}
+    assert all(file.stem.startswith(name) for file in files)
+
+
+def test_a_width_and_a_font_size_are_those_of_the_file(tmp_path):
+    rows = Results.of(made.suite(tasks=("sst2", "rte")))
+    (file,) = render.render("figure1", rows, tmp_path, width=5, font_size=10)
+    assert imread(file).shape[1] == 5 * 300
+    (figure,) = drawn("figure1", rows.rows, Page(5, 10)).values()
+    assert figure.axes[0].yaxis.label.get_fontsize() == 10
+
+
+@pytest.mark.parametrize(("size", "said"), [({"width": 0}, "width"), ({"font_size": -1}, "font size")])
+def test_a_size_that_is_not_positive_is_one_line(size, said, tmp_path):
+    with pytest.raises(UserError, match=rf"^a figure's {said} must be greater than 0, not \S+$"):
+        render.render("figure1", Results.of(made.suite(tasks=("rte",))), tmp_path, **size)
+
+
+def test_methods_are_chosen_by_their_labels(tmp_path):
+    rows = Results.of(made.suite(tasks=("rte",)))
+    (file,) = render.render("figure1", rows, tmp_path, formats=("csv",), methods=["Addax", "Adam"])
+    assert list(pd.read_csv(file)["label"]) == ["Addax", "Adam"]
+    with pytest.raises(UserError, match="unknown method in these rows 'Adax': did you mean 'Addax'"):
+        render.render("figure1", rows, tmp_path, methods=["Adax"])
+
+
+@pytest.mark.parametrize("name", SHOWING_ROWS)
+def test_the_numbers_of_a_figure_are_written_as_csv(name, tmp_path):
+    files = render.render(name, results(name), tmp_path, formats=("csv",))
+    assert {file.name for file in files} == {f"{s.replace('/', '_')}.csv" for s in canvases(name)}
+    assert all(len(pd.read_csv(file)) for file in files)
+
+
+def test_an_unknown_format_or_figure_is_named(tmp_path):
+    rows = Results.of([made.row()])
+    with pytest.raises(UserError, match="unknown figure format 'pgn': did you mean 'png'"):
+        render.render("figure1", rows, tmp_path, formats=("pgn",))
+    with pytest.raises(UserError, match="unknown figure 'figur1': did you mean 'figure1'"):
+        render.render("figur1", rows, tmp_path)
+    with pytest.raises(UserError, match="figure1 has no axis to choose"):
+        render.render("figure1", rows, tmp_path, axis="steps")
+
+
+@pytest.mark.parametrize("name", SHOWING_ROWS)
+def test_rows_that_do_not_fill_a_figure_name_the_command_that_does(name, tmp_path):
+    kind = "study .* --save" if hasattr(render.module_of(name), "STUDY") else "sweep .*"
+    with pytest.raises(UserError, match=f"no rows here that {name} shows: `python -m benchmarks {kind}`"):
+        render.render(name, Results.of(NOTHING), tmp_path)
+
+
+def test_all_draws_what_the_rows_fill_and_no_more():
+    everything = [name for name in render.figures() if render.rows_of(name)]
+    for rows in {made.FIGURES[name] for name in SHOWING_ROWS}:
+        found = render.draw(everything, Results.of(rows()))
+        for name in (name for name, own in made.FIGURES.items() if own is rows):
+            assert set(found[name]) == set(canvases(name))
+    assert render.draw(everything, Results.of(NOTHING)) == {}
+
+
+def test_rows_of_a_study_fill_the_figures_of_that_study_alone(tmp_path):
+    measured = Results.of(made.precision())
+    assert [file.name for file in render.render("all", measured, tmp_path)] == ["precision.png"]
+    with pytest.raises(UserError, match="no rows here that figure1 shows"):
+        render.render("figure1", measured, tmp_path)
+
+
+def test_a_report_draws_the_figures_of_its_suite():
+    common = {"figure1", "convergence"}
+    assert set(render.defaults("a-suite-of-mine")) == common
+    assert set(render.defaults("quick")) == common | {"k0_sweep", "critical_difference"}
+    assert set(render.defaults("figure11")) == common | {"figure11"}
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "title"),
+    [
+        ("facebook/opt-13b", "facebook_opt-13b", "facebook/opt-13b"),
+        ("/home/me/a/long/way/down/models/tiny", "_home_me_a_long_way_down_models_tiny", "tiny"),
+    ],
+)
+def test_a_hub_model_or_a_folder_makes_files_side_by_side(model, file, title, tmp_path):
+    rows = [made.row(m, t, model) for m in ("adam", "mezo") for t in ("rte", "sst2")]
+    rows += [*made.k0_sweep(model), *made.figure11(model)]
+    files = render.render("k0_sweep", Results.of(rows), tmp_path, formats=("png", "pdf"))
+    assert files == [tmp_path / f"k0_sweep-{file}.{kind}" for kind in ("png", "pdf")]
+    assert all(f.is_file() for f in files)
+    for name in ("figure1", "figure11", "k0_sweep"):
+        for figure in drawn(name, rows).values():
+            words = [legend.get_title().get_text() for legend in figure.legends]
+            words += [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+            assert any(title in text and "/way/" not in text for text in words)
+            assert faults(figure) == []
+
+
+def test_files_are_the_same_bytes_in_another_process(tmp_path):
+    source = file_of(made.k0_sweep(), tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from plots import render\n"
+        "from benchmarks.results.frame import Results; from benchmarks.results.sources import match_rows\n"
+        "rows, out = Results.of(match_rows(sys.argv[1])), Path(sys.argv[2])\n"
+        "render.render('k0_sweep', rows, out, formats=('png', 'pdf', 'svg'))\n"
+    )
+    for out, seed in (("a", "1"), ("b", "2")):
+        subprocess.run(
+            [sys.executable, "-c", code, source, tmp_path / out],
+            cwd=ROOT, env={"PYTHONHASHSEED": seed, "PATH": ""}, check=True,
+        )  # fmt: skip
+    for kind in ("png", "svg", "pdf"):
+        first, second = ((tmp_path / out / f"k0_sweep-nano-opt.{kind}").read_bytes() for out in "ab")
+        assert first == second
+    assert b"/FontType 42" in first or b"/CIDFontType2" in first
+    assert b"/Type3" not in first
+    assert b"CreationDate" not in first
+
+
+def test_plots_does_without_torch():
+    names = ", ".join(["render", *render.figures()])
+    code = f"import sys; from plots import {names}; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert "matplotlib" in loaded
+    assert "torch" not in loaded
+
+
+def test_only_figures_that_a_page_shows_are_committed():
+    listed = subprocess.run(
+        ["git", "ls-files", "plots/figures"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    shown = {name for page in pages for name in re.findall(r"plots/figures/[^)\s\"]+", page.read_text())}
+    assert set(listed.stdout.split()) == shown
+
+
+def test_rows_made_for_tests_are_like_those_of_runs():
+    real = json.loads((ROOT / "results/reference/quick.jsonl").read_text().splitlines()[0])
+    own = made.row()
+    assert own.keys() <= real.keys()
+    for name in ("test", "validation", "config"):
+        assert own[name].keys() <= real[name].keys(), name
+    assert own["curve"][0].keys() <= real["curve"][0].keys()

@@ -1,0 +1,71 @@
+"""One style for each method, and pages whose text has the size asked for."""
+
+import pytest
+
+from benchmarks.results.frame import frame
+from benchmarks.results.order import METHODS, display_order
+from plots._style import PAGE, Page, file_stem, format_model, styles
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import bars, drawn, faults
+
+
+def test_methods_have_colors_and_markers_of_their_own():
+    found = styles([*METHODS, "Mine", "Yours", "Theirs"])
+    assert len({x.color for x in found.values()}) == len({x.marker for x in found.values()}) == len(found)
+    assert styles(["Yours", "Mine"]) == styles(["Mine", "Yours"])
+
+
+def test_variants_share_the_hue_of_their_method_and_no_color_is_used_twice():
+    labels = [*METHODS, *(f"{m} bfloat16" for m in METHODS), "MeZO (released)", "Mine bfloat16"]
+    found = styles(labels)
+    assert len({style.color for style in found.values()}) == len(labels)
+    assert found["MeZO"] == styles(["MeZO"])["MeZO"]
+    for label in ("MeZO bfloat16", "MeZO (released)"):
+        assert found[label].marker == found["MeZO"].marker
+        red, _, blue = (int(found[label].color[i : i + 2], 16) for i in (1, 3, 5))
+        assert blue > red
+
+
+def rounding():
+    """Three methods in every arithmetic of the suite `rounding`: fourteen labels."""
+    rows = []
+    for method in ("addax", "mezo", "ip-sgd"):
+        ways = [("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", " (nearest)")]
+        ways += [("bfloat16", " (released)")] if method != "ip-sgd" else []
+        for task in ("cb", "wsc", "squad"):
+            for dtype, other in ways:
+                row = made.row(method, task)
+                row["config"]["dtype"], row["label"] = dtype, row["label"] + other
+                rows.append(row)
+    return rows
+
+
+def test_fourteen_labels_fit_and_can_be_distinguished():
+    figure = drawn("figure1", rounding())["figure1-nano-opt"]
+    labels = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert len(labels) == 14
+    assert labels[:5] == ["Addax", *(f"Addax{x}" for x in (" (nearest) bfloat16", " (released) bfloat16",
+                                                           " bfloat16", " float16"))]  # fmt: skip
+    assert faults(figure) == []
+    for axes in figure.axes:
+        here = [label for label, patch in bars(axes) if patch.get_x() < 0.5]
+        assert here == labels
+        assert len({(p.get_facecolor(), p.get_hatch()) for _, p in bars(axes)}) == 14
+    steps = drawn("convergence", rounding())["convergence-nano-opt-steps"]
+    assert len(steps.legends[0].get_texts()) == 14
+    assert faults(steps) == []
+    assert display_order(frame(rounding()), "label")[5] == "MeZO"
+
+
+def test_a_narrow_page_has_fewer_panels_side_by_side():
+    assert [PAGE.columns(9), PAGE.columns(2), PAGE.columns(1)] == [3, 2, 1]
+    assert [Page(6.9).columns(9), Page(3.3).columns(9), Page(3.3, 14).columns(9)] == [3, 1, 1]
+    assert Page(6.9, 12).columns(9) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "stem"),
+    [("./mine/opt", "opt", "._mine_opt"), ("facebook/opt-13b", "facebook/opt-13b", "facebook_opt-13b")],
+)
+def test_a_model_named_by_its_path_is_printed_short_and_stays_in_its_folder(model, name, stem):
+    assert (format_model(model), file_stem(model)) == (name, stem)
