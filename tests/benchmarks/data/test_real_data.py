@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import registry, tasks
-from benchmarks.tasks import _text
+from benchmarks.evaluation.metrics import exact_match
 from tests.benchmarks.data.folders import fresh_splits, keys
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
@@ -112,8 +112,8 @@ def test_real_gsm8k_solutions_end_in_their_last_calculation():
             raw = json.loads(line)
             (row,) = task.from_file(raw)
             assert not re.search(r"<<|>>|\n", task.answer(row)[:-1])
-            assert _text.same_number(task.answer(row), task.gold(row))
+            assert exact_match(task.answer(row), task.gold(row))
             results = re.findall(r"=([-\d.]+)>>", raw["answer"])
-            same += bool(results) and _text.same_number(f"#### {results[-1]}", task.gold(row))
+            same += bool(results) and exact_match(f"#### {results[-1]}", task.gold(row))
             total += 1
     assert same / total > 0.9
