@@ -9,7 +9,6 @@ seed only, so a step seed is hashed into the key of the bijection and never adde
 z is the same on every device of one kind; CPU and CUDA generators differ.
 """
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,78 +70,60 @@ def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type
     return _mix64(counter ^ key)
 
 
-def kind_of(device: torch.device) -> str:
-    """A device's type ("cpu", "cuda"), or the type of what it stands for (see `outline`)."""
-    return _workspace.outlined or device.type
+def on_cpu(device: torch.device) -> bool:
+    """Return whether a device is the CPU."""
+    return device.type == "cpu"
 
 
 def block_size(device: torch.device) -> int:
-    """Elements of a block on that kind of device."""
-    return CPU_BLOCK if kind_of(device) == "cpu" else GPU_BLOCK
+    """Return the number of elements of a block on a device."""
+    return CPU_BLOCK if on_cpu(device) else GPU_BLOCK
 
 
 def blocks(numel: int, device: torch.device) -> Iterator[tuple[int, slice]]:
-    """(block number, its elements) of a flattened tensor of `numel` elements."""
+    """Yield (block number, its elements) for a flattened tensor of `numel` elements."""
     size = block_size(device)
     for block, start in enumerate(range(0, numel, size)):
         yield block, slice(start, min(start + size, numel))
 
 
-class _Workspace(threading.local):
-    """One thread's generator and scratch per device: allocated once, used for every block."""
+class Workspace(threading.local):
+    """One thread's generator and scratch for each device, allocated once and used for every block."""
 
     def __init__(self) -> None:
         self.generators: dict[torch.device, torch.Generator] = {}
         self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
-        self.outlined = ""
 
     def generator(self, device: torch.device) -> torch.Generator:
+        """Return the thread's generator on a device."""
         if device not in self.generators:
             self.generators[device] = torch.Generator(device=device)
         return self.generators[device]
 
     def buffer(self, numel: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        held = self.buffers.get((device, dtype))
-        if held is None or held.numel() < numel:
-            held = torch.empty(numel, device=device, dtype=dtype)
-            self.buffers[device, dtype] = held
-        return held[:numel]
+        """Return scratch of shape (numel,), which the thread's next request overwrites."""
+        buffer = self.buffers.get((device, dtype))
+        if buffer is None or buffer.numel() < numel:
+            buffer = torch.empty(numel, device=device, dtype=dtype)
+            self.buffers[device, dtype] = buffer
+        return buffer[:numel]
 
 
-_workspace = _Workspace()
-
-
-def outline(device: torch.device, kind: str) -> None:
-    """From now on this thread works on the first block of each tensor alone: for tensors without values.
-
-    No other asks for more memory, but for a scalar or two that may be kept of each. torch has no generator of
-    a device that is not there, so that one of the CPU's stands for it.
-
-    Args:
-        device: that the tensors say they are on.
-        kind: the type of the device that it stands for.
-    """
-    _workspace.generators[device] = torch.Generator()
-    _workspace.outlined = kind
-
-
-def held() -> list[Tensor]:
-    """The scratch that this thread keeps from draw to draw."""
-    return list(_workspace.buffers.values())
+workspace = Workspace()
 
 
 def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
     """z of one block: float32, shape (numel,), in scratch that this thread's next draw overwrites."""
-    generator = _workspace.generator(device)
+    generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
-    return _workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
+    return workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
 
 
 def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
     """16 uniform random bits per element: int32, shape (numel,), in this thread's reused scratch."""
-    generator = _workspace.generator(device)
+    generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
-    return _workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
+    return workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
 
 
 def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
@@ -160,12 +141,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-    """Calls `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
-    threads = torch.get_num_threads() if kind_of(device) == "cpu" else 1
-    if _workspace.outlined:
-        for block, part in itertools.islice(blocks(numel, device), 1):
-            work(block, part)
-    elif threads == 1 or numel <= CPU_BLOCK:
+    """Call `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
+    threads = torch.get_num_threads() if on_cpu(device) else 1
+    if threads == 1 or numel <= CPU_BLOCK:
         for block, part in blocks(numel, device):
             work(block, part)
     else:

@@ -9,8 +9,6 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from addax import noise
-
 TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SINCE = "since the method was built: change the model first, then build the method from it"
 
@@ -37,7 +35,7 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
                 f"parameter {name!r} is a {type(p).__name__}, which keeps its values quantised or in parts: "
                 "only plain tensors can be trained; freeze it with requires_grad_(False)"
             )
-        if noise.kind_of(p.device) == "meta":
+        if is_offloaded(p):
             raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
         if not p.is_contiguous():
             raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
@@ -45,6 +43,11 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
     if not indices:
         raise ValueError(f"{type(model).__name__} has no trainable parameter")
     return indices
+
+
+def is_offloaded(p: nn.Parameter) -> bool:
+    """Return whether a parameter's values are elsewhere (on disk or in CPU memory)."""
+    return p.device.type == "meta"
 
 
 def check_unchanged(

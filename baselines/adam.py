@@ -25,6 +25,13 @@ class Adam(Method, torch.optim.Adam):
 
     Torch keeps the moments in the parameters' dtype. Of float16 parameters, a v that is below 2^-25, as
     gradients below 5e-3 give, is stored as zero, and the denominator then knows the present g alone.
+
+    Args:
+        model: its trainable parameters are optimized.
+        lr: learning rate.
+        betas: decay rates of both moments, (b1, b2).
+        params: parameter groups; see `Method`.
+        process_group: ranks that share the work; see `Method`.
     """
 
     label = "Adam"

@@ -13,6 +13,8 @@ from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, describe_os_error
 
 COMMANDS = ("list", "run", "sweep", "plan", "study", "report", "plots", "docs", "fetch", "pretrain")
+# A module `list` would hide the built-in function in this package.
+MODULES = {name: name for name in COMMANDS} | {"list": "listing"}
 
 
 def build_parser(words: Sequence[str]) -> Parser:
@@ -28,8 +30,8 @@ def build_parser(words: Sequence[str]) -> Parser:
         "model, suite, study or figure.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = import_module(f"benchmarks.cli.{name}")
+    for name, file in MODULES.items():
+        module = import_module(f"benchmarks.cli.{file}")
         first, _, more = module.__doc__.partition("\n")
         command = commands.add_parser(name, help=first.rstrip("."), description=f"{first}\n{more}".strip())
         command.set_defaults(main=module.main)

@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 
 from benchmarks.errors import UserError, unknown
 
-REPEATABLE = ("append", "extend")
-
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Help in at most 110 columns, with room for long option names."""
@@ -55,9 +53,11 @@ class Parser(argparse.ArgumentParser):
             action = self._option_string_actions.get(option)
             if action is None:
                 raise self._unknown_option(option)
-            if action.dest in seen and not isinstance(action, argparse._AppendAction):
+            if action.dest in seen:
                 raise UserError(f"{option} is given twice")
-            seen.add(action.dest)
+            # Of other options the last one counts, so that a script can override them.
+            if action.default is argparse.SUPPRESS:
+                seen.add(action.dest)
 
     def _unknown_option(self, option: str) -> UserError:
         error = self.explain(option) if self.explain else None

@@ -94,6 +94,7 @@ def main(given: argparse.Namespace) -> int:
         folder=folder,
         console=Console(),
         wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
+        checkpoint_minutes=given.checkpoint_minutes,
     )
     if given.report:
         from benchmarks.report import build

@@ -1,4 +1,4 @@
-"""Traces kept on disk: one small file each, under all that they depend on."""
+"""Cache of traces on disk: one small file each, named by a hash of everything that the trace depends on."""
 
 import contextlib
 import hashlib
@@ -7,35 +7,27 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
+from addax.memory import PhasePeaks
 from benchmarks import registry, tasks
+from benchmarks.config.fingerprint import modules_of
 from benchmarks.config.spec import RunSpec
 from benchmarks.files import write_atomically
 from benchmarks.memory.dry_step import Batches, pad_to_longest
-from benchmarks.memory.tracer import PhasePeaks
 from benchmarks.models._fetch import cache_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# Of a spec: what changes no allocation is left out, so that runs share their traces.
+# The fields of a spec that change allocations; runs that differ in other fields share their traces.
 FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "trainable")
-# Settings that are in the sizes of batches; every other one may be of a method that allocates by it.
+# Settings that act through the sizes of batches only; a method may allocate by any other setting.
 IN_SIZES = ("zo_batch_size", "fo_batch_size")
-FILES = (
-    "config/spec",
-    "evaluation/scoring",
-    "memory/_cpu_kernels",
-    "memory/_gpu_kernels",
-    "memory/dry_step",
-    "memory/estimator",
-    "memory/tracer",
-    "models/_dropout",
-    "models/_trainable",
-)
+# The module that predicts; with a method's and the model families' it imports all that decides allocations.
+ENTRY = registry.ROOT / "benchmarks" / "memory" / "estimator.py"
 
 
 def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
-    """The name of a file."""
+    """Return the name of a trace's file."""
     sizes = {
         part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in pad_to_longest(batch)]
         for part, batch in batches.items()
@@ -44,25 +36,20 @@ def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str
         "spec": {name: getattr(spec, name) for name in FIELDS},
         "loss": tasks.load(spec.task).loss,
         "settings": {name: value for name, value in spec.settings.items() if name not in (*IN_SIZES, "lr")},
-        # Where nothing is to move, methods do other work.
+        # At a learning rate of 0 methods skip the update.
         "moves": bool(spec.settings["lr"]),
         "config": config.to_dict(),
         "attention": config._attn_implementation,
         "sizes": sizes,
         "device": device,
-        "code": _code(),
+        "code": _code(spec.method),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @cache
-def _code() -> str:
-    files = [
-        *sorted((registry.ROOT / "addax").glob("*.py")),
-        *sorted((registry.ROOT / "baselines").glob("*.py")),
-        *sorted((registry.ROOT / "benchmarks" / "models").glob("*.py")),
-    ]
-    files += [registry.ROOT / "benchmarks" / f"{name}.py" for name in FILES]
+def _code(method: str) -> str:
+    files = modules_of(ENTRY, registry.path("method", method), *registry.files("model").values())
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -71,16 +58,16 @@ def _code() -> str:
 
 
 def read(name: str) -> PhasePeaks | None:
-    """What is held under a name; None where nothing is, or nothing whole."""
+    """Return the trace of a name; None if there is none, or if its file is damaged."""
     try:
-        held = json.loads((cache_folder() / "memory" / f"{name}.json").read_text())
-        return PhasePeaks({tuple(piece): tuple(sizes) for piece, sizes in held}) if held else None
+        stored = json.loads((cache_folder() / "memory" / f"{name}.json").read_text())
+        return PhasePeaks({tuple(phase): tuple(sizes) for phase, sizes in stored}) if stored else None
     except (OSError, ValueError, TypeError):
         return None
 
 
 def write(name: str, found: PhasePeaks) -> None:
-    """Keeps what may be had again by a trace: where it cannot be written, nothing is lost."""
+    """Store a trace. A file that cannot be written is not an error: the trace can be repeated."""
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)

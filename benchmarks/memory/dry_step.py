@@ -1,47 +1,47 @@
-"""A method's own step on a model from its configuration alone: by it memory is predicted, and measured."""
+"""A training step on a model built from its configuration, to predict and to measure memory."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
-from torch.utils._pytree import tree_leaves
 
+from addax.memory import TrainingStep
 from benchmarks import models, tasks
 from benchmarks.config.methods import build_optimizer
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.models import LoadedModel
-from benchmarks.models import _trainable as parameters
+from benchmarks.models import LoadedModel, _trainable
 from benchmarks.models._dropout import Dropout
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# The only token there is: what it means changes no size.
+# The only token: its value does not change a size.
 WORD = 10
 Batches = Mapping[str, Sequence[Encoded]]
 
 
 @dataclass(frozen=True)
 class _Tokenizer:
-    """All that scoring asks of a tokenizer."""
+    """What scoring needs of a tokenizer."""
 
     pad_token_id: int = 1
     mask_token_id: int = WORD
 
 
-class DryStep:
-    """A model, a method and the closures of its step.
+class DryStep(TrainingStep):
+    """The training step of a run, on random or meta weights.
 
     Args:
-        spec: method, settings, task, dtype, head, scoring, parameters, gradient checkpointing and dropout.
-        config: of the model.
+        spec: method, settings, task, dtype, head, scoring, parameters, gradient checkpointing, and dropout.
+        config: the model's configuration.
         batches: what each closure sees: "zo", "fo", and "full" for a method with full-batch steps.
-        device: of the model.
+        device: the model's device.
     """
 
     def __init__(
@@ -53,65 +53,38 @@ class DryStep:
     ) -> None:
         self.spec = spec
         if getattr(config, "pad_token_id", None) is None:
-            # As a tokenizer's is written into it at loading: heads ask for one.
+            # Heads need one; loading a model copies it from the tokenizer.
             config = copy.deepcopy(config)
             config.pad_token_id = _Tokenizer.pad_token_id
         self.batches = {part: pad_to_longest(batch) for part, batch in batches.items()}
-        self.model = models.build(
+        model = models.build(
             config,
             dtype=getattr(torch, spec.dtype),
             device=device,
             head=spec.head,
             num_labels=config.num_labels if spec.head == "classification" else None,
         )
-        parameters.select(self.model, spec.trainable)
+        _trainable.select(model, spec.trainable)
         if spec.gradient_checkpointing:
-            self.model.activation_checkpointing_enable(
-                activation_checkpointing_kwargs={"use_reentrant": False}
-            )
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         family = models.family_of(config.model_type, "configuration")
-        loaded = LoadedModel(self.model, _Tokenizer(), family, spec.model, 0)
+        loaded = LoadedModel(model, _Tokenizer(), family, spec.model, 0)
         self.scorer = Scorer(loaded, tasks.load(spec.task), spec.head, spec.scoring)
-        self.dropout = Dropout(self.model)
-        self.optimizer = build_optimizer(spec, self.model)
-        if hasattr(self.optimizer, "perturbed_forward"):
-            # Looks at addresses, once in a run.
-            self.optimizer.perturbed_forward.check = False
-        if hasattr(self.optimizer, "anchor_every"):
-            # The steps between two anchor steps are alike.
-            self.optimizer.anchor_every = min(self.optimizer.anchor_every, 2)
+        self.dropout = Dropout(model)
+        super().__init__(
+            model=model,
+            optimizer=build_optimizer(spec, model),
+            closures={f"{part}_loss": partial(self._loss, part) for part in self.batches},
+            layers=_trainable.layers(model),
+        )
 
-    def step(self, around: Callable[[str], Any] = nullcontext) -> None:
-        """One step.
-
-        Args:
-            around: makes the context of a closure ("zo", "fo" or "full").
-        """
-        at_anchor = getattr(self.optimizer, "at_anchor", False)
-        parts = [part for part in self.batches if part == "fo" or (part == "full") == at_anchor]
-        self.optimizer.step(**{f"{part}_loss": self._closure(part, around) for part in parts})
-
-    def step_all_kinds(self, around: Callable[[str], Any] = nullcontext) -> None:
-        """A step, and every kind of step with what the first one leaves: state, and noise's scratch."""
-        for _ in range(1 + getattr(self.optimizer, "anchor_every", 1)):
-            self.step(around)
-
-    def _closure(self, part: str, around: Callable[[str], Any]) -> Callable[[], torch.Tensor]:
-        def loss() -> torch.Tensor:
-            drops = part == "fo" and self.spec.dropout
-            with around(part), nullcontext() if drops else self.dropout.off():
-                return self.scorer.loss(self.batches[part])
-
-        return loss
-
-
-def state_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """What an optimizer keeps between its steps."""
-    return [leaf for leaf in tree_leaves(optimizer.state_dict()) if isinstance(leaf, torch.Tensor)]
+    def _loss(self, part: str) -> torch.Tensor:
+        with nullcontext() if part == "fo" and self.spec.dropout else self.dropout.off():
+            return self.scorer.loss(self.batches[part])
 
 
 def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:
-    """Examples of the same memory whose tokens mean nothing: as long as the longest, padded if any was."""
+    """Return examples that take the same memory, as long as the longest; padded if any of the batch is."""
     own = [_behind(e) for e in batch]
     lengths = [len(e.prompt) + n for e, n in zip(batch, own, strict=True)]
     prompts = [max(lengths) - n for n in own]
@@ -124,7 +97,7 @@ def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:
 
 
 def _behind(example: Encoded) -> int:
-    """Tokens that a training step may see behind an example's prompt."""
+    """Return how many tokens a training step may see after an example's prompt."""
     return len(example.answer) or max(map(len, example.candidates), default=0)
 
 
@@ -134,13 +107,13 @@ def _example(prompt: int, candidates: Sequence[int], answer: int) -> Encoded:
 
 
 def synthetic(lengths: Sequence[int], candidates: int = 2, answer: int = 0) -> list[Encoded]:
-    """Examples of given lengths in tokens, whose tokens mean nothing.
+    """Return examples of given lengths.
 
     Args:
-        lengths: one an example, of prompt and answer; where they differ the batch is padded.
-        candidates: how many candidates of one token there are, scored after the prompt.
-        answer: tokens of the answer that teacher forcing trains on, in the length; 0 where candidates are
-            compared.
+        lengths: one length per example in tokens, of prompt and answer; if they differ the batch is padded.
+        candidates: number of one-token candidates, which are scored after the prompt.
+        answer: tokens of the answer that teacher forcing trains on, included in the length; 0 if candidates
+            are compared.
     """
     options = () if answer else ((WORD,),) * candidates
     return [Encoded((WORD,) * (n - answer), options, (WORD,) * answer, 0, n) for n in lengths]

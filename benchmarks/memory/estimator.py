@@ -13,27 +13,19 @@ internally are not visible here.
 """
 
 import copy
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest import mock
 
-import torch
-
-from addax import noise
+from addax.memory import PhasePeaks, Prediction, TrainingStep, trace_steps
+from addax.memory.tracer import OUTSIDE, Phase
 from benchmarks import models
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
-from benchmarks.memory import cache as _prediction_cache
-from benchmarks.memory._cpu_kernels import like_a_cpu
-from benchmarks.memory._gpu_kernels import like_a_gpu
-from benchmarks.memory.dry_step import Batches, DryStep, state_of
+from benchmarks.memory import cache
+from benchmarks.memory.dry_step import Batches, DryStep
 from benchmarks.memory.dry_step import synthetic as synthetic
-from benchmarks.memory.tracer import KINDS, OUTSIDE, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
-from benchmarks.models._trainable import layers
-from benchmarks.profiling.peak_memory import run_in_thread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -42,32 +34,6 @@ if TYPE_CHECKING:
 SHALLOW, DEEPER, ENDS = 4, 5, 2
 # Layers counted from the end are written as this number less what is left to it.
 FAR = 1 << 20
-# What a device's allocator rounds sizes up to: torch's CUDA allocator to 512 bytes; of a CPU's what was asked
-# for counts.
-ALLOCATION_GRANULARITY = {"cpu": 1, "cuda": 512}
-KERNELS = {"cpu": like_a_cpu, "cuda": like_a_gpu}
-# The device of tensors that have shapes and no values.
-META = "meta"
-# Answers are put into the mouths of libraries, for the whole process: one trace at a time does.
-_ALONE = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The peak of one step.
-
-    Attributes:
-        split: bytes of each of `KINDS` at the peak.
-        piece: where in the step it is: (closure, phase, layer); see `PhaseHooks`.
-    """
-
-    split: Mapping[str, int]
-    piece: Phase
-
-    @property
-    def peak_bytes(self) -> int:
-        """Their sum."""
-        return sum(self.split.values())
 
 
 def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
@@ -87,9 +53,7 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
 
 def of_config(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> Prediction:
     """As `predict`, for a model of this configuration whatever the spec's model is."""
-    found = phase_peaks(spec, config, batches, device).bytes
-    piece = max(found, key=lambda p: sum(found[p]))
-    return Prediction(dict(zip(KINDS, found[piece], strict=True)), piece)
+    return Prediction.of(phase_peaks(spec, config, batches, device))
 
 
 def phase_peaks(
@@ -103,8 +67,8 @@ def phase_peaks(
     Args:
         spec, config, batches, device: as of `of_config`.
     """
-    key = _prediction_cache.key(spec, config, batches, device)
-    if (held := _prediction_cache.read(key)) is not None:
+    key = cache.key(spec, config, batches, device)
+    if (held := cache.read(key)) is not None:
         return held
     found = None
     depth = config.num_hidden_layers
@@ -114,7 +78,7 @@ def phase_peaks(
         found = extend(*traces(spec, both, batches, device), depth)
     if found is None:
         (found,) = traces(spec, [config], batches, device)
-    _prediction_cache.write(key, found)
+    cache.write(key, found)
     return found
 
 
@@ -162,39 +126,45 @@ def traces(
     batches: Batches,
     device: str,
 ) -> list[PhasePeaks]:
-    """The pieces of the steps that a method repeats, of models that differ in depth, each whole.
+    """Trace the steps of models that differ in depth, each in full.
 
     Args:
-        spec, batches, device: as of `pieces`.
-        configs: of the models.
+        spec, batches, device: as for `phase_peaks`.
+        configs: the models' configurations.
 
     Raises:
         UserError: the model or the method does what tensors without values cannot.
     """
-    # Tensors without values draw numbers all the same.
-    with _ALONE, torch.random.fork_rng([]), _answered(device):
-        try:
-            return run_in_thread(lambda: _traces(spec, configs, batches, device))
-        except UserError:
-            raise
-        except Exception as error:
-            said = (str(error).strip().splitlines() or ["no message"])[0]
-            raise UserError(
-                f"{spec.method} on {spec.model}: a step cannot be followed on tensors without values: "
-                f"{type(error).__name__}: {said}"
-            ) from error
+
+    def build(config: "PreTrainedConfig") -> Callable[[], TrainingStep]:
+        return lambda: DryStep(spec, config, batches, "meta")
+
+    try:
+        return trace_steps(
+            [build(config) for config in configs],
+            device,
+            # One layer is enough to allocate noise's scratch: the largest parameters are the embeddings.
+            warm_up=build(_cut(configs[0], 1)),
+            patches=[_transformers_on_meta()],
+        )
+    except UserError:
+        raise
+    except Exception as error:
+        message = (str(error).strip().splitlines() or ["no message"])[0]
+        raise UserError(
+            f"{spec.method} on {spec.model}: a step cannot be followed on tensors without values: "
+            f"{type(error).__name__}: {message}"
+        ) from error
 
 
 @contextmanager
-def _answered(device: str) -> Iterator[None]:
-    """Inside, libraries are told what they would find out from tensors with values or of a device."""
+def _transformers_on_meta() -> Iterator[None]:
+    """Answer what transformers' masking functions would look up in a tensor's values."""
     answers = {
-        # Fused, Adam knows the devices that it runs on, for one of which this stands.
-        "torch.optim.adam._device_dtype_check_for_fused": None,
-        # Without a mask, transformers looks for several sequences in a row, and takes them for granted where
-        # it cannot look: there is one in each, which needs no mask.
+        # Without a mask, transformers looks for several sequences in a row, and assumes them if it cannot
+        # look. There is one per row, which needs no mask.
         "transformers.masking_utils.find_packed_sequence_indices": None,
-        # Meta tensors are not to be asked what they hold.
+        # While tracing, transformers does not look at values.
         "transformers.masking_utils.is_tracing": True,
         "transformers.modeling_utils.is_tracing": True,
     }
@@ -202,33 +172,4 @@ def _answered(device: str) -> Iterator[None]:
         for name, answer in answers.items():
             # A Mock would keep the tensors that it is called with.
             stack.enter_context(mock.patch(name, lambda *_args, answer=answer: answer))
-        stack.enter_context(KERNELS[device]())
         yield
-
-
-def _traces(
-    spec: RunSpec,
-    configs: Sequence["PreTrainedConfig"],
-    batches: Batches,
-    device: str,
-) -> list[PhasePeaks]:
-    noise.outline(torch.device(META), device)
-    allocation_granularity = ALLOCATION_GRANULARITY[device]
-    # Noise's scratch stays from step to step, and takes a step of one layer to be made.
-    with Allocations([], allocation_granularity):
-        DryStep(spec, _cut(configs[0], 1), batches, META).step()
-    return [_trace(DryStep(spec, config, batches, META), allocation_granularity) for config in configs]
-
-
-def _trace(step: DryStep, allocation_granularity: int) -> PhasePeaks:
-    model = step.model
-    allocations = Allocations([*model.parameters(), *model.buffers()], allocation_granularity)
-    allocations.has(noise.held(), SCRATCH)
-    marks = PhaseHooks(allocations, model, layers(model))
-    with allocations:
-        step.step(marks.closure)
-        if any(leaf.dim() for leaf in state_of(step.optimizer)):
-            for _ in range(getattr(step.optimizer, "anchor_every", 1)):
-                step.step(marks.closure)
-    allocations.state(state_of(step.optimizer))
-    return allocations.pieces()

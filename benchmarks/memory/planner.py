@@ -11,18 +11,18 @@ from torch import nn
 
 from addax import units
 from addax.assignment import assign
+from addax.memory import Prediction
 from benchmarks.config import labels
 from benchmarks.config.methods import build_optimizer, method_class, settings_of
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
-from benchmarks.memory import search as fitting
-from benchmarks.memory.estimator import Prediction
+from benchmarks.memory import search as memory_search
 
-# Batches larger than this one are of no interest.
+# The largest batch size to try.
 LARGEST = 128
 BOTH = ("zo_batch_size", "fo_batch_size")
-# What a prediction does not depend on, and a spec needs.
+# Fields that a spec needs and a prediction does not depend on.
 ANY = {"lr": 1e-6, "steps": 1}
 
 
@@ -68,7 +68,7 @@ class Plan:
             "sizes": dict(self.sizes),
             "peak_bytes": self.peak.peak_bytes,
             "split": dict(self.peak.split),
-            "piece": list(self.peak.piece),
+            "phase": list(self.peak.phase),
         }
 
 
@@ -110,15 +110,15 @@ def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]
 
 
 def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan]:
-    look = _Look(spec, rows, usable)
+    search = _Search(spec, rows, usable)
     if all(spec.settings.get(name) for name in BOTH):
-        yield look.best_assignment()
-        yield look.at_own_sizes()
+        yield search.best_assignment()
+        yield search.at_own_sizes()
     else:
-        yield look.largest_batch()
+        yield search.largest_batch()
 
 
-class _Look:
+class _Search:
     """Looks for the plans of one spec."""
 
     def __init__(self, spec: RunSpec, rows: Sequence[Encoded], usable: int) -> None:
@@ -127,7 +127,7 @@ class _Look:
         self.passes = passes(spec, len(rows))
         self.known: dict[tuple, Prediction] = {}
 
-    def at(self, sizes: Mapping[str, int], threshold: int | None = None) -> Prediction:
+    def predict(self, sizes: Mapping[str, int], threshold: int | None = None) -> Prediction:
         """The peak at batch sizes and an L_T, which is predicted once."""
         key = (*sorted(sizes.items()), threshold)
         if key not in self.known:
@@ -136,7 +136,7 @@ class _Look:
 
     def _predict(self, sizes: Mapping[str, int], threshold: int | None) -> Prediction:
         sizes = dict(sizes) | {"eval_batch_size": self.spec.eval_batch_size}
-        found = fitting.peak_of(self.spec, self.rows, sizes, threshold, "cuda")
+        found = memory_search.peak_of(self.spec, self.rows, sizes, threshold, "cuda")
         if found.split["parameters"] > self.usable:
             alone, held = found.split["parameters"], units.reserve("cuda")
             text = units.format_bytes
@@ -149,8 +149,8 @@ class _Look:
 
     def largest(self, name: str, sizes: Mapping[str, int], threshold: int | None, pool: int) -> int:
         """The largest batch of a name, the other sizes being as they are; 0 where none fits."""
-        return fitting.largest(
-            lambda size: self.at({**sizes, name: size}, threshold).peak_bytes,
+        return memory_search.largest(
+            lambda size: self.predict({**sizes, name: size}, threshold).peak_bytes,
             self.usable,
             min(LARGEST, pool),
         )
@@ -188,8 +188,8 @@ class _Look:
 
     def threshold(self, sizes: Mapping[str, int]) -> int | None:
         """The largest L_T that fits with these batches; `ValueError` if none does."""
-        return fitting.largest_threshold(
-            lambda length: self.at(sizes, length).peak_bytes, self.rows, self.usable
+        return memory_search.largest_threshold(
+            lambda length: self.predict(sizes, length).peak_bytes, self.rows, self.usable
         )
 
     def pools(self, threshold: int | None) -> tuple[int, int]:
@@ -202,7 +202,7 @@ class _Look:
     ) -> Plan:
         if threshold == max(self.lengths):
             threshold = None
-        peak = self.at(sizes, threshold)
+        peak = self.predict(sizes, threshold)
         d0, d1 = self.pools(threshold) if chosen != "batch" else (None, None)
         return Plan(
             method=self.spec.method,
@@ -222,30 +222,28 @@ class _Look:
 
 
 def passes(spec: RunSpec, rows: int) -> float:
-    """What a step costs, in forward passes over the batch that each part of it draws.
+    """Return the mean cost of a step, in forward passes over the batch that each of its parts draws.
 
-    A backward pass counts as two, and as three with gradient checkpointing, which runs the forward once more;
-    a loss over all rows is one pass for each eval_batch_size of them. A method says what it does by doing it,
-    on the smallest model there is, until it begins anew.
+    A backward pass counts as two, and as three with gradient checkpointing, which repeats the forward. A loss
+    over all rows counts once per eval_batch_size rows. The costs are counted, not tabulated: the method runs
+    on the smallest model until its cycle of steps starts over.
     """
     model = nn.Linear(1, 1)
     optimizer = build_optimizer(spec, model)
+    costs = {"zo_loss": 1, "fo_loss": 1, "full_loss": math.ceil(rows / spec.eval_batch_size)}
     work = steps = 0
 
-    def closure(cost: int) -> Callable[[], torch.Tensor]:
+    def closure(name: str) -> Callable[[], torch.Tensor]:
         def loss() -> torch.Tensor:
             nonlocal work
-            work += cost
+            work += costs[name]
             return model(torch.ones(1, 1)).sum()
 
         return loss
 
-    costs = {"zo_loss": 1, "fo_loss": 1, "full_loss": math.ceil(rows / spec.eval_batch_size)}
-    drawn = [name for name in ("zo_loss", "fo_loss") if spec.settings.get(name.replace("loss", "batch_size"))]
-    while not steps or not getattr(optimizer, "at_anchor", True):
-        at_anchor = getattr(optimizer, "at_anchor", False)
-        wanted = ["full_loss"] if at_anchor else drawn
-        stats = optimizer.step(**{name: closure(costs[name]) for name in wanted})
+    first = optimizer.next_closures()
+    while not steps or optimizer.next_closures() != first:
+        stats = optimizer.step(**{name: closure(name) for name in optimizer.next_closures()})
         work += stats.backwards * (3 if spec.gradient_checkpointing else 2)
         steps += 1
     return work / steps

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from addax.memory import KINDS
 from benchmarks import models
 from benchmarks.config.methods import method_class
 from benchmarks.errors import UserError
 from benchmarks.memory import estimator as memory_model
-from benchmarks.memory.tracer import KINDS
 from benchmarks.models._trainable import LORA_ALPHA
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study, _memory_tables

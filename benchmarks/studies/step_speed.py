@@ -250,7 +250,7 @@ STUDY = Study(
         Option("dtype", "of the weights", "float32", choices=tuple(DTYPES)),
         Option(
             "parts",
-            f"parts to time: {', '.join(BARE)}",
+            f"parts to time (default: {', '.join(BARE)})",
             tuple(BARE),
             many=True,
             choices=tuple(BARE),

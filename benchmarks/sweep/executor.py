@@ -1,4 +1,4 @@
-"""Where the runs of a sweep take place: one file an executor, all with this interface."""
+"""The interface of executors, which run the specs of a sweep in other processes."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Died(Exception):
-    """The process or the machine that ran a spec is gone, and the run with it.
+    """The process or the machine that ran a spec has died.
 
     Attributes:
-        node_lost: whether the whole machine went, which says nothing against the run.
+        node_lost: whether the whole machine was lost, for which the run is rarely to blame.
     """
 
     def __init__(self, message: str, node_lost: bool = False) -> None:
@@ -23,19 +23,19 @@ class Died(Exception):
 
 
 class Executor(Protocol):
-    """Runs specs somewhere else than in this process.
+    """Runs specs in other processes.
 
     Attributes:
-        jobs: runs at once; where machines come and go, as many as now.
+        jobs: number of simultaneous runs; where machines come and go, the present number.
     """
 
     jobs: int
 
     def submit(self, work: "Callable[[RunSpec], T]", spec: "RunSpec") -> Future[T]:
-        """Queues `work(spec)`; `work` is a function of a module, or a `functools.partial` of one.
+        """Queue `work(spec)`; `work` is a function of a module, or a `functools.partial` of one.
 
-        The future returns what `work` returns, and raises what it raises, or `Died`. Nothing is tried twice.
+        The future returns what `work` returns, and raises what `work` raises, or `Died`. Nothing is retried.
         """
 
     def close(self, now: bool = False) -> None:
-        """Ends the workers: when all work is done, or at once, dropping what is queued or runs."""
+        """End the workers when all work is done, or at once, which drops queued and running work."""

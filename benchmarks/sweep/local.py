@@ -1,4 +1,4 @@
-"""Worker processes on this machine, each with a pool of its own: one that dies takes nothing else along."""
+"""Run specs in worker processes on this machine; a worker that dies costs only its run."""
 
 import multiprocessing
 import os
@@ -15,10 +15,10 @@ from benchmarks.sweep.executor import Died, T
 
 
 class LocalExecutor:
-    """Runs specs on `jobs` processes, which share the machine's cores.
+    """Run specs in `jobs` processes, which share the machine's cores.
 
-    A pool of several processes is broken as a whole by the death of one; so each thread here holds a pool of
-    one process, and makes another when that is gone.
+    The death of one process breaks a whole `ProcessPoolExecutor`. Each thread here therefore uses a pool of
+    one process, and starts another pool when that process dies.
 
     Args:
         jobs: processes.
@@ -27,21 +27,21 @@ class LocalExecutor:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._context = multiprocessing.get_context("spawn")
-        self._lanes = ThreadPoolExecutor(jobs)
-        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(jobs)
+        self._local = threading.local()
         self._pools: list[ProcessPoolExecutor] = []
         self._lifelines: list[Connection] = []
 
     def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
         """See `Executor`."""
-        return self._lanes.submit(self._run, work, spec)
+        return self._threads.submit(self._run, work, spec)
 
     def close(self, now: bool = False) -> None:
         """See `Executor`."""
-        # First of all no lane begins another run.
-        self._lanes.shutdown(wait=not now, cancel_futures=now)
+        # No thread may begin another run.
+        self._threads.shutdown(wait=not now, cancel_futures=now)
         if now:
-            # Whoever interrupted this process may have sent the signal to it alone.
+            # The interrupt may have reached this process only: workers ignore it.
             for lifeline in self._lifelines:
                 lifeline.close()
         for pool in self._pools:
@@ -49,25 +49,25 @@ class LocalExecutor:
 
     def _run(self, work: Callable[[RunSpec], T], spec: RunSpec) -> T:
         try:
-            if getattr(self._own, "pool", None) is None:
+            if getattr(self._local, "pool", None) is None:
                 self._begin()
-            return self._own.pool.submit(work, spec).result()
+            return self._local.pool.submit(work, spec).result()
         except BrokenProcessPool:
-            pool, self._own.pool = self._own.pool, None
+            pool, self._local.pool = self._local.pool, None
             pool.shutdown(wait=False)
             self._pools.remove(pool)
-            raise Died(_end_of(self._own.process)) from None
+            raise Died(_end_of(self._local.process)) from None
 
     def _begin(self) -> None:
-        # This end closes with the sweep, however that ends. An event would not do: a killed worker that waits
-        # for one makes `set` wait for ever.
+        # `ours` closes when the sweep ends, however it ends. An event does not work: if a worker is killed
+        # while it waits for an event, `set` never returns.
         theirs, ours = self._context.Pipe(duplex=False)
         self._lifelines.append(ours)
         pool = ProcessPoolExecutor(1, self._context, initializer=_begin_worker, initargs=(self.jobs, theirs))
-        self._own.pool, self._own.process = pool, None
+        self._local.pool, self._local.process = pool, None
         self._pools.append(pool)
         pid = pool.submit(os.getpid).result()
-        self._own.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+        self._local.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
 
 
 def _end_of(process: BaseProcess | None) -> str:
@@ -85,7 +85,7 @@ def _end_of(process: BaseProcess | None) -> str:
 
 def _begin_worker(jobs: int, lifeline: Connection) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C in a terminal reaches workers too; the sweep ends them.
+    # Ctrl-C in a terminal reaches workers, too; the sweep ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     import torch
@@ -94,6 +94,6 @@ def _begin_worker(jobs: int, lifeline: Connection) -> None:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """A worker whose sweep was stopped or killed would go on, beside the sweep that is started next."""
+    """End this worker when its sweep ends: it must not run beside the next sweep."""
     lifeline.poll(None)
     os._exit(1)

@@ -1,6 +1,6 @@
-"""Runs on a Ray cluster: each on a GPU of its own or on an even share of a node's cores.
+"""Run specs on a Ray cluster: each run on one GPU, or on an even share of a node's cores.
 
-Rows are written by the runs themselves, so that this repository must lie in a folder that all nodes share.
+Workers write rows themselves, so that all nodes must share the folder of this repository.
 """
 
 import functools
@@ -40,24 +40,24 @@ except ImportError:
 
 T = TypeVar("T")
 
-# Seconds: for an address to answer, for a fresh node to start a process, for stopped runs to end.
+# Seconds that an address has to answer, a new node to start a process, and stopped runs to end.
 CONNECT, PROBE, STOP = 5, 120, 10
-# Rows go to disk: Ray's own store holds next to nothing. In bytes; Ray's least is 75 MiB.
+# Bytes of the object store, which stays almost empty since rows go to disk; the minimum is 75 MiB.
 OBJECT_STORE = 80 * 2**20
 
 
 class RayExecutor:
-    """An `Executor` on a Ray cluster, which may grow and shrink in the meantime.
+    """An `Executor` on a Ray cluster, which may grow and shrink during the sweep.
 
-    On the CPU a worker process serves many runs. On a GPU each run has a fresh one: a process cannot move to
-    another GPU, and would keep memory of the last run on this one.
+    On a CPU, a worker process serves many runs. On a GPU, each run gets a new process: a process cannot move
+    to another GPU, and would keep memory of the last run on this one.
 
     Args:
         address: `host:port` of a cluster that this machine belongs to, "auto" for the one that was started
-            here, or None: a cluster of this machine alone, which ends with the executor.
-        device: "cpu", or "cuda" for one GPU a run.
-        per_node: runs at once on a node, each with an even share of its cores, or of the largest node's where
-            they differ; None: one a core, or one a GPU.
+            on it, or None for a new cluster of this machine only, which ends with the executor.
+        device: "cpu", or "cuda" for one GPU per run.
+        per_node: simultaneous runs on a node. Each gets an even share of its cores, or of the largest node's
+            where they differ. None means one run per core, or per GPU.
 
     Raises:
         UserError: Ray is missing, no cluster answers, no node of it can run this, or a node does not see the
@@ -82,16 +82,16 @@ class RayExecutor:
             ray.shutdown()
             raise
         resources = {"num_cpus": self._threads, "num_gpus": int(self._gpu), "max_calls": int(self._gpu)}
-        # A sweep decides itself what is tried again.
+        # The scheduler decides what is tried again.
         self._task = ray.remote(max_retries=0, **resources)(_run)
 
     @property
     def jobs(self) -> int:
-        """Runs at once on the nodes that are there now."""
+        """Number of simultaneous runs on the present nodes."""
         return sum(_slots(_size(node), self._gpu, self._threads) for node in _nodes())
 
     def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
-        """Queues a run; see `Executor`. It waits for as long as no node has room for it."""
+        """Queue a run; see `Executor`. It waits as long as no node has room for it."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         ref = self._task.remote(work, spec, os.getcwd(), self._threads)
@@ -101,7 +101,7 @@ class RayExecutor:
         return future
 
     def close(self, now: bool = False) -> None:
-        """Leaves the cluster, after all work or at once; only one that the executor started ends with it."""
+        """Leave the cluster, after all work or at once; end it only if this executor started it."""
         with self._lock:
             pending = dict(self._pending)
         if now:
@@ -121,12 +121,12 @@ class RayExecutor:
 
 
 def threads_per_run(nodes: Iterable[tuple[int, int]], gpu: bool, per_node: int | None) -> int:
-    """Cores of one run.
+    """Return the number of cores of one run.
 
     Args:
         nodes: (cores, GPUs) of each node.
         gpu: whether a run needs a GPU.
-        per_node: runs at once on a node, or None.
+        per_node: simultaneous runs on a node, or None.
 
     Raises:
         UserError: no node can run anything.
@@ -174,7 +174,7 @@ def _connect(address: str | None) -> None:
 
 
 def _check_answer(address: str) -> None:
-    """Ray itself would try an address that is silent for many minutes."""
+    """Refuse an address at which nothing answers; Ray itself would wait for minutes."""
     try:
         host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
@@ -186,7 +186,7 @@ def _check_answer(address: str) -> None:
 
 
 def _check_shared_folder() -> None:
-    """Has every node look for a file made here."""
+    """Check that every node sees a file that this process creates."""
     store.RUNS.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=store.RUNS, prefix=".shared-") as token:
         look = ray.remote(max_retries=0, num_cpus=0)(_missing)
@@ -200,7 +200,7 @@ def _check_shared_folder() -> None:
                 missing = ray.get(ref, timeout=PROBE)
             except RayError as error:
                 if all(node["NodeID"] != other["NodeID"] for other in _nodes()):
-                    # It was lost in the meantime, and no run will go there.
+                    # The node was lost in the meantime; no run will go there.
                     continue
                 shared = f"the code in {registry.ROOT}, which all nodes must share"
                 raise UserError(f"{name} cannot run {shared}: {_line(error)}") from None
@@ -214,7 +214,7 @@ def _missing(paths: list[str]) -> list[str]:
 
 
 def _run(work: Callable[[RunSpec], T], spec: RunSpec, folder: str, threads: int) -> T:
-    """In a worker: as if it had been started where the sweep was."""
+    """Run `work` in a worker, in the working directory of the sweep."""
     os.chdir(folder)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
@@ -224,10 +224,10 @@ def _run(work: Callable[[RunSpec], T], spec: RunSpec, folder: str, threads: int)
 
 
 def _translated(error: BaseException) -> BaseException:
-    """What a run's future raises for an error of Ray's."""
+    """Return what a run's future raises for an error from Ray."""
     match error:
         case RayTaskError(cause=BaseException() as cause):
-            # Shows where in the worker it was raised.
+            # Ray's error shows where the worker raised it.
             cause.__cause__ = error
             return cause
         case NodeDiedError() | ObjectLostError():

@@ -10,17 +10,17 @@ import os
 import subprocess
 import sys
 
-import plots.__main__ as plots
 import pytest
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from benchmarks import __main__ as benchmarks
 from benchmarks import models, registry
+from benchmarks.cli import main
 from benchmarks.config import spec
 from benchmarks.report import build as report
-from benchmarks.results import frame as _rows
 from benchmarks.results import store
+from benchmarks.results.frame import Results
 from benchmarks.training import run as train
+from plots import render
 from tests.benchmarks.bad_input import arguments, code, planning, results, rows, weights
 from tests.benchmarks.bad_input.case import TINY, Place, forget
 from tests.benchmarks.results import result_rows as made
@@ -35,8 +35,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
     monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
-    monkeypatch.setattr(report, "write_all", functools.partial(report.write_all, root=tmp_path))
-    monkeypatch.setattr(plots, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(report, "write_report", functools.partial(report.write_report, root=tmp_path))
+    monkeypatch.setattr(render, "FIGURES", tmp_path / "figures")
     here = Place(tmp_path, monkeypatch)
     here.write("results/runs/kept/row.json", json.dumps(made.row()))
     yield here
@@ -70,7 +70,6 @@ def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys)
     before = files(place.folder)
     hook = register_optimizer_step_pre_hook((lambda *_: None) if case.predicts else no_step)
     try:
-        main = plots.main if case.program == "plots" else benchmarks.main
         status = main([word.replace("{tmp}", tmp) for word in case.words])
     finally:
         hook.remove()
@@ -85,6 +84,7 @@ def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys)
     assert files(place.folder) == before
 
 
+@pytest.mark.process
 def test_the_program_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "fetch", "smollm2"],
@@ -119,12 +119,12 @@ def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
     other = made.row(task="rte") | {"task_version": 1}
     for row in (old, *new, other):
         place.write(f"results/runs/mine/{row['id']}.json", json.dumps(row))
-    means = _rows.summary(_rows.frame([old, *new, other])).set_index("task")
+    means = Results.of([old, *new, other]).means.set_index("task")
     assert means["n"].to_dict() == {"sst2": 2, "rte": 1}
     assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
     glob = str(place.folder / "results/runs/mine/*.json")
-    assert plots.main(["figure1", "--rows", glob]) == 0
+    assert main(["plots", "figure1", "--rows", glob]) == 0
     assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
     place.patch.setattr(report, "draw", lambda *_: {})
-    assert benchmarks.main(["report", "mine"]) == 0
+    assert main(["report", "mine"]) == 0
     assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out

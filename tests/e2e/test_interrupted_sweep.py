@@ -1,4 +1,4 @@
-"""A whole sweep that is stopped, by Ctrl-C or by a kill: the same command continues and nothing is lost."""
+"""A sweep that is stopped by Ctrl-C or killed: the same command continues it, and nothing is lost."""
 
 import json
 import os
@@ -13,23 +13,24 @@ import pytest
 from benchmarks import registry
 from tests import processes
 
-SUITE = '''"""Three runs, of which the last takes long."""
+# A run saves a checkpoint at each evaluation: here every half a second.
+SUITE = '''"""Two short runs and a long one."""
 
 from benchmarks.config.spec import from_dict
 
-OWN = {"model": "nano-opt", "task": "sst2", "train_rows": 16, "validation_rows": 4, "test_rows": 4}
-OWN |= {"fo_batch_size": 2, "lr": 1e-3, "evaluations": 1}
+TINY = {"model": "nano-opt", "task": "sst2", "train_rows": 16, "validation_rows": 4, "test_rows": 4}
+TINY |= {"fo_batch_size": 2, "lr": 1e-3, "evaluations": 20}
 
 
 def specs():
     budgets = [{"steps": 1}, {"steps": 1}, {"seconds": 10.0}]
-    return [from_dict(OWN | {"method": "sgd", "seed": k} | own) for k, own in enumerate(budgets)]
+    return [from_dict(TINY | {"method": "sgd", "seed": k} | budget) for k, budget in enumerate(budgets)]
 '''
 
 
 @pytest.fixture
 def copy(tmp_path):
-    """The sources, with a suite of our own and no rows."""
+    """The sources with one more suite, and no rows."""
     for name in ("addax", "baselines", "benchmarks", "plots"):
         shutil.copytree(registry.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("figures"))
     (tmp_path / "benchmarks" / "suites" / "stopped.py").write_text(SUITE)
@@ -59,10 +60,12 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
-def test_a_sweep_stopped_twice_continues(copy):
-    """By Ctrl-C, which a terminal sends to its whole group, and by a kill, which reaches the sweep alone."""
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy):
+    """A terminal sends an interrupt to the whole process group; the kill reaches the sweep only."""
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
-    # The run would get two threads, which spin for each other wherever the cores are not idle.
+    # A run with several threads is slow where the cores are not idle.
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_THREAD_LIMIT": "1"}
 
     def states():
@@ -92,5 +95,4 @@ def test_a_sweep_stopped_twice_continues(copy):
     assert 0 < at[0] < at[1] < long["steps"]
     assert len(at) == 2
     assert long["train_seconds"] >= 10
-    assert long["checkpoint_seconds"] < 0.05 * long["train_seconds"]
     assert not list(checkpoints.iterdir())

@@ -21,8 +21,8 @@ def setting(given: str, *says: str) -> Case:
 
 NAMES = [
     words("no command", [], "COMMAND", "--help"),
-    words("a misspelt command", ["swep", "quick"], "'swep'", "sweep", "--help"),
-    words("a misspelt option", [*ADDAX, "--sede", "1"], "--sede", "--help"),
+    words("a misspelt command", ["swep", "quick"], "'swep'", "did you mean 'sweep'?"),
+    words("a misspelt option", [*ADDAX, "--sede", "1"], "unknown option --sede", "did you mean --seed?"),
     words("no method", ["run", "--model", "nano-opt", "--task", "sst2"], "--method", "--help"),
     words("no model", ["run", "--method", "addax", "--task", "sst2"], "--model"),
     words("no task", ["run", "--method", "addax", "--model", "nano-opt"], "--task"),
@@ -33,7 +33,7 @@ NAMES = [
     words("a model folder that is not there", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
     words("a misspelt suite", ["sweep", "quik"], "did you mean 'quick'?"),
     words("a misspelt suite to report", ["report", "quik"], "did you mean 'quick'?"),
-    words("a misspelt setting", [*ADDAX, *options("alhpa=1")], "did you mean 'alpha'?"),
+    words("a misspelt setting", [*ADDAX, *options("alhpa=1")], "did you mean --alpha?"),
     words("a misspelt dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
     words("a misspelt device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N or auto"),
     words("data that are nowhere", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin or hub"),
@@ -53,18 +53,35 @@ NAMES = [
     words("a cluster that is not there", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
     words("a misspelt wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
     words("a suite that is a path", [*ADDAX, "--suite", "../elsewhere"], "--suite '../elsewhere'", "letters"),
-    words("a hub model without settings", OPT13B, "needs lr", "--set lr=... steps=..."),
-    Case("a misspelt figure", ["figur1"], ("did you mean 'figure1'?",), program="plots"),
-    Case("no figure", [], ("FIGURE", "--help"), program="plots"),
-    Case("a figure of no suite", ["figure1", "--suite", "quik"], ("did you mean 'quick'?",), program="plots"),
+    words("a hub model without settings", OPT13B, "needs lr", "--lr", "--steps"),
+    words("a setting by another name", [*ADDAX, "--learning-rate", "1"], "did you mean --lr?"),
+    words("an abbreviated option", [*ADDAX, "--leng", "9"], "unknown option --leng"),
+    words(
+        "a setting without its method", ["run", "--alpha", "1"], "--alpha is a setting of addax", "--method"
+    ),
+    words("a misspelt name to explain", ["list", "adax"], "did you mean 'addax'?"),
+    words("a misspelt study", ["study", "lenghts"], "did you mean 'lengths'?"),
+    words("no study", ["study"], "NAME", "--help"),
+    words("a misspelt option of a study", ["study", "lengths", "--modle", "x"], "did you mean --model?"),
+    words(
+        "a study without repeats", ["study", "step-speed", "--repeats", "0"], "--repeats must be at least 1"
+    ),
+    words("a misspelt nano model", ["pretrain", "nano-op"], "did you mean 'nano-opt'?"),
+    words("a shard beyond the last", ["sweep", "quick", "--shard", "3/2"], "--shard wants I/N", "not '3/2'"),
+    words("no time between checkpoints", [*ADDAX, "--checkpoint-minutes", "0"], "must be a positive number"),
+    words("a misspelt figure", ["plots", "figur1"], "did you mean 'figure1'?"),
+    words("no figure", ["plots"], "NAME", "--help"),
+    words("a figure of no suite", ["plots", "figure1", "--suite", "quik"], "did you mean 'quick'?"),
+    words("a figure of no width", ["plots", "figure1", "--width", "0"], "--width must be positive, not 0"),
+    words("text of no size", ["plots", "figure1", "--font-size", "nan"], "--font-size must be positive"),
+    words("a misspelt format", ["plots", "figure1", "--format", "pgn"], "did you mean 'png'?"),
 ]
 # What depends on the spelling of settings; see `options`.
 SPELLING = [
-    setting("alpha", "--set wants key=value, not 'alpha'"),
-    setting("=1", "--set wants key=value, not '=1'"),
-    setting("lr=1 lr=2", "lr is given twice: 1 and '2'"),
-    setting("set=1", "set holds the method's settings"),
-    setting("seed=1", "give it as --seed"),
+    words("a setting without a value", [*ADDAX, "--alpha"], "--alpha", "expected one argument", "--help"),
+    words("a switch with a value", [*ADDAX, "--dropout", "0"], "unrecognized arguments: 0", "--help"),
+    setting("lr=1 lr=2", "--lr is given twice"),
+    setting("settings=1", "unknown option --settings"),
     setting("lr=", "lr must be a number, not ''"),
 ]
 VALUES = [
@@ -81,12 +98,11 @@ VALUES = [
     setting("length_threshold=auto:40", "length_threshold=auto: 40: give a number and one of MB, GB,"),
     setting("length_threshold=auto:", "such as 40GB or 39.4GiB"),
     setting("length_threshold=auto:8GB fo_batch_size=0 alpha=1", "needs a first-order batch"),
-    setting("length_threshold=-5", "positive number of tokens, not -5"),
+    setting("length_threshold=-5", "length_threshold is in tokens", "not '-5'"),
     setting("rounding=up", "rounding must be one of stochastic, nearest, not 'up'"),
     setting("head=lmm", "unknown head 'lmm': did you mean 'lm'?"),
     setting("scoring=per-candidate", "did you mean 'per_candidate'?"),
     setting("schedule=linaer", "did you mean 'linear'?"),
-    setting("dropout=0", "dropout must be bool, not 0"),
     setting("evaluations=0", "evaluations must be at least 1, not 0"),
     setting("steps=0", "budget must be positive, not steps=0"),
     setting("steps=1e3", "steps must be int or none, not 1000.0"),
@@ -95,7 +111,7 @@ VALUES = [
     setting("eval_batch_size=0", "eval_batch_size must be at least 1, not 0"),
     setting("train_rows=-4", "train_rows must be at least 1, not -4"),
     setting("data_seed=-1", "data_seed must be in [0, 2**63), not -1"),
-    words("a seed that is no number", [*ADDAX, "--seed", "one"], "--seed", "'one'"),
+    words("a seed that is no number", [*ADDAX, "--seed", "one"], "seed must be int, not 'one'"),
     words("a negative seed", [*ADDAX, "--seed", "-1"], "seed must be in [0, 2**63), not -1"),
     words("a seed beyond 64 bits", [*ADDAX, "--seed", str(2**70)], "seed must be in [0, 2**63)"),
     words(
@@ -107,8 +123,8 @@ VALUES = [
 ]
 COMBINATIONS = [
     setting("lr=0.1 steps=5 seconds=5", "or examples or forward_equivalents, exactly one"),
-    setting("zo_batch_size=0", "zo_batch_size = 0 does not go with alpha"),
-    setting("alpha=1", "fo_batch_size = 4 does not go with alpha = 1"),
+    setting("zo_batch_size=0", "zo_batch_size=0 requires alpha=0"),
+    setting("alpha=1", "alpha=1 requires fo_batch_size=0, not 4"),
     words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo takes no alpha", "setting of addax"),
     words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
     words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),

@@ -30,8 +30,8 @@ def options(settings: str | Mapping[str, object]) -> list[str]:
 
     No other place knows how the command line spells a setting.
     """
-    texts = settings.split() if isinstance(settings, str) else [f"{k}={v}" for k, v in settings.items()]
-    return ["--set", *texts]
+    pairs = (text.split("=") for text in settings.split()) if isinstance(settings, str) else settings.items()
+    return [f"--{name.replace('_', '-')}={value}" for name, value in pairs]
 
 
 class Place:
@@ -108,7 +108,6 @@ class Case:
         given: brings the wrong input about; None where the words are all of it.
         predicts: whether it takes a prediction of memory, which steps on tensors without values, to see it.
         loads: whether it takes the model to see it; otherwise reading one fails the test.
-        program: "benchmarks" or "plots".
         notices: lines of information that stderr may hold before the one.
     """
 
@@ -118,5 +117,4 @@ class Case:
     given: Callable[[Place], object] | None = None
     loads: bool = False
     predicts: bool = False
-    program: str = "benchmarks"
     notices: int = 0

@@ -16,12 +16,12 @@ from tests.benchmarks.results import result_rows as made
 WORDS = [*ADDAX, *options(TINY)]
 CONFIG = made.row()["config"]
 PLACELESS = {key: value for key, value in CONFIG.items() if key != "device"}
-PLOT = ["figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]
+PLOT = ["plots", "figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]
 
 
 def drawn(name: str, content: str | bytes, *says: str, file: str = "row.json") -> Case:
     """A row file of the user's own, met by `plots --rows`."""
-    return Case(name, PLOT, says, lambda place: place.write(f"own/{file}", content), program="plots")
+    return Case(name, PLOT, says, lambda place: place.write(f"own/{file}", content))
 
 
 def written(name: str, given: Callable[[Place], object], *says: str, words: list[str] | None = None) -> Case:
@@ -93,13 +93,12 @@ CASES = [
     drawn(
         "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"
     ),
-    Case("rows that match nothing", PLOT, ("no result rows match", "{tmp}/own/*.json*"), program="plots"),
+    Case("rows that match nothing", PLOT, ("no result rows match", "{tmp}/own/*.json*")),
     Case(
         "a folder among the rows",
         PLOT,
         ("row.json: cannot be read",),
         lambda p: p.write("own/row.json/x", ""),
-        program="plots",
     ),
     drawn(
         "rows of runs and of a benchmark",
@@ -112,7 +111,6 @@ CASES = [
         [*PLOT[:-1], "{tmp}/own/row.json"],
         ("own/row.json: File exists",),
         lambda p: p.write("own/row.json", _row()),
-        program="plots",
     ),
     _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
     _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),

@@ -246,7 +246,7 @@ def test_runs_by_hand_take_the_quick_suite_s_settings():
     given = with_defaults(hand | {"lr": 0.5, "steps": 3})
     assert (given.settings["lr"], given.steps) == (0.5, 3)
     for changes, named in (
-        ({"model": "facebook/opt-13b"}, "needs lr: give --set lr=... steps=..."),
+        ({"model": "facebook/opt-13b"}, "needs lr: give --lr and a budget such as --steps"),
         ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
         ({"method": "addaxx"}, "did you mean 'addax'"),
     ):

@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from addax import noise
+from addax.memory import PhasePeaks
+from addax.memory.shape_only import scratch_buffers
+from addax.memory.tracer import OUTSIDE
 from benchmarks import models, registry
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import from_dict
@@ -16,10 +19,8 @@ from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
 from benchmarks.memory import cache as _prediction_cache
 from benchmarks.memory import estimator as memory_model
-from benchmarks.memory._gpu_kernels import attention
 from benchmarks.memory.dry_step import pad_to_longest, synthetic
 from benchmarks.memory.estimator import DEEPER, SHALLOW, extend, predict
-from benchmarks.memory.tracer import OUTSIDE, PhasePeaks
 from benchmarks.studies import memory_validation as agreement
 
 FAMILIES = ("opt", "llama", "roberta")
@@ -71,7 +72,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
         ("mezo-svrg", False, "opt", "cuda"),
     ],
 )
-def test_extended_in_depth_it_is_the_whole_model(method, checkpointing, family, device):
+def test_peaks_extended_in_depth_equal_those_of_the_full_model(method, checkpointing, family, device):
     spec, config = spec_of(method, checkpointing, dtype="bfloat16"), agreement.small_config(family, 7, 32)
     batches = agreement.batches_of(spec, 24)
     extended = memory_model.phase_peaks(spec, config, batches, device)
@@ -108,7 +109,7 @@ def with_layers(n):
     return config
 
 
-def test_what_is_not_linear_is_not_extended():
+def test_peaks_that_are_not_linear_in_depth_are_not_extended():
     def pieces(depth, at):
         return PhasePeaks({("fo", "forward", k): (at(depth, k), 0, 0, 0, 0) for k in range(-1, depth + 1)})
 
@@ -125,7 +126,7 @@ def test_what_is_not_linear_is_not_extended():
     assert extend(low, missing, 40) is None
 
 
-def test_what_a_split_holds():
+def test_a_split_has_the_sizes_known_beforehand():
     """Sizes known beforehand, on a GPU in bfloat16: theta, its gradients, Adam's two moments, the anchor."""
     config = agreement.small_config("opt", 2, 64)
     theta = sum(p.numel() for p in models.build(config, dtype=torch.bfloat16, device="meta").parameters()) * 2
@@ -155,7 +156,7 @@ def test_shapes_of_the_papers_models():
         assert sum(p.numel() for p in model.parameters()) == pytest.approx(size, rel=5e-3), name
 
 
-def test_a_model_without_a_configuration(monkeypatch):
+def test_an_unknown_model_is_a_one_line_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"owner/none: .*known without the hub: .*facebook/opt-13b"):
         models.shape_of("owner/none")
@@ -165,7 +166,7 @@ def test_a_prediction_is_made_once(cache, monkeypatch):
     spec, batches = spec_of("ip-sgd"), {"fo": synthetic([12, 10])}
     first = predict(spec, batches, "cpu")
     # Neither the learning rate nor the length of the shorter example changes an allocation.
-    same = dataclasses.replace(spec, set={**spec.settings, "lr": 0.5})
+    same = dataclasses.replace(spec, settings={**spec.settings, "lr": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(memory_model, "traces", lambda *_: pytest.fail("traced again"))
         assert predict(same, {"fo": synthetic([12, 7])}, "cpu") == first
@@ -175,7 +176,7 @@ def test_a_prediction_is_made_once(cache, monkeypatch):
     assert len(json.loads(file.read_text())) > 5
 
 
-def test_what_cannot_be_followed_is_one_line(monkeypatch):
+def test_a_step_that_reads_values_is_a_one_line_error(monkeypatch):
     def peeking(self, batch):
         return torch.ones(()) * self.loss_of_values
 
@@ -185,37 +186,17 @@ def test_what_cannot_be_followed_is_one_line(monkeypatch):
     assert type(torch.ones(1)) is torch.Tensor
 
 
-def test_nothing_of_it_stays():
+def test_a_prediction_leaves_generators_and_scratch_unchanged():
     """Torch's generator, this thread's noise and its modes are those of before."""
     noise.normal(0, 0, 0, 8, torch.device("cpu"))
     before = noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu"))
     spec = spec_of("addax")
-    state, held = torch.get_rng_state(), noise.held()
+    state, held = torch.get_rng_state(), scratch_buffers()
     predict(spec, agreement.batches_of(spec, 16), "cpu")
     assert torch.equal(torch.get_rng_state(), state)
-    assert len(noise.held()) == len(held)
+    assert len(scratch_buffers()) == len(held)
     assert torch.equal(noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu")), before)
     assert type(torch.ones(1)) is torch.Tensor
-
-
-@pytest.mark.parametrize(("masked", "dtype"), [(False, "bfloat16"), (True, "bfloat16"), (True, "float32")])
-def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
-    """Its kernels save inputs, output, sums of rows, and a mask as a bias of the queries' dtype."""
-    q = torch.empty(2, 3, 20, 8, dtype=getattr(torch, dtype), device="meta", requires_grad=True)
-    mask = torch.empty(2, 1, 20, 20, dtype=torch.bool, device="meta") if masked else None
-    saved = []
-
-    def keep(tensor):
-        saved.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = attention(q, q, q, mask, is_causal=not masked)
-    assert out.shape == q.shape
-    sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in saved}
-    # 24 columns: rows of the bias are aligned to 8 elements.
-    bias = 2 * 20 * 24 * q.element_size() if masked else 0
-    assert sum(sizes.values()) < 2 * q.numel() * q.element_size() + bias + 8 * 2 * 3 * 32
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -253,7 +234,7 @@ def test_a_gpu_keeps_few_heads_of_keys_and_values():
 
 
 @pytest.mark.parametrize(("prompts", "answers"), [((10, 38), (30, 2)), ((20, 20), (5, 5)), ((9, 5), (1, 5))])
-def test_an_outline_is_as_long_as_the_longest(prompts, answers):
+def test_a_padded_batch_is_as_long_as_its_longest_example(prompts, answers):
     """A long prompt and another's long answer do not meet in one sequence."""
     batch = [
         Encoded((3,) * p, ((4,) * 9,), (5,) * a, 0, p + 9) for p, a in zip(prompts, answers, strict=True)
@@ -265,7 +246,7 @@ def test_an_outline_is_as_long_as_the_longest(prompts, answers):
     assert [len(e.answer) for e in found] == list(answers)
 
 
-def test_a_trace_is_kept_under_all_that_it_depends_on():
+def test_a_cached_trace_is_keyed_by_everything_it_depends_on():
     config, batches = agreement.small_config("opt", 2, 64), {"fo": synthetic([12, 10])}
 
     def key(method="mezo-svrg", config=config, **settings):
@@ -278,7 +259,7 @@ def test_a_trace_is_kept_under_all_that_it_depends_on():
     assert key() == key(lr=0.5, zo_batch_size=3, task="sst2", seed=4)
 
 
-def test_traces_in_several_threads_leave_libraries_as_they_were():
+def test_concurrent_traces_restore_the_patched_libraries():
     adam = importlib.import_module("torch.optim.adam")
     check = adam._device_dtype_check_for_fused
     spec, config = spec_of("adam"), agreement.small_config("opt", 1, 32)

@@ -7,6 +7,7 @@ import pytest
 
 from addax import units
 from addax.assignment import assign, choose_length_threshold
+from addax.memory import KINDS
 from benchmarks import models
 from benchmarks.__main__ import main
 from benchmarks.config import labels
@@ -68,7 +69,7 @@ def test_the_threshold_is_the_largest_that_fits():
         (lambda n: 512 * -(-n // 3), 16),
     ],
 )
-def test_the_largest_number_is_found_in_few_questions(peak, questions):
+def test_the_largest_size_is_found_in_few_predictions(peak, questions):
     for usable in [*range(0, 2000, 37), 10**6]:
         asked = []
 
@@ -115,12 +116,12 @@ def test_addax_gets_the_most_examples_into_d1():
     shorter, longer = (longest([n for n in LENGTHS if n <= limit], 4) for limit in (60, 80))
     usable = (predicted(one, zo=[100, 80], fo=shorter) + predicted(one, zo=[100, 80], fo=longer)) // 2
     rows = memory_model.synthetic(LENGTHS)
-    plan = planner._Look(one, rows, usable).at_own_sizes()
+    plan = planner._Search(one, rows, usable).at_own_sizes()
     assert (plan.length_threshold, plan.fits, plan.label) == (60, True, "Addax")
     part = assign(LENGTHS, 60)
     assert (plan.d0, plan.d1) == (len(part.zo), len(part.fo)) == (8, 12)
     # A batch of one has room for all of them.
-    best = planner._Look(one, rows, usable).best_assignment()
+    best = planner._Search(one, rows, usable).best_assignment()
     assert (best.length_threshold, best.d0, best.d1, best.label) == (None, 20, 20, "Addax-WA")
     k1 = best.sizes["fo_batch_size"]
     assert best.fits
@@ -142,11 +143,11 @@ def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
 KEYS = {
     "method": str, "label": str, "gradient_checkpointing": bool, "chosen": str, "fits": bool, "sizes": dict,
     "at_limit": list, "length_threshold": (int, type(None)), "d0": (int, type(None)), "d1": (int, type(None)),
-    "passes": (int, float), "peak_bytes": int, "split": dict, "piece": list, "headroom": int,
+    "passes": (int, float), "peak_bytes": int, "split": dict, "phase": list, "headroom": int,
 }  # fmt: skip
 
 
-def test_a_script_reads_what_a_person_does(tmp_path, capsys):
+def test_json_output_has_the_documented_keys(tmp_path, capsys):
     file = tmp_path / "lengths.txt"
     file.write_text("30\n50\n2000\n")
     words = ["plan", "--model", "nano-opt", "--task", "sst2", "--method", "mezo", "--length-file", str(file)]
@@ -155,7 +156,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     (plan,) = found["plans"]
     assert {key: type(value) for key, value in plan.items() if not isinstance(value, KEYS[key])} == {}
     assert plan.keys() == KEYS.keys()
-    assert set(plan["split"]) == set(memory_model.KINDS)
+    assert set(plan["split"]) == set(KINDS)
     assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
     assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - units.RESERVE)
     # Three examples are all there are, the longest cut to what the model takes.
@@ -174,7 +175,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
 
 
-def test_a_stand_in_counts_tokens_in_the_form_of_the_model(monkeypatch):
+def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
     """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
     found = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
@@ -202,7 +203,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
     assert labels.label(one) == "Addax"
-    row = train.run(one, train.load(one, None), suite="s")
+    row = train.run(
+        one, train.load(one, None), suite="s", choose_length_threshold=fitting.automatic_threshold
+    )
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
     rows = _lengths_at_hand.of_task(one, "builtin", None).rows
@@ -214,7 +217,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     part = assign([e.length for e in rows], chosen)
     assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
     wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
-    row = train.run(wide, train.load(wide, None), suite="s")
+    row = train.run(
+        wide, train.load(wide, None), suite="s", choose_length_threshold=fitting.automatic_threshold
+    )
     assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
 
 

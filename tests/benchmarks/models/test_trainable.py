@@ -11,6 +11,7 @@ from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.models import _trainable as parameters
 from benchmarks.training import run as train
+from tests.benchmarks.training.predictions import predicted
 
 NANO = ("nano-opt", "nano-llama", "nano-roberta")
 DEPTH = {"nano-opt": 3, "nano-llama": 3, "nano-roberta": 4}
@@ -97,12 +98,12 @@ def test_gpt2_has_query_and_value_in_one_matrix():
     assert sum(p.numel() for p in trained(model).values()) == 2 * 2 * (32 + 3 * 32)
 
 
-def test_more_layers_than_there_are():
+def test_more_last_layers_than_a_model_has_are_refused():
     with pytest.raises(UserError, match="trainable=last:4: OPTForCausalLM has 3 layers"):
         loaded("nano-opt", "last:4")
 
 
-def test_a_model_without_known_projections():
+def test_lora_on_a_model_without_known_projections_is_refused():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
     with pytest.raises(UserError, match=r"trainable=lora:8: Sequential has none of the projections"):
         parameters.select(model, "lora:8")
@@ -120,23 +121,22 @@ CASES = [(method, *pair) for method in registry.files("method") for pair in PAIR
 CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
 
 
-@pytest.mark.usefixtures("predicted")
 @pytest.mark.parametrize(("method", "model", "asked"), CASES)
-def test_a_run_of_every_method(method, model, asked):
-    """It ends, counts what it trained, keeps the rest as it was, and takes the memory that was predicted."""
+def test_every_method_trains_the_selected_weights_in_the_predicted_memory(method, model, asked):
+    """The row counts the trained weights, and its peak is the one predicted from its heaviest batches."""
     made = from_dict(spec(method, model, trainable=asked))
     row = train.run(made, train.load(made, None), suite="test")
     assert row["status"] == "done"
     assert row["trained_parameters"] == sum(p.numel() for p in trained(loaded(model, asked).model).values())
     assert row["parameters"] > row["trained_parameters"]
-    assert row["peak_predicted"] == pytest.approx(row["peak_bytes"], rel=1e-3)
+    assert predicted(row).peak_bytes == pytest.approx(row["peak_bytes"], rel=1e-3)
 
 
-def test_frozen_weights_keep_their_bits(monkeypatch):
-    """Of a run with its best weights put back at the end."""
+def test_a_run_leaves_frozen_weights_bit_identical(monkeypatch):
+    """The run restores its best weights at the end."""
     seen = {}
 
-    class Kept(train.Attempt):
+    class Kept(train.Trainer):
         def train(self):
             frozen = {n: p.detach().clone() for n, p in self.model.named_parameters() if not p.requires_grad}
             super().train()
@@ -144,19 +144,16 @@ def test_frozen_weights_keep_their_bits(monkeypatch):
                 {n: torch.equal(p, frozen[n]) for n, p in self.model.named_parameters() if n in frozen}
             )
 
-    monkeypatch.setattr(train, "Attempt", Kept)
+    monkeypatch.setattr(train, "Trainer", Kept)
     made = from_dict(spec("ip-sgd", "nano-opt", trainable="lora:8"))
     train.run(made, train.load(made, None), suite="test")
     assert len(seen) > 40
     assert all(seen.values())
 
 
-@pytest.mark.usefixtures("predicted")
-def test_the_prediction_of_a_whole_model_is_another_one():
+def test_adapters_need_a_tenth_of_the_optimizer_state_of_a_whole_model():
     whole, adapters = (
-        train.run(made, train.load(made, None), suite="test")
+        predicted(train.run(made, train.load(made, None), suite="test"))
         for made in (from_dict(spec("adam", "nano-opt", trainable=p)) for p in ("all", "lora:8"))
     )
-    assert adapters["peak_predicted_split"]["optimizer_state"] < (
-        whole["peak_predicted_split"]["optimizer_state"] / 10
-    )
+    assert adapters.split["optimizer_state"] < whole.split["optimizer_state"] / 10

@@ -36,9 +36,9 @@ def test_every_method_and_zero_shot_run_wherever_a_model_serves_a_task(specs):
 
 
 def test_addax_assigns_data_and_one_run_compares_it_with_addax_wa(specs):
-    labels = Counter(labels.label(s) for s in specs[:175])
-    assert labels["Addax"] == 25
-    assert "Addax-WA" not in labels
+    counts = Counter(labels.label(s) for s in specs[:175])
+    assert counts["Addax"] == 25
+    assert "Addax-WA" not in counts
     rest = specs[175:]
     assert {(s.method, labels.label(s), len({(r.model, r.task) for r in rest})) for s in rest} == {
         ("addax", "Addax-WA", 1)

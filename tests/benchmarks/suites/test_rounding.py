@@ -8,8 +8,10 @@ def test_runs_of_one_seed_differ_in_the_arithmetic_alone():
     groups = {}
     for s in rounding.specs():
         assert s.seed == s.data_seed
+        config = s.config()
         own = {k: v for k, v in s.settings.items() if k not in ("rounding", "arithmetic")}
-        assert own.items() >= {k: v for k, v in quick.SETTINGS[s.method].items() if k != "steps"}.items()
+        usual = {k: v for k, v in quick.SETTINGS[s.method].items() if k != "steps"}
+        assert (config | own).items() >= usual.items()
         way = (s.dtype, s.settings["rounding"], s.settings.get("arithmetic", "exact"))
         groups.setdefault((s.method, s.task, s.seed, s.steps, str(own)), []).append(way)
     assert len(groups) == 3 * 3 * 3

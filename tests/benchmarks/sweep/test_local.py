@@ -23,7 +23,7 @@ def pool():
     made.close(now=True)
 
 
-def test_a_dead_worker_costs_its_own_run(pool):
+def test_a_dead_worker_costs_only_its_run(pool):
     """`eval` stands for the work and its text for the spec: both go to a worker as they are."""
     long = pool.submit(eval, "__import__('time').sleep(3) or __import__('os').getpid()")
     dead = pool.submit(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
@@ -38,14 +38,14 @@ def test_a_dead_worker_costs_its_own_run(pool):
     assert long.result(60) != os.getpid()
 
 
-def test_what_the_work_raises_arrives(pool):
+def test_an_error_of_the_work_is_raised_by_its_future(pool):
     with pytest.raises(ZeroDivisionError):
         pool.submit(eval, "1 / 0").result(60)
     shared = "__import__('torch').get_num_threads()"
     assert pool.submit(eval, shared).result(60) == max(1, os.cpu_count() // 2)
 
 
-def test_workers_live_over_many_runs():
+def test_a_worker_serves_many_runs_and_ends_with_the_executor():
     pool = LocalExecutor(1)
     pids = {pool.submit(eval, "__import__('os').getpid()").result(60) for _ in range(3)}
     assert len(pids) == 1
@@ -73,7 +73,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_their_sweep(tmp_path, sent):
+def test_workers_end_when_their_sweep_is_killed_or_interrupted_alone(tmp_path, sent):
     """Killed, or interrupted alone as `kill -INT` and job schedulers do it: no worker goes on by itself."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)

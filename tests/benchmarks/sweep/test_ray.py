@@ -27,7 +27,7 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.sweep.ray import RayExecutor, threads_per_run
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 # Nothing runs on the GPU; Ray believes that there is one.
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}

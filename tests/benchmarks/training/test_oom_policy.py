@@ -166,6 +166,8 @@ def limited(runs, spec, room):
     store.write("s", train.run(spec, splits, suite="s"))
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
     """A real allocation that fails, in torch's own words."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}

@@ -1,0 +1,133 @@
+"""Peak memory of a training step: the step is taken on meta tensors and its allocations are recorded.
+
+Cost: two steps without arithmetic; one to allocate the scratch that noise keeps, one to trace.
+Memory: none of the model's size.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from addax.memory.meta_kernels import KERNELS
+from addax.memory.shape_only import scratch_buffers, shape_only
+from addax.memory.step import TrainingStep
+from addax.memory.tracer import KINDS, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
+from addax.optimizer import Loss, Method
+
+#: Bytes to which a device's allocator rounds sizes up: 512 in torch's CUDA allocator; on a CPU the requested
+#: size counts.
+ALLOCATION_GRANULARITY = {"cpu": 1, "cuda": 512}
+# The patches are process-wide, so only one trace may run at a time.
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The peak of one step.
+
+    Attributes:
+        split: bytes of each of `KINDS` at the peak.
+        phase: where in the step the peak is: (closure, stage, layer); see `PhaseHooks`.
+    """
+
+    split: Mapping[str, int]
+    phase: Phase
+
+    @classmethod
+    def of(cls, peaks: PhasePeaks) -> "Prediction":
+        """Return the peak of the largest phase."""
+        phase = max(peaks.bytes, key=lambda p: sum(peaks.bytes[p]))
+        return cls(dict(zip(KINDS, peaks.bytes[phase], strict=True)), phase)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Sum of the split, in bytes."""
+        return sum(self.split.values())
+
+
+def predict_peak(
+    build: Callable[[], tuple[nn.Module, Method]],
+    closures_of: Callable[[Any], Mapping[str, Loss]],
+    *,
+    device: str = "cuda",
+) -> Prediction:
+    """Predict the peak memory of one step.
+
+    Args:
+        build: returns a model on the meta device and a method built from it. It is called twice.
+        closures_of: takes the model and returns the closures by name. Tensors that the closures make count;
+            tensors that exist before do not.
+        device: "cpu" or "cuda": the device whose allocations to predict.
+
+    Returns:
+        The bytes of tensors at the peak, without the CUDA context and cuBLAS's workspace.
+
+    Raises:
+        KeyError: an unknown device.
+    """
+
+    def made() -> TrainingStep:
+        model, optimizer = build()
+        return TrainingStep(model, optimizer, closures_of(model))
+
+    (peaks,) = trace_steps([made], device)
+    return Prediction.of(peaks)
+
+
+def trace_steps(
+    builds: Sequence[Callable[[], TrainingStep]],
+    device: str,
+    *,
+    warm_up: Callable[[], TrainingStep] | None = None,
+    patches: Iterable[AbstractContextManager[Any]] = (),
+) -> list[PhasePeaks]:
+    """Trace several training steps.
+
+    Args:
+        builds: each returns a training step on the meta device.
+        device: "cpu" or "cuda": the device whose allocations to predict.
+        warm_up: returns the step that allocates the scratch which noise keeps from step to step; its largest
+            trained parameter must be as large as that of `builds`. The first of `builds` if None.
+        patches: contexts to enter during the traces, such as patches of the library that defines a model.
+
+    Returns:
+        The peaks of each step's phases.
+    """
+    # Random operators advance torch's generator even on meta tensors.
+    with _LOCK, torch.random.fork_rng([]), ExitStack() as stack:
+        for patch in (*patches, KERNELS[device]()):
+            stack.enter_context(patch)
+        # Noise keeps its scratch per thread, so a new thread starts without any.
+        with ThreadPoolExecutor(1, thread_name_prefix="addax-memory") as threads:
+            return threads.submit(_trace_all, builds, device, warm_up or builds[0]).result()
+
+
+def _trace_all(
+    builds: Sequence[Callable[[], TrainingStep]], device: str, warm_up: Callable[[], TrainingStep]
+) -> list[PhasePeaks]:
+    granularity = ALLOCATION_GRANULARITY[device]
+    with shape_only(device):
+        step = warm_up()
+        with Allocations([], granularity):
+            step.step()
+        return [_trace(build(), granularity) for build in builds]
+
+
+def _trace(step: TrainingStep, granularity: int) -> PhasePeaks:
+    allocations = Allocations([*step.model.parameters(), *step.model.buffers()], granularity)
+    allocations.add(scratch_buffers(), SCRATCH)
+    hooks = PhaseHooks(allocations, step.model, step.layers)
+    step.closures = {name: hooks.around(name, closure) for name, closure in step.closures.items()}
+    with allocations:
+        step.step()
+        # The first step leaves state behind (moments, an anchor), and there may be other kinds of step.
+        if step.optimizer.step_kinds > 1 or any(leaf.dim() for leaf in step.state()):
+            step.step_every_kind()
+    allocations.classify_as_state(step.state())
+    return allocations.peaks()

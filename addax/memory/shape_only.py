@@ -1,0 +1,80 @@
+"""Shape-only mode: methods work on meta tensors as they would on a device, for one thread.
+
+What a method looks up about a device, a meta tensor cannot answer. `shape_only` replaces these lookups in the
+thread that enters it; other threads are not affected.
+"""
+
+import importlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from addax import noise, spsa, validation
+
+META = torch.device("meta")
+
+
+@contextmanager
+def shape_only(device: str) -> Iterator[None]:
+    """Make this thread's methods treat meta tensors as tensors of a device.
+
+    Only the first block of each tensor is processed: later blocks reuse its memory.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+
+    def on_cpu(_device: torch.device) -> bool:
+        return device == "cpu"
+
+    def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
+        for block, part in itertools.islice(noise.blocks(numel, device), 1):
+            work(block, part)
+
+    def is_offloaded(_p: nn.Parameter) -> bool:
+        return False
+
+    def no_guard(_model: nn.Module, _parameters: Any) -> None:
+        """The access guard compares addresses, which meta tensors do not have."""
+
+    def supported(*_args: Any) -> None:
+        """Fused Adam rejects devices without a kernel."""
+
+    replacements = {
+        (noise, "on_cpu"): on_cpu,
+        (noise, "for_blocks"): for_blocks,
+        (validation, "is_offloaded"): is_offloaded,
+        (spsa, "ParameterAccessGuard"): no_guard,
+        (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
+    }
+    # torch has no generator of the meta device.
+    noise.workspace.generators[META] = torch.Generator()
+    try:
+        with ExitStack() as stack:
+            for (module, name), replacement in replacements.items():
+                in_thread = _in_this_thread(replacement, getattr(module, name))
+                stack.enter_context(mock.patch.object(module, name, in_thread))
+            yield
+    finally:
+        del noise.workspace.generators[META]
+
+
+def _in_this_thread(replacement: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    thread = threading.get_ident()
+
+    # A Mock would keep the tensors that it is called with.
+    def call(*args: Any) -> Any:
+        return (replacement if threading.get_ident() == thread else original)(*args)
+
+    return call
+
+
+def scratch_buffers() -> list[Tensor]:
+    """Return the scratch that noise keeps from draw to draw in this thread."""
+    return list(noise.workspace.buffers.values())

@@ -1,0 +1,246 @@
+"""Record the allocations of a step: when each begins and ends, in which phase, and what it is for.
+
+Operators run on meta tensors, which have shapes and no values. Every storage that an operator makes is
+recorded at its birth and its death, so the live bytes are known at each moment without an allocator.
+"""
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from addax.memory.step import TrainingStep
+
+KINDS = ("parameters", "gradients", "optimizer_state", "activations", "scratch")
+PARAMETERS, GRADIENTS, STATE, ACTIVATIONS, SCRATCH = range(len(KINDS))
+
+OUTSIDE = "outside"
+#: (closure, stage, layer); see `PhaseHooks`.
+Phase = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class PhasePeaks:
+    """The most bytes alive in each phase of a step, and what they are.
+
+    Attributes:
+        bytes: phase -> bytes of each of `KINDS` at the phase's largest moment.
+    """
+
+    bytes: Mapping[Phase, tuple[int, ...]]
+
+
+class Allocations(TorchDispatchMode):
+    """Records what operators allocate for meta tensors; other tensors are not counted.
+
+    Args:
+        resident: tensors alive before (parameters and buffers).
+        granularity: bytes to which the device's allocator rounds sizes up.
+
+    Attributes:
+        phase: the phase that runs now.
+    """
+
+    def __init__(self, resident: Iterable[Tensor], granularity: int) -> None:
+        super().__init__()
+        self.granularity = granularity
+        self.phase: Phase = ("", OUTSIDE, 0)
+        self._phases: dict[Phase, int] = {}
+        self._kinds: list[int] = []
+        self._sizes: list[int] = []
+        # (storage number, counted from 1 and negative at its death; number of the phase) of each event.
+        self._events: list[tuple[int, int]] = []
+        self._known: weakref.WeakKeyDictionary[torch.UntypedStorage, int] = weakref.WeakKeyDictionary()
+        self.add(resident, PARAMETERS)
+
+    def add(self, tensors: Iterable[Tensor], kind: int) -> None:
+        """Record tensors that exist already."""
+        for tensor in tensors:
+            self._born(tensor, kind)
+
+    def _born(self, tensor: Tensor, kind: int | None = None) -> None:
+        if not tensor.is_meta:
+            return
+        storage = tensor.untyped_storage()
+        if storage in self._known:
+            return
+        size = -(-storage.nbytes() // self.granularity) * self.granularity
+        self._kinds.append(_kind_of_caller() if kind is None else kind)
+        self._sizes.append(size)
+        number = len(self._sizes)
+        self._known[storage] = number
+        self._record(number)
+        weakref.finalize(storage, self._record, -number)
+
+    def _record(self, number: int) -> None:
+        self._events.append((number, self._phases.setdefault(self.phase, len(self._phases))))
+
+    def classify(self, tensor: Tensor, kind: int) -> None:
+        """Set what a recorded storage is for, once that is known."""
+        number = self._known.get(tensor.untyped_storage())
+        if number is not None:
+            self._kinds[number - 1] = kind
+
+    def classify_as_state(self, tensors: Iterable[Tensor]) -> None:
+        """Mark what an optimizer keeps between its steps."""
+        for tensor in tensors:
+            self.classify(tensor, STATE)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Run an operator and record its outputs."""
+        kwargs = kwargs or {}
+        # An operator that only writes values allocates nothing, so it does not have to run.
+        target = _written(func, args, kwargs)
+        if target is not None and target.is_meta:
+            return target
+        if func is torch.ops.aten._local_scalar_dense.default:
+            # A step reads a value only to know whether it is finite.
+            return True
+        out = func(*args, **kwargs)
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._born(leaf)
+        return out
+
+    def peaks(self) -> PhasePeaks:
+        """Return the peak of every phase."""
+        numbers, phases = torch.tensor(self._events).T
+        storage = numbers.abs() - 1
+        deltas = numbers.sign() * torch.tensor(self._sizes)[storage]
+        kinds = torch.tensor(self._kinds)[storage]
+        alive = torch.stack([torch.where(kinds == kind, deltas, 0).cumsum(0) for kind in range(len(KINDS))])
+        total = alive.sum(0)
+        peaks = {}
+        for phase, number in self._phases.items():
+            moments = (phases == number).nonzero()[:, 0]
+            peaks[phase] = tuple(alive[:, moments[total[moments].argmax()]].tolist())
+        return PhasePeaks(peaks)
+
+
+def _written(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+    """Return the tensor that an operator writes values into and returns; None if it does anything else."""
+    name = _target(func)
+    if name == "out":
+        # An empty `out` may be resized.
+        return kwargs["out"] if kwargs["out"].numel() else None
+    return args[0] if name else None
+
+
+@cache
+def _target(func: Any) -> str:
+    """Return the name of the argument that an operator writes into, returns, and does not resize; or ""."""
+    schema = func._schema
+    returned = [r.alias_info is not None and r.alias_info.is_write for r in schema.returns]
+    written = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    if returned != [True] or len(written) != 1 or torch.Tag.inplace_view in func.tags:
+        return ""
+    known = (schema.arguments[0].name, "out")
+    return written[0].name if written[0].name in known and str(written[0].type) == "Tensor" else ""
+
+
+def _kind_of_caller() -> int:
+    """Return what the running operator allocates for.
+
+    A closure, and the engine of the backward pass, allocate activations. A method allocates scratch: its step
+    outside of closures, and this library's hooks within them. The innermost caller decides.
+    """
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code in _ACTIVATION_CODE:
+            return ACTIVATIONS
+        if frame.f_code is _STEP_CODE or _is_library(frame.f_globals.get("__name__", "")):
+            return SCRATCH
+        frame = frame.f_back
+    return ACTIVATIONS
+
+
+@cache
+def _is_library(module: str) -> bool:
+    return module.startswith("addax.") and not module.startswith("addax.memory.")
+
+
+def _evaluate(closure: Callable[[], Tensor]) -> Tensor:
+    return closure()
+
+
+_ACTIVATION_CODE = (_evaluate.__code__, torch.autograd.graph._engine_run_backward.__code__)
+_STEP_CODE = TrainingStep.step.__code__
+
+
+class PhaseHooks:
+    """Hooks that tell `Allocations` which part of the model runs, in phases that repeat from layer to layer.
+
+    A phase is (closure, stage, layer). The closure is "zo", "fo", or "full". The stages are "forward",
+    "backward", "again" (a checkpointed layer's second forward and its backward), and "outside" (of a closure:
+    the loss's backward, and updates). Layers are numbers: -1 before the first and `depth` after the last.
+
+    Args:
+        allocations: the record.
+        model: the model.
+        layers: its repeated modules, in order.
+    """
+
+    def __init__(self, allocations: Allocations, model: nn.Module, layers: Sequence[nn.Module]) -> None:
+        self.allocations = allocations
+        self.depth = len(layers)
+        self.name = ""
+        self.backward = False
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(
+                    lambda p: allocations.classify(p.grad, GRADIENTS)
+                )
+        for number, layer in enumerate(layers):
+            layer.register_forward_pre_hook(self._entering(number), with_kwargs=True)
+            layer.register_forward_hook(self._leaving(number))
+
+    def around(self, name: str, closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Return a closure that marks its phases.
+
+        Args:
+            name: "zo_loss", "fo_loss", or "full_loss".
+            closure: the closure.
+        """
+
+        def marked() -> Tensor:
+            self.name, self.backward = name.removesuffix("_loss"), False
+            self._mark("forward", -1)
+            loss = _evaluate(closure)
+            self._mark(OUTSIDE, 0)
+            return loss
+
+        return marked
+
+    def _mark(self, stage: str, layer: int) -> None:
+        self.allocations.phase = (self.name, stage, layer)
+
+    def _entering(self, number: int) -> Callable:
+        def enter(_module: nn.Module, inputs: tuple, _kwargs: dict) -> None:
+            self._mark("again" if self.backward else "forward", number)
+            if number == 0 and not self.backward and inputs[0].requires_grad:
+                inputs[0].register_hook(lambda grad: self._mark("backward", -1))
+
+        return enter
+
+    def _leaving(self, number: int) -> Callable:
+        def leave(_module: nn.Module, _inputs: tuple, output: Any) -> None:
+            if self.backward:
+                return
+            out = output[0] if isinstance(output, tuple) else output
+            if out.requires_grad:
+                out.register_hook(lambda grad: self._backward(number))
+            if number == self.depth - 1:
+                self._mark("forward", self.depth)
+
+        return leave
+
+    def _backward(self, number: int) -> None:
+        self.backward = True
+        self._mark("backward", number)

@@ -1,0 +1,115 @@
+"""Predicted peaks of plain torch modules: sizes known beforehand, and the live bytes of a real step."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from addax import Addax
+from addax.memory import KINDS, Prediction, TrainingStep, predict_peak, trace_steps
+from addax.memory.tracer import OUTSIDE, PhasePeaks
+from baselines.adam import Adam
+from baselines.ip_sgd import IPSGD
+from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
+from baselines.sgd import SGD
+from benchmarks.profiling.peak_memory import LiveBytes
+
+METHODS = (Addax, MeZO, MeZOSVRG, IPSGD, SGD, Adam)
+WIDTH, ROWS = 512, 64
+THETA = 4 * (WIDTH * WIDTH + WIDTH + WIDTH + 1)
+
+
+def build_on(device, method):
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1)).to(device)
+    return model, method(model, lr=1e-3)
+
+
+def closures_on(device, method):
+    def closures_of(model):
+        def loss():
+            return model(torch.ones(ROWS, WIDTH, device=device)).square().mean()
+
+        return dict.fromkeys(method.closures, loss)
+
+    return closures_of
+
+
+def predicted(method, device="cpu"):
+    return predict_peak(lambda: build_on("meta", method), closures_on("meta", method), device=device)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_predicted_peak_is_the_live_bytes_of_a_real_step(method):
+    def work():
+        model, optimizer = build_on("cpu", method)
+        step = TrainingStep(model, optimizer, closures_on("cpu", method)(model))
+        with LiveBytes(model.parameters()) as live:
+            step.step()
+            step.step_every_kind()
+        return live.peak
+
+    # In a new thread, where noise has no scratch yet.
+    with ThreadPoolExecutor(1) as threads:
+        live = threads.submit(work).result()
+    # Scalars of a few bytes: losses, counters.
+    assert predicted(method).peak_bytes == pytest.approx(live, abs=200)
+
+
+def test_the_split_has_the_sizes_of_parameters_gradients_and_state():
+    adam, mezo, svrg = predicted(Adam).split, predicted(MeZO).split, predicted(MeZOSVRG).split
+    assert tuple(adam) == KINDS
+    assert adam["parameters"] == mezo["parameters"] == THETA
+    assert (mezo["gradients"], mezo["optimizer_state"]) == (0, pytest.approx(0, abs=100))
+    assert adam["optimizer_state"] == pytest.approx(2 * THETA, abs=100)
+    assert svrg["optimizer_state"] == pytest.approx(THETA, abs=100)
+    assert predicted(SGD).split["gradients"] == pytest.approx(THETA, abs=4 * WIDTH * 2)
+
+
+def test_a_gpu_rounds_sizes_up_to_512_bytes():
+    # Two biases and one weight are no multiple of 512 bytes: 2048, 2048, and 4.
+    assert predicted(IPSGD, "cuda").split["parameters"] == THETA - 4 + 512
+
+
+def test_every_kind_of_step_is_traced():
+    def build():
+        model, _ = build_on("meta", MeZO)
+        optimizer = MeZOSVRG(model, lr=1e-3, anchor_every=3, variant="released")
+        return TrainingStep(model, optimizer, closures_on("meta", MeZOSVRG)(model))
+
+    (peaks,) = trace_steps([build], "cpu")
+    assert {closure for closure, stage, _ in peaks.bytes if stage != OUTSIDE} == {"zo", "full"}
+
+
+def test_memory_within_a_closure_is_activations_and_a_methods_is_scratch():
+    """Whatever module defines the closure, and the method: both are of this one."""
+
+    class Doubling(IPSGD):
+        def step(self, *, fo_loss):
+            self.doubled = [torch.cat([p.detach(), p.detach()]) for p in self.indices]
+            return super().step(fo_loss=fo_loss)
+
+    def closures_of(model):
+        def loss():
+            kept = torch.zeros(1 << 20, device="meta")
+            return model(torch.ones(ROWS, WIDTH, device="meta")).square().mean() + kept.sum()
+
+        return {"fo_loss": loss}
+
+    found = predict_peak(lambda: build_on("meta", Doubling), closures_of, device="cpu")
+    assert found.split["activations"] >= 4 << 20
+    assert found.split["scratch"] >= 2 * THETA
+
+
+def test_the_peak_is_the_largest_phase():
+    peaks = PhasePeaks({("fo", "forward", 0): (4, 0, 0, 9, 0), ("fo", "backward", 0): (4, 8, 0, 3, 0)})
+    found = Prediction.of(peaks)
+    assert (found.peak_bytes, found.phase) == (15, ("fo", "backward", 0))
+    assert found.split == dict(zip(KINDS, (4, 8, 0, 3, 0), strict=True))
+
+
+def test_a_prediction_leaves_torchs_generator_unchanged():
+    state = torch.get_rng_state()
+    predicted(Addax)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,62 @@
+"""Mistakes in options are one line that names the option that was meant."""
+
+import argparse
+
+import pytest
+
+from benchmarks.cli.parser import Parser, nearest_option
+from benchmarks.errors import UserError
+
+
+@pytest.fixture
+def parser():
+    """A parser with a setting, a repeatable option, and choices."""
+    made = Parser(prog="demo")
+    made.add_argument("--lr", default=argparse.SUPPRESS, help="learning rate (no default)")
+    made.add_argument("--fo-batch-size", default=argparse.SUPPRESS, help="K1, examples in a batch")
+    made.add_argument("--only", nargs="+", action="extend", default=[])
+    made.add_argument("--kind", choices=("fast", "slow"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--learning-rate", "--lr"),
+        ("--fo_batch_size", "--fo-batch-size"),
+        ("--fo-batchsize", "--fo-batch-size"),
+        ("--olny", "--only"),
+    ],
+)
+def test_an_unknown_option_suggests_the_one_that_was_meant(parser, option, meant):
+    with pytest.raises(UserError, match=f"unknown option {option}: did you mean {meant}\\?"):
+        parser.parse_args([option, "1"])
+
+
+def test_an_unknown_option_like_no_other_points_to_help(parser):
+    with pytest.raises(UserError, match="unknown option --zzz: see demo --help"):
+        parser.parse_args(["--zzz"])
+
+
+def test_an_option_is_not_found_by_its_beginning(parser):
+    with pytest.raises(UserError, match="unknown option --fo"):
+        parser.parse_args(["--fo", "3"])
+
+
+def test_a_setting_given_twice_is_an_error_and_other_options_may_repeat(parser):
+    with pytest.raises(UserError, match="--lr is given twice"):
+        parser.parse_args(["--lr", "1", "--lr=2"])
+    assert parser.parse_args(["--only", "a", "--only", "b"]).only == ["a", "b"]
+    assert parser.parse_args(["--kind", "fast", "--kind", "slow"]).kind == "slow"
+
+
+def test_a_wrong_choice_suggests_the_right_one(parser):
+    with pytest.raises(UserError, match="unknown --kind 'fsat': did you mean 'fast'"):
+        parser.parse_args(["--kind", "fsat"])
+
+
+def test_words_of_a_help_text_find_an_option():
+    helps = {"--lr": "learning rate", "--schedule": "of the learning rate", "--seed": "seed of the noise"}
+    assert nearest_option("--learning-rate", helps) == "--lr"
+    assert nearest_option("--noise", helps) == "--seed"
+    assert nearest_option("--qqq", helps) is None

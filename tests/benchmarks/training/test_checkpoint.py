@@ -1,0 +1,158 @@
+"""Checkpoints: complete or absent at any moment, set aside if damaged, never in the way of a run."""
+
+import os
+
+import pytest
+import torch
+
+from benchmarks.results import store
+from benchmarks.training import checkpoint
+from benchmarks.training import run as train
+from tests.benchmarks.training.resumable_runs import (
+    STEPS,
+    Stopped,
+    checkpoints_of,
+    save_model_with_dropout,
+    spec_of,
+    stop_after,
+)
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory):
+    return save_model_with_dropout(tmp_path_factory.mktemp("model") / "dropping")
+
+
+def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path, monkeypatch, dropping):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stop_after(monkeypatch, spec, splits, tmp_path, 2)
+    monkeypatch.setattr(train, "source_fingerprint", lambda spec: "0" * 16)
+    said = []
+    new = checkpoints_of(spec, splits, said.append)
+    assert new.open() == 0
+    (line,) = said
+    assert str(old.folder) in line
+    assert "starting from scratch" in line
+    assert (old.folder / checkpoint.STATE).exists()
+    assert train.run(spec, splits, suite="s", checkpoints=new)["resumed_at_steps"] == []
+    new.drop()
+    assert (old.folder / checkpoint.STATE).exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "one bit", "no best", "a key less"])
+def test_a_damaged_checkpoint_is_set_aside_in_one_line(tmp_path, monkeypatch, dropping, damage):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stop_after(monkeypatch, spec, splits, tmp_path, 10)
+    last = old.folder / checkpoint.STATE
+    if damage == "no best":
+        next(old.folder.glob("best-*")).unlink()
+    elif damage == "a key less":
+        state = torch.load(last)
+        del state["counters"]["step_seconds"]
+        torch.save(state, last)
+    elif damage == "one bit":
+        content = bytearray(last.read_bytes())
+        content[len(content) // 2] ^= 1
+        last.write_bytes(content)
+    else:
+        content = {"cut": last.read_bytes()[:-500], "empty": b"", "text": b"no checkpoint"}[damage]
+        last.write_bytes(content)
+    said = []
+    new = checkpoints_of(spec, splits, said.append)
+    assert new.open() == 0
+    (line,) = said
+    assert "\n" not in line
+    assert f"set aside as {old.folder.name}.damaged-1" in line
+    assert (tmp_path / "s" / "checkpoints" / f"{old.folder.name}.damaged-1").is_dir()
+
+
+def test_a_checkpoint_that_does_not_fit_the_model_is_set_aside(tmp_path, monkeypatch, dropping):
+    spec = spec_of("adam", dropping)
+    splits = train.load(spec, None)
+    old = stop_after(monkeypatch, spec, splits, tmp_path, 5)
+    state = torch.load(old.folder / checkpoint.STATE)
+    state["optimizer"]["param_groups"].append({"params": []})
+    torch.save(state, old.folder / checkpoint.STATE)
+    said = []
+    new = checkpoints_of(spec, splits, said.append)
+    assert new.open() == 5
+    row = train.run(spec, splits, suite="s", checkpoints=new)
+    assert (row["status"], row["steps"], row["resumed_at_steps"]) == ("done", STEPS, [])
+    (line,) = said
+    assert "cannot continue from checkpoint" in line
+    assert (old.folder.parent / f"{old.folder.name}.damaged-1").is_dir()
+
+
+@pytest.mark.parametrize("failing", ["fsync", "save"])
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping, failing):
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+
+    def full(*_):
+        if failing == "fsync":
+            raise OSError(28, "No space left on device")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(*((checkpoint.os, "fsync") if failing == "fsync" else (torch, "save")), full)
+    spec, said = spec_of("sgd", dropping), []
+    splits = train.load(spec, None)
+    row = train.run(spec, splits, suite="s", checkpoints=checkpoints_of(spec, splits, said.append))
+    assert row["status"] == "done"
+    (line,) = said
+    assert ("No space left on device" if failing == "fsync" else "is the disk full?") in line
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(tmp_path, monkeypatch, dropping):
+    """At every file operation of a write: the checkpoint before it is still whole, or the new one is."""
+    spec = spec_of("sgd", dropping, evaluations=STEPS)
+    splits = train.load(spec, None)
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    operations = [(os, "fsync"), (os, "replace"), (torch, "save"), (type(tmp_path), "unlink")]
+    for target, name in operations:
+        for call in (5, 6, 7):
+            checkpoints = checkpoints_of(spec, splits)
+            checkpoints.drop()
+            calls, real = [], getattr(target, name)
+
+            def dies(*args, calls=calls, real=real, call=call, **kwargs):
+                calls.append(1)
+                if len(calls) >= call:
+                    raise Stopped
+                return real(*args, **kwargs)
+
+            monkeypatch.setattr(target, name, dies)
+            with pytest.raises(Stopped):
+                train.run(spec, splits, suite="s", checkpoints=checkpoints)
+            monkeypatch.setattr(target, name, real)
+            assert checkpoints_of(spec, splits).open() > 0
+
+
+def test_a_checkpoint_is_due_after_its_minutes_since_the_last_save(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail, minutes=2)
+    clock[0] = 119.0
+    assert not checkpoints.due()
+    clock[0] = 120.0
+    assert checkpoints.due()
+    checkpoints.save({})
+    assert not checkpoints.due()
+
+
+def test_every_evaluation_saves_a_checkpoint(tmp_path, monkeypatch, dropping):
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    spec = spec_of("sgd", dropping, evaluations=3)
+    splits = train.load(spec, None)
+    checkpoints, saved = train.checkpoints_of(spec, splits, "s", pytest.fail), []
+    save = checkpoints.save
+
+    def watched(state, *args):
+        saved.append(len(state["counters"]["step_seconds"]))
+        save(state, *args)
+
+    monkeypatch.setattr(checkpoints, "save", watched)
+    row = train.run(spec, splits, suite="s", checkpoints=checkpoints)
+    assert saved == [4, 8, 12]
+    assert 0 < row["checkpoint_seconds"] < row["wall_seconds"]
