@@ -29,8 +29,9 @@ class Adam(Method, torch.optim.Adam):
     Args:
         model: its trainable parameters are optimized.
         lr: learning rate.
-        betas: decay rates (b1, b2) of the two moments.
-        params, process_group: see `Method`.
+        betas: decay rates of both moments, (b1, b2).
+        params: parameter groups; see `Method`.
+        process_group: ranks that share the work; see `Method`.
 
     >>> model = nn.Linear(4, 1)
     >>> opt = Adam(model, lr=1e-3)
