@@ -1,9 +1,9 @@
-"""Outside use: finds weights that are read while the module that owns them does not run.
+"""Access guard: finds weights that are read while the module that owns them is not running.
 
-SPSA perturbs a module's parameters for the time of its forward (`addax.spsa`). A weight read elsewhere, as
-by `functional.linear(x, other.weight)` or by a penalty on the weights in the closure, would be theta
-there, and the estimate wrong without a sign of it. Every operator's arguments are compared with theta's
-memory, which no operator may read: inside their module's forward, parameters lie in scratch.
+SPSA perturbs a module's parameters only during its forward (`addax.spsa`). A weight that is read elsewhere,
+for example by `functional.linear(x, other.weight)` or by a penalty on the weights in the closure, would be
+unperturbed there, and the estimate would be silently wrong. The guard compares every operator's arguments
+with theta's memory, which no operator may read: inside their module's forward, parameters are in scratch.
 """
 
 import re
@@ -17,16 +17,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from addax.scratch import memory
 
-# These take shape, dtype and device of their argument, not its values.
+# These operators read the shape, dtype, and device of their argument, not its values.
 _SHAPE_ONLY = re.compile(r"aten::(new_\w+|\w+_like)")
 
 
 class ParameterAccessGuard(TorchDispatchMode):
-    """While active, raises at the operator that reads a parameter outside its owner's forward.
+    """Raises at the operator that reads a parameter outside its owner's forward.
 
     Args:
-        model: names the parameters and modules of the message.
-        parameters: parameters, which lie where theta is now.
+        model: provides the names of parameters and modules for the error.
+        parameters: the parameters to guard, at their current memory.
 
     Raises:
         ValueError: from within the model's forward, naming the parameter and its module.
@@ -43,7 +43,7 @@ class ParameterAccessGuard(TorchDispatchMode):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Looks away while theta is read to perturb it."""
+        """Suspend the guard while theta is read to perturb it."""
         active, self.active = self.active, False
         try:
             yield
@@ -53,15 +53,15 @@ class ParameterAccessGuard(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: tuple[type, ...], args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
-        """Looks at an operator's arguments and runs it."""
+        """Check an operator's arguments and run it."""
         kwargs = kwargs or {}
         if self.active and not _only_views(func) and not _SHAPE_ONLY.fullmatch(func._schema.name):
             for value in pytree.tree_leaves((args, kwargs)):
                 if isinstance(value, Tensor):
-                    self._look(value, func)
+                    self._check(value, func)
         return func(*args, **kwargs)
 
-    def _look(self, tensor: Tensor, func: Any) -> None:
+    def _check(self, tensor: Tensor, func: Any) -> None:
         candidates = self.theta.get(memory(tensor))
         if not candidates or not tensor.numel():
             return
@@ -80,13 +80,13 @@ class ParameterAccessGuard(TorchDispatchMode):
 
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
-    """First and one-past-last address of a tensor's elements, in bytes."""
+    """Return the first and the one-past-last address of a tensor's elements, in bytes."""
     start = tensor.data_ptr()
     last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
     return start, start + (last + 1) * tensor.element_size()
 
 
 def _only_views(func: Any) -> bool:
-    """Whether an operator returns views and reads nothing: what reads the view will be seen itself."""
+    """Return whether an operator only returns views; operators that read the views are checked themselves."""
     returns = func._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Trainer
 
 from addax.addax import Addax
-from addax.assignment import assign
+from addax.assignment import LengthThreshold, assign
 from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
@@ -54,9 +54,10 @@ class AddaxTrainer(Trainer):
         *args, **kwargs: as for `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its settings,
             `(Addax, {})` if not given; the learning rate and seed not set there are those of the training
             arguments. `optimizers` may hold a method built on the model instead.
-        length_threshold: L_T in tokens, compared with an example's `input_ids` without padding (positions
-            where its `attention_mask` is 0); None draws both batches from all examples (Addax-WA).
-        zo_batch_size: K0; `per_device_train_batch_size` where None. A smaller D0 is taken whole.
+        length_threshold: L_T in tokens (170), as a quantile of the lengths ("q0.7"), or as a
+            `LengthThreshold`; compared with an example's `input_ids` without padding (positions where its
+            `attention_mask` is 0). None draws both batches from all examples (Addax-WA).
+        zo_batch_size: K0; `per_device_train_batch_size` if None. A smaller D0 is taken whole.
 
     Raises:
         ValueError: from the constructor, before any work: a training argument that has no meaning here,
@@ -66,8 +67,13 @@ class AddaxTrainer(Trainer):
     """
 
     def __init__(
-        self, *args: Any, length_threshold: int | None = None, zo_batch_size: int | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        length_threshold: LengthThreshold | int | str | None = None,
+        zo_batch_size: int | None = None,
+        **kwargs: Any,
     ) -> None:
+        threshold = LengthThreshold.parse(length_threshold)
         super().__init__(*args, **kwargs)
         if self.optimizer is None and self.optimizer_cls_and_kwargs is None:
             self.optimizer_cls_and_kwargs = (Addax, {})
@@ -76,7 +82,7 @@ class AddaxTrainer(Trainer):
         self.zo_batch_size = self.args.per_device_train_batch_size if zo_batch_size is None else zo_batch_size
         self.zo_dataset: Dataset | None = None
         self.stats: StepStats | None = None
-        if len(self.wanted) == 1 and (length_threshold, zo_batch_size) != (None, None):
+        if len(self.wanted) == 1 and (threshold, zo_batch_size) != (None, None):
             raise ValueError(
                 f"length_threshold and zo_batch_size need two batches, and only {self.wanted[0]} is wanted: "
                 "drop them, and set the batch's size as per_device_train_batch_size"
@@ -84,7 +90,7 @@ class AddaxTrainer(Trainer):
         if self.zo_batch_size < 1:
             raise ValueError(f"zo_batch_size must be at least 1, not {zo_batch_size}")
         if len(self.wanted) == 2 and self.train_dataset is not None:
-            self._split(length_threshold)
+            self._split(threshold)
 
     def _refuse(self) -> None:
         wrong = [
@@ -132,18 +138,19 @@ class AddaxTrainer(Trainer):
             given["seed"] = self.args.seed
         return given | settings
 
-    def _split(self, length_threshold: int | None) -> None:
+    def _split(self, length_threshold: LengthThreshold | None) -> None:
         whole = self.train_dataset
         if not hasattr(whole, "__len__"):
             raise ValueError(
                 f"train_dataset ({type(whole).__name__}) has no length: B0 is drawn by index, which needs one"
             )
         lengths = range(len(whole)) if length_threshold is None else token_lengths(whole)
-        parts = assign(lengths, length_threshold)
+        tokens = None if length_threshold is None else length_threshold.resolve(lengths)
+        parts = assign(lengths, tokens)
         for name, part, side in (("D0", parts.zo, "longer than"), ("D1", parts.fo, "of at most")):
             if not part:
                 raise ValueError(
-                    f"{name} is empty: no training example is {side} length_threshold = {length_threshold} "
+                    f"{name} is empty: no training example is {side} length_threshold = {tokens} "
                     f"tokens (lengths {min(lengths)} to {max(lengths)}): move the threshold"
                 )
         self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)

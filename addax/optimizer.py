@@ -1,4 +1,4 @@
-"""The contract every method keeps: a torch optimizer built from a model, stepped by loss closures."""
+"""The contract of every method: a torch optimizer built from a model and stepped with loss closures."""
 
 import copy
 import inspect
@@ -23,17 +23,17 @@ Loss = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class StepStats:
-    """What one step saw. Scalars stay on the device: reading one with `float` waits for it.
+    """Statistics of one step. Scalars stay on the device: reading one with `float` waits for it.
 
     Attributes:
-        loss: the first-order batch's loss where there is one, else the mean of the perturbed losses.
-        projected_grad: g0, or None where no zeroth-order estimate was made.
-        forwards: evaluations of a closure.
-        backwards: backward passes; 0 where a step was skipped without one.
-        skipped: bool scalar: a loss or projected_grad was not finite and nothing moved.
-        realized_fraction: the part of the intended step that 16-bit parameters took, on the steps
-            that measure it (every `MEASURE_EVERY`-th); None elsewhere and where every learning rate is 0,
-            NaN where no step was intended.
+        loss: the first-order loss if there is one, otherwise the mean of the perturbed losses.
+        projected_grad: g0, or None without a zeroth-order estimate.
+        forwards: number of closure evaluations.
+        backwards: number of backward passes; 0 if the step was skipped before one.
+        skipped: bool scalar: a loss or projected_grad was not finite, so nothing moved.
+        realized_fraction: fraction of the intended step that 16-bit parameters took. Measured every
+            `MEASURE_EVERY`-th step; None at other steps and if every learning rate is 0; NaN if the intended
+            step is zero.
     """
 
     loss: Tensor
@@ -45,32 +45,32 @@ class StepStats:
 
 
 class Method(torch.optim.Optimizer):
-    """Base of the methods: indices of parameters, step seeds, counters and their state.
+    """Base class of the methods: parameter indices, step seeds, counters, and their state.
 
     Args:
-        model: its trainable parameters are optimised; frozen ones are left alone.
+        model: its trainable parameters are optimized; frozen ones are not touched.
         lr: learning rate of every parameter group.
         seed: defines all noise of all steps: directions and stochastic rounding.
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        params: parameter groups in torch's form, which hold all of the model's trainable parameters
-            between them; one group where None.
-        process_group: ranks that each evaluate their own part of every batch, all of one size: losses,
-            projected_grad and gradients are averaged over them (`addax.distributed`). All ranks step alike,
-            with losses that reach the same parameters. None: this process alone.
+        params: parameter groups in torch's form, which together contain all trainable parameters of the
+            model; one group if None.
+        process_group: ranks that evaluate equal parts of every batch. Losses, projected_grad, and gradients
+            are averaged over them (`addax.distributed`). All ranks must take the same steps, with losses that
+            reach the same parameters. None: this process only.
 
     Raises:
-        ValueError: no trainable parameter; one that is not a plain contiguous floating-point tensor with
-            memory of its own (quantised, or offloaded to the meta device); one that no group holds; a
-            learning rate that is negative or not finite; ranks that differ in their parameters or seed.
+        ValueError: there is no trainable parameter; a parameter is not a plain contiguous floating-point
+            tensor with memory (it is quantized, or offloaded to the meta device); a parameter is in no group;
+            a learning rate is negative or not finite; or ranks differ in their parameters or seed.
     """
 
-    #: The name in tables and figures.
+    #: Name in tables and figures.
     label: ClassVar[str]
     #: Closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
-    #: How often a 16-bit step measures how much of it arrived.
+    #: A 16-bit step measures its realized fraction every so many steps.
     MEASURE_EVERY: ClassVar[int] = 16
-    #: Attributes beyond torch's own state that the next step depends on.
+    #: Attributes beyond torch's state that the next step depends on.
     state_attributes: ClassVar[tuple[str, ...]] = (
         "steps",
         "seed",
@@ -110,15 +110,15 @@ class Method(torch.optim.Optimizer):
             check_ranks(model, self.indices, self.seed, process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
-        """Initialises the torch optimizer underneath; a method that has another one overrides this."""
+        """Initialize the underlying torch optimizer; override it to build on another one."""
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refused once the method is built, with `ValueError`: its groups hold all trainable parameters."""
+        """Raise `ValueError` once the method is built: its groups contain all trainable parameters."""
         if hasattr(self, "names"):
             raise ValueError(
                 f"{type(self).__name__} already holds all parameters that were trainable when it was built: "
-                "build it anew to train others"
+                "build a new one to train others"
             )
         super().add_param_group(param_group)
 
@@ -141,22 +141,22 @@ class Method(torch.optim.Optimizer):
         return 1
 
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
-        """(parameter, its index, its group's learning rate now)."""
+        """Return (parameter, its index, its group's current learning rate) for every parameter."""
         return [(p, self.indices[p], g["lr"]) for g in self.param_groups for p in g["params"]]
 
     def step_seed(self, *stream: int) -> int:
-        """Seed of this step's direction; `stream` tells several directions of one step apart."""
+        """Return the seed of this step's direction; `stream` distinguishes several directions of one step."""
         return noise.hash_seed(self.seed, self.steps, *stream)
 
     def mean_over_ranks(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the ranks, in at least float32; itself without a process group."""
+        """Return a tensor's mean over the ranks, in at least float32; the tensor without a process group."""
         return mean_over_ranks(value, self.process_group)
 
     def validate_closures(self, **given: Loss | None) -> None:
-        """`ValueError` unless a step can be taken: called first, before anything is evaluated.
+        """Raise `ValueError` if a step cannot be taken; call it before anything is evaluated.
 
-        Names the closures this method wants unless at least one is given and every one given is one of
-        them, or the parameter that was added, replaced, removed or moved since the method was built.
+        The error names the closures of the method if none or a wrong one is given, or the parameter that was
+        added, replaced, removed, or moved since the method was built.
         """
         wants = " and ".join(self.closures)
         for name, closure in given.items():
@@ -177,15 +177,15 @@ class Method(torch.optim.Optimizer):
         forwards: int,
         arithmetic: str = "exact",
     ) -> StepStats:
-        """theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight grad loss ), or nothing if not finite.
+        """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight grad loss ) if everything is finite.
 
         Args:
             estimates: pairs (w_k, estimate).
             loss: the first-order loss, not yet back-propagated.
-            reported_loss: the loss to report, the same on all ranks; the first-order loss's mean where None.
+            reported_loss: the loss to report, equal on all ranks; the first-order loss's mean if None.
             fo_weight: weight of the gradient.
             in_place: update within the backward pass.
-            forwards: closure evaluations so far in this step, to report.
+            forwards: number of closure evaluations in this step, to report.
             arithmetic: "exact" or "released".
         """
         if reported_loss is None:
@@ -197,7 +197,7 @@ class Method(torch.optim.Optimizer):
         if self.steps % self.MEASURE_EVERY == 0 and any(p.dtype in HALF for p in self.indices):
             realized = RealizedFraction()
         on_cpu = noise.on_cpu(is_finite.device)
-        # On a CPU looking costs nothing and saves the backward; elsewhere the mask travels with the update.
+        # On a CPU the check is free and saves the backward pass; elsewhere the update takes the mask along.
         moves = not on_cpu or bool(is_finite)
         if moves:
             options = {"in_place": in_place, "scale": self.loss_scale, "rounding": self.rounding}
@@ -224,40 +224,40 @@ class Method(torch.optim.Optimizer):
         )
 
     def count(self, skipped: Tensor) -> None:
-        """Counts a finished step, and it as skipped where the bool scalar says so, on the device."""
+        """Count a finished step, on the device; `skipped` is a bool scalar."""
         if self.skipped_steps is None:
             self.skipped_steps = torch.zeros((), dtype=torch.int64, device=skipped.device)
             self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=skipped.device)
-        # A state loaded from a file may lie on another device.
+        # A state loaded from a file may be on another device.
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
         self.steps += 1
-        # An autocast around several steps would go on with weights that it cast before this one.
+        # An autocast region around several steps would otherwise reuse weights cast before this step.
         torch.clear_autocast_cache()
 
     def state_dict(self) -> dict[str, Any]:
-        """Torch's optimizer state, and under "method" all else that the next step depends on.
+        """Return torch's optimizer state and, under "method", everything else that the next step depends on.
 
-        Tensors and plain values only, so that `torch.load(weights_only=True)` reads it.
+        It contains only tensors and plain values, so `torch.load(weights_only=True)` reads it.
         """
-        held = {"class": type(self).__name__} | {name: getattr(self, name) for name in self.state_attributes}
-        held["loss_scale"] = self.loss_scale.state_dict()
-        return super().state_dict() | {"method": held}
+        own = {"class": type(self).__name__} | {name: getattr(self, name) for name in self.state_attributes}
+        own["loss_scale"] = self.loss_scale.state_dict()
+        return super().state_dict() | {"method": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a state of the same class; `ValueError`, and no change, if it is another's."""
-        # Copied, which torch does not do: the next step must not write into what the caller holds.
+        """Continue from a state of the same class; `ValueError`, without any change, for another class."""
+        # torch does not copy it, and the next step must not write into the caller's state.
         state_dict = copy.deepcopy(state_dict)
-        held = state_dict.get("method", {})
-        name, saved = type(self).__name__, held.pop("class", "another optimizer")
-        if saved != name or set(held) != set(self.state_attributes):
-            raise ValueError(f"not a state of {name}: it was saved by {saved} and holds {sorted(held)}")
-        held = self.restored(held)
+        own = state_dict.get("method", {})
+        name, saved = type(self).__name__, own.pop("class", "another optimizer")
+        if saved != name or set(own) != set(self.state_attributes):
+            raise ValueError(f"not a state of {name}: it was saved by {saved} and holds {sorted(own)}")
+        own = self.restored(own)
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
-        self.loss_scale.load_state_dict(held.pop("loss_scale"))
-        for name, value in held.items():
+        self.loss_scale.load_state_dict(own.pop("loss_scale"))
+        for name, value in own.items():
             setattr(self, name, value)
 
-    def restored(self, held: dict[str, Any]) -> dict[str, Any]:
-        """Attributes from what a state holds of them; `ValueError` if they do not fit the model."""
-        return held
+    def restored(self, own: dict[str, Any]) -> dict[str, Any]:
+        """Return attributes restored from a saved state; `ValueError` if they do not fit the model."""
+        return own

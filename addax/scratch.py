@@ -1,4 +1,4 @@
-"""Scratch: memory for one module's perturbed weights, and outputs that must not outlive it."""
+"""Scratch: memory for one module's perturbed weights, and copies of outputs that would outlive it."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,15 +11,15 @@ from addax import noise
 
 
 class Scratch:
-    """Memory for one module's perturbed weights, taken and given back as modules run.
+    """Memory for one module's perturbed weights, taken and released as modules run.
 
-    On a CPU a fresh allocation of a large tensor costs its page faults, so one arena serves all modules,
-    and what outlives its module has a place of its own for every evaluation; modules nested in one that
-    owns parameters itself, and GPUs, whose allocator keeps its memory, allocate. What somebody still has a
-    view of, such as the graph of a gradient taken within the loss, is left to them and replaced.
+    On a CPU, allocating a large tensor is slow (page faults), so all modules share one arena, and tensors
+    that outlive their module's forward (tied weights) get separate memory that every evaluation reuses.
+    Nested modules that own parameters allocate, and so do GPUs, whose allocator caches memory. An arena that
+    others still view, such as the graph of a gradient taken within the loss, is left to them and replaced.
 
     Args:
-        numel: elements of the module that owns most.
+        numel: number of elements of the largest module.
     """
 
     def __init__(self, numel: int) -> None:
@@ -27,21 +27,21 @@ class Scratch:
         self.arena: Tensor | None = None
         self.used = 0
         self.lent = 0
-        self.places: dict[Tensor, Tensor] = {}
+        self.separate: dict[Tensor, Tensor] = {}
 
     def take(self, like: Tensor, *, alone: bool = False) -> Tensor:
-        """Uninitialised memory of a tensor's shape, dtype and device, which other modules' may outlast.
+        """Return uninitialized memory of a tensor's shape, dtype, and device.
 
         Args:
             like: the tensor.
-            alone: outside the arena; the same memory each time.
+            alone: take it outside the arena; every call returns the same memory.
         """
         if not noise.on_cpu(like.device):
             return torch.empty_like(like)
         if alone:
-            if like not in self.places:
-                self.places[like] = torch.empty_like(like)
-            return self.places[like]
+            if like not in self.separate:
+                self.separate[like] = torch.empty_like(like)
+            return self.separate[like]
         if self.arena is None or (self.lent == 0 and _viewed(self.arena)):
             self.arena = torch.empty(self.numel, dtype=like.dtype, device=like.device)
         if self.arena.dtype != like.dtype or self.used + like.numel() > self.numel:
@@ -52,7 +52,7 @@ class Scratch:
         return part.view(like.shape)
 
     def release(self, part: Tensor) -> None:
-        """Gives back what `take` returned; the arena is reused once all of it is back."""
+        """Release what `take` returned; the arena is reused once all of it is released."""
         if self.arena is None or memory(part) != memory(self.arena):
             return
         self.lent -= 1
@@ -61,28 +61,28 @@ class Scratch:
 
 
 def _viewed(tensor: Tensor) -> bool:
-    """Whether other tensors share a tensor's memory: they would see what is written into it next."""
-    # Its own use, and that of the storage object made to ask.
+    """Return whether other tensors share a tensor's memory and would see what is written into it next."""
+    # Two uses: the tensor itself, and the storage object that this call creates.
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
 
 
 def memory(tensor: Tensor) -> int | None:
-    """Which storage a tensor lies in; None where it has none (sparse, for one).
+    """Return an identifier of a tensor's storage; None if it has no storage (a sparse tensor, for example).
 
-    Not the address of its bytes: tensors that have none, to measure memory by, share that one.
+    This is not the address of its bytes, which is 0 for all meta tensors.
     """
     return tensor.untyped_storage()._cdata if torch._C._has_storage(tensor) else None
 
 
 def outliving(output: Any, parameters: Collection[nn.Parameter]) -> Any:
-    """A module's output with every tensor copied that lies in the memory of its perturbed parameters.
+    """Copy every tensor in a module's output that shares memory with its perturbed parameters.
 
     Args:
-        output: a tensor, or tuples, lists, dicts and registered classes of them (transformers' are).
-        parameters: those whose memory is about to be reused.
+        output: a tensor, or tuples, lists, dicts, and registered classes of them (as in transformers).
+        parameters: the parameters whose memory is about to be reused.
 
     Returns:
-        The output, or None where nothing in it had to be copied.
+        The output, or None if nothing in it had to be copied.
     """
     lent = {memory(p) for p in parameters}
     if isinstance(output, Tensor):

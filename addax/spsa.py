@@ -3,13 +3,13 @@
     g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps),   z ~ N(0, I)
 
 Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
-subtracts 2 eps z and adds eps z back, which drifts in 16 bits. Here theta + eps z is written into scratch
-just before a module's forward, and the module's parameters point there while it runs (`addax.weight_swap`):
-theta is only ever read, so it is the same bits whatever happens in between. An output that lies in scratch
-is copied; a weight read while its module does not run is an error.
+subtracts 2 eps z, and adds eps z back, which drifts in 16-bit. Here theta + eps z is written into scratch
+just before a module's forward, and the module's parameters point there while it runs (`addax.weight_swap`).
+theta is only read, so it keeps its bits whatever happens in between. An output that shares memory with
+scratch is copied; reading a weight while its module is not running is an error.
 
 Cost: 2 forwards; 1 draw of z per forward.
-Memory: one module's weights; a tied parameter's own scratch besides, from its first module to its last.
+Memory: one module's weights; a tied parameter's scratch in addition, from its first module to its last.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Estimate:
-    """One zeroth-order estimate; with its seed it stands for the whole gradient estimate g0 z.
+    """One zeroth-order estimate; with its seed it represents the gradient estimate g0 z.
 
     Attributes:
         projected_grad: g0, a scalar on the loss's device: float32, or float64 if the loss is.
@@ -48,9 +48,9 @@ class PerturbedForward:
     """Evaluates a model at theta + scale z without moving theta.
 
     Args:
-        model: the model whose modules are hooked while a perturbed loss is evaluated.
+        model: the model; its modules are hooked while a perturbed loss is evaluated.
         indices: trainable parameters and their indices, which define their z.
-        check: watch the first estimate for weights that are read outside their own module's forward.
+        check: guard the first estimate against weights that are read outside their module's forward.
     """
 
     def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int], *, check: bool = True) -> None:
@@ -66,14 +66,14 @@ class PerturbedForward:
         base: Mapping[nn.Parameter, Tensor] | None,
         scratch: Scratch,
     ) -> Tensor:
-        """The loss where every forward of a module sees base + scale z in place of its parameters."""
+        """Return the loss if every module sees base + scale z in place of its parameters."""
 
-        def make(p: nn.Parameter) -> Tensor:
+        def perturb(p: nn.Parameter) -> Tensor:
             return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
 
-        watch = ParameterAccessGuard(self.model, self.indices) if self.check else None
-        stand_ins = SwappedWeights(self.owners, self.tied, make, scratch, watch)
-        return scalar(without_autocast_cache(lambda: stand_ins.evaluate(loss)), "zo_loss")
+        guard = ParameterAccessGuard(self.model, self.indices) if self.check else None
+        swapped = SwappedWeights(self.owners, self.tied, perturb, scratch, guard)
+        return scalar(without_autocast_cache(lambda: swapped.evaluate(loss)), "zo_loss")
 
     def _perturbed(
         self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
@@ -103,15 +103,14 @@ class PerturbedForward:
         base: Mapping[nn.Parameter, Tensor] | None = None,
         group: ProcessGroup | None = None,
     ) -> Estimate:
-        """The two-point estimate along z(step_seed), at `base` (theta where None), averaged over a group.
+        """Return the two-point estimate along z(step_seed), at `base` (theta if None), averaged over a group.
 
-        Both evaluations see the same state of torch's generators, so that dropout cannot pose as a
-        gradient.
+        Both evaluations start from the same state of torch's generators, so they draw the same dropout masks.
 
         Raises:
             ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
         """
-        # Each time, since a parameter may go to another module, as an adapter's or a wrapper's.
+        # Recomputed each time: a parameter may move to another module (an adapter or a wrapper).
         self.owners = owners_of(self.model, self.indices)
         self.tied = tied_among(self.owners)
         states = generator_states(self.indices)
@@ -126,18 +125,19 @@ class PerturbedForward:
 def two_point(
     plus: Tensor, minus: Tensor, eps: float, step_seed: int, group: ProcessGroup | None = None
 ) -> Estimate:
-    """The estimate that two perturbed losses give, or the mean of what they give on a group's ranks."""
+    """Return the estimate from two perturbed losses, or its mean over a group's ranks."""
     projected_grad, loss = (plus - minus) / (2 * eps), (plus + minus) / 2
     if group is not None:
-        # Differences are averaged, not losses: a mean of losses would round before they cancel.
+        # Average the differences: averaged losses would round before they cancel.
         projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
     return Estimate(projected_grad, loss, step_seed)
 
 
 def without_autocast_cache(loss: Callable[[], T]) -> T:
-    """What a closure returns; an autocast around it neither lends it weights cast before nor keeps its own.
+    """Return what a closure returns, with an empty autocast cache before and after it.
 
-    Autocast casts each parameter once until its outermost region ends, wherever the parameter points later.
+    Autocast casts each parameter once until its outermost region ends, even if the parameter points at other
+    memory later.
     """
     torch.clear_autocast_cache()
     try:
@@ -147,7 +147,7 @@ def without_autocast_cache(loss: Callable[[], T]) -> T:
 
 
 def scalar(value: object, name: str) -> Tensor:
-    """A closure's loss in at least float32; `ValueError` if it is not a scalar tensor."""
+    """Return a closure's loss in at least float32; `ValueError` if it is not a scalar tensor."""
     if not isinstance(value, Tensor) or value.numel() != 1:
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"{name} must return a scalar tensor, not {got}")
@@ -156,14 +156,14 @@ def scalar(value: object, name: str) -> Tensor:
 
 
 def generator_states(parameters: Mapping[nn.Parameter, int]) -> list[tuple[torch.device, Tensor]]:
-    """States of the default generators of the CPU and of every CUDA device that holds parameters."""
+    """Return the states of the default generators of the CPU and of every CUDA device with parameters."""
     states = [(torch.device("cpu"), torch.get_rng_state())]
     cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
     return states + [(torch.device("cuda", i), torch.cuda.get_rng_state(i)) for i in cuda]
 
 
 def set_generator_states(states: list[tuple[torch.device, Tensor]]) -> None:
-    """Puts the default generators back to states read before."""
+    """Set the default generators to states read before."""
     for device, state in states:
         if device.type == "cpu":
             torch.set_rng_state(state)

@@ -1,11 +1,11 @@
-"""Stand-ins: while a loss is evaluated, parameters point at other weights for the time of a module's forward.
+"""Weight swap: during the evaluation of a loss, modules see other weights in their forward.
 
-Just before a module's forward its parameters are pointed at weights made for it, and back afterwards. A
-parameter tied to several modules keeps its stand-in until the last of them has run, rather than have it
-made once for each. Whatever interrupts an evaluation, parameters point where they did, and no hook that
-does anything stays behind.
+Just before a module's forward its parameters are pointed at perturbed weights, and back afterwards. A
+parameter that is tied to several modules keeps its perturbed weights until the last of them has run, so they
+are computed once. If an evaluation is interrupted, the parameters still point at their original memory, and
+no active hook remains.
 
-Memory: one module's stand-ins; a tied parameter's besides, from its first module to its last.
+Memory: one module's weights; a tied parameter's weights in addition, from its first module to its last.
 """
 
 import threading
@@ -23,12 +23,12 @@ from addax.scratch import Scratch, outliving
 
 Owner = tuple[nn.Module, list[nn.Parameter]]
 
-# Modules that only hold parameters, which their parent reads in its own forward.
+# Modules that only contain parameters, which their parent reads in its forward.
 _NEVER_CALLED = (nn.ParameterList, nn.ParameterDict, NonDynamicallyQuantizableLinear)
 
 
 def owners_of(model: nn.Module, parameters: Sequence[nn.Parameter]) -> list[Owner]:
-    """Modules whose own forward reads some of the parameters, with those."""
+    """Return the modules whose forward reads some of the parameters, with those parameters."""
     owners = []
     for module in model.modules():
         used = [*module.parameters(recurse=False)]
@@ -40,59 +40,59 @@ def owners_of(model: nn.Module, parameters: Sequence[nn.Parameter]) -> list[Owne
 
 
 def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
-    """Parameters that several modules own, and how many."""
+    """Return the parameters that several modules own, and how many modules."""
     uses = Counter(p for _, own in owners for p in own)
     return {p: n for p, n in uses.items() if n > 1}
 
 
 class SwappedWeights:
-    """One evaluation of a loss on stand-ins, by one thread and outside of torch.func's transforms.
+    """One evaluation of a loss on swapped weights, in one thread and outside torch.func's transforms.
 
     Args:
         owners: modules and the parameters that their forward reads.
-        tied: parameters with several owners, and how many.
-        make: the stand-in of a parameter, in memory of `scratch`.
-        scratch: where to give it back.
-        watch: looks for parameters read outside their module's forward, and away while one is made.
+        tied: parameters with several owners, and the number of owners.
+        perturb: returns the weights to swap in for a parameter, in memory of `scratch`.
+        scratch: where that memory is released.
+        guard: finds parameters that are read outside their module's forward; paused while one is perturbed.
     """
 
     def __init__(
         self,
         owners: Sequence[Owner],
         tied: dict[nn.Parameter, int],
-        make: Callable[[nn.Parameter], Tensor],
+        perturb: Callable[[nn.Parameter], Tensor],
         scratch: Scratch,
-        watch: ParameterAccessGuard | None,
+        guard: ParameterAccessGuard | None,
     ) -> None:
         self.owners = owners
         self.tied = tied
-        self.make = make
+        self.perturb = perturb
         self.scratch = scratch
-        self.watch = watch
+        self.guard = guard
         self.live = True
         self.thread = threading.get_ident()
         self.handles: list[Any] = []
         self.originals: dict[nn.Parameter, Tensor] = {}
-        # Modules that run now, outermost first, and what of their parameters each of them has entered with.
+        # The running modules, outermost first, and the parameters that each has swapped so far.
         self.running: list[tuple[nn.Module, list[nn.Parameter]]] = []
         self.users: Counter[nn.Parameter] = Counter()
-        # Of tied parameters: stand-ins between two of their modules, and which of these have run.
+        # Tied parameters: perturbed weights between two of their modules, and the modules that have run.
         self.waiting: dict[nn.Parameter, Tensor] = {}
         self.served: dict[nn.Parameter, set[nn.Module]] = {p: set() for p in tied}
 
     def evaluate(self, loss: Callable[[], Any]) -> Any:
-        """What the closure returns when every module that it runs sees the stand-ins."""
+        """Return what the closure returns when every module that it runs sees the swapped weights."""
         try:
             try:
                 for module, own in self.owners:
                     self.handles.append(module.register_forward_pre_hook(self._entering(own), prepend=True))
                     self.handles.append(module.register_forward_hook(self._leaving(own), always_call=True))
-                with self.watch or nullcontext():
+                with self.guard or nullcontext():
                     return loss()
             finally:
                 self._restore()
         finally:
-            # An interrupt may have cut the first short.
+            # An interrupt may have cut the first call short.
             self._restore()
 
     def _restore(self) -> None:
@@ -107,36 +107,36 @@ class SwappedWeights:
             if not self.live:
                 return
             self._refuse(module)
-            held: list[nn.Parameter] = []
-            self.running.append((module, held))
+            swapped: list[nn.Parameter] = []
+            self.running.append((module, swapped))
             for p in parameters:
                 if p not in self.originals:
-                    self._point_at_stand_in(p)
+                    self._swap_in(p)
                 self.users[p] += 1
-                held.append(p)
+                swapped.append(p)
 
         return enter
 
     def _leaving(self, parameters: list[nn.Parameter]) -> Callable:
         def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
-            # A closure may go on after an error, memory that ran out for one, that kept the module from
-            # being entered, or from being entered in full.
+            # A closure may continue after an error (out of memory, for example) that kept the module from
+            # being entered completely.
             if not self.live or not self.running or self.running[-1][0] is not module:
                 return None
-            _, held = self.running.pop()
-            kept = outliving(output, parameters)
-            for p in reversed(held):
+            _, swapped = self.running.pop()
+            copied = outliving(output, parameters)
+            for p in reversed(swapped):
                 self.users[p] -= 1
                 if p in self.served:
                     self.served[p].add(module)
                 if not self.users[p]:
-                    self._point_back(p)
-            return kept
+                    self._swap_out(p)
+            return copied
 
         return leave
 
     def _refuse(self, module: nn.Module) -> None:
-        """What would perturb weights wrongly, or end in memory that is not there, without a sign of it."""
+        """Reject calls that would silently perturb the wrong weights or read freed memory."""
         kind = type(module).__name__
         if threading.get_ident() != self.thread:
             raise ValueError(
@@ -146,25 +146,25 @@ class SwappedWeights:
         if torch._C._functorch.maybe_current_level() is not None:
             raise ValueError(
                 f"zo_loss runs {kind} within a transform of torch.func (grad, jvp, vmap, ...), where weights "
-                "cannot be exchanged: use torch.autograd or batched operators in its stead"
+                "cannot be exchanged: use torch.autograd or batched operators instead"
             )
 
-    def _point_at_stand_in(self, p: nn.Parameter) -> None:
+    def _swap_in(self, p: nn.Parameter) -> None:
         if p in self.waiting:
-            stand_in = self.waiting.pop(p)
+            perturbed = self.waiting.pop(p)
         else:
-            with self.watch.paused() if self.watch else nullcontext():
-                stand_in = self.make(p)
+            with self.guard.paused() if self.guard else nullcontext():
+                perturbed = self.perturb(p)
         self.originals[p] = p.data
-        p.data = stand_in
+        p.data = perturbed
 
-    def _point_back(self, p: nn.Parameter) -> None:
+    def _swap_out(self, p: nn.Parameter) -> None:
         if p in self.served and len(self.served[p]) < self.tied[p]:
             self.waiting[p] = p.data
         else:
-            # The closure may run the model again.
+            # Reset: the closure may run the model again.
             self.served.get(p, set()).clear()
             self.scratch.release(p.data)
-        # In this order, so that an interrupt between the two loses nothing.
+        # In this order, an interrupt between the two statements loses nothing.
         p.data = self.originals[p]
         del self.originals[p]

@@ -110,8 +110,9 @@ def add_device(command: argparse._ActionsContainer) -> None:
 def add_execution(command: argparse._ActionsContainer) -> None:
     """Add what says how a run works and is no part of its identity."""
     command.add_argument(
-        "--wandb", metavar="MODE", help="offline (default where wandb is installed), online or disabled"
-    )
+        "--wandb", metavar="MODE",
+        help="offline (default where wandb is installed, but for suite quick), online or disabled",
+    )  # fmt: skip
     command.add_argument(
         "--checkpoint-minutes", type=minutes, metavar="MINUTES", default=10.0,
         help="minutes between checkpoints; each evaluation saves one too (default: 10)",

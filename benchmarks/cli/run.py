@@ -73,6 +73,7 @@ def main(given: argparse.Namespace) -> int:
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
+    from benchmarks.sweep.display import RunLines
     from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 
@@ -85,6 +86,10 @@ def main(given: argparse.Namespace) -> int:
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label(spec), total=1.0)
+
+        def show(budget_fraction: float, text: str) -> None:
+            bar.update(task, completed=budget_fraction, description=f"{label(spec)} {text}")
+
         outcome = run_spec(
             spec,
             suite=given.suite,
@@ -92,9 +97,7 @@ def main(given: argparse.Namespace) -> int:
             jobs=1,
             wandb=wandb,
             checkpoint_minutes=given.checkpoint_minutes,
-            progress=lambda share, text: bar.update(
-                task, completed=share, description=f"{label(spec)} {text}"
-            ),
+            progress=show if console.is_terminal else RunLines(spec),
         )
     if outcome.status == "busy":
         raise UserError(f"run {spec.id} of suite {given.suite}: {outcome.reason}")

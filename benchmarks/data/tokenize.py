@@ -1,12 +1,13 @@
-"""Encoding: rows of a task as token ids, prompt and candidate tokenised together."""
+"""Tokenization: examples as token ids, with prompt and candidate tokenized together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
+from benchmarks.data.example import Example
 from benchmarks.errors import UserError
 from benchmarks.models import LoadedModel
-from benchmarks.tasks import Gold, Row, Task
+from benchmarks.tasks import Gold, Task
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,12 @@ class Encoded:
     """One example for one model.
 
     Attributes:
-        prompt: tokens that all candidates share; holds the mask for a masked LM, and is the whole input for
-            a classification head.
-        candidates: the tokens of each candidate after the prompt; () for generation and a head.
-        answer: the tokens that teacher forcing trains on; () where candidates are compared.
-        gold: index of the right candidate, indices of the right ones, or answer strings.
-        length: tokens of the longest sequence a training step may run: what L_T is compared with.
+        prompt: tokens that all candidates share; it contains the mask for a masked LM, and is the whole input
+            for a classification head.
+        candidates: the tokens of each candidate after the prompt; () for generation and for a head.
+        answer: the tokens that teacher forcing trains on; () if candidates are compared.
+        gold: index of the correct candidate, indices of the correct ones, or answer strings.
+        length: tokens of the longest sequence that a training step may run; L_T is compared with it.
     """
 
     prompt: tuple[int, ...]
@@ -34,12 +35,12 @@ class Encoded:
         return bool(self.candidates) and all(len(c) == 1 for c in self.candidates)
 
 
-def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
-    """Encodes rows, cut to the model's length: on the left, and where a mask is filled, far from it.
+def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
+    """Encode examples, truncated to the model's length: on the left, or far from a mask.
 
     Args:
-        rows: canonical rows.
-        task: the task they belong to.
+        examples: examples of the task.
+        task: the task.
         loaded: model and tokenizer.
         head: "lm", or "classification" for the plain inputs without a prompt.
 
@@ -49,11 +50,11 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
             tokenizer of another model, which gives tokens that this one does not have.
     """
     if head == "classification":
-        encoded = _encode_inputs(rows, task, loaded)
+        encoded = _encode_inputs(examples, loaded)
     elif loaded.family.masked:
-        encoded = _encode_masked(rows, task, loaded)
+        encoded = _encode_masked(examples, task, loaded)
     else:
-        encoded = _encode_causal(rows, task, loaded)
+        encoded = _encode_causal(examples, task, loaded)
     if loaded.model is None:
         return encoded
     known = loaded.model.get_input_embeddings().num_embeddings
@@ -67,7 +68,7 @@ def encode(rows: Sequence[Row], task: Task, loaded: LoadedModel, head: str) -> l
 
 
 def new_tokens(task: Task, loaded: LoadedModel) -> int:
-    """How many tokens are generated at most: half of what the model takes is left to the prompt."""
+    """Return how many tokens may be generated; half of the model's length is left to the prompt."""
     return min(task.max_new_tokens, loaded.max_length // 2)
 
 
@@ -76,7 +77,7 @@ def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) 
 
 
 def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
-    """The last `room` tokens, with the first one kept where the tokenizer put it there (BOS)."""
+    """Return the last `room` tokens; a BOS token in front is kept."""
     if len(tokens) <= room:
         return tokens
     bos = loaded.tokenizer.bos_token_id
@@ -85,17 +86,15 @@ def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
     return tokens[len(tokens) - room :]
 
 
-def _encode_causal(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
-    prompts = [task.prompt(row) for row in rows]
-    options = [task.candidates(row) for row in rows]
-    answers = [_answer(task, row, opts) for row, opts in zip(rows, options, strict=True)]
-    # Every text of a row in one flat call: tokenizers are fast on long lists and slow on many short ones.
-    continuations = [[*opts, *([] if a is None else [a])] for opts, a in zip(options, answers, strict=True)]
-    flat = _ids(loaded, [p + c for p, cs in zip(prompts, continuations, strict=True) for c in cs])
-    alone = _ids(loaded, prompts)
+def _encode_causal(examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
+    with_answer = task.loss == "teacher_forcing"
+    continuations = [[*e.candidates, *([e.answer] if with_answer else [])] for e in examples]
+    # All texts in one flat call: tokenizers are fast on long lists and slow on many short ones.
+    flat = _ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
+    alone = _ids(loaded, [e.prompt for e in examples])
     encoded, at = [], 0
-    for row, prompt, own, answer in zip(rows, alone, continuations, answers, strict=True):
-        joint, at = flat[at : at + len(own)], at + len(own)
+    for example, prompt, texts in zip(examples, alone, continuations, strict=True):
+        joint, at = flat[at : at + len(texts)], at + len(texts)
         shared = min((_common(prompt, tokens) for tokens in joint), default=len(prompt))
         tails = [tuple(tokens[shared:]) for tokens in joint]
         longest = max((len(t) for t in tails), default=0)
@@ -106,20 +105,20 @@ def _encode_causal(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list
                 f"{loaded.max_length} that {loaded.name} takes"
             )
         kept = tuple(_cut(prompt[:shared], room, loaded))
-        target = tails.pop() if answer is not None else ()
+        target = tails.pop() if with_answer else ()
         if task.loss == "classification":
-            _refuse_alike(task, own, tails, loaded)
-        encoded.append(Encoded(kept, tuple(tails), target, task.gold(row), len(kept) + longest))
+            _refuse_equal_candidates(task, texts, tails, loaded)
+        encoded.append(Encoded(kept, tuple(tails), target, example.gold, len(kept) + longest))
     return encoded
 
 
-def _refuse_alike(
+def _refuse_equal_candidates(
     task: Task, texts: Sequence[str], tokens: Sequence[tuple[int, ...]], loaded: LoadedModel
 ) -> None:
-    """`UserError` where two candidates are the same tokens, as two words that a tokenizer does not know."""
-    places: dict[tuple[int, ...], str] = {}
-    for text, own in zip(texts, tokens, strict=True):
-        other = places.setdefault(own, text)
+    """Raise `UserError` if two candidates are the same tokens, as two unknown words can be."""
+    text_of: dict[tuple[int, ...], str] = {}
+    for text, ids in zip(texts, tokens, strict=True):
+        other = text_of.setdefault(ids, text)
         if other != text:
             raise UserError(
                 f"task {task.title}: candidates {other.strip()!r} and {text.strip()!r} are the same tokens "
@@ -127,43 +126,31 @@ def _refuse_alike(
             )
 
 
-def _answer(task: Task, row: Row, options: list[str]) -> str | None:
-    if task.loss != "teacher_forcing":
-        return None
-    if task.answer is not None:
-        return task.answer(row)
-    gold = task.gold(row)
-    return options[gold if isinstance(gold, int) else gold[0]]
-
-
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
-def _encode_masked(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
+def _encode_masked(examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
     tokenizer = loaded.tokenizer
     if task.generative or task.loss == "teacher_forcing":
         raise UserError(f"task {task.title} needs a causal model: {loaded.name} is a masked LM")
-    words = {text for row in rows for text in task.candidates(row)}
-    # The mask stands for a word after a blank, whatever the causal candidate begins with.
+    words = {text for example in examples for text in example.candidates}
+    # The mask replaces a word after a blank, whatever the causal candidate begins with.
     plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
     mask, mask_id = tokenizer.mask_token, tokenizer.mask_token_id
-    if task.cloze is None:
-        texts = [f"{task.prompt(row)} {mask}" for row in rows]
-    else:
-        texts = [task.cloze(row, mask) for row in rows]
+    texts = [example.cloze(mask) for example in examples]
     encoded = []
-    for row, text, tokens in zip(rows, texts, _ids(loaded, texts), strict=True):
+    for example, text, tokens in zip(examples, texts, _ids(loaded, texts), strict=True):
         if tokens.count(mask_id) != 1:
             raise UserError(f"task {task.title}: {tokens.count(mask_id)} masks, not one, in {text!r:.80}")
         kept = tuple(_cut_around(tokens, tokens.index(mask_id), loaded))
-        candidates = tuple((plain[text],) for text in task.candidates(row))
-        encoded.append(Encoded(kept, candidates, (), task.gold(row), len(kept)))
+        candidates = tuple((plain[text],) for text in example.candidates)
+        encoded.append(Encoded(kept, candidates, (), example.gold, len(kept)))
     return encoded
 
 
 def _cut_around(tokens: list[int], at: int, loaded: LoadedModel) -> list[int]:
-    """As many tokens as the model takes, without those farthest from place `at`, of its longer side first.
+    """Return as many tokens as the model takes; drop those farthest from index `at`, from the longer side.
 
     Special tokens at either end are kept.
     """
@@ -192,11 +179,11 @@ def _single_token(text: str, task: Task, loaded: LoadedModel) -> int:
     return tokens[0]
 
 
-def _encode_inputs(rows: Sequence[Row], task: Task, loaded: LoadedModel) -> list[Encoded]:
-    fields = [task.inputs(row) for row in rows]
-    if not rows:
+def _encode_inputs(examples: Sequence[Example], loaded: LoadedModel) -> list[Encoded]:
+    fields = [example.inputs for example in examples]
+    if not examples:
         return []
     firsts = [f[0] for f in fields]
     seconds = [f[1] for f in fields] if len(fields[0]) == 2 else None
     tokens = loaded.tokenizer(firsts, seconds, truncation=True, max_length=loaded.max_length)["input_ids"]
-    return [Encoded(tuple(t), (), (), task.gold(row), len(t)) for row, t in zip(rows, tokens, strict=True)]
+    return [Encoded(tuple(t), (), (), e.gold, len(t)) for e, t in zip(examples, tokens, strict=True)]

@@ -1,4 +1,4 @@
-"""Evaluation: accuracy, token F1 or exact match, loss and AUC of a model on encoded examples."""
+"""Evaluation: metric, loss, and AUC of a model on encoded examples."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,22 +9,19 @@ from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.data.tokenize import Encoded, new_tokens
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.tasks._text import same_number, token_f1
-
-# How a generated answer is compared with the gold ones.
-COMPARE = {"f1": token_f1, "exact_match": same_number}
 
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
         score: the task's metric, in [0, 1].
-        loss: mean training loss; over the right candidates' best one where several are right.
+        loss: mean training loss; with several correct candidates, that of the most likely one counts.
         auc: area under the ROC curve of the second candidate's log-odds; None unless there are two
-            candidates and both occur as right ones.
+            candidates and both occur as correct ones.
         n: number of examples.
     """
 
@@ -34,33 +31,33 @@ class Score:
     n: int
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """The fields as a result row holds them."""
+        """Return the fields as a result row holds them."""
         return asdict(self)
 
 
 @torch.no_grad()
 def evaluate(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) -> Score:
-    """Scores examples in batches of like length, with dropout off; leaves the model as it was."""
+    """Score examples in batches of similar length, with dropout off; restore the model's mode."""
     was_training = scorer.model.training
     scorer.model.eval()
     try:
         order = sorted(range(len(examples)), key=lambda i: examples[i].length)
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         if scorer.task.generative:
-            return _generated(scorer, examples, batches)
-        return _chosen(scorer, examples, batches)
+            return _evaluate_generation(scorer, examples, batches)
+        return _evaluate_choice(scorer, examples, batches)
     finally:
         scorer.model.train(was_training)
 
 
-def _chosen(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]) -> Score:
-    right, losses, margins = 0, [], []
+def _evaluate_choice(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]) -> Score:
+    correct, losses, margins = 0, [], []
     for batch in batches:
         members = [examples[i] for i in batch]
         for example, scores in zip(members, scorer.candidate_scores(members), strict=True):
             scores = scores.cpu()
             golds = [example.gold] if isinstance(example.gold, int) else example.gold
-            right += int(scores.argmax()) in golds
+            correct += int(scores.argmax()) in golds
             if scorer.task.loss == "teacher_forcing":
                 losses.append(-float(scores[golds].max()))
             else:
@@ -73,24 +70,26 @@ def _chosen(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Seque
         gold, margin = zip(*margins, strict=True)
         finite = all(abs(m) < float("inf") for m in margin)
         auc = float(roc_auc_score(gold, margin)) if finite else None
-    return Score(right / n, sum(losses) / n, auc, n)
+    return Score(correct / n, sum(losses) / n, auc, n)
 
 
-def _generated(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]) -> Score:
-    compare = COMPARE[scorer.task.metric]
+def _evaluate_generation(
+    scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]
+) -> Score:
+    metric = METRICS[scorer.task.metric]
     total, losses = 0.0, []
     for batch in batches:
         members = [examples[i] for i in batch]
         losses.append(float(scorer.loss(members)) * len(members))
         for example, text in zip(members, generate(scorer, members), strict=True):
-            total += compare(text, example.gold)
+            total += metric(text, example.gold)
     return Score(total / len(examples), sum(losses) / len(examples), None, len(examples))
 
 
 def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
-    """Greedy continuations of the prompts, up to a newline or `new_tokens`."""
+    """Return greedy continuations of the prompts, up to a newline or `new_tokens`."""
     inputs = scorer.pad_left([e.prompt for e in batch])
-    # generate() counts positions from the mask by itself.
+    # generate() counts positions from the mask itself.
     inputs.pop("position_ids", None)
     tokenizer = scorer.loaded.tokenizer
     stops = _newline_tokens(tokenizer)
@@ -107,7 +106,7 @@ def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
 
 @lru_cache(maxsize=4)
 def _newline_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Every token whose text has a newline in it."""
+    """Return every token whose text contains a newline."""
     ids = range(len(tokenizer))
     return tuple(
         i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text

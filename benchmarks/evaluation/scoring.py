@@ -1,13 +1,13 @@
-"""Scoring: candidate log-likelihoods, for the training loss and for evaluation alike.
+"""Scoring: candidate log-likelihoods, for both the training loss and evaluation.
 
     score(c | prompt) = (1/|c|) sum_t log p(c_t | prompt, c_<t)
     L = mean over examples of -log softmax_c score(c)[gold]       (classification)
     L = mean over examples of -score(answer | prompt)             (teacher forcing)
 
-Malladi et al., arXiv 2305.17333, Appendix E. Where every candidate is one token, one forward of the prompt
-scores them all; the released code runs a sequence a candidate for the same numbers, which
-`scoring="per_candidate"` does too, for comparison. Log-likelihoods are float32 from upcast logits (float64
-where the model is).
+Malladi et al., arXiv 2305.17333, Appendix E. If every candidate is one token, one forward pass of the prompt
+scores all of them. The released code runs one sequence per candidate for the same numbers; for comparison,
+`scoring="per_candidate"` does so, too. Log-likelihoods are float32 from upcast logits (float64 if the model
+is).
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ SCORINGS = ("shared", "per_candidate")
 
 
 class Scorer:
-    """Runs a model on encoded examples.
+    """Evaluate losses and scores of a model on encoded examples.
 
     Args:
         loaded: the model.
         task: defines the loss.
         head: "lm" or "classification".
-        scoring: "shared", or "per_candidate" for the released way.
+        scoring: "shared", or "per_candidate" for the released procedure.
     """
 
     def __init__(self, loaded: LoadedModel, task: Task, head: str = "lm", scoring: str = "shared") -> None:
@@ -43,11 +43,11 @@ class Scorer:
         self.device = next(self.model.parameters()).device
         tokenizer = loaded.tokenizer
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        # RoBERTa derives positions from the padding by itself, and offsets them.
+        # RoBERTa derives positions from the padding itself, and offsets them.
         self.give_positions = "roberta" not in self.model.config.model_type
 
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
-        """Mean training loss of a batch: a float32 scalar, differentiable where gradients are on."""
+        """Return the mean training loss of a batch: a float32 scalar, differentiable if gradients are on."""
         if self.head == "classification":
             return torch.nn.functional.cross_entropy(self._head_logits(batch), self._gold(batch))
         if self.task.loss == "teacher_forcing":
@@ -62,7 +62,7 @@ class Scorer:
         return self.scoring == "shared" and all(e.one_token for e in batch)
 
     def candidate_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
-        """Each example's mean token log-likelihoods: float32, shape (candidates,), for evaluation.
+        """Return each example's mean token log-likelihoods: float32, shape (candidates,), for evaluation.
 
         Longer candidates share the key-value cache of their prompt.
         """
@@ -73,7 +73,7 @@ class Scorer:
         return [s[: len(e.candidates)] for s, e in zip(self._scores(batch), batch, strict=True)]
 
     def _scores(self, batch: Sequence[Encoded]) -> Tensor:
-        """Float32, shape (batch, most candidates), -inf where an example has fewer."""
+        """Return float32 scores of shape (batch, most candidates); -inf if an example has fewer."""
         counts = [len(e.candidates) for e in batch]
         if self._prompt_only(batch) or self.loaded.family.masked:
             log_probs = self._last_logits([e.prompt for e in batch]).log_softmax(-1)
@@ -87,7 +87,7 @@ class Scorer:
         return scores.masked_fill(~real.to(scores.device), float("-inf"))
 
     def pad_left(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """Model inputs: ids and mask, int64 of shape (batch, longest), padded on the left."""
+        """Return model inputs: ids and mask, int64 of shape (batch, longest), padded on the left."""
         longest = max(len(s) for s in sequences)
         ids = torch.tensor([[self.pad] * (longest - len(s)) + list(s) for s in sequences])
         mask = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences])
@@ -99,32 +99,32 @@ class Scorer:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
         return {name: value.to(self.device) for name, value in inputs.items()}
 
-    def _unmasked_where_whole(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """As `pad_left`, without a mask that hides nothing: the model would have to look, and a GPU wait."""
+    def _inputs_without_needless_mask(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Return `pad_left` without a mask that hides nothing; inspecting it would synchronize a GPU."""
         inputs = self.pad_left(sequences)
         if len({len(s) for s in sequences}) == 1:
             del inputs["attention_mask"]
         return inputs
 
     def _last_logits(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Logits where the candidate goes: float32, shape (batch, vocabulary)."""
-        inputs = self._unmasked_where_whole(prompts)
+        """Return the logits at the candidate's position: float32, shape (batch, vocabulary)."""
+        inputs = self._inputs_without_needless_mask(prompts)
         if not self.loaded.family.masked:
             return upcast(self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1])
         logits = self.model(**inputs).logits
         mask_id = self.loaded.tokenizer.mask_token_id
-        # There is one; the memory model's prompts, whose tokens mean nothing, are of no other token.
+        # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
         behind = [p[::-1].index(mask_id) for p in prompts]
         if len(set(behind)) == 1:
-            # As a rule prompts end alike after their mask: padded on the left, it has one place in all.
+            # Most prompts end equally after their mask, so with padding on the left its position is equal.
             return upcast(logits[:, -1 - behind[0]])
-        places = logits.shape[1] - 1 - torch.tensor(behind, device=logits.device)
-        return upcast(logits[torch.arange(len(prompts), device=logits.device), places])
+        positions = logits.shape[1] - 1 - torch.tensor(behind, device=logits.device)
+        return upcast(logits[torch.arange(len(prompts), device=logits.device), positions])
 
     def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
         longest = max(e.length for e in batch)
         if not self.loaded.family.masked:
-            inputs = self._unmasked_where_whole([e.prompt for e in batch])
+            inputs = self._inputs_without_needless_mask([e.prompt for e in batch])
             return upcast(self.model(**inputs, use_cache=False).logits)
         ids = torch.tensor([list(e.prompt) + [self.pad] * (longest - e.length) for e in batch])
         inputs = {"input_ids": ids.to(self.device)}
@@ -134,8 +134,8 @@ class Scorer:
         return upcast(self.model(**inputs).logits)
 
     def _sequence_scores(self, sequences: Sequence[tuple[tuple, tuple]], all_logits: bool) -> Tensor:
-        """Mean log-likelihood of each continuation after its prompt: float32, shape (sequences,)."""
-        inputs = self._unmasked_where_whole([p + c for p, c in sequences])
+        """Return each continuation's mean log-likelihood after its prompt: float32, shape (sequences,)."""
+        inputs = self._inputs_without_needless_mask([p + c for p, c in sequences])
         longest = max(len(c) for _, c in sequences)
         keep = 0 if all_logits else longest + 1
         logits = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits
@@ -152,7 +152,7 @@ class Scorer:
         cache = [(layer.keys, layer.values) for layer in out.past_key_values.layers]
         jobs = [(i, c) for i, e in enumerate(batch) for c in e.candidates]
         scores: list[Tensor] = []
-        # As many sequences at a time as the prompts were: the cache is copied for each.
+        # The cache is copied for each sequence, so no more run at a time than there are prompts.
         for start in range(0, len(jobs), max(len(batch), 8)):
             part = jobs[start : start + max(len(batch), 8)]
             scores.append(self._continue(cache, first, inputs["attention_mask"], part))
@@ -165,13 +165,13 @@ class Scorer:
         prompt_mask: Tensor,
         jobs: Sequence[tuple[int, tuple[int, ...]]],
     ) -> Tensor:
-        """Scores of (row of the cache, continuation) pairs: float32, shape (jobs,)."""
+        """Return the scores of (row of the cache, continuation) pairs: float32, shape (jobs,)."""
         owner = torch.tensor([i for i, _ in jobs], device=self.device)
         longest = max(len(c) for _, c in jobs)
         lengths = [len(c) for _, c in jobs]
         ids = torch.tensor([list(c) + [self.pad] * (longest - len(c)) for _, c in jobs], device=self.device)
         real = torch.arange(longest, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
-        own = [first[owner].gather(-1, ids[:, :1])]
+        scores = [first[owner].gather(-1, ids[:, :1])]
         if longest > 1:
             mask = torch.cat([prompt_mask[owner], real[:, :-1].long()], 1)
             positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -(longest - 1) :]
@@ -183,18 +183,18 @@ class Scorer:
                 past_key_values=past,
                 use_cache=True,
             ).logits
-            own.append(upcast(logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
-        each = torch.cat(own, 1) * real
+            scores.append(upcast(logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
+        each = torch.cat(scores, 1) * real
         return each.sum(1) / real.sum(1)
 
 
 def upcast(logits: Tensor) -> Tensor:
-    """Logits in at least float32."""
+    """Return logits in at least float32."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _mean_of_last(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """Mean of the last counts[i] entries of each row: shape (rows,)."""
+    """Return the mean of the last counts[i] entries of each row: shape (rows,)."""
     columns = torch.arange(values.shape[1], device=values.device)
     first = values.shape[1] - torch.tensor(counts, device=values.device)[:, None]
     kept = columns >= first

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import models, tasks
 from benchmarks.config.spec import RunSpec
+from benchmarks.data.example import Example
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
@@ -104,15 +105,16 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
     return Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, stand_in=True)
 
 
-def _encode_as(spec: RunSpec, rows: Sequence, task: Task, loaded: LoadedModel) -> list[Encoded]:
+def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
     """Rows under another model's tokenizer in the form of the spec's own model."""
     family = _family(spec)
     causal = dataclasses.replace(loaded.family, masked=False)
     if family.masked and task.cloze:
         # All but the mask, which is added below.
         task = dataclasses.replace(task, prompt=partial(task.cloze, mask=""))
+    examples = [Example(task, example.row) for example in examples]
     encoded = encode(
-        rows, task, dataclasses.replace(loaded, family=causal, max_length=_max_length(spec)), spec.head
+        examples, task, dataclasses.replace(loaded, family=causal, max_length=_max_length(spec)), spec.head
     )
     if not family.masked or spec.head == "classification":
         return encoded

@@ -1,4 +1,4 @@
-"""Results on disk: one file a finished run, written whole or not at all, and sealed with a checksum.
+"""Where the rows, checkpoints, and locks of runs lie, and which runs are finished.
 
 results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
 """
@@ -15,27 +15,30 @@ from benchmarks import registry
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
-from benchmarks.results.row import read, write_lines
-from benchmarks.results.row import write as write_row
+from benchmarks.results import row as row_files
 
 RUNS = registry.ROOT / "results" / "runs"
 REFERENCE = registry.ROOT / "results" / "reference"
-# Statuses that stand: what failed or was killed is tried again by the next sweep.
+# Runs with these statuses are finished; the next sweep repeats those that failed or were killed.
 FINISHED = ("done", "OOM")
 
 
 def folder(suite: str) -> Path:
-    """Where the rows of a suite lie."""
+    """Return the folder of a suite's rows."""
     return RUNS / suite
 
 
 def checkpoints(suite: str) -> Path:
-    """Where the checkpoints of a suite's runs lie."""
+    """Return the folder of the checkpoints of a suite's runs."""
     return folder(suite) / "checkpoints"
 
 
 def check_writable(suite: str) -> None:
-    """`UserError` if the suite's folder cannot be written to, or its name is none; before any run."""
+    """Check, before any run, that rows can be written.
+
+    Raises:
+        UserError: the suite's name is not that of a folder, or its folder cannot be written to.
+    """
     if not re.fullmatch(r"\w[\w.-]*", suite):
         raise UserError(f"--suite {suite!r}: the name of a folder, of letters, digits, '-', '_' and '.'")
 
@@ -43,60 +46,56 @@ def check_writable(suite: str) -> None:
         with tempfile.TemporaryFile(dir=folder(suite)) as file:
             file.write(b"row")
 
-    _guarded(folder(suite), probe)
+    _in_folder(folder(suite), probe)
 
 
 def lock(suite: str, spec_id: str) -> FileLock:
-    """The lock of one run, released by the kernel when its process ends; `acquire(timeout=0)` never waits.
+    """Return the lock of one run, which the kernel releases when its process ends.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     path = folder(suite) / "locks" / f"{spec_id}.lock"
-    _guarded(path.parent, lambda: None)
+    _in_folder(path.parent, lambda: None)
     return FileLock(path)
 
 
 def write(suite: str, row: Mapping[str, Any]) -> Path:
-    """Write a row under its id, atomically, with the checksum of what it holds.
+    """Write a row with its checksum under its id, whole or not at all; return the file.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     target = folder(suite) / f"{row['id']}.json"
-    _guarded(target.parent, lambda: write_row(target, row))
+    _in_folder(target.parent, lambda: row_files.write(target, row))
     return target
 
 
-def _guarded(parent: Path, work: Callable[[], None]) -> None:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        work()
-    except OSError as error:
-        raise UserError(f"cannot write results to {parent}: {error.strerror}") from None
-
-
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """Return all rows of a suite's own runs, in the order of their ids."""
+    """Return all rows in the folder of a suite, in the order of their ids."""
     return [read_row(path) for path in sorted(folder(suite).glob("*.json"))]
 
 
 def read_row(path: Path) -> dict[str, Any]:
-    """Return the row of a file; `UserError` naming the file if it is not what was written."""
-    (row,) = read(path)
+    """Return the row in a file of a suite's folder.
+
+    Raises:
+        UserError: the file is not a row as it was written.
+    """
+    (row,) = row_files.read(path)
     if "checksum" not in row:
-        raise UserError(f"{path}: a row without checksum; remove it or run it again")
+        raise UserError(f"{path}: no checksum; remove it or run it again")
     return row
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
-    """Whether the suite holds a finished row of this spec, these data and these sources; see `row_of`."""
+    """Return whether the suite holds a finished row of a spec, with these data and the present sources."""
     row = row_of(suite, spec, data_fingerprint)
     return row is not None and row["status"] in FINISHED
 
 
 def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:
-    """The suite's row of this spec, these data and these sources, whatever its status; or None.
+    """Return the suite's row of a spec, with these data and the present sources, or None; any status.
 
     Raises:
         UserError: there is a row, and it is damaged.
@@ -111,8 +110,17 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
 
 
 def commit_reference(suite: str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write rows as the committed JSON-lines file of a suite or study, in the order given."""
+    """Write rows as the suite's committed JSON-lines file, in the order given; return the file."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     target = REFERENCE / f"{suite}.jsonl"
-    write_lines(target, rows)
+    row_files.write_lines(target, rows)
     return target
+
+
+def _in_folder(parent: Path, action: Callable[[], None]) -> None:
+    """Do something in a folder that may have to be made; name it if that fails."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        action()
+    except OSError as error:
+        raise UserError(f"cannot write results to {parent}: {error.strerror}") from None

@@ -45,7 +45,7 @@ class Task:
         hub, from_hub: the public copy and its raw row -> canonical rows; None where there is none.
         generate: random source -> one built-in canonical row; None where rows are not built in.
         metric: "accuracy"; or, of a generated answer, "f1" (token F1, best over the gold answers) or
-            "exact_match" (of the number after "####", see `_text.same_number`).
+            "exact_match" (of the number after "####", see `benchmarks.evaluation.metrics`).
         loss: "classification": cross-entropy over the candidates' mean token log-likelihoods;
             "teacher_forcing": mean cross-entropy of the right answer's tokens.
         max_new_tokens: the most that are generated; generation ends before it with a newline.

@@ -7,14 +7,16 @@ joined by blanks: the newline after the last one teaches greedy decoding to stop
 import re
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _text, _words
+from benchmarks.tasks import Hub, Row, Task, _fields, _numbers, _words
 from benchmarks.tasks._language import fill, length, pick
 
 
 def from_hub(raw: Row) -> list[Row]:
     answer = " ".join(re.sub(r"<<[^<>]*>>", "", _fields.text(raw, "answer")).split())
-    if _text.final_number(answer) is None:
-        raise ValueError(f"field 'answer' should end in {_text.FINAL} and a number, not in {answer[-20:]!r}")
+    if _numbers.final_number(answer) is None:
+        raise ValueError(
+            f"field 'answer' should end in {_numbers.FINAL} and a number, not in {answer[-20:]!r}"
+        )
     return [{"question": _fields.text(raw, "question"), "answer": answer}]
 
 
@@ -32,7 +34,7 @@ def generate(rng: Random) -> Row:
         left *= 2
     question = f"How many {thing} does {name} have?"
     told = fill(rng, told, length(rng, median=30, low=16, high=60))
-    return {"question": " ".join([*told, question]), "answer": f"{' '.join(steps)} {_text.FINAL} {left}"}
+    return {"question": " ".join([*told, question]), "answer": f"{' '.join(steps)} {_numbers.FINAL} {left}"}
 
 
 TASK = Task(
@@ -41,7 +43,7 @@ TASK = Task(
     hub=Hub("openai/gsm8k", "main", validation="test"),
     prompt=lambda row: f"Question: {row['question']}\nAnswer:",
     candidates=lambda row: [],
-    gold=lambda row: [_text.final_number(row["answer"])],
+    gold=lambda row: [_numbers.final_number(row["answer"])],
     inputs=lambda row: (row["question"],),
     answer=lambda row: f" {row['answer']}\n",
     from_hub=from_hub,

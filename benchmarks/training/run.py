@@ -11,7 +11,8 @@ from benchmarks import tasks
 from benchmarks.config import labels
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
-from benchmarks.data.splits import Splits, load_splits
+from benchmarks.data import splits as data
+from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.oom import is_out_of_memory
@@ -195,7 +196,7 @@ def utc() -> str:
 
 
 def load(spec: RunSpec, folder: str | None) -> Splits:
-    """Return the data of a spec.
+    """Return the data of a spec; equal data are read once per process.
 
     Args:
         spec: says which rows.
@@ -204,14 +205,25 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
     Raises:
         UserError: the folder is not given, or the rows cannot be read.
     """
+    return data.load_splits(spec.task, _source(spec, folder), **_sizes_of_data(spec))
+
+
+def data_fingerprint(spec: RunSpec, folder: str | None) -> str:
+    """Return the fingerprint of the data that `load` returns, for a process that does not need the rows."""
+    return data.data_fingerprint(spec.task, _source(spec, folder), **_sizes_of_data(spec))
+
+
+def _source(spec: RunSpec, folder: str | None) -> str:
     if spec.data == "folder" and folder is None:
         raise UserError("data=folder needs --data DIR or the environment variable ADDAX_DATA")
-    return load_splits(
-        spec.task,
-        folder if spec.data == "folder" else spec.data,
-        train=spec.train_rows,
-        validation=spec.validation_rows,
-        test=spec.test_rows,
-        seed=spec.data_seed,
-        shots=spec.shots,
-    )
+    return folder if spec.data == "folder" else spec.data
+
+
+def _sizes_of_data(spec: RunSpec) -> dict[str, int | None]:
+    return {
+        "train": spec.train_rows,
+        "validation": spec.validation_rows,
+        "test": spec.test_rows,
+        "seed": spec.data_seed,
+        "shots": spec.shots,
+    }

@@ -60,7 +60,7 @@ def set_up(
         UserError: the spec does not fit its data or model.
     """
     task = tasks.load(spec.task)
-    labels = len(task.candidates(splits.train[0])) if spec.head == "classification" else None
+    labels = len(splits.train[0].candidates) if spec.head == "classification" else None
     dtype = getattr(torch, spec.dtype)
     loaded = models.load(spec.model, dtype=dtype, device=spec.device, head=spec.head, num_labels=labels)
     model = loaded.model

@@ -43,7 +43,7 @@ def first_order(opt, problem, model, k=0):
 @pytest.mark.parametrize(
     "make", [lambda m: Addax(m, lr=0.01, alpha=0.3), lambda m: IPSGD(m, lr=0.01)], ids=["addax", "ip-sgd"]
 )
-def test_at_most_one_gradient_alive(make, dtype, problem):
+def test_an_in_place_step_holds_at_most_one_gradient(make, dtype, problem):
     model = problem.build(dtype)
     opt, alive = make(model), Alive(model)
     first_order(opt, problem, model)
@@ -55,7 +55,7 @@ def test_at_most_one_gradient_alive(make, dtype, problem):
 
 @PROBLEMS
 @pytest.mark.parametrize("method", [SGD, Adam])
-def test_the_others_hold_all(method, problem):
+def test_a_step_that_is_not_in_place_holds_all_gradients(method, problem):
     """Which also shows that the count above can see more than one."""
     model = problem.build(torch.float32)
     opt, alive = method(model, lr=0.01), Alive(model)
@@ -65,7 +65,7 @@ def test_the_others_hold_all(method, problem):
 
 
 @pytest.mark.parametrize("method", [Addax, IPSGD, SGD, Adam])
-def test_a_gradient_from_before_is_refused(method):
+def test_a_gradient_from_before_the_step_is_refused(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.01)
     MLP.loss(model, 0).backward()
@@ -78,7 +78,7 @@ def test_a_gradient_from_before_is_refused(method):
 
 
 @pytest.mark.parametrize("method", [Addax, IPSGD, SGD, Adam])
-def test_no_hooks_stay(method):
+def test_no_hook_remains_after_a_step(method):
     """After a step, and after one whose backward fails, an ordinary backward leaves ordinary gradients."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.01)
@@ -141,7 +141,7 @@ def test_sparse_gradients_are_those_of_the_dense_embedding(options):
 
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_layer_shared_by_checkpointed_segments(reentrant, method):
+def test_a_layer_shared_by_reentrant_checkpoints_is_refused(reentrant, method):
     """One layer run twice, each time in a checkpoint: its update waits for both gradients, or says it cannot.
 
     Reentrant segments back-propagate one by one, so that the layer's gradient completes twice.

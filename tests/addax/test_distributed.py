@@ -97,7 +97,7 @@ def test_an_overflow_on_one_rank_masks_on_all(found):
 
 
 @METHODS
-def test_other_parameters_are_refused_on_all_ranks(found, method):
+def test_different_parameters_are_refused_on_all_ranks(found, method):
     for rank in found:
         said = rank["refusals"][method]
         assert re.search(r"parameter '3\.weight' differs between rank 0 and rank 1", said)
@@ -112,12 +112,12 @@ def test_other_parameters_are_refused_on_all_ranks(found, method):
         ("one more", "parameter 'extra.weight' differs between rank 0 and rank 1"),
     ],
 )
-def test_refused_on_all_ranks(found, case, says):
+def test_wrong_groups_and_seeds_are_refused_on_all_ranks(found, case, says):
     for rank in found:
         assert says in rank["refusals"][case]
 
 
-def test_a_process_outside_the_group_is_told(found):
+def test_a_process_outside_the_group_is_refused(found):
     assert found[0]["refusals"]["no member"] == "not refused"
     assert "no rank of process_group" in found[1]["refusals"]["no member"]
 
@@ -128,7 +128,7 @@ def test_a_resumed_run_is_the_same_run(found):
         assert found[1]["resumed"][case] == (whole, whole), case
 
 
-def test_collectives_of_a_step(found):
+def test_a_step_takes_the_documented_number_of_collectives(found):
     """projected_grad in one, a first-order loss in one, gradients tensor by tensor."""
     shapes = sorted(tuple(p.shape) for p in ranks.MLP.build(torch.float32).parameters())
     scalars = {"addax": [(2,), ()], "mezo": [(2,)], "mezo-svrg": [(2,)]}
@@ -145,7 +145,7 @@ def test_collectives_of_a_step(found):
         assert calls == found[1]["collectives"][method]
 
 
-def test_averaging_writes_into_no_memory_that_the_backward_reads(found):
+def test_averaging_does_not_write_into_memory_that_the_backward_reads(found):
     """With r = 1, 2 the gradients are the means of r and of r^2; lr is 0.01."""
     for rank in found:
         a, b = rank["shared memory"]
@@ -160,13 +160,13 @@ def test_16_bit_values_are_averaged_in_float32(found):
         assert rank["mean"].tolist() == [6e4, 2**-11]
 
 
-def test_the_readmes_example(found):
+def test_the_readme_example_runs(found):
     """Both ranks end on one model, with the loss of both parts."""
     assert found[0]["example"] == found[1]["example"]
     assert 0 < found[0]["example"][0] < 100
 
 
-def test_alone_is_free_of_collectives(monkeypatch):
+def test_a_step_without_a_group_takes_no_collective(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", None)
     monkeypatch.setattr(torch.distributed, "all_gather_object", None)
     for method in files("method"):

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset
 from transformers import TrainingArguments
 
 from addax import Addax
+from addax.assignment import LengthThreshold, quantile
 from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS, AddaxTrainer, token_lengths
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
@@ -161,7 +162,7 @@ def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
 
 
 @pytest.mark.parametrize("way", ["instance", "model_init", "datasets", "positions", "checkpointed"])
-def test_every_way_to_the_same_steps(tmp_path, way):
+def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
     """A method built beforehand, a model made by the Trainer, another container, padding, checkpointing."""
     reference = opt_model(torch.float32)
     trainer(tmp_path, reference, **mixed()).train()
@@ -273,7 +274,7 @@ def test_lora_adapters_train_and_resume(tmp_path):
     assert bits(resumed.model) == bits(whole.model)
 
 
-def test_logs_schedule_and_evaluation(tmp_path):
+def test_logs_hold_schedule_projected_grad_and_skipped_steps(tmp_path):
     made = trainer(
         tmp_path,
         changes={"eval_strategy": "steps", "eval_steps": 3, "lr_scheduler_type": "constant_with_warmup",
@@ -298,7 +299,7 @@ def test_logs_schedule_and_evaluation(tmp_path):
     assert made.predict(SHORT[:3]).metrics["test_loss"] == pytest.approx(wanted, rel=1e-5)
 
 
-def test_training_can_go_on(tmp_path):
+def test_training_can_continue_after_it_has_ended(tmp_path):
     """A second `train` counts its own steps and continues the method's directions."""
     made = trainer(tmp_path, **mixed())
     made.train()
@@ -308,7 +309,7 @@ def test_training_can_go_on(tmp_path):
     assert (made.state.global_step, made.method.steps) == (STEPS, 2 * STEPS)
 
 
-def test_the_number_of_labels_is_each_batchs_own(tmp_path):
+def test_each_batch_is_normalized_by_its_number_of_labels(tmp_path):
     """A loss that sums and divides by it, and takes the labels out of the inputs, twice a batch."""
 
     def summed(logits, labels, number):
@@ -333,7 +334,7 @@ def test_the_number_of_labels_is_each_batchs_own(tmp_path):
     assert bits(model) == bits(bare)
 
 
-def test_losses_that_are_not_finite_end_the_run(tmp_path):
+def test_consecutive_non_finite_losses_end_the_run(tmp_path):
     made = trainer(
         tmp_path,
         changes={"max_steps": 2 * MAX_CONSECUTIVE_SKIPS},
@@ -355,7 +356,7 @@ def test_losses_that_are_not_finite_end_the_run(tmp_path):
     ],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip
-def test_training_arguments_without_a_meaning_are_refused(tmp_path, changes):
+def test_unsupported_training_arguments_are_refused(tmp_path, changes):
     with pytest.raises(ValueError, match=next(iter(changes)) + " must be"):
         trainer(tmp_path, changes=changes)
 
@@ -378,7 +379,10 @@ class Stream(IterableDataset):
     [
         (mixed(length_threshold=12), r"D0 is empty.*longer than length_threshold = 12.*lengths 3 to 12"),
         (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
-        (mixed(length_threshold=0), "length_threshold is in tokens"),
+        (mixed(length_threshold=0), "length_threshold must be a positive number of tokens, not 0"),
+        (mixed(length_threshold="q1.5"), "length_threshold is in tokens, a quantile .* not 'q1.5'"),
+        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB needs a memory prediction"),
+        (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 2})), r"alpha must be in \[0, 1\], not 2"),
         (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
         (
             mixed(train_dataset=[{"labels": [1], "words": "?"}]),
@@ -392,9 +396,20 @@ class Stream(IterableDataset):
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
 )
-def test_settings_without_a_meaning_are_refused_before_any_work(tmp_path, given, said):
+def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, said):
     with pytest.raises(ValueError, match=said):
         trainer(tmp_path, **given)
+
+
+@pytest.mark.parametrize("threshold", ["q0.6", "8", 8, LengthThreshold(tokens=8)], ids=repr)
+def test_every_form_of_a_threshold_splits_the_dataset(tmp_path, threshold):
+    made = trainer(tmp_path, **mixed(length_threshold=threshold))
+    lengths = token_lengths(DATA)
+    longest = quantile(lengths, 0.6) if threshold == "q0.6" else 8
+    assert 0 < len(made.zo_dataset) < len(DATA)
+    assert min(token_lengths(made.zo_dataset)) > longest
+    assert max(token_lengths(made.train_dataset)) <= longest
+    assert len(made.zo_dataset) + len(made.train_dataset) == len(DATA)
 
 
 def test_a_trainer_without_training_data_evaluates(tmp_path):
@@ -402,7 +417,7 @@ def test_a_trainer_without_training_data_evaluates(tmp_path):
     assert math.isfinite(made.evaluate()["eval_loss"])
 
 
-def test_settings_of_the_method_come_before_those_of_the_arguments(tmp_path):
+def test_method_settings_override_training_arguments(tmp_path):
     made = trainer(tmp_path, optimizer_cls_and_kwargs=(Addax, {"lr": 0.5, "seed": 7, "eps": 1e-2}))
     made.create_optimizer()
     method = made.method
@@ -412,7 +427,7 @@ def test_settings_of_the_method_come_before_those_of_the_arguments(tmp_path):
     assert (plain.method.param_groups[0]["lr"], plain.method.seed) == (LR, 3)
 
 
-def test_token_lengths():
+def test_token_lengths_do_not_count_padding():
     rows = [{"input_ids": [5, 6, 7]}, {"input_ids": [5, 6, 1], "attention_mask": torch.tensor([1, 1, 0])}]
     assert token_lengths(rows) == [3, 2]
 

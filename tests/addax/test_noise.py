@@ -28,7 +28,7 @@ def draw(seed, index=0, numel=DRAWS):
     return noise.draw(seed, index, torch.Size([numel]), CPU)
 
 
-def test_moments_and_distribution():
+def test_z_is_standard_normal():
     """Six standard errors each, and Kolmogorov-Smirnov against N(0, 1), over many blocks."""
     z = draw(17, index=3, numel=N).double()
     assert abs(z.mean().item()) < 6 / N**0.5
@@ -76,7 +76,7 @@ def test_stream_seed_is_injective_on_cpu():
 
 
 @pytest.mark.parametrize("mix", ["_mix32", "_mix64"])
-def test_mix_is_a_bijection(mix):
+def test_mixing_is_a_bijection(mix):
     """Each step is undone by its inverse: the odd factor's modular inverse, and the shift's own."""
     bits, shifts, factors = {
         "_mix32": (32, (16, 13, 16), (0x85EBCA6B, 0xC2B2AE35)),
@@ -102,7 +102,7 @@ def test_too_many_tensors_or_blocks_are_refused():
             noise.stream_seed(0, index, block, noise.NORMAL, "cpu")
 
 
-def test_derive_tells_words_apart():
+def test_hash_seed_distinguishes_words_and_their_order():
     words = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (2**32,), (-1,), (2**32 - 1,)]
     seeds = {noise.hash_seed(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
     assert len(seeds) == 4 * len(words)

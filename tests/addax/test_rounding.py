@@ -34,7 +34,7 @@ TINY = [1e-6, -1e-6, 9.87e-7, 5.96e-8, 2e-8, -1e-8, 2**-14 - 2**-26]
 
 @pytest.mark.parametrize("x", VALUES + TINY)
 @TYPES
-def test_exact_in_expectation(dtype, x):
+def test_stochastic_rounding_is_exact_in_expectation(dtype, x):
     """Only the two neighbours appear, the upper one as often as the remainder says (5 standard errors)."""
     x = torch.tensor(x).item()
     low, high = neighbours(x, dtype)
@@ -59,7 +59,7 @@ def test_representable_values_are_unchanged(dtype):
 
 
 @TYPES
-def test_infinities_and_nan_stay(dtype):
+def test_rounding_keeps_infinities_and_nan(dtype):
     x = torch.tensor([math.inf, -math.inf, math.nan])
     for dice in (0, (1 << 16) - 1):
         rounded = stochastic_round(x, dtype, torch.full((3,), dice, dtype=torch.int32)).float()
@@ -90,7 +90,7 @@ class Flat(nn.Module):
 
 
 @TYPES
-def test_released_loses_the_step(dtype):
+def test_released_arithmetic_loses_the_step(dtype):
     """The published arithmetic realises well under half of what stochastic rounding does."""
     fraction = {}
     for arithmetic in ("exact", "released"):
@@ -105,7 +105,7 @@ def test_released_loses_the_step(dtype):
 
 
 @TYPES
-def test_realised_fraction_is_what_it_says(dtype):
+def test_the_realized_fraction_is_the_part_of_the_step_taken(dtype):
     theta, realized = weights(dtype), RealizedFraction()
     before, size = theta.double(), 1e-5
     apply_update(theta, 0, 3, directions=[(torch.tensor(size), 3)], rounding="nearest", realized=realized)
@@ -117,7 +117,7 @@ def test_realised_fraction_is_what_it_says(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
-def test_update_is_a_pure_function_of_the_step_seed(dtype):
+def test_an_update_is_a_pure_function_of_the_step_seed(dtype):
     """The same bits whatever was updated before and on how many threads; others for another seed."""
     before = torch.get_num_threads()
     size = noise.CPU_BLOCK * 2 + 3
@@ -141,7 +141,7 @@ def test_update_is_a_pure_function_of_the_step_seed(dtype):
 
 
 @TYPES
-def test_update_against_the_formula(dtype):
+def test_an_update_follows_the_formula(dtype):
     """Rounded to nearest, the update is the float32 formula rounded once."""
     theta = weights(dtype)
     grad = torch.randn(theta.shape, generator=generator(4)).to(dtype)
@@ -152,7 +152,7 @@ def test_update_against_the_formula(dtype):
     assert torch.equal(theta, wanted.to(dtype))
 
 
-def test_a_gradient_in_another_layout():
+def test_a_gradient_in_another_layout_gives_the_same_update():
     theta = torch.zeros(3, 4)
     grad = torch.arange(12.0).reshape(4, 3).t()
     apply_update(theta, 0, 0, grad=(1.0, grad))

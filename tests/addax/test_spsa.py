@@ -25,7 +25,7 @@ class Point(nn.Module):
         return self.theta * 1
 
 
-def test_average_is_within_the_bound_of_the_gradient():
+def test_estimates_average_to_the_gradient():
     """E |mean - g|^2 = |g|^2 (d + 1) / N on a quadratic, for which the two-point estimate has no bias."""
     d, n = 12, 2000
     model = Point(d)
@@ -73,7 +73,7 @@ def test_evaluation_leaves_parameters_bit_identical(problem, dtype):
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @ALL
-def test_also_under_gradient_checkpointing(dtype):
+def test_evaluation_with_gradient_checkpointing_leaves_parameters_bit_identical(dtype):
     model = opt_model(dtype)
     model.gradient_checkpointing_enable({"use_reentrant": False})
     opt = Addax(model, lr=1e-3, alpha=0.5)
@@ -84,7 +84,7 @@ def test_also_under_gradient_checkpointing(dtype):
 @pytest.mark.parametrize("evaluation", [1, 2])
 @pytest.mark.parametrize("where", ["outside", "inside a module"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_also_when_the_closure_raises(dtype, evaluation, where, error):
+def test_a_closure_that_raises_leaves_parameters_bit_identical(dtype, evaluation, where, error):
     model = MLP.build(dtype)
     opt = MeZO(model, lr=1e-3)
     calls = []
@@ -112,7 +112,7 @@ def test_also_when_the_closure_raises(dtype, evaluation, where, error):
 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "released"])
-def test_both_evaluations_see_one_dropout_mask(arithmetic):
+def test_both_evaluations_see_the_same_dropout_mask(arithmetic):
     """And the generator is left where one evaluation leaves it."""
     masks = []
     model = nn.Sequential(nn.Linear(5, 64), nn.Dropout(0.5), nn.Linear(64, 1)).train()
@@ -143,7 +143,7 @@ def test_projected_grad_is_float32(dtype):
     assert coarse.projected_grad.dtype == coarse.loss.dtype == torch.float32
 
 
-def test_exact_does_not_drift_where_released_does():
+def test_exact_arithmetic_does_not_drift_and_released_does():
     """A hundred evaluations without an update in bfloat16: the published moves do not cancel."""
     drift = {}
     for arithmetic in ("exact", "released"):

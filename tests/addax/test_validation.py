@@ -38,7 +38,7 @@ def closure(opt, value):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_no_closure(method):
+def test_a_step_without_a_closure_is_refused(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.closures)}")
@@ -48,7 +48,7 @@ def test_no_closure(method):
     ("method", "name"),
     [(MeZO, "fo_loss"), (MeZOSVRG, "fo_loss"), (IPSGD, "zo_loss"), (SGD, "zo_loss"), (Adam, "zo_loss")],
 )
-def test_a_closure_it_cannot_use(method, name):
+def test_a_closure_that_the_method_cannot_use_is_refused(method, name):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     called = []
@@ -58,13 +58,13 @@ def test_a_closure_it_cannot_use(method, name):
 
 
 @pytest.mark.parametrize(("alpha", "name"), [(0, "zo_loss"), (1, "fo_loss")])
-def test_a_closure_that_alpha_gives_no_weight(alpha, name):
+def test_a_closure_that_alpha_gives_no_weight_is_refused(alpha, name):
     model = MLP.build(torch.float32)
     both = {"zo_loss": MLP.closure(model, 0), "fo_loss": MLP.closure(model, 0)}
     refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha = {alpha} gives {name} no weight", **both)
 
 
-def test_mezo_svrg_says_which_closure_its_step_needs():
+def test_mezo_svrg_names_the_closure_that_its_step_needs():
     model = MLP.build(torch.float32)
     opt = MeZOSVRG(model, lr=0.1)
     refused(opt, model, "needs full_loss at step 0", zo_loss=MLP.closure(model, 0))
@@ -78,7 +78,7 @@ BAD = {"vector": (torch.ones(3), r"shape \(3,\)"), "float": (0.5, "float"), "Non
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("method", ALL)
-def test_a_loss_that_is_no_scalar(method, bad):
+def test_a_loss_that_is_not_a_scalar_is_refused(method, bad):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     value, says = BAD[bad]
@@ -86,7 +86,7 @@ def test_a_loss_that_is_no_scalar(method, bad):
 
 
 @pytest.mark.parametrize("method", FIRST_ORDER)
-def test_a_loss_without_gradient(method):
+def test_a_first_order_loss_without_gradient_is_refused(method):
     model = MLP.build(torch.float32)
     refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: torch.ones(()))
     refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
@@ -94,7 +94,7 @@ def test_a_loss_without_gradient(method):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("method", FIRST_ORDER)
-def test_a_loss_that_reaches_no_parameter(method, dtype):
+def test_a_first_order_loss_that_reaches_no_parameter_is_refused(method, dtype):
     """But something else that has a gradient; the zeroth-order part is not taken alone either."""
     model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
     opt = method(model, lr=0.1)
@@ -129,13 +129,13 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("method", "arguments", "match"), ARGUMENTS)
-def test_arguments_out_of_range(method, arguments, match):
+def test_arguments_out_of_range_are_refused(method, arguments, match):
     with pytest.raises(ValueError, match=match):
         method(MLP.build(torch.float32), **arguments)
 
 
 @pytest.mark.parametrize("seed", [numpy.int64(7), numpy.uint32(7), torch.tensor(7)], ids=repr)
-def test_a_seed_of_any_integer_type(seed):
+def test_a_seed_may_have_any_integer_type(seed):
     ends = []
     for given in (seed, 7):
         model = MLP.build(torch.float32)
@@ -152,7 +152,7 @@ def _groups(model, **options):
 
 @pytest.mark.parametrize("lr", [-1.0, math.inf, math.nan])
 @pytest.mark.parametrize("method", ALL)
-def test_a_groups_learning_rate_out_of_range(method, lr):
+def test_a_groups_learning_rate_out_of_range_is_refused(method, lr):
     model = MLP.build(torch.float32)
     groups = [*_groups(model[0]), *_groups(nn.ModuleList([model[2], model[3]]), lr=lr)]
     with pytest.raises(ValueError, match=r"lr of parameter group 1 must be in \[0, inf\)"):
@@ -160,7 +160,7 @@ def test_a_groups_learning_rate_out_of_range(method, lr):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_foreign_parameter_in_a_group(method):
+def test_a_group_with_a_foreign_parameter_is_refused(method):
     model = MLP.build(torch.float32)
     with pytest.raises(ValueError, match="no trainable parameter of the model"):
         method(model, lr=0.1, params=_groups(nn.Linear(2, 2)))
@@ -170,7 +170,7 @@ def test_a_foreign_parameter_in_a_group(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_groups_that_leave_parameters_out(method):
+def test_groups_that_leave_parameters_out_are_refused(method):
     """Refused while these are trainable; once frozen they are none of the method's."""
     model = MLP.build(torch.float32)
     with pytest.raises(ValueError, match=r"no parameter group holds '0\.weight'.*requires_grad_\(False\)"):
@@ -186,18 +186,18 @@ def test_groups_that_leave_parameters_out(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_group_added_later(method):
+def test_a_group_added_later_is_refused(method):
     model = MLP.build(torch.float32)
     model[0].requires_grad_(False)
     opt = method(model, lr=0.1)
     model[0].requires_grad_(True)
-    with pytest.raises(ValueError, match=f"{method.__name__} already holds all parameters.*build it anew"):
+    with pytest.raises(ValueError, match=f"{method.__name__} already holds all parameters.*build a new one"):
         opt.add_param_group({"params": list(model[0].parameters())})
     assert len(opt.param_groups) == 1
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_models_that_cannot_be_trained(method):
+def test_models_that_cannot_be_trained_are_refused(method):
     with pytest.raises(ValueError, match="Sequential has no trainable parameter"):
         method(MLP.build(torch.float32).requires_grad_(False), lr=0.1)
     with pytest.raises(ValueError, match=r"'0\.weight' is offloaded"):
@@ -241,7 +241,7 @@ class Quantised(torch.Tensor):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_quantised_parameters_cannot_be_trained(method):
+def test_quantized_parameters_are_refused(method):
     """Integers cannot require gradients in torch; what can is refused, and may be there frozen."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[1].weight = nn.Parameter(Quantised(torch.ones(2, 2, dtype=torch.int8)))
@@ -303,7 +303,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("method", ALL)
-def test_a_model_changed_after_the_method_was_built(method, change):
+def test_a_model_changed_after_the_method_was_built_is_refused(method, change):
     """Refused at the next step, before a closure is called; what was frozen all along may change."""
     model = MLP.build(torch.float32)
     model[0].bias.requires_grad_(False)
@@ -322,7 +322,7 @@ def test_a_model_changed_after_the_method_was_built(method, change):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_parameter_on_another_device_in_place(method):
+def test_a_parameter_moved_to_another_device_is_refused(method):
     """As `model.cuda()` does; a device that this test has not got is recorded in its stead."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
@@ -332,7 +332,7 @@ def test_a_parameter_on_another_device_in_place(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_frozen_integer_parameters_are_left_alone(method):
+def test_frozen_integer_parameters_are_allowed(method):
     """As in a quantised model with trainable parts."""
     model = MLP.build(torch.float32)
     model.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)

@@ -76,7 +76,7 @@ class Regression:
 
 
 @METHODS
-def test_head(method):
+def test_the_module_docstring_states_equation_cost_and_memory(method):
     """Purpose on one line, the update in symbols, a source, then cost and memory."""
     text = head(method)
     first = text.split("\n", 1)[0]
@@ -104,7 +104,7 @@ def test_one_class_built_from_model_and_lr(method):
     assert opt.param_groups[0]["lr"] == 0.1
 
 
-def test_labels_tell_methods_apart():
+def test_labels_are_unique():
     labels = [class_of(m).label for m in files("method")]
     assert len(set(labels)) == len(labels)
 
@@ -132,7 +132,7 @@ def test_steps_reduce_a_convex_loss(method, dtype):
 
 
 @METHODS
-def test_stats(method):
+def test_step_stats_match_the_closures(method):
     problem = Regression()
     opt = class_of(method)(problem.model, lr=1e-3)
     stats = problem.step(opt)
@@ -151,7 +151,7 @@ def test_stats(method):
 
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_the_realised_fraction_is_measured_in_16_bit(method, dtype):
+def test_the_realized_fraction_is_measured_in_16_bit(method, dtype):
     """By every method that writes its own updates."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=1e-2)
@@ -204,7 +204,7 @@ def test_a_learning_rate_of_zero_moves_nothing(method):
 
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_state_round_trip(method, dtype):
+def test_a_state_can_be_saved_and_loaded(method, dtype):
     """Seven steps are three, a state, and four."""
     whole, part = Regression(dtype), Regression(dtype)
     made = class_of(method)
@@ -222,7 +222,7 @@ def test_state_round_trip(method, dtype):
 
 
 @METHODS
-def test_nothing_global_is_touched(method):
+def test_a_step_touches_no_global_state(method):
     problem = Regression(torch.bfloat16)
     opt = class_of(method)(problem.model, lr=1e-2)
     before = torch.get_rng_state()

@@ -109,7 +109,7 @@ def test_released_uses_two_directions_at_theta_alone():
 
 
 @pytest.mark.parametrize("problem", [MLP, TIED], ids=lambda p: p.name)
-def test_released_for_ten_steps(problem):
+def test_ten_released_steps_follow_the_published_code(problem):
     """Keeps no anchor (it aliases live parameters), two directions for the two minibatch estimates:
 
     theta <- theta - eta2 ( g_I(theta; z1) z1 - g_I(theta; z2) z2 + g_full z_full ).
@@ -134,7 +134,7 @@ def test_released_for_ten_steps(problem):
         assert stats.forwards == (2 if k % q == 0 else 4)
 
 
-def test_the_variants_differ():
+def test_the_variants_take_different_steps():
     ends = []
     for variant in ("paper", "released"):
         model = MLP.build(torch.float64)
@@ -161,7 +161,7 @@ def spoiled(problem, model, bad):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_full_loss_that_is_not_finite_is_forgotten(bad):
+def test_a_non_finite_full_loss_replaces_neither_anchor_nor_estimate(bad):
     """Anchor and estimate of before stay, and the minibatch steps after it go on as if it had not been."""
     models = [MLP.build(torch.float64) for _ in range(2)]
     opts = [MeZOSVRG(m, lr=0.05, lr_ratio=1.0, anchor_every=3) for m in models]
@@ -185,7 +185,7 @@ def test_a_full_loss_that_is_not_finite_is_forgotten(bad):
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_without_an_anchor_it_asks_for_the_full_loss_again(variant):
+def test_without_an_anchor_the_next_step_needs_the_full_loss(variant):
     model = MLP.build(torch.float32)
     opt = MeZOSVRG(model, lr=1e-3, anchor_every=4, variant=variant)
     for k in range(2):

@@ -84,6 +84,7 @@ def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys)
     assert files(place.folder) == before
 
 
+@pytest.mark.process
 def test_the_program_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "fetch", "smollm2"],

@@ -33,6 +33,7 @@ def suite():
     shutil.rmtree(store.folder(name), ignore_errors=True)
 
 
+@pytest.mark.process
 def test_list_names_everything_without_torch():
     code = (
         "import sys; from benchmarks.__main__ import main; code = main(['list']); "
@@ -133,6 +134,7 @@ def specs():
 '''
 
 
+@pytest.mark.process
 def test_a_sweep_in_a_fresh_copy(tmp_path):
     """Two workers; a failed run; finished ones skipped; changed sources and committed rows."""
     for name in ("addax", "baselines", "benchmarks"):

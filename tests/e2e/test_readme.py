@@ -1,27 +1,24 @@
-"""The README: its examples run as they stand, its command lines are accepted, its paths exist."""
+"""The README: its examples run unchanged, its command lines are accepted, its paths exist."""
 
-import argparse
-import importlib
 import json
 import os
 import re
 import shlex
 import shutil
-import sys
 from ast import literal_eval
 
 import pytest
-from plots.__main__ import figures
 
 from addax import units
-from benchmarks import registry
-from benchmarks.__main__ import main
+from benchmarks import cli, registry
+from benchmarks.cli import main
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
 from benchmarks.results import store
 from benchmarks.training import run as train
+from plots.render import figures
 from tests import processes
 
 ROOT = registry.ROOT
@@ -33,8 +30,8 @@ INLINE = [
     " ".join(text.split())
     for text in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", README, count=0, flags=re.M | re.S))
 ]
-ROWS = ["evaluations=1", "train_rows=16", "validation_rows=4", "test_rows=4"]
-TINY = ["lr=1e-3", "steps=2", *ROWS]
+ROWS = ["--evaluations", "1", "--train-rows", "16", "--validation-rows", "4", "--test-rows", "4"]
+TINY = ["--lr", "1e-3", "--steps", "2", *ROWS]
 # What a block shows -> the kind of file that it is.
 FILES = {"method": "method", "task": "task", "texts": "task", "pairs": "task", "model": "model"}
 CONTRACTS = {
@@ -100,12 +97,12 @@ def name_of(kind):
     return target(kind).rpartition("/")[2].removesuffix(".py").replace("_", "-")
 
 
-def test_the_loop_runs_and_its_loss_is_a_number(capsys):
+def test_the_loop_runs_and_prints_a_loss(capsys):
     exec(compile(EXAMPLES["loop"], "README.md", "exec"), {})
     assert 0 < float(capsys.readouterr().out) < 100
 
 
-def test_the_trainer_trains(monkeypatch, tmp_path):
+def test_the_trainer_trains_both_parts(monkeypatch, tmp_path):
     """For two steps, on prompts of which half are longer than its threshold."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -142,7 +139,7 @@ def test_list_shows_the_examples(copy):
 )
 def test_an_example_runs_on_a_built_in_model(copy, method, task, said):
     words = ["--method", method, "--model", "nano-opt", "--task", task, "--data", "builtin"]
-    out = python(copy, "-m", "benchmarks", "run", *words, "--set", *TINY)
+    out = python(copy, "-m", "benchmarks", "run", *words, *TINY)
     assert f"{said}: test accuracy" in out
     assert "step 2 of 2" in out or "step 0 of 2" in out
 
@@ -171,11 +168,11 @@ def mydata(copy):
 @pytest.mark.parametrize("words", OWN, ids=" ".join)
 def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
     given = dict(zip(words[4::2], words[5::2], strict=False))
-    settings = ROWS if "--set" in words else ["--set", *TINY]
+    settings = ROWS if "--steps" in words else TINY
     out = python(copy, *words[1:], *settings)
     (path,) = re.findall(r"row: (\S+)", out)
     row = json.loads((copy / path).read_text())
-    assert (row["status"], row["steps"]) == ("done", 2 if settings[0] == "--set" else 60)
+    assert (row["status"], row["steps"]) == ("done", 2 if settings is TINY else 60)
     assert [row["config"][key] for key in ("model", "task", "data")] == [
         given["--model"],
         given["--task"],
@@ -186,7 +183,7 @@ def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
 
 
 @pytest.mark.parametrize("kind", ["texts", "pairs"])
-def test_a_task_for_your_own_data_is_short(kind):
+def test_a_task_for_your_own_data_takes_less_than_30_lines(kind):
     assert len(EXAMPLES[kind].splitlines()) < 30
 
 
@@ -217,9 +214,7 @@ def test_the_model_example_is_built_and_trained(copy):
     assert name == "GPTNeoXForCausalLM"
     assert 100_000 < int(size) < 1_000_000
     words = ["--method", "addax", "--model", copy / "neox", "--task", "sst2", "--data", "builtin"]
-    assert "Addax-WA on SST-2: test accuracy" in python(
-        copy, "-m", "benchmarks", "run", *words, "--set", *TINY
-    )
+    assert "Addax-WA on SST-2: test accuracy" in python(copy, "-m", "benchmarks", "run", *words, *TINY)
 
 
 @pytest.mark.process
@@ -238,12 +233,9 @@ def test_the_contract_tests_pick_the_examples_up(copy, kind):
     assert passed
 
 
-COMMANDS = ("list", "run", "sweep", "report", "plan")
-
-
-def test_there_are_commands_of_every_kind():
-    assert {words[3] for words in PYTHON if words[2] == "benchmarks"} == {*COMMANDS}
-    assert any(words[2] == "plots" for words in PYTHON)
+def test_the_page_shows_a_command_of_every_kind_and_no_other_program():
+    assert {words[2] for words in PYTHON} == {"benchmarks"}
+    assert {words[3] for words in PYTHON} >= {"list", "run", "sweep", "plan", "report", "plots"}
     assert any("--dry-run" in words for words in SWEEPS)
 
 
@@ -252,23 +244,14 @@ def test_there_are_commands_of_every_kind():
     PYTHON + [shlex.split(text) for text in INLINE if text.startswith("python -m ")],
     ids=" ".join,
 )
-def test_a_command_line_is_parsed(monkeypatch, words):
-    parse = argparse.ArgumentParser.parse_args
-
-    def parse_and_stop(self, *given):
-        raise Stop(parse(self, *given))
-
-    package = importlib.import_module(words[2])
-    module = importlib.import_module(f"{words[2]}.__main__") if hasattr(package, "__path__") else package
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-    monkeypatch.setattr(sys, "argv", words[2:])
-    with pytest.raises(Stop) as stop:
-        module.main()
-    given = stop.value.args[0]
-    if getattr(given, "suite", None) and getattr(given, "command", None) != "run":
+def test_a_command_line_is_parsed(words):
+    given = cli.build_parser(words[3:]).parse_args(words[3:])
+    if getattr(given, "suite", None) and given.command in ("sweep", "report", "plots"):
         assert given.suite in registry.files("suite")
-    if hasattr(given, "figure"):
+    if given.command == "plots":
         assert given.figure in figures()
+    if given.command == "study":
+        assert given.name in registry.files("study")
 
 
 @pytest.mark.parametrize("words", RUNS, ids=" ".join)
@@ -283,7 +266,7 @@ def test_a_run_is_accepted_up_to_its_data(monkeypatch, words):
     assert reached.value.args[0].method == words[words.index("--method") + 1]
 
 
-def test_list_and_the_dry_run_do_what_they_say(monkeypatch, capsys, tmp_path):
+def test_list_and_the_dry_run_print_lines_and_write_nothing(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setattr(store, "RUNS", tmp_path)
     for words in [w for w in PYTHON if w[3] == "list" or "--dry-run" in w]:
@@ -292,7 +275,7 @@ def test_list_and_the_dry_run_do_what_they_say(monkeypatch, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_plan_shown_is_what_is_predicted():
+def test_the_plan_shown_equals_the_prediction():
     """Two of its lines, at the longest of its lengths: peaks are those shown, and no more fits."""
     (words,) = [w for w in PYTHON if w[3] == "plan"]
     given = dict(zip(words[4::2], words[5::2], strict=True))
@@ -317,7 +300,7 @@ def test_the_plan_shown_is_what_is_predicted():
     assert memory_model.predict(one, {part: padded(int(size) + 1)}, "cuda").peak_bytes > usable
 
 
-def test_scripts_can_be_run():
+def test_scripts_are_executable_and_their_suites_exist():
     scripts = {words[0] for words in commands() if words[0].startswith("./")}
     scripts |= {text.split()[0] for text in INLINE if text.startswith("./")}
     assert len(scripts) >= 2

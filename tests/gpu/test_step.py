@@ -26,7 +26,7 @@ def no_waiting():
 
 @DTYPES
 @pytest.mark.parametrize("name", sorted(files("method")))
-def test_steps_do_not_wait(name, dtype, no_waiting):
+def test_steps_do_not_synchronize_with_the_gpu(name, dtype, no_waiting):
     model = MLP.build(dtype).to(CUDA)
     opt = class_of(name)(model, lr=1e-3)
     x = torch.randn(6, 5, device=CUDA, dtype=dtype)

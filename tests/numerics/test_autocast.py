@@ -41,7 +41,7 @@ WAYS += [(name, {"arithmetic": "released"}) for name in ("addax", "mezo")]
 
 
 @pytest.mark.parametrize(("name", "options"), WAYS, ids=[f"{n}-{'-'.join(o.values())}" for n, o in WAYS])
-def test_a_region_around_steps_is_one_in_each_closure(name, options):
+def test_autocast_around_steps_equals_autocast_in_each_closure(name, options):
     ends = []
     for run in (outside, inside):
         model = MLP.build(torch.float32)

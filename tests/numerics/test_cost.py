@@ -97,7 +97,7 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
 
 
 @pytest.mark.parametrize("method", sorted(set(files("method")) - {"mezo-svrg"}))
-def test_the_head_keeps_its_word(method, monkeypatch):
+def test_a_step_costs_what_the_module_docstring_states(method, monkeypatch):
     cost = head(method)
     said = promised(cost)
     assert set(said) == set(NUMBERS), f"{method}: its Cost: line states {sorted(said)} only"
@@ -130,7 +130,7 @@ def test_a_tied_parameter_is_drawn_once_in_each_forward_of_a_closure(monkeypatch
     assert torch.equal(model.embed.weight, TIED.build(torch.float32).embed.weight)
 
 
-def test_mezo_svrg(monkeypatch):
+def test_mezo_svrg_costs_what_its_docstring_states(monkeypatch):
     """Two full losses and three draws; else four losses, a draw each, and one for each direction taken."""
     cost = head("mezo-svrg")
     anchor, minibatch = measured("mezo-svrg", MLP, monkeypatch, steps=2)
@@ -151,14 +151,14 @@ def svrg_draws(cost: str) -> tuple[int, ...]:
     return tuple(int(n) for n in said.groups())
 
 
-def test_mezo_svrg_on_a_tied_parameter(monkeypatch):
+def test_mezo_svrg_draws_a_tied_parameter_no_more_often(monkeypatch):
     cost = head("mezo-svrg")
     done = measured("mezo-svrg", TIED, monkeypatch, steps=2)
     for step, draws in zip(done, svrg_draws(cost), strict=False):
         assert step["draws"] == pytest.approx(draws)
 
 
-def test_released_costs_what_it_says(monkeypatch):
+def test_released_arithmetic_costs_what_its_docstring_states(monkeypatch):
     """Three moves and the update, each a pass."""
     from addax import released
 

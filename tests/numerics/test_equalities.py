@@ -35,7 +35,7 @@ def same_values(a, b):
 
 @ALL
 @PROBLEMS
-def test_alpha_0_is_ip_sgd(problem, dtype):
+def test_addax_with_alpha_0_is_ip_sgd(problem, dtype):
     ours, said = trajectory(problem, dtype, lambda m: Addax(m, lr=0.05, alpha=0, seed=5), "fo_loss")
     theirs, reported = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
     assert ours == theirs
@@ -44,7 +44,7 @@ def test_alpha_0_is_ip_sgd(problem, dtype):
 
 @ALL
 @PROBLEMS
-def test_alpha_1_is_mezo(problem, dtype):
+def test_addax_with_alpha_1_is_mezo(problem, dtype):
     ours, said = trajectory(problem, dtype, lambda m: Addax(m, lr=1e-3, alpha=1, seed=5), "zo_loss")
     theirs, reported = trajectory(problem, dtype, lambda m: MeZO(m, lr=1e-3, seed=5), "zo_loss")
     assert ours == theirs
@@ -52,14 +52,14 @@ def test_alpha_1_is_mezo(problem, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_released_alpha_1_is_released_mezo(dtype):
+def test_released_addax_with_alpha_1_is_released_mezo(dtype):
     options = {"lr": 1e-3, "seed": 5, "arithmetic": "released"}
     ours, _ = trajectory(MLP, dtype, lambda m: Addax(m, alpha=1, **options), "zo_loss")
     theirs, _ = trajectory(MLP, dtype, lambda m: MeZO(m, **options), "zo_loss")
     assert ours == theirs
 
 
-def test_released_is_exact_in_float64():
+def test_released_arithmetic_is_exact_in_float64():
     """The two arithmetics differ by rounding alone."""
     models = []
     for arithmetic in ("exact", "released"):
@@ -74,7 +74,7 @@ def test_released_is_exact_in_float64():
 
 @ALL
 @PROBLEMS
-def test_ip_sgd_is_sgd(problem, dtype):
+def test_ip_sgd_equals_sgd(problem, dtype):
     ours, said = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
     theirs, reported = trajectory(problem, dtype, lambda m: SGD(m, lr=0.05, seed=5), "fo_loss")
     assert ours == theirs
@@ -82,7 +82,7 @@ def test_ip_sgd_is_sgd(problem, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_sgd_is_torchs(dtype):
+def test_sgd_equals_torchs(dtype):
     ours, theirs = TIED.build(dtype), TIED.build(dtype)
     opt, reference = SGD(ours, lr=0.05), torch.optim.SGD(theirs.parameters(), lr=0.05)
     for k in range(4):

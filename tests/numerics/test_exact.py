@@ -92,7 +92,7 @@ def test_a_group_at_zero_among_others_moves_no_bit(dtype):
         assert moved, name
 
 
-def test_adam_counts_steps_of_rate_zero():
+def test_adam_counts_steps_at_a_learning_rate_of_zero():
     """As torch's does: a warm-up that starts at 0 fills the moments meanwhile."""
     models = [build(OPT, torch.float32) for _ in range(2)]
     opt = method("adam", models[0], 0.0)
@@ -111,7 +111,7 @@ def test_adam_counts_steps_of_rate_zero():
 @FAMILIES
 @TYPES
 @CHECKPOINTED
-def test_evaluations_move_no_bit(family, dtype, checkpointed):
+def test_perturbed_evaluations_move_no_bit(family, dtype, checkpointed):
     for name in ZEROTH_ORDER:
         model = build(family, dtype, checkpointed)
         opt = method(name, model, 1e-2)

@@ -36,7 +36,7 @@ def build(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", METHODS)
-def test_steps_look_at_no_value(name, dtype):
+def test_a_step_never_reads_a_value_from_the_device(name, dtype):
     model, loss = build(dtype)
     made = class_of(name)
     # The first step's check compares addresses, and a meta tensor has none.
@@ -49,7 +49,7 @@ def test_steps_look_at_no_value(name, dtype):
             bool(seen)
 
 
-def test_meta_parameters_are_refused_elsewhere():
+def test_meta_parameters_are_refused_without_the_fixture():
     """So that the fixture is what lets them in."""
     with pytest.raises(ValueError, match=r"'0\.weight' is offloaded"):
         trainable(build(torch.float32)[0])

@@ -36,7 +36,7 @@ class Interrupt:
 
 
 @pytest.mark.parametrize("start", range(4))
-def test_wherever_it_comes_nothing_is_left_perturbed(start):
+def test_an_interrupt_anywhere_leaves_nothing_perturbed(start):
     """Every instruction is interrupted by one of the four tests."""
     model = TIED.build(torch.float32)
     before, places = bits(model), [p.data_ptr() for p in model.parameters()]

@@ -40,7 +40,7 @@ def moved(model, before):
 @METHODS
 @BUILDS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_adapters_alone_move(method, build, dtype):
+def test_only_adapters_move(method, build, dtype):
     """All of them, and of the weights below them no bit; peft keeps adapters in float32."""
     model = lora_model(dtype, build)
     adapters, rest = parts(model)
@@ -57,7 +57,7 @@ def test_adapters_alone_move(method, build, dtype):
 
 
 @METHODS
-def test_a_frozen_adapter_stays(method):
+def test_a_frozen_adapter_does_not_move(method):
     """Of the trainable parameters, whatever made them so."""
     model = lora_model(torch.float32)
     for name, p in model.named_parameters():

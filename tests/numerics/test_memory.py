@@ -147,7 +147,7 @@ def test_a_mask_makes_no_second_gradient(dtype):
     assert tracker.peak - before < 1.05 * numel * theta.element_size() + 9 * 4 * noise.CPU_BLOCK
 
 
-def test_finite_or_not():
+def test_all_finite_finds_every_non_finite_element():
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         grad = torch.full((1000,), torch.finfo(dtype).max, dtype=dtype)
         assert all_finite(grad)

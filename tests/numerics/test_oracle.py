@@ -31,7 +31,7 @@ def run(opt, dense, problem, model, step, steps=5):
 
 
 @PROBLEMS
-def test_mezo(problem):
+def test_mezo_follows_the_oracle(problem):
     model = problem.build(F64)
     dense, opt = Dense(model, problem), MeZO(model, lr=1e-3, eps=EPS, seed=3)
 
@@ -47,7 +47,7 @@ def test_mezo(problem):
 
 @PROBLEMS
 @pytest.mark.parametrize("method", [IPSGD, SGD])
-def test_first_order(problem, method):
+def test_ip_sgd_and_sgd_follow_the_oracle(problem, method):
     model = problem.build(F64)
     dense, opt = Dense(model, problem), method(model, lr=0.1)
 
@@ -63,7 +63,7 @@ def test_first_order(problem, method):
 
 
 @PROBLEMS
-def test_addax(problem):
+def test_addax_follows_the_oracle(problem):
     model = problem.build(F64)
     alpha, lr = 0.3, 0.02
     dense, opt = Dense(model, problem), Addax(model, lr=lr, alpha=alpha, eps=EPS, seed=1)
@@ -77,7 +77,7 @@ def test_addax(problem):
     run(opt, dense, problem, model, step)
 
 
-def test_addax_on_llama():
+def test_addax_on_llama_follows_the_oracle():
     """Llama's norms compute in float32 whatever the weights, so each step starts from the same theta."""
     model = LLAMA.build(F64)
     dense, opt = Dense(model, LLAMA), Addax(model, lr=0.01, alpha=0.5, eps=EPS)
@@ -93,7 +93,7 @@ def test_addax_on_llama():
 
 
 @PROBLEMS
-def test_mezo_svrg(problem):
+def test_mezo_svrg_follows_the_oracle(problem):
     model = problem.build(F64)
     eta1, ratio, q = 1e-3, 0.5, 3
     opt = MeZOSVRG(model, lr=eta1, lr_ratio=ratio, anchor_every=q, eps=EPS)
@@ -115,7 +115,7 @@ def test_mezo_svrg(problem):
 
 
 @PROBLEMS
-def test_adam(problem):
+def test_adam_follows_the_oracle(problem):
     model = problem.build(F64)
     dense, opt = Dense(model, problem), Adam(model, lr=0.01)
     m = {n: torch.zeros_like(v) for n, v in dense.theta.items()}
@@ -137,7 +137,7 @@ def test_adam(problem):
     run(opt, dense, problem, model, step)
 
 
-def test_adam_is_torchs():
+def test_adam_equals_torchs():
     ours, theirs = MLP.build(torch.float32), MLP.build(torch.float32)
     opt, reference = Adam(ours, lr=0.01), torch.optim.Adam(theirs.parameters(), lr=0.01, fused=True)
     for k in range(5):
@@ -163,7 +163,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_groups_and_schedulers(schedule):
+def test_groups_and_schedulers_follow_the_oracle(schedule):
     """Two groups, each with its learning rate, under a schedule written out here."""
     make, rate = SCHEDULES[schedule]
     model = MLP.build(F64)
@@ -213,7 +213,7 @@ def test_one_cycle_scales_every_method(method):
 
 
 @pytest.mark.parametrize("method", ["mezo", "addax", "adam", "ip-sgd"])
-def test_frozen_parameters(method):
+def test_frozen_parameters_do_not_move(method):
     """Frozen parameters neither move nor change another parameter's direction."""
     model = MLP.build(F64)
     frozen = model[0].weight

@@ -54,7 +54,7 @@ def within_statistics(samples: Tensor) -> bool:
 
 
 @TYPES
-def test_the_step_arrives(dtype):
+def test_stochastic_rounding_realizes_the_whole_step(dtype):
     """Over 100 directions within 2 %, and the error without a mean: along z, along theta and throughout.
 
     The standard error of the part along z is sqrt(spacing / (size x 10^8)), at most 0.4 %.
@@ -86,7 +86,7 @@ LEFT = {torch.bfloat16: (0.003, 0.029, 0.28, 0.99), torch.float16: (0.024, 0.23,
 
 @TYPES
 @pytest.mark.parametrize("i", range(len(SIZES)), ids=[str(size) for size in SIZES])
-def test_nearest_and_released_lose_the_step(dtype, i):
+def test_nearest_rounding_and_released_arithmetic_lose_the_step(dtype, i):
     """As much as the published procedure, from which released arithmetic does not differ in one bit."""
     lr, g = SIZES[i] / 7.3, 7.3
     start = weights(dtype, WEIGHTS)
@@ -141,7 +141,7 @@ def test_released_drifts_bit_for_bit_as_published(dtype):
 
 
 @TYPES
-def test_drift_of_2000_steps(dtype):
+def test_2000_released_steps_drift_and_exact_ones_do_not(dtype):
     """As the published procedure with a generator's own draws in 16 bits; ours does not drift at all."""
     start = weights(dtype, 1 << 14)
     own = generator(11)

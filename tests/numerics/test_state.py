@@ -88,7 +88,7 @@ def test_every_part_of_the_state_matters_or_is_a_counter(method):
 
 
 @METHODS
-def test_the_seed_comes_with_the_state(method):
+def test_the_seed_is_part_of_the_state(method):
     model = MLP.build(torch.bfloat16)
     opt, other = MAKE[method](model), MAKE[method](copy.deepcopy(model))
     other.seed = 99
@@ -124,7 +124,7 @@ def test_a_loaded_state_is_not_written_into(method):
 
 
 @METHODS
-def test_counters_are_kept(method):
+def test_counters_are_saved(method):
     model = MLP.build(torch.float32)
     opt = MAKE[method](model)
     nan = {name: lambda: MLP.loss(model, 0) * float("nan") for name in opt.closures}
@@ -178,7 +178,7 @@ def test_a_state_of_another_variant_is_refused(variants):
     refused(opt, other.state_dict(), "another variant")
 
 
-def test_an_anchor_goes_where_the_parameters_are():
+def test_a_loaded_anchor_moves_to_the_parameters_device():
     """Read in another dtype, which stands for another device here."""
     model = MLP.build(torch.float32)
     opt = MeZOSVRG(model, lr=0.1)

@@ -189,6 +189,7 @@ def test_files_are_the_same_bytes_in_another_process(tmp_path):
     assert b"CreationDate" not in first
 
 
+@pytest.mark.process
 def test_plots_does_without_torch():
     names = ", ".join(["render", *render.figures()])
     code = f"import sys; from plots import {names}; print(*sys.modules)"

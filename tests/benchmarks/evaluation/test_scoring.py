@@ -15,7 +15,9 @@ from tokenizers import models as bpe_models
 from transformers import OPTConfig, PreTrainedTokenizerFast
 
 from benchmarks import models, registry, tasks
-from benchmarks.data.tokenize import Encoded, encode, new_tokens
+from benchmarks.data import tokenize
+from benchmarks.data.example import Example
+from benchmarks.data.tokenize import Encoded, new_tokens
 from benchmarks.errors import UserError
 from benchmarks.evaluation import evaluate
 from benchmarks.evaluation.scoring import Scorer
@@ -42,6 +44,10 @@ def nano(name, dtype=torch.float64, head="lm", labels=None):
 def rows_of(task, n=5):
     rng = Random("scoring")
     return [task.generate(rng) for _ in range(n)]
+
+
+def encode(rows, task, loaded, head):
+    return tokenize.encode([Example(task, row) for row in rows], task, loaded, head)
 
 
 def log_probs(loaded, tokens):

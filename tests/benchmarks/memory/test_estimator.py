@@ -166,7 +166,7 @@ def test_a_prediction_is_made_once(cache, monkeypatch):
     spec, batches = spec_of("ip-sgd"), {"fo": synthetic([12, 10])}
     first = predict(spec, batches, "cpu")
     # Neither the learning rate nor the length of the shorter example changes an allocation.
-    same = dataclasses.replace(spec, set={**spec.settings, "lr": 0.5})
+    same = dataclasses.replace(spec, settings={**spec.settings, "lr": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(memory_model, "traces", lambda *_: pytest.fail("traced again"))
         assert predict(same, {"fo": synthetic([12, 7])}, "cpu") == first

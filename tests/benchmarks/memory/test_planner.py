@@ -69,7 +69,7 @@ def test_the_threshold_is_the_largest_that_fits():
         (lambda n: 512 * -(-n // 3), 16),
     ],
 )
-def test_the_largest_number_is_found_in_few_questions(peak, questions):
+def test_the_largest_size_is_found_in_few_predictions(peak, questions):
     for usable in [*range(0, 2000, 37), 10**6]:
         asked = []
 
@@ -147,7 +147,7 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_a_script_reads_what_a_person_does(tmp_path, capsys):
+def test_json_output_has_the_documented_keys(tmp_path, capsys):
     file = tmp_path / "lengths.txt"
     file.write_text("30\n50\n2000\n")
     words = ["plan", "--model", "nano-opt", "--task", "sst2", "--method", "mezo", "--length-file", str(file)]
@@ -175,7 +175,7 @@ def test_a_script_reads_what_a_person_does(tmp_path, capsys):
     assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
 
 
-def test_a_stand_in_counts_tokens_in_the_form_of_the_model(monkeypatch):
+def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
     """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
     found = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
@@ -203,7 +203,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
     assert labels.label(one) == "Addax"
-    row = train.run(one, train.load(one, None), suite="s")
+    row = train.run(
+        one, train.load(one, None), suite="s", choose_length_threshold=fitting.automatic_threshold
+    )
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
     rows = _lengths_at_hand.of_task(one, "builtin", None).rows
@@ -215,7 +217,9 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     part = assign([e.length for e in rows], chosen)
     assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
     wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
-    row = train.run(wide, train.load(wide, None), suite="s")
+    row = train.run(
+        wide, train.load(wide, None), suite="s", choose_length_threshold=fitting.automatic_threshold
+    )
     assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
 
 

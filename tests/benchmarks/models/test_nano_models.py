@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import models, registry
+from benchmarks.data.example import Example
 from benchmarks.data.tokenize import encode
 from benchmarks.suites import quick
 from benchmarks.tasks import load
@@ -57,11 +58,11 @@ def test_the_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
 )
 def test_the_masked_model_knows_every_word_of_prompts_and_fills_in_every_answer(name):
     loaded, task, rng = nano("nano-roberta"), load(name), Random(name)
-    rows = [task.generate(rng) for _ in range(100)]
-    for example in encode(rows, task, loaded, "lm"):
+    examples = [Example(task, task.generate(rng)) for _ in range(100)]
+    for example in encode(examples, task, loaded, "lm"):
         assert loaded.tokenizer.unk_token_id not in example.prompt
         words = [loaded.tokenizer.decode(c) for c in example.candidates]
-        assert words == [text.strip() for text in task.candidates(rows[0])]
+        assert words == [text.strip() for text in examples[0].candidates]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,18 @@ def row(
     }
 
 
+def runs(scores, task="sst2", status="done"):
+    """Rows of methods: (seed, data_seed) -> score, or a list with both seeds counting up."""
+    rows = []
+    for method, own in scores.items():
+        own = own if isinstance(own, dict) else {(k, k): score for k, score in enumerate(own)}
+        for (seed, data_seed), score in own.items():
+            one = row(method, task, seed=seed, status=status) | {"score": score}
+            one["config"]["data_seed"] = data_seed
+            rows.append(one)
+    return rows
+
+
 def precision():
     """Rows of `benchmarks.studies.precision` on two sets of weights."""
     rows = []

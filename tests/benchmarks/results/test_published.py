@@ -13,7 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.report import build as report
 from benchmarks.report import paper_tables as _paper_tables
 from benchmarks.results import published
-from benchmarks.results.frame import frame, summary
+from benchmarks.results.frame import Results
 from benchmarks.suites.papers._paper import Setting
 from tests.benchmarks.results import result_rows as made
 
@@ -113,7 +113,9 @@ def test_a_user_s_number_merges_in_with_a_marker_and_an_own_task(file):
 def means():
     methods = ("zero-shot", "addax", "mezo", "adam")
     rows = made.suite(("facebook/opt-13b",), (0, 1), methods, ("sst2", "squad"))
-    return summary(frame([*rows, *(made.row("sgd", "sst2", "facebook/opt-13b", status="OOM") for _ in "1")]))
+    return Results.of(
+        [*rows, *(made.row("sgd", "sst2", "facebook/opt-13b", status="OOM") for _ in "1")]
+    ).means
 
 
 def test_ours_stand_beside_what_the_paper_prints(means):
@@ -141,7 +143,7 @@ def test_shots_name_the_paper_s_model_and_its_deviation_is_told():
     rows = [made.row("adam", "sst2", "roberta-large", seed) for seed in range(2)]
     for row in rows:
         row["config"]["shots"] = 16
-    (line,) = published.beside(summary(frame(rows)), "MeZO", "Table 18", "RoBERTa-large k={shots}").query(
+    (line,) = published.beside(Results.of(rows).means, "MeZO", "Table 18", "RoBERTa-large k={shots}").query(
         "label == 'Adam'"
     ).to_dict("records")  # fmt: skip
     (printed,) = published.load().query(
@@ -178,14 +180,14 @@ def test_a_suite_of_a_paper_has_the_table_and_another_refuses_a_file(file, tmp_p
     paper = SimpleNamespace(paper="Mine", shows="Table 1", model="OPT-13B", arxiv="0", settings=(seen,))
     monkeypatch.setattr(_paper_tables, "paper_of", lambda suite: paper)
     rows = [made.row("mezo", model="facebook/opt-13b")]
-    report.write_tables("mine", rows, tmp_path, published.load(file({})))
+    report.write_tables("mine", Results.of(rows), tmp_path, published.load(file({})))
     folder = tmp_path / "results/tables/mine"
     assert "| 91.4" in (folder / "published.md").read_text()
     assert {f.suffix for f in folder.glob("published.*")} == {".md", ".csv", ".tex"}
     line = "| mezo | lr     | 1e-06, 1e-07 (where task is squad) | V      | its appendix |"
     assert line in (folder / "stated.md").read_text()
     monkeypatch.setattr(_paper_tables, "paper_of", lambda suite: None)
-    report.write_tables("mine", rows, tmp_path)
+    report.write_tables("mine", Results.of(rows), tmp_path)
     assert not list(folder.glob("published.*")) + list(folder.glob("stated.*"))
 
 

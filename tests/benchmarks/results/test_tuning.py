@@ -1,6 +1,5 @@
-"""The choice among trials: by validation score, then loss; complete or refused."""
+"""Tuning: how many settings each method had, which was chosen, whether at an edge, and what it took."""
 
-import dataclasses
 import json
 
 import pytest
@@ -9,9 +8,11 @@ from benchmarks import registry
 from benchmarks.config import labels
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
-from benchmarks.results import frame as _rows
-from benchmarks.results import tuning
+from benchmarks.results import sources, tuning
+from benchmarks.results.frame import Results
+from benchmarks.results.tuning import trials_table
 from benchmarks.suites import small, small_grid
+from tests.benchmarks.results import result_rows as made
 
 TRIALS = [
     from_dict({"method": method, "model": "nano-opt", "task": "sst2", "steps": 5, "lr": lr})
@@ -23,6 +24,7 @@ TRIALS = [
 def row(spec, score, loss=1.0, status="done"):
     done = status == "done"
     return {
+        "schema": 2,
         "id": spec.id,
         "config": spec.config(),
         "label": labels.label(spec),
@@ -43,8 +45,8 @@ def rows(tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "trials.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
 
-    raw = _rows.raw
-    monkeypatch.setattr(_rows, "raw", lambda suite: raw(suite, tmp_path))
+    load = sources.load_rows
+    monkeypatch.setattr(sources, "load_rows", lambda suite: load(suite, tmp_path))
     return put
 
 
@@ -58,17 +60,17 @@ def test_the_best_on_validation_of_each_method(rows):
     assert found["nano-opt", "sst2", "Adam"] == dict(TRIALS[4].settings)
 
 
-def test_a_trial_that_diverged_is_none(rows):
+def test_a_trial_that_failed_cannot_be_chosen(rows):
     bad = {1: "failed"}
     rows([row(s, 0.5 + i / 100, status=bad.get(i % 3, "done")) for i, s in enumerate(TRIALS)])
     assert {own["lr"] for own in tuning.best("trials", TRIALS).values()} == {1e-1}
     rows([row(s, 0.5, status="failed" if s.method == "mezo" else "done") for s in TRIALS])
-    with pytest.raises(UserError, match="no trial of MeZO on sst2 with nano-opt came to its end"):
+    with pytest.raises(UserError, match="no trial of MeZO on sst2 with nano-opt finished"):
         tuning.best("trials", TRIALS)
 
 
-def test_trials_without_rows_are_asked_for(rows):
-    other = dataclasses.replace(TRIALS[5], set=dict(TRIALS[5].settings) | {"lr": 0.5})
+def test_missing_trials_name_the_command_that_makes_them(rows):
+    other = TRIALS[5].replace(lr=0.5)
     rows([row(s, 0.5) for s in (*TRIALS[:5], other)])
     with pytest.raises(UserError, match=r"1 of the 6 trials of suite trials have no row yet, Adam on sst2"):
         tuning.best("trials", TRIALS)
@@ -109,3 +111,54 @@ def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
     assert [labels.label(s) for s in encoder[:8]] == [labels.label(s) for s in encoder[8:16]]
     assert all(s.seed == s.data_seed for s in trained)
     assert registry.module("suite", "small").TRIALS == "small-grid"
+
+
+def tried(method, values, best, seeds=(0,), **own):
+    """Rows of a grid of learning rates of which one is the best on validation."""
+    rows = [made.row(method, lr=lr, seed=seed, **own) for lr in values for seed in seeds]
+    for row in rows:
+        score = 0.9 if row["config"]["settings"]["lr"] == best else 0.5
+        row["validation"] = {"accuracy": score, "loss": 1 - score, "n": 100}
+    return rows
+
+
+def by_label(rows):
+    return trials_table(Results.of(rows)).set_index("label")
+
+
+def test_trials_of_each_method():
+    adam = tried("adam", (1e-5, 1e-4, 1e-3), 1e-4, seeds=(0, 1))
+    mezo = tried("mezo", (1e-7, 1e-6, 1e-5), 1e-7)
+    found = by_label([*adam, *mezo, made.row("zero-shot")])
+    assert list(found.index) == ["MeZO", "Adam"]
+    line = found.loc["Adam"]
+    assert (line["trials"], line["runs"], line["varied"]) == (3, 6, "lr: 1e-05, 0.0001, 0.001")
+    assert (line["chosen"], line["at_edge"]) == ("lr 0.0001", "")
+    assert line["seconds"] == sum(row["train_seconds"] for row in adam)
+    assert (found.loc["MeZO", "chosen"], found.loc["MeZO", "at_edge"]) == ("lr 1e-07", "lr")
+    assert set(found["note"]) == {""}
+
+
+def test_unequal_numbers_of_trials_are_noted():
+    found = by_label([*tried("adam", (1e-4, 1e-3), 1e-3), *tried("sgd", (1e-3,), 1e-3)])
+    assert set(found["note"]) == {"unequal trials: 1 to 2"}
+    assert (found.loc["SGD", "trials"], found.loc["SGD", "varied"], found.loc["SGD", "at_edge"]) == (
+        1,
+        "",
+        "",
+    )
+
+
+def test_two_settings_and_a_setting_that_is_no_number():
+    rows = [row for alpha in (0.1, 0.2, 0.3) for row in tried("addax", (1e-3, 1e-2), None, alpha=alpha)]
+    rows += tried("addax", (1e-3,), 1e-3, alpha=0.2, length_threshold=None)
+    line = by_label(rows).loc["Addax"]
+    assert line["trials"] == 7
+    assert line["varied"] == "alpha: 0.1, 0.2, 0.3; length_threshold: 40, none; lr: 0.001, 0.01"
+    assert line["chosen"] == "alpha 0.2, length_threshold none, lr 0.001"
+    assert line["at_edge"] == "lr"
+
+
+def test_a_sweep_of_batch_sizes_is_no_trial():
+    rows = [*made.k0_sweep(sizes=(1, 2, 4, 6)), made.row("addax", "rte", zo_batch_size=6, fo_batch_size=4)]
+    assert by_label(rows)["trials"].to_list() == [1, 1]

@@ -151,10 +151,8 @@ def test_a_run_that_another_process_is_at_is_done_last_and_its_row_is_taken(runs
         def submit(self, work, spec):
             if work.keywords.get("lock_timeout"):
                 # The other sweep finishes just before this one looks again.
-                row = {"id": spec.id, "status": "done", "reason": None}
-                row["data_fingerprint"] = train.load(spec, None).fingerprint
-                row["source_fingerprint"] = fingerprint.source_fingerprint(spec)
-                store.write("s", row)
+                row = train.unfinished_row(spec, train.load(spec, None), "s", "")
+                store.write("s", row | {"status": "done", "reason": None})
                 held.release()
             return super().submit(work, spec)
 

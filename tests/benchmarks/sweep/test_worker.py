@@ -74,7 +74,7 @@ def test_a_damaged_row_is_named_set_aside_and_run_again(runs, capsys, text):
     assert swept(SPECS[:1])[0] == 0
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"{path} " in said
+    assert f"{path}: " in said
     assert f"set aside as {path.name}.damaged-1" in said
     assert (runs / f"{path.name}.damaged-1").read_text() == damaged
     assert store.read_row(path)["status"] == "done"

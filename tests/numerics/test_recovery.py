@@ -46,7 +46,7 @@ def without_entry(n, _monkeypatch):
 
 @PROBLEMS
 @pytest.mark.parametrize("fault", [without_memory, without_entry])
-def test_wherever_it_fails(fault, problem, monkeypatch):
+def test_a_closure_that_continues_after_an_error_gets_the_same_estimate(fault, problem, monkeypatch):
     model = problem.build(torch.float32)
     whole = MeZO(model, lr=0.0).estimate(problem.closure(model, 0))
 

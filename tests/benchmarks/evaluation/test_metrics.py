@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import tasks
-from benchmarks.tasks import _text
+from benchmarks.evaluation import metrics
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from benchmarks.tasks import _text
     ],
 )
 def test_token_f1_is_the_best_over_the_answers(prediction, answers, f1):
-    assert _text.token_f1(prediction, answers) == pytest.approx(f1)
+    assert metrics.token_f1(prediction, answers) == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_token_f1_is_the_best_over_the_answers(prediction, answers, f1):
 )
 def test_the_number_after_the_mark_is_compared_in_any_spelling(prediction, answer, right):
     gold = tasks.load("gsm8k").gold({"answer": f"so #### {answer}"})
-    assert _text.same_number(prediction, gold) == right
+    assert metrics.exact_match(prediction, gold) == right

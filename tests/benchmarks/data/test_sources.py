@@ -1,0 +1,156 @@
+"""Sources: the hub and folders give equal rows, bad ones are named in one line, and files are read once."""
+
+import dataclasses
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tasks
+from benchmarks.config.spec import from_dict
+from benchmarks.data import sources
+from benchmarks.data.splits import load_splits
+from benchmarks.errors import UserError
+from benchmarks.training import run as train
+from tests.benchmarks.data.folders import fresh_splits, refused, reviews, write, write_reviews
+
+FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
+EVERY = sorted(FIXTURES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_reviews(tmp_path)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch):
+    raw, asked = FIXTURES[name], []
+
+    def load_dataset(dataset, config, split):
+        asked.append((dataset, config, split))
+        # A row without a gold label is skipped, but takes part in the draw.
+        return [row for row in raw["hub"] if row.get("label") != -1]
+
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    for split in ("train", "validation"):
+        write(tmp_path / name / f"{split}.jsonl", raw["file"])
+    # Both public splits are the same few rows here, of which training leaves none to test.
+    size = {"train": 2, "validation": len(raw["file"]) // 2, "test": 0, "seed": 1}
+    hub, file = (fresh_splits(name, source, **size) for source in ("hub", str(tmp_path)))
+    assert hub.train == file.train
+    assert (hub.validation, hub.fingerprint) == (file.validation, file.fingerprint)
+    assert (hub.source, file.source) == ("hub", "folder")
+    where = {
+        "sst2": ("nyu-mll/glue", "sst2"),
+        "wsc": ("aps/super_glue", "wsc.fixed"),
+        "squad": ("rajpurkar/squad", None),
+        "sst5": ("SetFit/sst5", None),
+        "trec": ("CogComp/trec", None),
+        "snli": ("stanfordnlp/snli", None),
+        "gsm8k": ("openai/gsm8k", "main"),
+    }.get(name, ("nyu-mll/glue" if name in ("mnli", "qnli", "cola") else "aps/super_glue", name))
+    held_out = {"mnli": "validation_matched", "trec": "test", "gsm8k": "test"}.get(name, "validation")
+    assert asked == [(*where, "train"), (*where, held_out)]
+
+
+def test_an_unreachable_hub_is_one_line_that_says_what_to_do(monkeypatch):
+    import datasets
+
+    def load_dataset(*args, **kwargs):
+        raise ConnectionError("no route\nand a long story")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(UserError, match=r"nyu-mll/glue.*no route.*--data builtin or --data DIR") as caught:
+        fresh_splits("sst2", "hub", train=1, validation=1, test=1, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_task_or_file_is_named(folder):
+    assert str(folder / "nowhere") in refused(folder / "nowhere")
+    (folder / "sst2").rename(folder / "sst-2")
+    said = refused(folder)
+    assert "'sst2'" in said
+    assert "did you mean 'sst-2'?" in said
+    (folder / "sst-2").rename(folder / "sst2")
+    (folder / "sst2" / "validation.jsonl.gz").unlink()
+    assert "validation.jsonl or validation.jsonl.gz" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"sentence": "x", "label": 1', "not JSON"),
+        ('{"sentence": "x"}', "field 'label' is missing"),
+        ('{"sentence": "x", "label": 2}', "0 to 1"),
+        ('{"sentence": "", "label": 1}', "field 'sentence' is empty"),
+        ("[1, 2]", "expected an object"),
+    ],
+)
+def test_a_malformed_line_is_named_with_file_and_number(folder, line, said):
+    path = folder / "sst2" / "train.jsonl"
+    lines = path.read_text().splitlines()
+    lines[6] = line
+    path.write_text("\n".join(lines))
+    message = refused(folder)
+    assert f"{path}, line 7: " in message
+    assert said in message
+
+
+def test_a_damaged_file_is_named(folder):
+    path = folder / "sst2" / "validation.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert str(path) in refused(folder)
+    path.write_text("no archive")
+    assert str(path) in refused(folder)
+
+
+def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
+    wrong = dataclasses.replace(tasks.load("sst2"), cloze=lambda row, mask: row["text"] + mask)
+    monkeypatch.setattr(tasks, "load", lambda name: wrong)
+    assert "train.jsonl, line 1: the task cannot use this row (KeyError: 'text')" in refused(folder)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The paths of all data files that are opened."""
+    sources._file_examples.cache_clear()
+    paths, real_open, real_gzip_open = [], open, gzip.open
+
+    def counted(real):
+        def call(path, *args, **kwargs):
+            paths.append(Path(path).name)
+            return real(path, *args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(sources, "open", counted(real_open), raising=False)
+    monkeypatch.setattr(sources.gzip, "open", counted(real_gzip_open))
+    return paths
+
+
+def test_thirty_runs_of_one_task_open_each_file_once(folder, opened):
+    specs = [
+        from_dict(
+            {"method": method, "model": "nano-opt", "task": "sst2", "data": "folder", "steps": 1, "lr": 1e-3}
+            | {"seed": seed, "data_seed": seed, "train_rows": 100, "validation_rows": 20, "test_rows": 20}
+        )
+        for method in ("addax", "mezo", "sgd")
+        for seed in range(10)
+    ]
+    prints = [train.data_fingerprint(spec, str(folder)) for spec in specs]
+    assert [train.load(spec, str(folder)).fingerprint for spec in specs] == prints
+    assert len(set(prints)) == 10
+    assert sorted(opened) == ["train.jsonl", "validation.jsonl.gz"]
+
+
+def test_a_file_that_changes_is_read_again(folder, opened):
+    size = {"train": 100, "validation": 20, "test": 20, "seed": 0}
+    before = fresh_splits("sst2", str(folder), **size)
+    write(folder / "sst2" / "train.jsonl", reviews(2000, start=10_000))
+    after = load_splits("sst2", str(folder), **size)
+    assert opened.count("train.jsonl") == 2
+    assert not {e.key for e in before.train} & {e.key for e in after.train}

@@ -1,0 +1,79 @@
+"""Frames: one line a run, in a fixed order, computed once for everything that prints them."""
+
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.results import select
+from benchmarks.results.frame import NUMBERS, TEXTS, Results, frame, require_rows, setting_of
+from tests.benchmarks.results import result_rows as made
+
+
+def test_a_frame_has_the_columns_that_it_declares():
+    assert list(frame([made.row()]).columns) == list(frame([]).columns) == [*TEXTS, *NUMBERS]
+
+
+def test_a_repeated_run_is_no_second_seed():
+    old, new = made.row("adam"), made.row("adam")
+    old["score"], old["ended"] = 0.1, "2026-02-01T00:00:00+00:00"
+    for order in ([old, new], [new, old]):
+        (line,) = Results.of(order).means.to_dict("records")
+        assert (line["n"], line["score"]) == (1, new["score"])
+
+
+def test_dtypes_side_by_side_are_entries_of_their_own():
+    wide, half = made.row("adam"), made.row("adam")
+    half["config"]["dtype"] = "bfloat16"
+    assert sorted(frame([wide, half])["label"]) == ["Adam", "Adam bfloat16"]
+    assert list(frame([half])["label"]) == ["Adam"]
+    zero = made.row("zero-shot")
+    zero["config"]["dtype"] = "bfloat16"
+    assert sorted(frame([wide, half, zero])["label"]) == ["Adam", "Adam bfloat16", "zero-shot"]
+
+
+def test_rows_of_several_kinds_are_refused():
+    with pytest.raises(UserError, match="rows of several kinds"):
+        Results.of([*made.precision(), made.row()])
+    with pytest.raises(UserError, match="rows of several kinds"):
+        Results.of([*made.precision(), *made.lengths()])
+
+
+def test_rows_of_a_study_are_lines_as_they_are():
+    rows = made.precision()
+    results = Results.of(rows)
+    assert (results.study, len(results.runs), results.excluded) == ("precision", len(rows), [])
+
+
+def test_the_setting_is_selected_once_however_often_it_is_used(monkeypatch):
+    calls = []
+    choose = select.select_best_setting
+    monkeypatch.setattr(select, "select_best_setting", lambda runs: calls.append(1) or choose(runs))
+    results = Results.of(made.suite(tasks=("sst2", "rte")))
+    for _ in range(3):
+        assert len(results.means) == len(results.selected)
+    assert len(results.only(["Addax"]).means) == 2
+    assert len(calls) == 1
+
+
+def test_a_part_of_the_methods_has_their_means():
+    results = Results.of(made.suite(tasks=("sst2", "rte"), seeds=(0, 1)))
+    part, whole = results.only(["Adam", "MeZO"]).means, results.means
+    assert set(part["label"]) == {"Adam", "MeZO"}
+    told = whole[whole["label"].isin(["Adam", "MeZO"])].reset_index(drop=True)
+    assert part.equals(told)
+
+
+def test_an_unknown_method_is_named_with_the_nearest_one():
+    with pytest.raises(UserError, match="unknown method in these rows 'IPSGD': did you mean 'IP-SGD'"):
+        Results.of(made.suite(tasks=("rte",))).only(["IPSGD"])
+
+
+def test_no_rows_is_one_clear_line():
+    with pytest.raises(UserError, match="run `python -m benchmarks sweep demo` first"):
+        require_rows(Results.of([]), "demo")
+
+
+def test_a_setting_has_the_method_s_settings_and_the_length_threshold_beside_the_fields():
+    (text,) = frame([made.row(lr=0.5, length_threshold="q0.75")])["setting"]
+    setting = setting_of(text)
+    assert (setting["lr"], setting["length_threshold"], setting["task"]) == (0.5, "q0.75", "sst2")
+    assert "settings" not in setting
