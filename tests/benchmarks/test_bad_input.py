@@ -124,7 +124,7 @@ def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
     assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
     glob = str(place.folder / "results/runs/mine/*.json")
     assert main(["plots", "figure1", "--rows", glob]) == 0
-    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
-    place.patch.setattr(report, "draw", lambda *_: {})
+    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
+    place.patch.setattr(render, "draw", lambda *_: {})
     assert main(["report", "mine"]) == 0
-    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
+    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
