@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks import registry, studies
 from benchmarks.errors import UserError, unknown
 from benchmarks.report import paper_tables, stats_tables
-from benchmarks.report.tables import long_table, markdown, pipe, provenance_line
+from benchmarks.report.provenance import provenance_line
+from benchmarks.report.tables import long_table, markdown, pipe
 from benchmarks.results import stats
 from benchmarks.results.comparable import partition_comparable
 from benchmarks.results.frame import Results

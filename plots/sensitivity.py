@@ -19,7 +19,7 @@ from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import display_order, format_value, value_order
 from plots._style import PAGE, TWO_COLUMNS, Page, format_model, small
 
-SUITE = "asked-sensitivity"
+SUITE = "sensitivity"
 # What is drawn against what: two settings, or one beside the seed.
 PAIRS = (("alpha", "zo_batch_size"), ("lr", "alpha"))
 ALONE = ("length_threshold", "eps")

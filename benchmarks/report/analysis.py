@@ -10,8 +10,9 @@ from benchmarks.errors import UserError
 from benchmarks.report import paper_tables, stats_tables
 from benchmarks.report.costs import costs_table
 from benchmarks.report.predictions import predicted_peaks
+from benchmarks.report.provenance import provenance_line
 from benchmarks.report.stats_tables import ReportTable
-from benchmarks.report.tables import Winners, long_table, provenance_line
+from benchmarks.report.tables import Winners, long_table
 from benchmarks.results import published, stats
 from benchmarks.results.frame import Results, require_rows
 from benchmarks.results.select import CELL

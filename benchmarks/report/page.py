@@ -23,9 +23,10 @@ from PIL import Image
 
 from benchmarks import registry
 from benchmarks.report.analysis import Analysis
+from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.stats_tables import bold_note
 from benchmarks.report.suite_rows import SuiteRows, missing_line
-from benchmarks.report.tables import MEASURES, NONE, block_of, head_of, provenance_fields, seeds_of
+from benchmarks.report.tables import MEASURES, NONE, block_of, head_of, seeds_of
 from benchmarks.results.comparable import format_budget, label_of, lines
 from benchmarks.results.order import display_order
 from plots import render

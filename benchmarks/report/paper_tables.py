@@ -84,14 +84,14 @@ def stated(paper) -> ReportTable:
     """All that defines a suite's runs, and where each is from."""
     lines = [
         {
-            "of": ", ".join(dict.fromkeys(group for group, name in one.keys if name)) or one.what,
-            "what": one.keys[0][1],
+            "of": ", ".join(one.names) or one.field,
+            "what": one.field if one.names else "",
             "value": _format(one.value)
             + "".join(f" (where {k} is {_format(v)})" for k, v in one.when.items()),
             "from": one.tag,
             "source": one.source,
         }
-        for one in paper.stated
+        for one in paper.settings
     ]
     table = pd.DataFrame(lines)
     note = "; ".join(f"{tag}: {meaning}" for tag, meaning in TAGS.items()) + "."
@@ -117,7 +117,7 @@ def papers() -> str:
                 "suite": f"`{name}`",
                 "repeats": f"{paper.paper}, {paper.shows}",
                 "runs": len(suites.load(name)),
-                "of its twin": len(suites.load(f"{name}{registry.TINY}")),
+                "tiny runs": len(suites.load(f"{name}{registry.TINY}")),
                 "hardware": paper["hardware"],
             }
         )

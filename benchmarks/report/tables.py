@@ -1,14 +1,13 @@
 """Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.config.names import ZERO_SHOT
-from benchmarks.results.comparable import budget_of, label_of
 from benchmarks.results.order import display_order, score_name
 from benchmarks.results.stats import ALL
 
@@ -174,85 +173,3 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
     constant = [name for name in ("model", "task") if means[name].nunique() == 1]
     constant += ["n"] if means["n"].max() == 1 else []
     return pd.DataFrame(table).drop(columns=constant)
-
-
-def provenance_line(rows: Sequence[dict]) -> str:
-    """Return one line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
-    return "; ".join(f"{name}: {fact}" for name, fact in provenance_fields(rows).items()) + "."
-
-
-def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
-    """Return what `provenance_line` says, by name, without the fields that no row knows."""
-    statuses = [row["status"] for row in rows if "status" in row]
-    configs = [row["config"] for row in rows if "config" in row]
-    data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
-    commits = [
-        str(r.get("git_commit") or "unknown")[:7] + ("+changes" if r.get("git_dirty") else "") for r in rows
-    ]
-    versions = [f"{k} {v}" for row in rows for k, v in (row.get("versions") or {}).items() if v]
-    days = sorted(str(row[key])[:10] for row in rows for key in ("started", "ended") if row.get(key))
-    found = {
-        "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
-        "out of memory": sum(status == "OOM" for status in statuses) or None,
-        "batches halved to fit": _distinct(filter(None, map(_halved, rows))),
-        "seeds": _distinct(sorted({c["seed"] for c in configs if c.get("seed") is not None})),
-        "budget": _budgets(rows),
-        "data": _distinct(data),
-        "dtype": _distinct(c.get("dtype") for c in configs),
-        "batch size": _distinct(row.get("batch_size") for row in rows),
-        "commit": _distinct(commits),
-        "versions": _distinct(versions),
-        "hardware": _distinct(row.get("hardware") for row in rows),
-        "threads a run": _distinct(row.get("threads") for row in rows),
-        "runs at once": _distinct(row.get("jobs") for row in rows),
-        "memory measured as": _distinct(row.get("peak_how") for row in rows),
-        "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
-    }
-    return {name: str(fact) for name, fact in found.items() if fact and fact != NONE}
-
-
-def _budgets(rows: Sequence[Mapping]) -> str:
-    """What each run was given: one amount where that is equal (on each model, too), else every method's.
-
-    >>> run = {"config": {"model": "nano-opt", "method": "mezo", "steps": 20000}, "label": "MeZO"}
-    >>> _budgets([run, {"config": run["config"] | {"method": "addax", "steps": 1000}, "label": "Addax"}])
-    'unequal steps: MeZO 20000, Addax 1000'
-    """
-    given: dict[str, list[tuple[str, str, float]]] = {}
-    for row in rows:
-        if "config" in row and (found := budget_of(row["config"])):
-            place = (row["config"]["model"], label_of(row), found[1])
-            given.setdefault(found[0].replace("_", "-"), []).append(place)
-    parts = []
-    for name, places in given.items():
-        methods, models = (_amounts((place[i], place[2]) for place in places) for i in (1, 0))
-        if len(given) == 1 and len({amount for *_, amount in places}) == 1:
-            return f"equal {name}: {places[0][2]:g}"
-        if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
-            return f"equal {name} on each model: {_listed(models)}"
-        parts.append(f"unequal {name}: {_listed(methods)}")
-    return ", ".join(parts) or NONE
-
-
-def _amounts(given: Iterable[tuple[str, float]]) -> dict[str, set[float]]:
-    found: dict[str, set[float]] = {}
-    for name, amount in given:
-        found.setdefault(name, set()).add(amount)
-    return found
-
-
-def _listed(amounts: Mapping[str, set[float]]) -> str:
-    return ", ".join(f"{name} {' or '.join(f'{v:g}' for v in sorted(own))}" for name, own in amounts.items())
-
-
-def _halved(row: Mapping) -> str | None:
-    """What a row's batches came down to, where they did not fit as asked for; None where all did."""
-    used, tried = row.get("batch_sizes") or {}, row.get("batch_sizes_tried") or []
-    if row.get("status") != "done" or not tried:
-        return None
-    changed = [f"{name} {tried[0][name]} to {size}" for name, size in used.items() if tried[0][name] != size]
-    return f"{row['label']} on {row['task_title']} ({', '.join(changed)})"
-
-
-def _distinct(values: Iterable) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or NONE

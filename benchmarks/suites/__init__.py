@@ -1,6 +1,6 @@
-"""Suites: one file a table or figure, each with `specs() -> list[RunSpec]`.
+"""Suites: one file per table or figure, each with `specs() -> list[RunSpec]`.
 
-A suite of a paper's experiment binds `PAPER`, and has a twin of the same runs in small, `<name>-tiny`.
+A suite of a paper's experiment is in `papers/`, binds `PAPER`, and has a small variant, `<name>-tiny`.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from benchmarks.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
-    from benchmarks.suites._paper import Paper
+    from benchmarks.suites.papers._paper import Paper
 
 
 def load(name: str) -> "list[RunSpec]":
@@ -37,9 +37,9 @@ def load(name: str) -> "list[RunSpec]":
                 "make it with benchmarks.config.spec.from_dict"
             )
     if registry.is_tiny(name):
-        from benchmarks.suites._twin import twin
+        from benchmarks.suites._tiny import shrink
 
-        return list({spec.id: spec for spec in map(twin, specs)}.values())
+        return list({spec.id: spec for spec in map(shrink, specs)}.values())
     return specs
 
 

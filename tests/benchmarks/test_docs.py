@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import docs, registry
 from benchmarks.errors import UserError
-from benchmarks.report.tables import provenance
+from benchmarks.report.provenance import provenance_line
 from tests.benchmarks.results import result_rows as made
 
 
@@ -87,7 +87,7 @@ def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
     score = between(page, "demo:score")
     adam = next(line for line in cells(score) if line[0] == "Adam")
     assert adam[1:3] == [f"{scores(demo, 'Adam', task)[0]:.1f}" for task in ("sst2", "rte")]
-    assert score.strip().splitlines()[-1] == provenance(demo)
+    assert score.strip().splitlines()[-1] == provenance_line(demo)
     methods = between(page, "real-one:methods")
     assert [line[0] for line in cells(methods)] == ["method", "SGD", "Adam"]
     assert methods.strip().splitlines()[-1].startswith("runs: 2 of 2 done")
@@ -142,7 +142,7 @@ def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
 def test_a_broken_file_of_committed_rows_is_one_clear_line(page, tmp_path):
     committed(tmp_path, demo=[made.row()])
     (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
-    with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
+    with pytest.raises(UserError, match=r"demo\.jsonl:1: not JSON"):
         docs.refresh(tmp_path)
 
 
@@ -152,8 +152,8 @@ def test_a_page_with_a_mark_for_provenance_states_it_once(page, tmp_path):
     marks = ["demo:score", "demo:methods", "demo:provenance"]
     page.write_text("".join(f"<!-- table:{mark} -->\n<!-- /table:{mark} -->\n" for mark in marks))
     docs.refresh(tmp_path)
-    assert page.read_text().count(provenance(demo)) == 1
-    assert between(page, "demo:provenance").strip() == provenance(demo)
+    assert page.read_text().count(provenance_line(demo)) == 1
+    assert between(page, "demo:provenance").strip() == provenance_line(demo)
 
 
 def test_pages_below_docs_are_refreshed_and_a_check_writes_nothing(page, tmp_path):
@@ -178,7 +178,7 @@ def test_the_pages_are_what_the_committed_rows_make():
 
 
 def test_the_precision_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
-    rows = made.arithmetic()
+    rows = made.precision()
     committed(tmp_path, precision=rows)
     docs.refresh(tmp_path)
     head, *lines = cells(between(page, "precision:table"))

@@ -14,7 +14,7 @@ from benchmarks.report import build as report
 from benchmarks.report import paper_tables as _paper_tables
 from benchmarks.results import published
 from benchmarks.results.frame import Results
-from benchmarks.suites._paper import Stated
+from benchmarks.suites.papers._paper import Setting
 from tests.benchmarks.results import result_rows as made
 
 LINE = {
@@ -176,8 +176,8 @@ def test_a_suite_of_a_paper_has_the_table_and_another_refuses_a_file(file, tmp_p
     path = str(file({}))
     assert benchmarks.main(["report", "quick", "--published", path]) == 2
     assert "suite 'quick' repeats no paper's table" in capsys.readouterr().err
-    seen = Stated("mezo.lr", (1e-6, 1e-7), "V", "its appendix", {"task": ("squad",)})
-    paper = SimpleNamespace(paper="Mine", shows="Table 1", model="OPT-13B", arxiv="0", stated=(seen,))
+    seen = Setting("mezo", "lr", (1e-6, 1e-7), "V", "its appendix", {"task": ("squad",)})
+    paper = SimpleNamespace(paper="Mine", shows="Table 1", model="OPT-13B", arxiv="0", settings=(seen,))
     monkeypatch.setattr(_paper_tables, "paper_of", lambda suite: paper)
     rows = [made.row("mezo", model="facebook/opt-13b")]
     report.write_tables("mine", Results.of(rows), tmp_path, published.load(file({})))

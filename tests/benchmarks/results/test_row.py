@@ -78,9 +78,7 @@ def test_a_row_that_was_edited_is_refused(tmp_path):
     path = tmp_path / "row.json"
     rows.write(path, made.row())
     path.write_text(path.read_text().replace('"label": "Addax"', '"label": "Adam"'))
-    with pytest.raises(
-        UserError, match=r"row\.json: changed after it was written; remove it"
-    ):
+    with pytest.raises(UserError, match=r"row\.json: changed after it was written; remove it"):
         rows.read(path)
 
 

@@ -13,13 +13,12 @@ from benchmarks.config.spec import from_dict
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import encode
 from benchmarks.errors import UserError
-from benchmarks.results import frame as _rows
 from benchmarks.results import store
 from benchmarks.studies import lengths
 from benchmarks.training import run as train
 from plots import lengths as figure
 from tests.benchmarks.results import result_rows as made
-from tests.plots.figure_checks import bars, faults
+from tests.plots.figure_checks import bars, drawn, faults
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +130,9 @@ def test_a_wrong_source_or_model_is_named(given, line):
 
 def test_a_panel_shows_each_bin_in_the_shade_of_its_side():
     rows = made.lengths()
-    drawn = figure.draw(_rows.frame(rows))
-    assert set(drawn) == {"lengths-builtin-nano-opt", "lengths-folder-smollm2-135m"}
-    canvas = drawn["lengths-folder-smollm2-135m"]
+    canvases = drawn("lengths", rows)
+    assert set(canvases) == {"lengths-builtin-nano-opt", "lengths-folder-smollm2-135m"}
+    canvas = canvases["lengths-folder-smollm2-135m"]
     assert [a.get_title() for a in canvas.axes] == [f"{t} (n = 270)" for t in made.TITLES.values()]
     assert canvas.legends[0].get_title().get_text() == "smollm2-135m, real rows"
     assert [t.get_text() for t in canvas.legends[0].get_texts()][-1] == "$L_T$ (q0.75)"
@@ -153,7 +152,7 @@ def test_a_panel_shows_each_bin_in_the_shade_of_its_side():
 def test_any_number_of_tasks_is_readable(count):
     rows = made.lengths((("folder", "me/a-model"),))[:count]
     rows[0] |= {"max_length": rows[0]["maximum"]}
-    (canvas,) = figure.draw(_rows.frame(rows)).values()
+    (canvas,) = drawn("lengths", rows).values()
     assert len(canvas.axes) == count
     assert canvas.axes[0].get_title() == f"SST-2 (n = 270, cut at {rows[0]['maximum']:,})"
     assert faults(canvas) == []
@@ -162,6 +161,6 @@ def test_any_number_of_tasks_is_readable(count):
 def test_the_number_beside_a_late_l_t_stays_inside():
     row = made.lengths()[0]
     row |= {"counts": row["counts"][:6], "edges": row["edges"][:7]}
-    (canvas,) = figure.draw(_rows.frame([row])).values()
+    (canvas,) = drawn("lengths", [row]).values()
     assert faults(canvas) == []
     assert canvas.axes[0].texts[0].get_ha() == "right"

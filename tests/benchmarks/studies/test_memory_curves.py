@@ -8,14 +8,13 @@ import pytest
 
 from benchmarks import studies
 from benchmarks.errors import UserError
-from benchmarks.results import frame as _rows
 from benchmarks.results import store
 from benchmarks.studies import _memory_tables
 from benchmarks.studies import memory_curves as memory
 from benchmarks.studies._memory_points import GRIDS, L_T, Point
-from plots import _memory, figure3, figure4, fits
+from plots import _memory
 from tests.benchmarks.results import result_rows as made
-from tests.plots.figure_checks import faults
+from tests.plots.figure_checks import drawn, faults
 
 SMALL = "facebook/opt-125m"
 LAYERS, WIDTH = 12, 768
@@ -145,7 +144,9 @@ def test_tables_of_the_page_follow_predicted_rows():
 
 
 def rows_of(rows, name):
-    return [r for r in rows if (r["what"], r["kind"], _memory.spelled(r)) == ("figure4", "predicted", name)]
+    return [
+        r for r in rows if (r["what"], r["kind"], _memory.curve_label(r)) == ("figure4", "predicted", name)
+    ]
 
 
 def test_table_22_has_the_printed_numbers_beside_ours():
@@ -170,15 +171,14 @@ def test_what_fits_is_the_largest_below_the_card_and_measured_goes_first():
     assert "One example" in table
 
 
-@pytest.mark.parametrize(("module", "axis"), [(figure3, "batch_size"), (figure4, "length")])
-def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(module, axis):
+@pytest.mark.parametrize(("name", "axis"), [("figure3", "batch_size"), ("figure4", "length")])
+def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(name, axis):
     rows = made.memory()
-    (figure,) = module.draw(_rows.frame(rows)).values()
-    name = module.__name__.rpartition(".")[2]
+    (figure,) = drawn(name, rows).values()
     kept, checkpointed, enlarged = figure.axes
     for axes, on in ((kept, False), (checkpointed, True), (enlarged, True)):
         curves = [line for line in axes.lines if not line.get_label().startswith("_")]
-        drawn = {
+        points = {
             (line.get_label(), line.get_linestyle() != "None", line.get_markerfacecolor() == "white"): dict(
                 zip(line.get_xdata(), line.get_ydata(), strict=True)
             )
@@ -192,8 +192,8 @@ def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(module, a
                     if (r["what"], r["label"], r["kind"]) == (name, label, kind)
                     and (r["gradient_checkpointing"] == on or label == "MeZO")
                 }
-                assert drawn.pop((label, open_line, open_line)) == pytest.approx(told)
-        assert drawn == {}
+                assert points.pop((label, open_line, open_line)) == pytest.approx(told)
+        assert points == {}
         low, high = axes.get_ylim()
         cards = [line.get_ydata()[0] for line in axes.lines if line.get_color() == "#888888"]
         assert cards == [card for card in _memory.CARDS if low <= card <= high]
@@ -203,13 +203,13 @@ def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(module, a
     assert enlarged.get_ylim()[0] > 0
     assert faults(figure) == []
     only = [r for r in rows if r["kind"] == "predicted"]
-    (figure,) = module.draw(_rows.frame(only)).values()
+    (figure,) = drawn(name, only).values()
     assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == "predicted"
 
 
 def test_the_figure_of_fits_tells_each_method_s_model_and_marks_measured_ones():
     rows = made.memory()
-    (figure,) = fits.draw(_rows.frame(rows)).values()
+    (figure,) = drawn("largest_model", rows).values()
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     for axes, one in zip(figure.axes, (True, False), strict=True):
         assert len(axes.texts) == len(names) * len(_memory.CARDS)
@@ -220,7 +220,7 @@ def test_the_figure_of_fits_tells_each_method_s_model_and_marks_measured_ones():
                 for r in rows
                 if r["what"] == "fits"
                 and (r["batch_size"] == 1) == one
-                and _memory.spelled(r) == names[round(y)]
+                and _memory.curve_label(r) == names[round(y)]
             ]
             best = _memory.largest(own, _memory.CARDS[round(x)])
             assert text.get_text() == (_memory.size_of(best[0]) if best else "–")

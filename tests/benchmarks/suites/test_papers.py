@@ -9,8 +9,8 @@ from benchmarks import registry, suites
 from benchmarks.config import labels
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.suites import _twin
-from benchmarks.suites._paper import TAGS, TOP, Paper, Stated, runs
+from benchmarks.suites import _tiny
+from benchmarks.suites.papers._paper import OF_SUITES, SUITE, TAGS, Paper, Setting, runs
 
 PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_tiny(name)]
 # What a twin may have otherwise: the model, the data, and sizes.
@@ -22,21 +22,21 @@ load = cache(suites.load)
 
 def stated(*more, methods=("addax",), paper="Mine"):
     common = (
-        Stated("methods", methods, "ours", "two"),
-        Stated("all.model", "nano-opt", "ours", "small"),
-        Stated("all.task", ("sst2", "rte"), "V", "seen"),
-        Stated("all.seed", (0, 1), "ours", "two"),
+        Setting(SUITE, "methods", methods, "ours", "two"),
+        Setting("all", "model", "nano-opt", "ours", "small"),
+        Setting("all", "task", ("sst2", "rte"), "V", "seen"),
+        Setting("all", "seed", (0, 1), "ours", "two"),
     )
-    return Paper(paper=paper, arxiv="0", shows="Table 1", model=None, stated=(*common, *more))
+    return Paper(paper=paper, arxiv="0", shows="Table 1", model=None, settings=(*common, *more))
 
 
 def test_runs_are_the_product_of_what_is_stated():
     """Counted by hand: 2 tasks x 2 seeds x (2 lr of Adam, and 3 of them on RTE, and zero-shot)."""
     paper = stated(
-        Stated("adam.steps", 5, "V", "seen"),
-        Stated("adam.lr", (1e-3, 1e-2), "V", "seen"),
-        Stated("adam.lr", (1e-3, 1e-2, 1e-1), "V", "seen", {"task": ("rte",)}),
-        Stated("zero-shot.dtype", "bfloat16", "ours", "cheap"),
+        Setting("adam", "steps", 5, "V", "seen"),
+        Setting("adam", "lr", (1e-3, 1e-2), "V", "seen"),
+        Setting("adam", "lr", (1e-3, 1e-2, 1e-1), "V", "seen", {"task": ("rte",)}),
+        Setting("zero-shot", "dtype", "bfloat16", "ours", "cheap"),
         methods=("zero-shot", "adam"),
     )
     found = runs(paper)
@@ -52,9 +52,12 @@ def test_runs_are_the_product_of_what_is_stated():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ([Stated("addax.lr", 1.0, "sure", "mine")], "tag 'sure' is none of V, D, R, ours"),
-        ([Stated("addax.lr", 1.0, "V", "a"), Stated("addax.lr", 2.0, "V", "b")], "addax.lr is stated twice"),
-        ([Stated("adax.lr", 1.0, "V", "a")], "stated of no method: adax"),
+        ([Setting("addax", "lr", 1.0, "sure", "mine")], "tag 'sure' is none of V, D, R, ours"),
+        (
+            [Setting("addax", "lr", 1.0, "V", "a"), Setting("addax", "lr", 2.0, "V", "b")],
+            "lr of addax is stated twice",
+        ),
+        ([Setting("adax", "lr", 1.0, "V", "a")], "stated of no method: adax"),
     ],
 )
 def test_contradicting_and_unused_statements_are_refused(more, said):
@@ -66,9 +69,9 @@ def test_contradicting_and_unused_statements_are_refused(more, said):
 def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
     """Each field and setting of its runs that is not the harness's own default has a tag and a source."""
     paper = suites.paper(name)
-    assert {one.what for one in paper.stated} >= set(TOP)
-    assert all(one.tag in TAGS and one.source for one in paper.stated)
-    names = {key for one in paper.stated for _, key in one.keys} | {"method", "data_seed", "lr_ratio"}
+    assert {one.field for one in paper.settings if one.methods == SUITE} == set(OF_SUITES)
+    assert all(one.tag in TAGS and one.source for one in paper.settings)
+    names = {one.field for one in paper.settings if one.names} | {"method", "data_seed", "lr_ratio"}
     for spec in load(name):
         plain = {"method": spec.method, "model": spec.model, "task": spec.task, "head": spec.head}
         if spec.method != ZERO_SHOT:
@@ -86,7 +89,7 @@ def test_a_twin_differs_in_model_data_and_sizes_alone(name):
     assert suites.data(f"{name}-tiny") == "builtin"
     made = set()
     for spec in specs:
-        small = _twin.twin(spec)
+        small = _tiny.shrink(spec)
         made.add(small.id)
         differ = {f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(small, f.name)}
         at_auto = spec.length_threshold is not None and spec.length_threshold.memory is not None
@@ -105,7 +108,7 @@ def test_every_experiment_of_the_papers_has_a_suite():
     wanted = {"opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large"}
     wanted |= {"mezo-opt-13b", "mezo-opt-30b", "mezo-opt-66b", "mezo-roberta", "svrg"}
     wanted |= {"figure3-right", "figure5-right", "figure11-opt-13b"}
-    wanted |= {"asked-opt-13b", "sensitivity-opt-13b", "gsm8k-llama2-7b"}
+    wanted |= {"ablations-opt-13b", "sensitivity-opt-13b", "gsm8k-llama2-7b"}
     assert wanted == set(PAPERS)
 
 

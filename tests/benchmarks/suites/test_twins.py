@@ -10,7 +10,7 @@ from benchmarks.results import store
 from benchmarks.sweep import worker as work
 
 # Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
-NAMES = {"asked-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}
+NAMES = {"ablations-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}
 
 
 def ways(name):

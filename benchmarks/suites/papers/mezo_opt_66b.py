@@ -1,15 +1,15 @@
 """MeZO, Table 20: OPT-66B on six tasks: zero-shot and MeZO in its grid."""
 
 from benchmarks.config.spec import RunSpec
-from benchmarks.suites import _mezo
-from benchmarks.suites._paper import Paper, runs
+from benchmarks.suites.papers import _mezo
+from benchmarks.suites.papers._paper import Paper, runs
 
 PAPER = Paper(
     paper="MeZO",
     arxiv="2305.17333",
     shows="Table 2/20",
     model="OPT-66B",
-    stated=_mezo.larger("facebook/opt-66b", "two cards of 80 GB (--device auto)"),
+    settings=_mezo.larger("facebook/opt-66b", "two cards of 80 GB (--device auto)"),
 )
 
 

@@ -1,8 +1,8 @@
 """Addax, Figure 1 and its table: OPT-13B on nine tasks; every method but Adam on one card of 40 GB."""
 
 from benchmarks.config.spec import RunSpec
-from benchmarks.suites import _addax, _mezo
-from benchmarks.suites._paper import Paper, Stated, runs
+from benchmarks.suites.papers import _addax, _mezo
+from benchmarks.suites.papers._paper import SUITE, Paper, Setting, runs
 
 MODEL = "facebook/opt-13b"
 PAPER = Paper(
@@ -10,11 +10,11 @@ PAPER = Paper(
     arxiv="2410.06441",
     shows="Figure 1 and the table of OPT-13B",
     model="OPT-13B",
-    stated=(
-        Stated("methods", ("zero-shot", "mezo", "sgd", "ip-sgd", "adam", "addax"), "V", "Figure 1"),
-        Stated("hardware", "one A100 of 40 GB; Adam on five cards", "V", "abstract and captions"),
-        Stated("all.model", MODEL, "V", "Figure 1"),
-        Stated("all.task", _mezo.NINE, "R", "their number is seen [V]"),
+    settings=(
+        Setting(SUITE, "methods", ("zero-shot", "mezo", "sgd", "ip-sgd", "adam", "addax"), "V", "Figure 1"),
+        Setting(SUITE, "hardware", "one A100 of 40 GB; Adam on five cards", "V", "abstract and captions"),
+        Setting("all", "model", MODEL, "V", "Figure 1"),
+        Setting("all", "task", _mezo.NINE, "R", "their number is seen [V]"),
         *_addax.LARGE,
         *_addax.length_threshold("40GB"),
         *_mezo.ADAM,

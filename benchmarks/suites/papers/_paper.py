@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -13,85 +13,88 @@ from benchmarks.config.spec import RunSpec, from_dict
 # at hand: a starting point, never to be printed as the paper's; our own choice.
 TAGS = ("V", "D", "R", "ours")
 EVERY = "all"
-# Statements on the whole suite.
-TOP = ("methods", "hardware")
+# In place of methods: the setting is about the whole suite.
+SUITE: tuple[str, ...] = ()
+# Settings of every suite: its methods in their order, and the hardware that it needs.
+OF_SUITES = ("methods", "hardware")
 
 
 @dataclass(frozen=True)
-class Stated:
+class Setting:
     """One thing that defines a suite's runs.
 
     Attributes:
-        what: "GROUP.FIELD": a field of RunSpec or a setting of the method, for a group of runs, several
-            (separated by commas) or "all"; or "methods", the groups in their order; or "hardware".
+        methods: the methods of the suite that have it, one or several; "all" for every one; or `SUITE`.
+        field: a field of RunSpec or a setting of the method; with `SUITE` one of `OF_SUITES`.
         value: of the field; a tuple is a grid, all of whose values are run.
         tag: "V", "D", "R" or "ours": see `TAGS`.
         source: where it is from, or why we chose it.
-        when: holds only where fields of "all" have these values (each a tuple), in place of a statement
-            without.
+        when: holds only where fields of "all" have these values (each a tuple), in place of a setting
+            without conditions.
     """
 
-    what: str
+    methods: str | tuple[str, ...]
+    field: str
     value: Any
     tag: str
     source: str
-    when: Mapping[str, tuple] = field(default_factory=dict)
+    when: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
 
     @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(group, field) of each thing it says."""
-        groups, _, name = self.what.partition(".")
-        return [(group, name) for group in groups.split(",")]
+    def names(self) -> tuple[str, ...]:
+        """The methods as a tuple."""
+        return (self.methods,) if isinstance(self.methods, str) else self.methods
 
 
 @dataclass(frozen=True)
 class Paper:
     """The experiment that a suite repeats.
 
-    A group of runs is a method, or says which ("mezo-lora.method"). Its runs are the product of the grids of
-    "all", and within each of these the product of its own.
+    A method of the suite is a method by its name, or a variant whose setting "method" names it ("mezo-lora").
+    Its runs are the product of the grids of "all", and within each of these the product of its own.
 
     Attributes:
         paper: its name, as in `results/published.csv`.
         arxiv: its number there.
         shows: the table or figure, or the question, that the suite answers.
         model: as `results/published.csv` prints it, {shots} being those of a run; None where it has no rows.
-        stated: everything that defines the runs.
+        settings: everything that defines the runs.
     """
 
     paper: str
     arxiv: str
     shows: str
     model: str | None
-    stated: tuple[Stated, ...]
+    settings: tuple[Setting, ...]
 
     def __post_init__(self) -> None:
         seen = []
-        for one in self.stated:
+        for one in self.settings:
             if one.tag not in TAGS:
-                raise ValueError(f"{one.what}: tag {one.tag!r} is none of {', '.join(TAGS)}")
-            for key in one.keys:
-                if (key, one.when) in seen:
-                    raise ValueError(f"{'.'.join(key)} is stated twice")
-                seen.append((key, one.when))
-        groups = {group for one in self.stated for group, name in one.keys if name}
-        if unknown := groups - {EVERY, *self["methods"]}:
+                raise ValueError(f"{one.field}: tag {one.tag!r} is none of {', '.join(TAGS)}")
+            for method in one.names or (None,):
+                key = (method, one.field, one.when)
+                if key in seen:
+                    raise ValueError(f"{one.field} of {method or 'the suite'} is stated twice")
+                seen.append(key)
+        methods = {method for one in self.settings for method in one.names}
+        if unknown := methods - {EVERY, *self["methods"]}:
             raise ValueError(f"stated of no method: {', '.join(sorted(unknown))}")
 
-    def __getitem__(self, what: str) -> Any:
-        """The value of a statement without conditions."""
-        return next(one.value for one in self.stated if one.what == what and not one.when)
+    def __getitem__(self, field: str) -> Any:
+        """The value of a setting of the whole suite."""
+        return next(one.value for one in self.settings if not one.names and one.field == field)
 
     def printed(self, shots: int | None = None) -> str | None:
         """The model as `results/published.csv` prints it."""
         return None if self.model is None else self.model.format(shots=shots or 0)
 
-    def values(self, group: str, where: Mapping[str, Any]) -> dict[str, Any]:
-        """What is stated of a group, a statement with conditions in place of one without."""
+    def values(self, method: str, where: Mapping[str, Any]) -> dict[str, Any]:
+        """What is stated of a method, a setting with conditions in place of one without."""
         found: dict[str, Any] = {}
-        for one in sorted(self.stated, key=lambda one: bool(one.when)):
-            if all(where.get(key) in allowed for key, allowed in one.when.items()):
-                found |= {name: one.value for owner, name in one.keys if owner == group and name}
+        for one in sorted(self.settings, key=lambda one: bool(one.when)):
+            if method in one.names and all(where.get(key) in allowed for key, allowed in one.when.items()):
+                found[one.field] = one.value
         return found
 
 
@@ -106,9 +109,9 @@ def runs(paper: Paper, derive: Callable[[dict[str, Any]], dict[str, Any]] = dict
     """
     found = {}
     for where in _grid(paper.values(EVERY, {})):
-        for group in paper["methods"]:
-            for own in _grid(paper.values(group, where)):
-                values = derive({"method": group} | where | own)
+        for method in paper["methods"]:
+            for own in _grid(paper.values(method, where)):
+                values = derive({"method": method} | where | own)
                 if values["method"] == ZERO_SHOT:
                     # Before the first step there is nothing to set.
                     values = {k: v for k, v in values.items() if k in _FIELDS}

@@ -1,26 +1,29 @@
 """Addax, Figure 2 and its table: OPT-30B on nine tasks; every method on one card of 80 GB."""
 
 from benchmarks.config.spec import RunSpec
-from benchmarks.suites import _addax, _mezo
-from benchmarks.suites._paper import Paper, Stated, runs
+from benchmarks.suites.papers import _addax, _mezo
+from benchmarks.suites.papers._paper import SUITE, Paper, Setting, runs
 
 PAPER = Paper(
     paper="Addax",
     arxiv="2410.06441",
     shows="Figure 2 and the table of OPT-30B",
     model="OPT-30B",
-    stated=(
-        Stated(
-            "methods", ("zero-shot", "mezo", "sgd", "ip-sgd", "addax"), "ours",
+    settings=(
+        Setting(
+            SUITE,
+            "methods",
+            ("zero-shot", "mezo", "sgd", "ip-sgd", "addax"),
+            "ours",
             "those of Figure 1 but Adam, which needs several machines",
         ),
-        Stated("hardware", "one H100 of 80 GB", "V", "abstract and captions"),
-        Stated("all.model", "facebook/opt-30b", "V", "Figure 2"),
-        Stated("all.task", _mezo.NINE, "R", "as for OPT-13B, where their number is seen [V]"),
+        Setting(SUITE, "hardware", "one H100 of 80 GB", "V", "abstract and captions"),
+        Setting("all", "model", "facebook/opt-30b", "V", "Figure 2"),
+        Setting("all", "task", _mezo.NINE, "R", "as for OPT-13B, where their number is seen [V]"),
         *_addax.LARGE,
         *_addax.length_threshold("80GB"),
     ),
-)  # fmt: skip
+)
 
 
 def specs() -> list[RunSpec]:

@@ -1,4 +1,4 @@
-"""The tiny twin of a paper's suite: the same runs on a model, rows and a budget that take a CPU a second."""
+"""The small variant of a paper's suite: the same runs on a built-in model, few rows, and a small budget."""
 
 from addax.assignment import AUTO
 from benchmarks.config.spec import RunSpec
@@ -7,7 +7,7 @@ from benchmarks.config.spec import RunSpec
 NANO = {"opt": "nano-opt", "gpt2": "nano-opt", "llama": "nano-llama"}
 NANO |= {"roberta": "nano-roberta", "distilbert": "nano-roberta"}
 DATA = "builtin"
-# The most of each that a twin has.
+# The most of each in a small run.
 MOST = {
     "steps": 4, "seconds": 0.5, "examples": 32, "forward_equivalents": 128, "evaluations": 2,
     "train_rows": 32, "validation_rows": 8, "test_rows": 8, "eval_batch_size": 8, "shots": 2,
@@ -17,13 +17,13 @@ BATCH = 16
 BUDGET = AUTO + "2.5MB"
 
 
-def twin(spec: RunSpec) -> RunSpec:
-    """A run in small: of the method's settings only batch sizes and a card's memory differ.
+def shrink(spec: RunSpec) -> RunSpec:
+    """Return a run in small: of the method's settings, only batch sizes and the card's memory differ.
 
-    Runs that differ in nothing but what is cut come out as one and the same.
+    Runs that differ only in what is cut become one and the same.
     """
     cut = {k: min(getattr(spec, k), most) for k, most in MOST.items() if getattr(spec, k) is not None}
-    # Of a few shots there is one batch at most.
+    # A few shots fill at most one batch.
     batch = cut.get("shots", BATCH)
     own = {
         k: min(v, batch) if k in ("zo_batch_size", "fo_batch_size") else v for k, v in spec.settings.items()
@@ -34,7 +34,7 @@ def twin(spec: RunSpec) -> RunSpec:
 
 
 def nano(model: str) -> str:
-    """The built-in model in the place of a paper's.
+    """Return the built-in model that stands for a paper's.
 
     >>> nano("facebook/opt-13b"), nano("meta-llama/Llama-2-70b-hf")
     ('nano-opt', 'nano-llama')

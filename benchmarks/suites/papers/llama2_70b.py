@@ -1,0 +1,33 @@
+"""Addax, Llama-2-70B: nine tasks, the model sharded over several cards (--device auto)."""
+
+from benchmarks.config.spec import RunSpec
+from benchmarks.suites.papers import _addax, _mezo
+from benchmarks.suites.papers._paper import SUITE, Paper, Setting, runs
+
+PAPER = Paper(
+    paper="Addax",
+    arxiv="2410.06441",
+    shows="the table of Llama-2-70B",
+    model=None,
+    settings=(
+        Setting(
+            SUITE,
+            "methods",
+            ("zero-shot", "mezo", "sgd", "ip-sgd", "addax"),
+            "ours",
+            "those of Figure 1 but Adam, which needs several machines",
+        ),
+        Setting(
+            SUITE, "hardware", "three cards of 80 GB, --device auto", "ours", "the weights alone are 138 GB"
+        ),
+        Setting("all", "model", "meta-llama/Llama-2-70b-hf", "V", "the model is seen in the paper"),
+        Setting("all", "task", _mezo.NINE, "R", "as for OPT-13B, where their number is seen [V]"),
+        *_addax.LARGE,
+        *_addax.SHARDED,
+    ),
+)
+
+
+def specs() -> list[RunSpec]:
+    """Zero-shot, and four trials of four methods on each task."""
+    return runs(PAPER)

@@ -1,0 +1,35 @@
+"""Analysis: trials of the suite that chose the settings, and predictions beside measured peaks."""
+
+import csv
+
+from benchmarks.report import analysis, build
+from benchmarks.results.frame import Results
+from tests.benchmarks.results import result_rows as made
+
+
+def grid():
+    """Rows of three learning rates, of which the middle one is the best on validation."""
+    rows = [made.row("adam", lr=lr) for lr in (1e-5, 1e-4, 1e-3)]
+    for row, score in zip(rows, (0.5, 0.9, 0.5), strict=True):
+        row["validation"] = {"score": score, "loss": 1 - score, "n": 100}
+    return rows
+
+
+def test_a_suite_whose_settings_another_suite_chose_shows_those_trials(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(analysis, "load_rows", lambda suite: loaded.append(suite) or (grid(), "somewhere"))
+    results = Results.of([made.row("adam", lr=1e-4), made.row("zero-shot")])
+    table = analysis.analyze("small", results).tables["trials"].table
+    assert loaded == ["small-grid"]
+    assert (table["trials"].iloc[0], table["chosen"].iloc[0]) == ("3", "lr 0.0001")
+    assert analysis.analyze("quick", results).tables["trials"].table["trials"].iloc[0] == "1"
+
+
+def test_a_predicted_peak_stands_beside_the_measured_one(monkeypatch, tmp_path):
+    rows = [made.row("adam"), made.row("mezo")]
+    monkeypatch.setattr(analysis, "predicted_peaks", lambda rows: {rows[0]["id"]: 123})
+    build.write_tables("demo", Results.of(rows), tmp_path)
+    with (tmp_path / "results/tables/demo/memory.csv").open() as file:
+        lines = {line["label"]: line for line in csv.DictReader(file)}
+    assert (lines["Adam"]["predicted_peak_bytes"], lines["MeZO"]["predicted_peak_bytes"]) == ("123.0", "")
+    assert lines["Adam"]["peak_bytes"] == f"{float(rows[0]['peak_bytes'])}"

@@ -1,0 +1,211 @@
+"""Tables say what the rows say: means, deviations, order, bold, and failures."""
+
+import csv
+import io
+import json
+import re
+from functools import cache
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from benchmarks.report import build
+from benchmarks.report.tables import NONE, long_table, pipe
+from benchmarks.results.frame import Results
+from tests.benchmarks.results import result_rows as made
+
+
+def method_table(rows):
+    return pipe(long_table(Results.of(rows).means))
+
+
+def cells(markdown):
+    """The lines of every pipe table: list of lists of stripped texts, rules left out."""
+    lines = [
+        line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
+    ]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@cache
+def tables(text):
+    """The files that rows, as JSON, are written to: name -> text. Several tests read the same ones."""
+    with TemporaryDirectory() as folder:
+        files = build.write_tables("demo", Results.of(json.loads(text)), Path(folder))
+        return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def written(rows, name):
+    return tables(json.dumps(rows))[name]
+
+
+def scores(rows, label, task):
+    return [100 * r["score"] for r in rows if r["label"] == label and r["config"]["task"] == task]
+
+
+def test_every_file_is_written(nine, tmp_path):
+    files = build.write_tables("demo", Results.of(nine), tmp_path)
+    stems = ("score", "memory", "time", "methods", "intervals", "pairs", "ranks", "trials", "costs")
+    names = {f"{stem}.{kind}" for stem in stems for kind in ("md", "csv", "tex")}
+    assert {file.relative_to(tmp_path / "results/tables/demo").as_posix() for file in files} == names
+    assert all(file.read_text(encoding="utf-8").strip() for file in files)
+
+
+def test_zero_shot_is_no_method_beside_runs_of_other_dtypes():
+    rows = [made.row(method, seed=seed) for method in ("zero-shot", "mezo", "adam") for seed in (0, 1)]
+    for row in rows[:4]:
+        row["config"]["dtype"] = "bfloat16"
+    assert [line[1] for line in cells(written(rows, "ranks.md"))[1:]] == ["Adam", "MeZO bfloat16"]
+    assert {line[1:3] for line in map(tuple, cells(written(rows, "time.md"))) if line[0] == "zero-shot"} == {
+        ("–", "–")
+    }
+
+
+@pytest.mark.parametrize(
+    ("peaks", "texts"),
+    [
+        ((144_400_000, 952_000_000), ("144.4", "952.0")),
+        ((144_400_000, 7_660_000_000), ("0.14", "7.66")),
+        ((44_400_000, 7_660_000_000), ("0.044", "7.660")),
+        ((1_700_000_000, 27_660_000_000), ("1.7", "27.7")),
+    ],
+)
+def test_the_smallest_memory_keeps_its_digits_beside_the_largest(peaks, texts):
+    rows = [made.row(m) | {"peak_bytes": peak} for m, peak in zip(("mezo", "adam"), peaks, strict=True)]
+    for name, at in (("memory.md", 1), ("methods.md", -1)):
+        assert tuple(line[at] for line in cells(written(rows, name))[1:]) == texts
+
+
+def test_rows_and_columns_stand_in_the_fixed_order(nine):
+    table = cells(written(nine[::-1], "score.md"))
+    assert table[0] == ["method", *made.TITLES.values(), "mean"]
+    llama, opt = table[1:8], table[9:]
+    order = ["zero-shot", "Addax", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam"]
+    assert [line[0] for line in llama] == order
+    assert [line[0] for line in opt] == [*order[:2], "Addax-WA", *order[2:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "scale"),
+    [("score", "score", 100), ("memory", "peak_bytes", 1e-6), ("time", "train_seconds_to_best", 1 / 60)],
+)
+def test_entries_are_the_rows_numbers(nine, name, field, scale):
+    if name == "time":  # past ten minutes: the table is in minutes
+        nine = [dict(row) for row in nine]
+        for row in nine:
+            row[field] = row[field] and 10 * row[field]
+    text = written(nine, f"{name}.md")
+    assert {"score": "(%)", "memory": "(MB)", "time": "(min)"}[name] in text.splitlines()[0]
+    opt = {line[0]: line[1:] for line in cells(text)[9:]}
+    for label in ("Adam", "IP-SGD"):
+        own = [r for r in nine if r["label"] == label and r["config"]["model"] == "nano-opt"]
+        told = [scale * r[field] for t in made.TITLES for r in own if r["config"]["task"] == t]
+        assert opt[label] == [f"{value:.1f}" for value in [*told, mean(told)]]
+
+
+def test_failures_are_named_and_leave_no_mean(nine):
+    for name in ("score", "memory", "time"):
+        opt = {line[0]: line[1:] for line in cells(written(nine, f"{name}.md"))[9:]}
+        assert (opt["SGD"][7], opt["MeZO"][2], opt["MeZO-SVRG"][6]) == ("OOM", "failed", "killed")
+        assert opt["SGD"][9] == opt["MeZO"][9] == opt["Addax-WA"][9] == NONE
+        assert sum(entry != NONE for entry in opt["Addax-WA"]) == 1
+
+
+def test_zero_shot_has_no_training_time(nine):
+    table = {line[0]: line[1:] for line in cells(written(nine, "time.md"))}
+    assert set(table["zero-shot"]) == {NONE}
+
+
+def of_scores(scores, task="sst2", model="nano-opt"):
+    """Rows of methods whose test scores are given, a seed a score."""
+    return [
+        made.row(method, task, model, seed) | {"score": score}
+        for method, own in scores.items()
+        for seed, score in enumerate(own)
+    ]
+
+
+def test_seeds_give_mean_and_deviation():
+    rows = made.suite(seeds=range(3), tasks=("rte", "sst2"))
+    text = written(rows, "score.md")
+    table = {line[0]: line[1:] for line in cells(text)}
+    for column, task in enumerate(("sst2", "rte")):
+        for label in set(table) - {"method", "zero-shot"}:
+            values = scores(rows, label, task)
+            assert table[label][column] == f"{mean(values):.1f} ± {stdev(values):.1f}"
+    assert "of 3 seeds" in text
+    assert "No method is bold" in text
+    assert "n = 3 a task; with fewer than 6 no such test can reach 5 %" in text
+    assert "**" not in text.replace("**nano-opt**", "")
+
+
+def test_only_a_winner_that_the_test_supports_is_bold():
+    """Three methods, eight seeds: p is 2 / 2^8 at least, of three pairs 0.023; far more where signs mix."""
+    ends = [0.001 * k for k in range(8)]
+    clear = {
+        "addax": [0.9 + e for e in ends],
+        "adam": [0.8 + e for e in ends],
+        "mezo": [0.7 + e for e in ends],
+    }
+    mixed = clear | {"addax": [0.8 + (-1) ** k * 0.01 for k in range(8)], "adam": [0.8] * 8}
+    rows = [*of_scores(clear), *of_scores(mixed, "rte")]
+    text = written(rows, "score.md")
+    table = {line[0]: line[1:] for line in cells(text)}
+    assert [table[label][0].startswith("**") for label in ("Addax", "Adam", "MeZO")] == [True, False, False]
+    assert not any(table[label][1].startswith("**") for label in ("Addax", "Adam", "MeZO"))
+    # Over both tasks Addax is ahead of Adam by 0.05 on average, in 12 of 16 pairs.
+    assert table["Addax"][2] == "**85.2**"
+    assert "Bold: better than every other trained method at 5 %" in text
+    assert "n = 8 a task" in text
+    assert written(rows, "score.tex").count(r"\textbf{") == 2
+    assert "**" not in written(rows, "memory.md").replace("**nano-opt**", "")
+
+
+def test_five_clear_seeds_make_no_winner():
+    rows = of_scores({"addax": [0.99] * 5, "mezo": [0.5] * 5})
+    text = written(rows, "score.md")
+    assert "99.0 ± 0.0" in text
+    assert "**99" not in text
+    rows = of_scores({"addax": [0.99] * 6, "mezo": [0.5] * 6})
+    assert "**99.0 ± 0.0**" in written(rows, "score.md")
+
+
+def test_csv_holds_the_unrounded_numbers(nine):
+    lines = list(csv.DictReader(io.StringIO(written(nine, "score.csv"))))
+    told = {(r["config"]["model"], r["config"]["task"], r["label"]): r["score"] for r in nine}
+    assert {
+        (x["model"], x["task"], x["label"]): float(x["score"]) if x["score"] else None for x in lines
+    } == told
+    assert {x["outcome"] for x in lines} == {"done", "failed", "OOM", "killed"}
+
+
+def test_latex_is_balanced_and_escaped(nine):
+    rows = [json.loads(json.dumps(row).replace("nano-opt", "nano_opt")) for row in nine]
+    text = written(rows, "score.tex")
+    lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count("&") for line in lines} == {10}
+    assert len(lines) == 1 + 7 + 8
+    assert r"nano\_opt" in text
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 2, 1]
+    body = text[text.index(r"\begin") : text.index(r"\end")]
+    assert not re.search(r"(?<!\\)[%_#]", body)
+
+
+def test_method_table_drops_what_is_the_same_in_every_row():
+    rows = [made.row(m, "sst2", "smollm2-135m") for m in ("zero-shot", "addax", "adam")]
+    head, zero, addax, adam = cells(method_table(rows))
+    assert head == ["method", "score (%)", "AUC", "loss", "lr", "steps", "time (s)", "memory (MB)"]
+    assert [zero[0], *zero[4:7]] == ["zero-shot", *[NONE] * 3]
+    assert addax[0] == "Addax"
+    row = rows[2]
+    numbers = [100 * row["score"], row["test"]["auc"], row["test"]["loss"], row["train_seconds_to_best"]]
+    told = [f"{n:.{d}f}" for n, d in zip(numbers, (1, 3, 3, 1), strict=True)]
+    assert adam == ["Adam", *told[:3], "0.001", "200", told[3], "12.4"]
+
+
+def test_steps_of_a_run_with_a_budget_of_seconds_are_those_it_took():
+    row = made.row("adam")
+    row["config"] |= {"steps": None, "seconds": 30.0}
+    assert cells(method_table([row]))[1][5] == "200"

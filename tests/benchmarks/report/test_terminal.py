@@ -1,0 +1,38 @@
+"""The printed summary fits a terminal and names what failed."""
+
+import io
+from statistics import mean
+
+from rich.console import Console
+
+from benchmarks.report.analysis import analyze
+from benchmarks.report.terminal import print_summary
+from benchmarks.results.frame import Results
+from tests.benchmarks.results import result_rows as made
+
+
+def test_summary_fits_eighty_columns_and_names_failures(nine):
+    out = io.StringIO()
+    print_summary(analyze("quick", Results.of(nine)), Console(file=out, width=80))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "OOM: SGD on ReCoRD, nano-opt" in text
+    assert "failed: MeZO on CB, nano-llama" in text
+    assert "No method is bold" in " ".join(text.split())
+    adam = next(line for line in text.splitlines() if line.lstrip().startswith("Adam")).split()
+    own = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-llama"]
+    assert adam[1:10] == [f"{100 * r['score']:.1f}" for r in own]
+    assert adam[10] == f"{mean(100 * r['score'] for r in own):.1f}"
+    assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in own):.0f}"
+
+
+def test_a_summary_wider_than_the_terminal_is_not_cut(nine):
+    out = io.StringIO()
+    long = made.row("ip-sgd", label="IP-SGD (checkpointing)")
+    long["config"] |= {"gradient_checkpointing": True, "dtype": "bfloat16"}
+    print_summary(analyze("quick", Results.of([*nine, long])), Console(file=out, width=80))
+    text = out.getvalue()
+    assert "IP-SGD (checkpointing) bfloat16" in text
+    assert "…" not in text
+    heading = next(line for line in text.splitlines() if line.lstrip().startswith("method"))
+    assert heading.split() == ["method", *made.TITLES.values(), "mean", "MB", "s"]
