@@ -129,6 +129,6 @@ def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
     glob = str(place.folder / "results/runs/mine/*.json")
     assert main(["plots", "figure1", "--rows", glob]) == 0
     assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
-    place.patch.setattr(report, "draw", lambda *_: {})
+    place.patch.setattr(render, "draw", lambda *_: {})
     assert main(["report", "mine"]) == 0
     assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
