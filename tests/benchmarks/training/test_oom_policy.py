@@ -10,7 +10,7 @@ import torch
 from benchmarks.config.spec import from_dict
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.results import store
-from benchmarks.sweep import worker as work
+from benchmarks.sweep.worker import run_spec
 from benchmarks.training import run as train
 from benchmarks.training import setup
 from tests import processes
@@ -127,9 +127,9 @@ def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
-    assert work.work(spec, **one).status == "OOM"
-    assert work.work(spec, **one).status == "elsewhere"
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
+    assert run_spec(spec, **one).status == "OOM"
+    assert run_spec(spec, **one).status == "elsewhere"
 
 
 def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):
@@ -169,7 +169,7 @@ def limited(runs, spec, room):
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
-    """A real allocation that fails, in torch's own words."""
+    """A real allocation fails, with torch's message."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
     spec = from_dict({"method": "sgd", **TINY, **changes})
     process = processes.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
