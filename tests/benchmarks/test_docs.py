@@ -142,7 +142,7 @@ def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
 def test_a_broken_file_of_committed_rows_is_one_clear_line(page, tmp_path):
     committed(tmp_path, demo=[made.row()])
     (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
-    with pytest.raises(UserError, match=r"demo\.jsonl: not JSON lines"):
+    with pytest.raises(UserError, match=r"demo\.jsonl:1: not JSON"):
         docs.refresh(tmp_path)
 
 
