@@ -50,7 +50,7 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 
 def refresh(root: Path = ROOT, check: bool = False) -> list[Path]:
-    """Rebuilds the tables of every page from the committed rows; returns the pages that were out of date.
+    """Rebuild the tables of every page from the committed rows, and return the pages that were out of date.
 
     Args:
         root: folder that holds the pages and `results/reference/`.
@@ -72,7 +72,7 @@ def refresh(root: Path = ROOT, check: bool = False) -> list[Path]:
 
 
 def rebuilt(text: str, page: str, root: Path, made: dict[str, str] | None = None) -> str:
-    """A page's text with every table rebuilt.
+    """Return a page's text with every table rebuilt.
 
     Args:
         text: the page.

@@ -5,13 +5,13 @@
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import registry
+from benchmarks.results import row as row_file
 from benchmarks.results import store
 
 Rows = Sequence[Mapping[str, Any]]
@@ -67,30 +67,31 @@ class Study:
 
 
 def load(name: str) -> Study:
-    """A study by name; `UserError` naming the nearest one if there is no such study."""
+    """Return a study by name; `UserError` naming the nearest one if there is no such study."""
     return registry.module("study", name).STUDY
 
 
 def page_tables(name: str) -> dict[str, Callable[[Rows], str]]:
-    """What `<!-- table:NAME:KIND -->` may show of a study, by kind."""
+    """Return what `<!-- table:NAME:KIND -->` may show of a study, by kind."""
     study = load(name)
     return {"table": study.table, **study.tables}
 
 
 def save(name: str, rows: Rows) -> Path:
-    """Merges rows into a study's committed file and returns the file.
+    """Merge rows into a study's committed file, and return the file.
 
     A row gets the study's name under "study". See `Study.key` for what it replaces.
     """
     study = load(name)
     target = store.REFERENCE / f"{name}.jsonl"
-    lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
-    every = merged(study, [json.loads(line) for line in lines], [{**row, "study": name} for row in rows])
-    return store.commit_reference(name, every)
+    old = row_file.read(target) if target.exists() else []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    row_file.write_lines(target, merged(study, old, [{**row, "study": name} for row in rows]))
+    return target
 
 
 def merged(study: Study, old: Rows, new: Rows) -> list[Mapping[str, Any]]:
-    """Old rows without those that new rows replace, then the new ones; in the study's order."""
+    """Return old rows without those that new rows replace, then the new ones; in the study's order."""
 
     def key(row: Mapping[str, Any]) -> tuple:
         return tuple(row.get(name) for name in study.key)

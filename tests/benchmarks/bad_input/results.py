@@ -105,6 +105,7 @@ CASES = [
         _row(schema=1),
         "written before schema 2; convert it with `python scripts/migrate_rows.py FILE`",
     ),
+    drawn("a study's row of an earlier schema", '{"benchmark": "speed"}', "written before schema 2"),
     drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json: cannot be read"),
     drawn(
         "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"

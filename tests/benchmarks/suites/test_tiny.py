@@ -7,6 +7,7 @@ from benchmarks.config import labels
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.report import build as report
 from benchmarks.results import store
+from benchmarks.results.frame import Results
 from benchmarks.sweep import worker as work
 
 # Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
@@ -24,7 +25,7 @@ def ways(name):
 
 @pytest.mark.slow_except("mezo-roberta", "svrg")
 @pytest.mark.parametrize("name", NAMES)
-def test_every_label_of_a_twin_runs_and_is_printed_beside_the_published_number(name, tmp_path, monkeypatch):
+def test_every_label_of_a_tiny_suite_runs_and_stands_beside_the_published_number(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
     specs = ways(name)
     for spec in specs:
@@ -32,7 +33,7 @@ def test_every_label_of_a_twin_runs_and_is_printed_beside_the_published_number(n
         assert outcome.status == "done", outcome.reason
     rows = [store.read_row(file) for file in sorted(store.folder(f"{name}-tiny").glob("*.json"))]
     assert {row["id"] for row in rows} == {spec.id for spec in specs}
-    report.write_tables(f"{name}-tiny", rows, tmp_path)
+    report.write_tables(f"{name}-tiny", Results.of(rows), tmp_path)
     folder = tmp_path / "results" / "tables" / f"{name}-tiny"
     printed = (folder / "published.md").read_text()
     assert all(f"{row['label']} " in printed for row in rows if row["config"]["method"] != ZERO_SHOT)
