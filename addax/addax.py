@@ -1,16 +1,16 @@
-"""Addax: a zeroth-order estimate on long examples mixed with an in-place first-order step on short ones.
+"""Addax: mixes a zeroth-order estimate on long examples with an in-place first-order step on short ones.
 
     g0     = ( L(theta + eps z; B0) - L(theta - eps z; B0) ) / (2 eps),   z ~ N(0, I)
     g1     = grad L(theta; B1)
     theta <- theta - lr ( alpha g0 z + (1 - alpha) g1 )
 
 B0 is drawn from the examples longer than L_T tokens, B1 from the others (`addax.assignment`); Addax-WA draws
-both from all examples. alpha = 1 with `zo_loss` alone is MeZO, alpha = 0 with `fo_loss` alone is IP-SGD.
+both from all examples. alpha = 1 with only `zo_loss` is MeZO; alpha = 0 with only `fo_loss` is IP-SGD.
 Li et al., arXiv 2410.06441, Algorithm 1.
 
 Cost: 3 forwards, 1 backward; 3 draws of z; 1 pass over theta, during the backward.
-Memory: the larger of one module's weights, tied parameters' besides (perturbation), and one tensor's gradient
-with B1's activations.
+Memory: the larger of one module's weights with tied parameters' in addition (perturbation), and one tensor's
+gradient with B1's activations.
 """
 
 from typing import Unpack

@@ -1,16 +1,16 @@
-"""Several ranks: each evaluates its own part of every batch, and all of them take one step.
+"""Data parallelism: every rank evaluates its part of each batch, and all ranks take the same step.
 
     L(theta) = 1/R sum_r L_r(theta),   g0 = 1/R sum_r g0_r,   g1 = 1/R sum_r g1_r
 
-which is the whole batch's loss, projected_grad and gradient where the R parts are equally large and each
-loss is the mean over its part; where parts differ in size, every part counts the same, not every example.
-z and rounding are functions of the seed, and an all-reduce gives all ranks the same bits, so parameters that
-start equal stay equal, bit for bit, on devices of one kind. A closure that raises on one rank, or a loss that
-reaches other parameters there, leaves the other ranks waiting until the group's timeout.
+These are the loss, projected_grad, and gradient of the whole batch if the R parts are equally large and each
+loss is the mean over its part. If parts differ in size, every part counts the same, not every example. z and
+rounding are functions of the seed, and an all-reduce gives all ranks the same bits, so parameters that start
+equal stay equal, bit for bit, on devices of one kind. If a closure raises on one rank, or a loss reaches
+other parameters there, the other ranks wait until the group's timeout.
 
-Cost: an all-reduce of two scalars an estimate, of one scalar a first-order loss, and one a gradient.
-Memory: one gradient's mean. 16-bit gradients are averaged in float32, so that ranks beyond the first add no
-rounding and no overflow of their own, for twice the traffic.
+Cost: an all-reduce of two scalars per estimate, of one scalar per first-order loss, and one per gradient.
+Memory: one gradient's mean. 16-bit gradients are averaged in float32, so averaging adds no rounding and no
+overflow, at twice the traffic.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ _ODD = 0x4F1BBCDCBFA53E0B
 
 
 def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
-    """The mean of a tensor over a group's ranks, in at least float32; the tensor itself without a group.
+    """Return a tensor's mean over a group's ranks, in at least float32; the tensor itself without a group.
 
-    Never in place: the backward pass may go on to read the memory that a gradient lies in.
+    The tensor is not changed in place: the backward pass may still read a gradient's memory.
     """
     if group is None:
         return value
@@ -42,17 +42,17 @@ def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
 def check_ranks(
     model: nn.Module, trained: Mapping[nn.Parameter, int], seed: int, group: ProcessGroup
 ) -> None:
-    """One collective at the start: all ranks hold the same model and the same seed.
+    """Check with one collective that all ranks have the same model and the same seed.
 
     Args:
-        model: all of its parameters are compared by shape, dtype and bits, frozen ones too.
+        model: its parameters, including frozen ones, are compared by shape, dtype, and bits.
         trained: the trainable parameters.
-        seed: of the method.
+        seed: the method's seed.
         group: the ranks to compare.
 
     Raises:
-        ValueError: on all ranks alike: another seed, the first parameter that differs, or a rank whose
-            parameters lie on several devices; and in a process that is none of the group's.
+        ValueError: on all ranks: seeds or a parameter differ, or a rank has parameters on several devices;
+            also if this process is not a member of the group.
     """
     if dist.get_rank(group) < 0:
         raise ValueError("this process is no rank of process_group: give each rank a group that it is in")
@@ -80,7 +80,7 @@ def check_ranks(
 
 
 def _summary(p: nn.Parameter) -> tuple[object, ...]:
-    """What must agree of a parameter, with a checksum of its bits in their order if it has memory."""
+    """Return what must agree between ranks: shape, dtype, and a checksum of the bits in their order."""
     known = (tuple(p.shape), str(p.dtype), p.requires_grad)
     if p.device.type == "meta":
         return known
@@ -90,6 +90,6 @@ def _summary(p: nn.Parameter) -> tuple[object, ...]:
     for start in range(0, bits.numel(), _CHECKSUM_BLOCK):
         part = bits[start : start + _CHECKSUM_BLOCK].long()
         place = torch.arange(start, start + part.numel(), device=p.device)
-        # An odd factor of its own for each place: exchanged elements give another sum. It wraps around.
+        # A different odd factor per place, so that exchanged elements change the sum, which wraps around.
         total += (part * (place * _ODD | 1)).sum()
     return (*known, int(total))

@@ -1,11 +1,11 @@
-"""AddaxTrainer: a method of this library stepped by `transformers.Trainer`, whose loop stays its own.
+"""AddaxTrainer: `transformers.Trainer` that takes the steps of a method of this library.
 
     B1 of K1 = per_device_train_batch_size from D1 = { x : len(x) <= L_T },  as the Trainer draws it
     B0 of K0 = zo_batch_size               from D0 = { x : len(x) >  L_T },  a function of (seed, global step)
     opt.step(zo_loss=lambda: L(B0), fo_loss=lambda: L(B1))
 
-The step is taken within the hook `training_step`, so the loop around it, and with it logging, schedules,
-callbacks, evaluation and checkpoints, is the framework's. Needs transformers and accelerate.
+The step is taken in the hook `training_step`, so the training loop, logging, schedules, callbacks,
+evaluation, and checkpoints are the Trainer's. Requires transformers and accelerate.
 Li et al., arXiv 2410.06441, Algorithm 1.
 """
 
@@ -24,7 +24,7 @@ from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
 
-# Training arguments that would be ignored, or be wrong, with the only values they may have.
+# Training arguments that would be ignored or be wrong: the only valid value of each, and why.
 _REFUSED = {
     "gradient_accumulation_steps": (
         1,
@@ -34,36 +34,37 @@ _REFUSED = {
     "weight_decay": (0, "the methods have none"),
     "fp16": (False, "the model's own dtype is used: load it with dtype=torch.float16"),
     "bf16": (False, "the model's own dtype is used: load it with dtype=torch.bfloat16"),
-    "torch_compile": (False, "the hooks that perturb weights make a compiled model compile anew each time"),
+    "torch_compile": (False, "the hooks that perturb weights make a compiled model recompile each time"),
     "auto_find_batch_size": (False, "running out of memory within a step leaves a part of it done"),
     "torch_empty_cache_steps": (None, "the cache is not emptied within a step"),
 }
 
 
 class AddaxTrainer(Trainer):
-    """`transformers.Trainer` with Addax, or any method of `addax.optimizer`'s contract but MeZO-SVRG.
+    """`transformers.Trainer` with Addax, or with any method of `addax.optimizer`'s contract except MeZO-SVRG.
 
-    `train_dataset` is then D1 and `zo_dataset` D0: an epoch is one pass over D1, and D0 is drawn from
-    uniformly, without replacement within a batch. A method with one loss takes the Trainer's batches
-    for it: Addax with alpha = 1 is MeZO, with alpha = 0 IP-SGD. Dropout is what the model's config says.
+    `train_dataset` becomes D1 and `zo_dataset` D0. An epoch is one pass over D1; B0 is drawn uniformly from
+    D0, without replacement within a batch. A method with one loss takes the Trainer's batches: Addax with
+    alpha = 1 is MeZO, with alpha = 0 IP-SGD. Dropout follows the model's config.
 
-    Logs gain `projected_grad` (the last step's) and `skipped_steps` (not finite, so far); `grad_norm` goes.
-    `total_flos` and `num_input_tokens_seen` count the Trainer's own batches, as forward and backward passes.
+    Logs gain `projected_grad` (of the last step) and `skipped_steps` (not finite, so far) and lose
+    `grad_norm`. `total_flos` and `num_input_tokens_seen` count the Trainer's batches, as forward and backward
+    passes.
 
     Args:
         *args, **kwargs: as for `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its settings,
-            `(Addax, {})` if not given; the learning rate and seed not set there are those of the training
-            arguments. `optimizers` may hold a method built on the model instead.
+            `(Addax, {})` by default; learning rate and seed default to those of the training arguments.
+            `optimizers` may contain a method built from the model instead.
         length_threshold: L_T in tokens (170), as a quantile of the lengths ("q0.7"), or as a
             `LengthThreshold`; compared with an example's `input_ids` without padding (positions where its
             `attention_mask` is 0). None draws both batches from all examples (Addax-WA).
         zo_batch_size: K0; `per_device_train_batch_size` if None. A smaller D0 is taken whole.
 
     Raises:
-        ValueError: from the constructor, before any work: a training argument that has no meaning here,
-            more than one process or GPU, another kind of optimizer, a threshold or K0 for a method with one
-            batch, or a threshold that leaves D0 or D1 empty.
-        RuntimeError: from `train`, once loss or projected_grad were not finite in 20 steps in a row.
+        ValueError: from the constructor, before any work: an unsupported training argument, more than one
+            process or GPU, another kind of optimizer, a threshold or K0 for a method with one batch, or a
+            threshold that leaves D0 or D1 empty.
+        RuntimeError: from `train`: loss or projected_grad was not finite in 20 consecutive steps.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class AddaxTrainer(Trainer):
             if getattr(self.args, name) != allowed
         ]
         if wrong:
-            raise ValueError("TrainingArguments that AddaxTrainer cannot honour: " + "; ".join(wrong))
+            raise ValueError("TrainingArguments that AddaxTrainer does not support: " + "; ".join(wrong))
         if (
             self.is_deepspeed_enabled
             or self.is_fsdp_enabled
@@ -156,7 +157,7 @@ class AddaxTrainer(Trainer):
         self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)
 
     def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
-        """Builds the method on the model, and hands the loop an optimizer whose `step` is taken already."""
+        """Build the method from the model; return an optimizer whose `step` does nothing."""
         if self.optimizer is None:
             made, _ = self.optimizer_cls_and_kwargs
             self.optimizer = made(self.model if model is None else model, **self._settings())
@@ -166,7 +167,7 @@ class AddaxTrainer(Trainer):
         return self.optimizer
 
     def get_train_dataloader(self) -> DataLoader:
-        """The Trainer's loader of D1; its collator makes B0 too."""
+        """Return the Trainer's loader of D1; its collator also builds B0."""
         loader = super().get_train_dataloader()
         self._collate = loader.collate_fn
         return loader
@@ -174,13 +175,13 @@ class AddaxTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """One step of the method, which has moved the parameters when this returns its loss."""
+        """Take one step of the method and return its loss."""
         model.train()
         closures = {self.wanted[-1]: self._closure(model, inputs, num_items_in_batch)}
         if self.zo_dataset is not None:
             closures["zo_loss"] = self._closure(model, *self._zo_batch())
         self.stats = self.method.step(**closures)
-        # On a GPU, reading the counter waits for the device.
+        # On a GPU, reading the counter waits for the device, so do not do it at every step.
         if (
             self.method.steps % MAX_CONSECUTIVE_SKIPS == 0
             and int(self.method.consecutive_skips) >= MAX_CONSECUTIVE_SKIPS
@@ -192,7 +193,7 @@ class AddaxTrainer(Trainer):
         return self.stats.loss.to(self.args.device)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """The Trainer's logs, with what a step of these methods has and without what it has not."""
+        """Log what the Trainer logs, with `projected_grad` and `skipped_steps` in place of `grad_norm`."""
         logs.pop("grad_norm", None)
         if "loss" in logs and self.stats is not None:
             logs["skipped_steps"] = int(self.method.skipped_steps)
@@ -201,7 +202,7 @@ class AddaxTrainer(Trainer):
         super().log(logs, start_time)
 
     def _zo_batch(self) -> tuple[Mapping[str, Any], Tensor | int | None]:
-        """B0 of this step and its number of labels."""
+        """Return B0 of this step and its number of labels."""
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         numbers = range(len(self.zo_dataset))
         draw = Random(f"{seed} {self.state.global_step} zo").sample(
@@ -218,21 +219,21 @@ class AddaxTrainer(Trainer):
 
         def loss() -> Tensor:
             with self.compute_loss_context_manager():
-                # A copy: compute_loss may take labels out, and is called twice.
+                # Copy the inputs: compute_loss may pop labels, and it is called twice.
                 return self.compute_loss(model, {**inputs}, num_items_in_batch=num_items_in_batch)
 
         return loss
 
 
 class _Stepped(AcceleratedOptimizer):
-    """What the Trainer's loop holds: the method's groups and state; its step was taken in `training_step`."""
+    """The optimizer that the Trainer's loop sees: the method's groups and state, without a step."""
 
     def step(self, closure: None = None) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the step was taken in `training_step`."""
 
 
 def token_lengths(dataset: Dataset) -> list[int]:
-    """The number of tokens of each example: of its `input_ids`, without those that its mask hides.
+    """Return the number of tokens of each example: its `input_ids` without those that its mask hides.
 
     Raises:
         ValueError: an example without `input_ids`.
@@ -243,7 +244,7 @@ def token_lengths(dataset: Dataset) -> list[int]:
         if "input_ids" not in example:
             raise ValueError(
                 f"example {i} of train_dataset has no input_ids ({', '.join(example)}), so its length is "
-                "unknown: tokenise the dataset first"
+                "unknown: tokenize the dataset first"
             )
         mask = example.get("attention_mask")
         lengths.append(len(example["input_ids"]) if mask is None else int(sum(mask)))

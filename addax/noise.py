@@ -1,10 +1,10 @@
 """Noise: z ~ N(0, I) as a pure function of (step seed, parameter index).
 
-A tensor is cut into blocks of a fixed size that belongs to the definition of z; block b of parameter
-i is drawn in float32 from a generator of its own, seeded by a keyed bijection of (stream, i, b). All
-streams of a step are therefore distinct by construction, z does not depend on dtype, visiting order
-or other parameters, and blocks are drawn on all cores. torch's CPU generator looks at 32 bits of its
-seed only, so a step seed is hashed into the key of the bijection and never added to anything.
+A tensor is cut into blocks, whose size is part of the definition of z. Block b of parameter i is drawn in
+float32 from a separate generator, which is seeded by a keyed bijection of (stream, i, b). All streams of a
+step are therefore distinct by construction; z does not depend on dtype, visiting order, or other parameters;
+and blocks are drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
+hashed into the key of the bijection and never added to anything.
 
 z is the same on every device of one kind; CPU and CUDA generators differ.
 """
@@ -19,8 +19,8 @@ from torch import Tensor
 
 MAX_TENSORS = 1 << 15
 MAX_BLOCKS = 1 << 16
-# On a CPU a block and its z stay in the second-level cache while they are worked on; on a GPU blocks
-# are large so that a launch is short beside its work.
+# On a CPU a block and its z stay in the second-level cache; on a GPU blocks are large, so that launches take
+# little of the time.
 CPU_BLOCK = 1 << 18
 GPU_BLOCK = 1 << 24
 
@@ -30,21 +30,21 @@ NORMAL, ROUNDING = 0, 1
 
 
 def _mix64(x: int) -> int:
-    """A bijection of 64 bits in which every input bit reaches every output bit (SplitMix64)."""
+    """Mix 64 bits: a bijection in which every input bit affects every output bit (SplitMix64)."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64
     return x ^ (x >> 31)
 
 
 def _mix32(x: int) -> int:
-    """A bijection of 32 bits (the finalizer of MurmurHash3)."""
+    """Mix 32 bits: a bijection (the finalizer of MurmurHash3)."""
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _M32
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _M32
     return x ^ (x >> 16)
 
 
 def hash_seed(seed: int, *words: int) -> int:
-    """A 64-bit seed hashed from a seed and any number of integers, in their order.
+    """Hash a seed and any number of integers, in their order, to a 64-bit seed.
 
     >>> hash_seed(0, 1) != hash_seed(1, 0), hash_seed(7) == hash_seed(7), hash_seed(7) != hash_seed(7 + 2**32)
     (True, True, True)
@@ -56,10 +56,10 @@ def hash_seed(seed: int, *words: int) -> int:
 
 
 def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type: str) -> int:
-    """Seed of one block's generator; a bijection of (stream, index, block) for a given step seed.
+    """Return the seed of one block's generator, a bijection of (stream, index, block) for a given step seed.
 
     Raises:
-        ValueError: more parameters or blocks than the 32 bits of a CPU seed can tell apart.
+        ValueError: there are more parameters or blocks than the 32 bits of a CPU seed can distinguish.
     """
     if not (0 <= index < MAX_TENSORS and 0 <= block < MAX_BLOCKS):
         raise ValueError(f"parameter {index}, block {block}: at most {MAX_TENSORS} and {MAX_BLOCKS}")
@@ -113,21 +113,21 @@ workspace = Workspace()
 
 
 def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """z of one block: float32, shape (numel,), in scratch that this thread's next draw overwrites."""
+    """Draw z of one block: float32, shape (numel,), in scratch that this thread's next draw overwrites."""
     generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
     return workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
 
 
 def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """16 uniform random bits per element: int32, shape (numel,), in this thread's reused scratch."""
+    """Draw 16 uniform random bits per element: int32, shape (numel,), in this thread's reused scratch."""
     generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
     return workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
 
 
 def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
-    """The whole z of one parameter, as float32 in its shape (tests and figures; a step never does)."""
+    """Draw the whole z of one parameter, float32 in its shape (for tests and figures; a step never does)."""
     z = torch.empty(shape, device=device, dtype=torch.float32)
     flat = z.view(-1)
     for block, part in blocks(flat.numel(), device):
@@ -147,11 +147,11 @@ def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], No
         for block, part in blocks(numel, device):
             work(block, part)
     else:
-        # torch draws normals on one thread and releases the interpreter lock while it does.
+        # torch draws normals on one thread and releases the interpreter lock meanwhile.
         list(_pool(threads).map(lambda job: _no_grad(work, *job), blocks(numel, device)))
 
 
 def _no_grad(work: Callable[[int, slice], None], block: int, part: slice) -> None:
-    # Gradient mode belongs to a thread, and a pool's thread does not inherit the caller's.
+    # Gradient mode is per thread, and a pool's thread does not inherit the caller's.
     with torch.no_grad():
         work(block, part)

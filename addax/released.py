@@ -1,10 +1,10 @@
-"""The published arithmetic, for comparison: parameters are moved and moved back in their own dtype.
+"""The published arithmetic, for comparison: parameters are moved and moved back in their dtype.
 
     theta <- theta + eps z;  L+;   theta <- theta - 2 eps z;  L-;   theta <- theta + eps z
     theta <- theta - lr (w g0 z)
 
-Every product and sum is rounded to nearest in theta's dtype, z too. In 16 bits the three moves do not
-cancel and small updates round away (see `addax.rounding`).
+z and every product and sum are rounded to nearest in theta's dtype. In 16-bit the three moves do not cancel,
+and small updates round away (see `addax.rounding`).
 After the released code of Malladi et al., arXiv 2305.17333. Cost: 4 draws of z, 4 passes over theta.
 """
 
@@ -30,14 +30,14 @@ from addax.spsa import (
 
 @torch.no_grad()
 def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -> None:
-    """p <- p + s_n ( ... (s_1 z)), with z, each product and the sum rounded to p's dtype."""
+    """Apply p <- p + s_n ( ... (s_1 z)), with z, each product, and the sum rounded to p's dtype."""
     flat = p.data.view(-1)
     wide = torch.promote_types(p.dtype, torch.float32)
 
     def work(block: int, part: slice) -> None:
         z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
         for scale in scales:
-            # A GPU would first round a scale that lies on it to z's dtype; the published one is a number.
+            # A GPU would round a scale on the device to z's dtype first; the published scale is a number.
             z = (z.to(wide) * scale).to(p.dtype)
         flat[part].add_(z)
 
@@ -52,7 +52,7 @@ def estimate(
     step_seed: int,
     group: ProcessGroup | None = None,
 ) -> Estimate:
-    """The two-point estimate, by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
+    """Return the two-point estimate, by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
     states = generator_states(indices)
     for p, index in indices.items():
         move(p, index, step_seed, eps)

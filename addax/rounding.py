@@ -1,12 +1,12 @@
-"""Rounding: how an update is written into parameters, so that small steps arrive in 16 bits.
+"""Rounding: how an update is written into parameters, so that small steps survive in 16-bit.
 
     theta <- round( theta - sum_k c_k z_k - c g )
 
 computed in float32 (float64 for float64 parameters), block by block. At lr x projected_grad = 1e-6
-round-to-nearest loses most of the step in 16 bits, because most coordinates round back to where they
-were; stochastic rounding goes up with the probability of the remainder, so its mean is exact.
+round-to-nearest loses most of the step in 16-bit, because most coordinates round back to their old value.
+Stochastic rounding rounds up with the probability of the remainder, so its mean is exact.
 
-Cost: 1 pass over theta; 1 draw of z a direction, and 16 random bits an element in 16-bit.
+Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
 Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32, 6 in bfloat16,
 9 in float16, and 1 more where a gradient or a second direction meets a direction.
 """
@@ -27,22 +27,22 @@ _FP16_SUBNORMAL_STEP = 2.0**-24
 
 @dataclass
 class RealizedFraction:
-    """The part of an intended step that 16-bit parameters took: <taken, intended> / <intended, intended>.
+    """The fraction of an intended step that 16-bit parameters took: <taken, intended> / <intended, intended>.
 
-    Sums are taken per block and stay on the parameters' device.
+    The sums are per block and stay on the parameters' device.
     """
 
     products: list[Tensor] = field(default_factory=list)
     squares: list[Tensor] = field(default_factory=list)
 
     def add(self, before: Tensor, intended: Tensor, after: Tensor) -> None:
-        """Adds one block: all float32, shape (n,); `intended` and `after` are values, not differences."""
+        """Add one block: float32, shape (n,); `intended` and `after` are values, not differences."""
         wanted = intended - before
         self.products.append(torch.dot(after - before, wanted))
         self.squares.append(torch.dot(wanted, wanted))
 
     def value(self) -> Tensor | None:
-        """The fraction as a float32 scalar on the device; None where nothing was added."""
+        """Return the fraction, a float32 scalar on the device; None if no block was added."""
         if not self.squares:
             return None
         device = self.squares[0].device
@@ -50,7 +50,7 @@ class RealizedFraction:
 
 
 def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
-    """Rounds float32 to a 16-bit type, up with the probability of the remainder: E[result] = x.
+    """Round float32 to a 16-bit type, up with the probability of the remainder: E[result] = x.
 
     Args:
         x: float32, shape (n,).
@@ -58,7 +58,7 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
         bits: int32 in [0, 2^16), shape (n,): uniform random.
 
     Returns:
-        `dtype`, shape (n,). A value that `dtype` holds exactly is returned as it is.
+        `dtype`, shape (n,). A value that `dtype` represents exactly is unchanged.
 
     >>> x = torch.full((4,), 1.0 + 2**-8)   # halfway between two bfloat16 numbers
     >>> bits = torch.tensor([0, 2**14, 2**15, 2**16 - 1], dtype=torch.int32)
@@ -70,7 +70,7 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
         return ((x.view(torch.int32) + bits) & -(1 << 16)).view(torch.float32).to(dtype)
     normal = ((x.view(torch.int32) + (bits >> 3)) & -(1 << 13)).view(torch.float32)
     step = _FP16_SUBNORMAL_STEP
-    # Added to the remainder alone: beside a large count of steps the dice themselves would round.
+    # Add the random bits to the remainder only: added to a large number of steps they would round themselves.
     below = torch.floor(x / step)
     subnormal = (below + ((x / step - below) + bits / (1 << 16) >= 1)) * step
     return torch.where((x.abs() < _FP16_SMALLEST_NORMAL) & (x != 0), subnormal, normal).to(dtype)
@@ -88,7 +88,7 @@ def apply_update(
     rounding: str = "stochastic",
     realized: RealizedFraction | None = None,
 ) -> None:
-    """theta <- theta - sum_k c_k z(seed_k) - c g, in place, in one pass over theta.
+    """Apply theta <- theta - sum_k c_k z(seed_k) - c g in place, in one pass over theta.
 
     Args:
         theta: a contiguous parameter of any floating dtype.
@@ -96,12 +96,12 @@ def apply_update(
         step_seed: seed of the rounding bits.
         directions: pairs of a 0-dim coefficient on theta's device and the step seed of its z.
         grad: a coefficient and a gradient of theta's shape.
-        is_finite: bool scalar on theta's device; where False the gradient counts as zero.
+        is_finite: bool scalar on theta's device; if False the gradient counts as zero.
         rounding: "stochastic" or "nearest"; float32 and float64 parameters need neither.
-        realized: where to add what 16-bit parameters took of the step.
+        realized: accumulates the fraction of the step that 16-bit parameters took.
     """
     flat = theta.data.view(-1)
-    # A gradient keeps its parameter's layout only by custom; a copy is made where it does not.
+    # A gradient may have another layout than its parameter; reshape then copies it.
     flat_grad = None if grad is None else grad[1].reshape(-1)
     half = theta.dtype in HALF
     wide = torch.float32 if half else theta.dtype
@@ -111,11 +111,11 @@ def apply_update(
         numel = part.stop - part.start
         step: Tensor | None = None
         for coefficient, seed in directions:
-            # A draw overwrites the one before.
-            held = None if step is None else step.clone()
+            # A draw overwrites the previous one.
+            previous = None if step is None else step.clone()
             z = noise.normal(seed, index, block, numel, theta.device)
             z = (z.double() if theta.dtype == torch.float64 else z).mul_(coefficient)
-            step = z if held is None else held.add_(z)
+            step = z if previous is None else previous.add_(z)
         if flat_grad is not None:
             descent = flat_grad[part].to(wide) * grad[0]
             if is_finite is not None:

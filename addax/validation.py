@@ -1,4 +1,4 @@
-"""Checks of what a method is built from: its arguments, its parameters and their groups."""
+"""Validate what a method is built from: its arguments, its parameters, and their groups."""
 
 import math
 import operator
@@ -14,12 +14,13 @@ _SINCE = "since the method was built: change the model first, then build the met
 
 
 def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
-    """The model's trainable parameters, each once, with the indices that define their noise.
+    """Return the model's trainable parameters, each once, and the indices that define their noise.
 
-    A parameter's index is its place among all named parameters, so freezing one changes no other's z.
+    A parameter's index is its position among all named parameters, so freezing one changes no other's z.
 
     Raises:
-        ValueError: there is none, or one is not a plain contiguous floating-point tensor with memory.
+        ValueError: there is no trainable parameter, or one is not a plain contiguous floating-point tensor
+            with memory.
     """
     indices = {}
     for index, (name, p) in enumerate(model.named_parameters()):
@@ -32,7 +33,7 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
             )
         if is_traceable_wrapper_subclass(p):
             raise ValueError(
-                f"parameter {name!r} is a {type(p).__name__}, which keeps its values quantised or in parts: "
+                f"parameter {name!r} is a {type(p).__name__}, which stores its values quantized or in parts: "
                 "only plain tensors can be trained; freeze it with requires_grad_(False)"
             )
         if is_offloaded(p):
@@ -53,12 +54,12 @@ def is_offloaded(p: nn.Parameter) -> bool:
 def check_unchanged(
     model: nn.Module, names: Mapping[nn.Parameter, str], placements: Mapping[nn.Parameter, tuple[Any, Any]]
 ) -> None:
-    """`ValueError` unless the model trains what it trained when a method was built from it, where it was.
+    """Raise `ValueError` if a model's trainable parameters have changed since a method was built from it.
 
     Args:
-        model: the method's.
-        names: of the parameters that the method updates.
-        placements: their (device, dtype) when it was built.
+        model: the method's model.
+        names: names of the parameters that the method updates.
+        placements: their (device, dtype) when the method was built.
     """
     seen = 0
     for name, p in model.named_parameters():
@@ -83,7 +84,7 @@ def check_groups(
     indices: Mapping[nn.Parameter, int],
     names: Mapping[nn.Parameter, str],
 ) -> None:
-    """`ValueError` unless the groups hold the trainable parameters, all of them, at learning rates >= 0."""
+    """Raise `ValueError` unless the groups are exactly the trainable parameters, at learning rates >= 0."""
     held = set()
     for k, group in enumerate(groups):
         within(group["lr"], f"lr of parameter group {k}", low=0)
@@ -99,9 +100,9 @@ def check_groups(
 
 
 def within(value: float, name: str, *, low: float, high: float = math.inf, open_low: bool = False) -> None:
-    """`ValueError` naming the argument unless low <= value <= high (low < value if `open_low`).
+    """Raise `ValueError` naming the argument unless low <= value <= high (low < value if `open_low`).
 
-    Infinity is never a value.
+    Infinity is never valid.
     """
     if not (low <= value <= high) or (open_low and value == low) or math.isinf(value):
         left, right = "(" if open_low else "[", ")" if math.isinf(high) else "]"
@@ -109,7 +110,7 @@ def within(value: float, name: str, *, low: float, high: float = math.inf, open_
 
 
 def whole(value: object, name: str) -> int:
-    """The integer that any integer type holds, as numpy's do; `ValueError` naming the argument for others."""
+    """Return a value of any integer type as int; `ValueError` naming the argument for other types."""
     try:
         return operator.index(value)
     except TypeError:

@@ -1,11 +1,11 @@
-"""Adam: torch's own, with the contract of the other methods.
+"""Adam: torch's Adam with the contract of the other methods.
 
     m     <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   g = grad L(theta)
     theta <- theta - lr m_hat / ( sqrt(v_hat) + 1e-8 )
 
-Kingma and Ba, arXiv 1412.6980. No weight decay, as in MeZO's and Addax's baselines.
+Kingma and Ba, arXiv 1412.6980. Without weight decay, as in MeZO's and Addax's baselines.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward.
-Memory: activations, gradients of the size of theta, and two moments of the size of theta, in theta's dtype.
+Memory: activations, gradients of theta's size, and two moments of theta's size, in theta's dtype.
 """
 
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ from addax.spsa import scalar
 
 
 class Adam(Method, torch.optim.Adam):
-    """Adam as a torch optimizer, fused, so that a step with a non-finite loss is masked on the device.
+    """Adam as a torch optimizer; fused, so that a step with a non-finite loss is masked on the device.
 
-    Torch keeps the moments in the parameters' dtype. Of float16 parameters, a v that is below 2^-25, as
-    gradients below 5e-3 give, is stored as zero, and the denominator then knows the present g alone.
+    torch stores the moments in the parameters' dtype. In float16 a v below 2^-25 (from gradients below 5e-3)
+    is stored as zero, so the denominator then depends on the current g only.
 
     Args:
         model: its trainable parameters are optimized.
@@ -32,6 +32,12 @@ class Adam(Method, torch.optim.Adam):
         betas: decay rates of both moments, (b1, b2).
         params: parameter groups; see `Method`.
         process_group: ranks that share the work; see `Method`.
+
+    >>> model = nn.Linear(4, 1)
+    >>> opt = Adam(model, lr=1e-3)
+    >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
+    >>> stats.forwards, stats.backwards
+    (1, 1)
     """
 
     label = "Adam"
@@ -50,11 +56,11 @@ class Adam(Method, torch.optim.Adam):
         super().__init__(model, lr, params=params, process_group=process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
-        """torch's Adam underneath."""
+        """Initialize torch's Adam."""
         torch.optim.Adam.__init__(self, groups, lr=lr, betas=self.betas, fused=True)
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """One step; `fo_loss` returns the scalar mean loss of the batch and is called once.
+        """Take one step; `fo_loss` returns the scalar mean loss of the batch and is called once.
 
         Raises:
             ValueError: no `fo_loss`, a `zo_loss`, a loss that is not a scalar with a gradient, or a
@@ -77,14 +83,14 @@ class Adam(Method, torch.optim.Adam):
                 finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
                 is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
-            # torch's fused Adam takes no step, and counts none, where this is 1.
+            # torch's fused Adam skips the step, and does not count it, if this is 1.
             self.found_inf = (~is_finite).float()
             still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
             negative_zeros = [(p == 0) & p.signbit() for p in still]
             torch.optim.Adam.step(self)
             with torch.no_grad():
                 for p, at in zip(still, negative_zeros, strict=True):
-                    # At a learning rate of 0 torch subtracts zeros, which turns these positive.
+                    # At a learning rate of 0 torch subtracts zeros, which makes negative zeros positive.
                     p.masked_fill_(at, -0.0)
         finally:
             self.zero_grad()
@@ -92,7 +98,7 @@ class Adam(Method, torch.optim.Adam):
         return StepStats(reported_loss, None, forwards=1, backwards=1, skipped=~is_finite)
 
     def _average_gradients(self) -> None:
-        """Over the ranks, in an order that all of them share."""
+        """Average gradients over the ranks, in the same order on all of them."""
         if self.process_group is not None:
             for p in self.indices:
                 if p.grad is not None:

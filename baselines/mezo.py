@@ -5,7 +5,7 @@
 
 Malladi et al., arXiv 2305.17333, Algorithm 1.
 Cost: 2 forwards, 0 backwards; 3 draws of z; 1 pass over theta.
-Memory: one module's weights; a tied parameter's besides, from its first module to its last.
+Memory: one module's weights; a tied parameter's in addition, from its first module to its last.
 """
 
 from typing import Unpack

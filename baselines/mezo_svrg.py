@@ -1,4 +1,4 @@
-"""MeZO-SVRG: MeZO with the variance of its minibatch reduced by a full-batch anchor.
+"""MeZO-SVRG: MeZO with a full-batch anchor that reduces the variance of its minibatches.
 
     every q-th step:  anchor <- theta;  (s_f, z_f) = SPSA of the full loss at theta
                       theta  <- theta - eta1 s_f z_f
@@ -6,13 +6,14 @@
                       theta  <- theta - eta2 ( (s - s') z + s_f z_f )
 
 Gautam et al., arXiv 2404.08080, Algorithm 2. An estimate is one scalar and one seed, never a tensor.
-`variant="released"` behaves as the released code: its anchor aliases the live parameters, so s' is taken at
-theta too, and along a direction of its own.
-A full-batch estimate that is not finite moves nothing and replaces neither anchor nor estimate; while there
-is none yet, every step is a full-batch one.
+`variant="released"` behaves like the released code: its anchor aliases the live parameters, so s' is taken at
+theta, too, and along a separate direction.
+A full-batch estimate that is not finite moves nothing and replaces neither anchor nor estimate. Until the
+first finite one, every step is a full-batch step.
 Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
 (7 where released); 1 pass over theta.
-Memory: one module's weights, tied parameters' besides, and the anchor: a copy of theta (none where released).
+Memory: one module's weights, tied parameters' in addition, and the anchor: a copy of theta (none if
+released).
 """
 
 from typing import Any, Unpack
@@ -32,10 +33,10 @@ class MeZOSVRG(ZerothOrder):
     """MeZO-SVRG as a torch optimizer.
 
     Args:
-        model: its trainable parameters are optimised.
+        model: its trainable parameters are optimized.
         lr: eta1, the learning rate of full-batch steps.
-        lr_ratio: eta2 / eta1.
-        anchor_every: q, a full-batch step every so many steps.
+        lr_ratio: eta2 / eta1; eta2 is the learning rate of minibatch steps.
+        anchor_every: q; every q-th step is a full-batch step.
         variant: "paper" or "released".
         **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
 
@@ -115,17 +116,17 @@ class MeZOSVRG(ZerothOrder):
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """As every method's; the estimate is saved as a dict."""
+        """Return the state as every method does, with the estimate as a dict."""
         state = super().state_dict()
         if self.full is not None:
             state["method"]["full"] = vars(self.full).copy()
         return state
 
-    def restored(self, held: dict[str, Any]) -> dict[str, Any]:
-        """Puts the anchor where the parameters are; `ValueError` if it is none of this model's."""
-        anchor, full = held["anchor"], held["full"]
+    def restored(self, own: dict[str, Any]) -> dict[str, Any]:
+        """Move the anchor to the parameters' device; `ValueError` if it does not fit the model."""
+        anchor, full = own["anchor"], own["full"]
         if full is not None:
-            held["full"] = Estimate(**full)
+            own["full"] = Estimate(**full)
             if (anchor is None) == (self.variant == "paper"):
                 raise ValueError(
                     "an anchor is missing or not wanted: the state is of another variant than "
@@ -134,18 +135,18 @@ class MeZOSVRG(ZerothOrder):
         if anchor is not None:
             if [a.shape for a in anchor] != [p.shape for p in self.indices]:
                 raise ValueError("the anchor's tensors have other shapes than the model's parameters")
-            held["anchor"] = [a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)]
-        return held
+            own["anchor"] = [a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)]
+        return own
 
     def _anchor_step(self, full_loss: Loss) -> StepStats:
         estimate = self.estimate(full_loss)
-        # Which seed to keep is the host's to know, so an anchor step alone waits for the device.
+        # The host needs to know which seed to keep, so an anchor step (only) waits for the device.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
             if self.variant == "paper":
                 if self.anchor is None:
                     self.anchor = [torch.empty_like(p, requires_grad=False) for p in self.indices]
-                for held, p in zip(self.anchor, self.indices, strict=True):
-                    held.copy_(p.detach())
+                for anchor, p in zip(self.anchor, self.indices, strict=True):
+                    anchor.copy_(p.detach())
             self.full = estimate
         return self.update(estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2)
 

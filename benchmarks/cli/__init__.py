@@ -42,7 +42,8 @@ def build_parser(words: Sequence[str]) -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code: 2 for a user's mistake, which is one line on stderr."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Not `list(...)`: the package has a module of that name.
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
         given = build_parser(words).parse_args(words)
         return given.main(given)

@@ -30,29 +30,29 @@ from benchmarks.memory.dry_step import synthetic as synthetic
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# Layers of the two traces that the rest is extended from, and how many of them are counted from either end.
+# Depths of the two traces to extrapolate from, and how many layers are counted from each end.
 SHALLOW, DEEPER, ENDS = 4, 5, 2
-# Layers counted from the end are written as this number less what is left to it.
+# Layers counted from the end are numbered FAR + layer - depth.
 FAR = 1 << 20
 
 
 def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
-    """The peak of one step of a run.
+    """Predict the peak of one step of a run.
 
     Args:
-        spec: model, method, settings, task, dtype, head, scoring, parameters, gradient checkpointing and
-            dropout.
+        spec: model, method, settings, task, dtype, head, scoring, trainable weights, gradient checkpointing,
+            and dropout.
         batches: what each closure sees: "zo", "fo", and "full" for a method with full-batch steps.
-        device: "cpu" or "cuda": whose allocations.
+        device: "cpu" or "cuda": the device whose allocations to predict.
 
     Raises:
-        UserError: the model's configuration cannot be had.
+        UserError: the model's configuration is not available, or its step cannot be traced.
     """
     return of_config(spec, models.shape_of(spec.model), batches, device)
 
 
 def of_config(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> Prediction:
-    """As `predict`, for a model of this configuration whatever the spec's model is."""
+    """Predict as `predict` does, but for a model of this configuration instead of the spec's model."""
     return Prediction.of(phase_peaks(spec, config, batches, device))
 
 
@@ -62,17 +62,17 @@ def phase_peaks(
     batches: Batches,
     device: str,
 ) -> PhasePeaks:
-    """The pieces of a step at the model's full depth; kept on disk.
+    """Return the peaks of a step's phases at the model's full depth; they are cached on disk.
 
     Args:
-        spec, config, batches, device: as of `of_config`.
+        spec, config, batches, device: as for `of_config`.
     """
     key = cache.key(spec, config, batches, device)
-    if (held := cache.read(key)) is not None:
-        return held
+    if (cached := cache.read(key)) is not None:
+        return cached
     found = None
     depth = config.num_hidden_layers
-    # Frozen layers and trained ones are two lines in the depth.
+    # If only the last layers train, the peaks are not linear in the depth.
     if depth > DEEPER and not spec.trainable.startswith("last"):
         both = [_cut(config, n) for n in (SHALLOW, DEEPER)]
         found = extend(*traces(spec, both, batches, device), depth)
@@ -91,32 +91,32 @@ def _cut(config: "PreTrainedConfig", depth: int) -> "PreTrainedConfig":
 
 
 def extend(shallow: PhasePeaks, deeper: PhasePeaks, depth: int) -> PhasePeaks | None:
-    """Peaks at a depth from those at `SHALLOW` and `DEEPER` layers; None where they are not linear in it."""
+    """Extrapolate peaks from `SHALLOW` and `DEEPER` layers to a depth; None if they are not linear in it."""
     low, high = _from_the_ends(shallow, SHALLOW), _from_the_ends(deeper, DEEPER)
     middle = [key for key in high if key not in low]
     if low.keys() != high.keys() - set(middle):
         return None
-    for closure, phase, _ in middle:
-        before, own, after = (sum(deeper.bytes[closure, phase, ENDS + k]) for k in (-1, 0, 1))
-        if before + after != 2 * own:
+    for closure, stage, _ in middle:
+        before, center, after = (sum(deeper.bytes[closure, stage, ENDS + k]) for k in (-1, 0, 1))
+        if before + after != 2 * center:
             return None
     found = {}
-    for (closure, phase, layer), at_low in low.items():
-        at_high = high[closure, phase, layer]
+    for (closure, stage, layer), at_low in low.items():
+        at_high = high[closure, stage, layer]
         layer = layer if layer < ENDS else layer - FAR + depth
-        found[closure, phase, layer] = tuple(
+        found[closure, stage, layer] = tuple(
             a + (depth - SHALLOW) * (b - a) for a, b in zip(at_low, at_high, strict=True)
         )
     return PhasePeaks(found)
 
 
 def _from_the_ends(found: PhasePeaks, depth: int) -> dict[Phase, tuple[int, ...]]:
-    """Peaks whose layers are counted from the nearer end; the one between them in a place of its own."""
+    """Count layers from the nearer end; the layer in the middle gets a number that neither end uses."""
     counted = {}
-    for (closure, phase, layer), held in found.bytes.items():
-        if phase != OUTSIDE and layer >= ENDS:
+    for (closure, stage, layer), sizes in found.bytes.items():
+        if stage != OUTSIDE and layer >= ENDS:
             layer = FAR + layer - depth if depth - layer <= ENDS else FAR // 2
-        counted[closure, phase, layer] = held
+        counted[closure, stage, layer] = sizes
     return counted
 
 

@@ -1,4 +1,4 @@
-"""The training examples of a task for a model whose tokenizer may not be at hand."""
+"""Training examples of a task for a model whose tokenizer may not be available offline."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,15 +12,16 @@ from benchmarks.data.example import Example
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
-from benchmarks.memory import estimator as memory_model
-from benchmarks.memory.dry_step import WORD
+from benchmarks.memory.dry_step import WORD, synthetic
 from benchmarks.models import LoadedModel
 from benchmarks.tasks import Task
 
-STAND_IN = "smollm2-135m"
-# Counted on 32 to 300 published training rows of each of the nine tasks, beside GPT-2's byte pairs and a BOS
-# token. The longest row of a task, on which its peaks rest: 0.98 to 1.09.
-STAND_IN_OFF = "its lengths are 0.92 to 1.07 of those by OPT's and RoBERTa's byte pairs, medians task by task"
+FALLBACK_TOKENIZER = "smollm2-135m"
+# Measured on 32 to 300 published training rows of each of the nine tasks, against GPT-2's byte pairs and a
+# BOS token. The ratio for the longest row of a task, which determines its peaks, is 0.98 to 1.09.
+FALLBACK_ACCURACY = (
+    "its lengths are 0.92 to 1.07 of those by OPT's and RoBERTa's byte pairs, medians task by task"
+)
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,27 @@ class Examples:
     """Encoded training examples, and where their lengths come from.
 
     Attributes:
-        rows: their tokens may be another tokenizer's: only their lengths count.
-        source: "builtin", "hub", "folder" or "file".
-        tokenizer: whose tokens are counted; None for lengths out of a file.
-        stand_in: whether that is another one than the model's own.
-        cut: how many lengths out of a file are more than the model takes, and count as what it takes.
+        rows: the examples; their tokens may be another tokenizer's, only the lengths count.
+        source: "builtin", "hub", "folder", or "file".
+        tokenizer: the model whose tokenizer counts the tokens; None for lengths from a file.
+        is_fallback: whether that tokenizer is not the model's.
+        cut: number of lengths from a file that exceed the model's maximum and count as the maximum.
     """
 
     rows: Sequence[Encoded]
     source: str
     tokenizer: str | None = None
-    stand_in: bool = False
+    is_fallback: bool = False
     cut: int = 0
 
 
 def of_file(spec: RunSpec, file: str) -> Examples:
-    """Examples of lengths given one a line.
+    """Read examples from a file with one length per line.
 
-    Candidates are taken to be one token each, and answers that are trained on as long as the task generates.
+    Candidates count as one token each, and trained answers as the task's maximum.
 
     Raises:
-        UserError: no such file, or a line that is no length.
+        UserError: the file cannot be read, or a line is not a length.
     """
     limit = _max_length(spec)
     lengths = []
@@ -68,24 +69,25 @@ def of_file(spec: RunSpec, file: str) -> Examples:
     task = tasks.load(spec.task)
     kept = [min(n, limit) for n in lengths]
     if spec.head == "classification":
-        rows = memory_model.synthetic(kept, candidates=0)
+        rows = synthetic(kept, candidates=0)
     elif task.loss == "teacher_forcing":
-        rows = [memory_model.synthetic([n], answer=min(task.max_new_tokens, n - 1))[0] for n in kept]
+        rows = [synthetic([n], answer=min(task.max_new_tokens, n - 1))[0] for n in kept]
     else:
-        rows = memory_model.synthetic(kept)
+        rows = synthetic(kept)
     return Examples(rows, "file", cut=sum(n > limit for n in lengths))
 
 
 def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
-    """A task's training rows under the model's tokenizer, or one that stands in for it.
+    """Encode a task's training rows with the model's tokenizer or with the fallback.
 
     Args:
         spec: model, task, head, and which rows are drawn.
         place: "builtin", "hub" or a folder.
-        tokenizer: of this model; None: the model's own where it is on this machine, else `STAND_IN`'s.
+        tokenizer: a model's name; None: the spec's model if its tokenizer is on this machine, otherwise
+            `FALLBACK_TOKENIZER`.
 
     Raises:
-        UserError: the task has no rows there, or no tokenizer can be had.
+        UserError: the task has no rows there, or no tokenizer is available.
     """
     task = tasks.load(spec.task)
     try:
@@ -95,22 +97,22 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{error}, or lengths with --length-file FILE") from None
-    name = tokenizer or (spec.model if _is_at_hand(spec.model) else STAND_IN)
+    name = tokenizer or (spec.model if _is_available(spec.model) else FALLBACK_TOKENIZER)
     try:
         loaded = models.load_tokenizer(name)
     except UserError as error:
         raise UserError(f"{error}; or give another --tokenizer, or lengths with --length-file FILE") from None
     if name == spec.model:
         return Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)
-    return Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, stand_in=True)
+    return Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, is_fallback=True)
 
 
 def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
-    """Rows under another model's tokenizer in the form of the spec's own model."""
+    """Encode examples with another model's tokenizer in the form that the spec's model takes."""
     family = _family(spec)
     causal = dataclasses.replace(loaded.family, masked=False)
     if family.masked and task.cloze:
-        # All but the mask, which is added below.
+        # Everything except the mask, which is added below.
         task = dataclasses.replace(task, prompt=partial(task.cloze, mask=""))
     examples = [Example(task, example.row) for example in examples]
     encoded = encode(
@@ -118,7 +120,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
     )
     if not family.masked or spec.head == "classification":
         return encoded
-    # A mask takes the place of the candidate, each of which is one token of such a model's own tokenizer.
+    # A mask replaces the candidate, which is one token in such a model's tokenizer.
     word = WORD
     return [
         dataclasses.replace(
@@ -130,7 +132,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
 
 
 def _family(spec: RunSpec) -> models.Family:
-    """That of the spec's model; `UserError` where it cannot be trained on the task."""
+    """Return the family of the spec's model; `UserError` if it cannot be trained on the task."""
     family = models.family_of(models.shape_of(spec.model).model_type, spec.model)
     task = tasks.load(spec.task)
     if family.masked and spec.head == "lm" and task.loss == "teacher_forcing":
@@ -142,8 +144,8 @@ def _max_length(spec: RunSpec) -> int:
     return min(models.MAX_LENGTH, _family(spec).positions(models.shape_of(spec.model)))
 
 
-def _is_at_hand(name: str) -> bool:
-    """Whether a model's tokenizer can be read without a network."""
+def _is_available(name: str) -> bool:
+    """Return whether a model's tokenizer can be read without a network."""
     from huggingface_hub import try_to_load_from_cache
 
     if name in models.builtin() or Path(name).expanduser().is_dir():

@@ -52,16 +52,15 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
         raise UserError("--tokenizer counts tokens of --data: a --length-file has them counted")
     from rich.console import Console
 
-    from benchmarks.memory import example_lengths as _lengths_at_hand
-    from benchmarks.memory import planner
+    from benchmarks.memory import example_lengths, planner
 
     names = given.method or list(registry.files("method"))
     own = dict(values) | {"model": given.model, "task": given.task, "dtype": given.dtype}
     one = next(planner.specs(names, own))
     if given.length_file:
-        examples = _lengths_at_hand.of_file(one, given.length_file)
+        examples = example_lengths.of_file(one, given.length_file)
     else:
-        examples = _lengths_at_hand.of_task(one, place, given.tokenizer)
+        examples = example_lengths.of_task(one, place, given.tokenizer)
     with Console(stderr=True).status("") as status:
         found = planner.plans(names, own, examples.rows, usable, status.update)
     if given.json:
@@ -87,7 +86,7 @@ def as_dict(
         "lengths": {
             "source": examples.source,
             "tokenizer": examples.tokenizer,
-            "stand_in": examples.stand_in,
+            "fallback_tokenizer": examples.is_fallback,
             "cut": examples.cut,
             "n": len(lengths),
             "minimum": min(lengths),
@@ -99,7 +98,7 @@ def as_dict(
 
 def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[str]:
     """What the plans are for, and what they rest on."""
-    from benchmarks.memory import example_lengths as _lengths_at_hand
+    from benchmarks.memory import example_lengths
 
     unit = units.unit_of(given.gpu_memory)
     lengths = [row.length for row in examples.rows]
@@ -114,13 +113,13 @@ def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[s
     ]
     if examples.cut:
         lines.append(f"note: lengths above the {max(lengths)} that the model takes are cut: {examples.cut}")
-    if examples.stand_in:
+    if examples.is_fallback:
         lines.append(
             f"note: {examples.tokenizer}'s tokenizer stands in for {given.model}'s "
             f"(with a network, --tokenizer {given.model})"
         )
-        if examples.tokenizer == _lengths_at_hand.STAND_IN:
-            lines.append(f"note: {_lengths_at_hand.STAND_IN_OFF}")
+        if examples.tokenizer == example_lengths.FALLBACK_TOKENIZER:
+            lines.append(f"note: {example_lengths.FALLBACK_ACCURACY}")
     if examples.source == "builtin":
         lines.append(
             "note: built-in rows are shorter than the published task's: --data DIR or --data hub for those"

@@ -32,19 +32,19 @@ class Plan:
 
     Attributes:
         method, label: the method, and its name in tables.
-        gradient_checkpointing: of its first-order part.
-        chosen: what the planner chose: "batch" (the largest), "all" (for a method of both batches: L_T for
-            the most examples in D1, then the largest K1, then the largest K0) or "length_threshold" (L_T
-            alone, at the batch sizes of the spec, as a run with length_threshold="auto:..." does).
+        gradient_checkpointing: whether the first-order part uses it.
+        chosen: what the planner chose: "batch" (the largest), "all" (for a method with both batches: L_T for
+            the most examples in D1, then the largest K1, then the largest K0), or "length_threshold" (only
+            L_T, at the spec's batch sizes, as in a run with length_threshold="auto:...").
         fits: whether the peak is within the budget.
-        sizes: of the batches; the smallest there are where nothing fits.
-        at_limit: names of the sizes that more memory would not make larger here: the limit of the search, or
-            all the examples there are.
-        length_threshold: L_T in tokens; None where none is needed, or the method has none.
-        d0, d1: how many examples are in D0 and D1; None for a method of one kind of batch.
-        passes: what a step costs, in forward passes over a batch.
-        peak: at the heaviest step.
-        headroom: bytes of the budget that are left; negative where it does not fit.
+        sizes: the batch sizes; the smallest possible ones if nothing fits.
+        at_limit: names of the sizes that more memory would not increase: they are at the limit of the search,
+            or at the number of examples.
+        length_threshold: L_T in tokens; None if it is not needed, or if the method has none.
+        d0, d1: number of examples in D0 and D1; None for a method with one kind of batch.
+        passes: cost of a step, in forward passes over a batch.
+        peak: peak of the heaviest step.
+        headroom: unused bytes of the budget; negative if the plan does not fit.
     """
 
     method: str
@@ -62,7 +62,7 @@ class Plan:
     headroom: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "peak"}
         return plain | {
             "sizes": dict(self.sizes),
@@ -79,17 +79,17 @@ def plans(
     usable: int,
     say: Callable[[str], None],
 ) -> list[Plan]:
-    """Every method with and without gradient checkpointing: what fits first, and of it the cheapest.
+    """Plan every method with and without gradient checkpointing; those that fit come first, cheapest first.
 
     Args:
-        methods: names.
-        given: fields of the spec and settings, of which each method takes those it has.
+        methods: names of methods.
+        given: fields of the spec, and settings; each method takes those that it has.
         rows: the training examples.
-        usable: bytes of the budget, the reserve taken off.
-        say: told what is being looked at.
+        usable: bytes of the budget without the reserve.
+        say: called with the label of each run before it is planned.
 
     Raises:
-        UserError: a setting that none of the methods has; the model's parameters alone exceed the budget.
+        UserError: none of the methods has a setting, or the model's parameters alone exceed the budget.
     """
     found = []
     for spec in specs(methods, given):
@@ -99,11 +99,11 @@ def plans(
 
 
 def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]:
-    """The spec of each method, twice where it has a first-order part."""
+    """Yield the spec of each method; with and without gradient checkpointing if it back-propagates."""
     fields = {f.name for f in dataclasses.fields(RunSpec)}
     known = fields.union(*map(settings_of, methods))
     for name in methods:
-        # A setting of no method at all is refused by the first, with the nearest right one.
+        # The first method rejects a setting that no method has, and suggests the nearest one.
         own = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
         for checkpointing in (False, True) if "fo_loss" in method_class(name).closures else (False,):
             yield from_dict(ANY | own | {"method": name, "gradient_checkpointing": checkpointing})
@@ -119,7 +119,7 @@ def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan
 
 
 class _Search:
-    """Looks for the plans of one spec."""
+    """Searches for the plans of one spec."""
 
     def __init__(self, spec: RunSpec, rows: Sequence[Encoded], usable: int) -> None:
         self.spec, self.rows, self.usable = spec, rows, usable
@@ -128,7 +128,7 @@ class _Search:
         self.known: dict[tuple, Prediction] = {}
 
     def predict(self, sizes: Mapping[str, int], threshold: int | None = None) -> Prediction:
-        """The peak at batch sizes and an L_T, which is predicted once."""
+        """Return the peak at batch sizes and an L_T; each is predicted once."""
         key = (*sorted(sizes.items()), threshold)
         if key not in self.known:
             self.known[key] = self._predict(sizes, threshold)
@@ -148,7 +148,7 @@ class _Search:
         return found
 
     def largest(self, name: str, sizes: Mapping[str, int], threshold: int | None, pool: int) -> int:
-        """The largest batch of a name, the other sizes being as they are; 0 where none fits."""
+        """Return the largest value of one size, given the others; 0 if none fits."""
         return memory_search.largest(
             lambda size: self.predict({**sizes, name: size}, threshold).peak_bytes,
             self.usable,
@@ -156,14 +156,14 @@ class _Search:
         )
 
     def largest_batch(self) -> Plan:
-        """Of a method of one kind of batch, or of one that is set to draw no other."""
+        """Plan a method with one kind of batch, or one that is set to draw only one kind."""
         (name,) = [name for name in BOTH if self.spec.settings.get(name)]
         size = self.largest(name, {}, None, len(self.rows))
         limits = (name,) if size == min(LARGEST, len(self.rows)) else ()
         return self.plan("batch", {name: max(size, 1)}, limits, None)
 
     def best_assignment(self) -> Plan:
-        """The most examples in D1, with the smallest batches; at that L_T the largest K1, and then K0."""
+        """Plan the most examples in D1 with the smallest batches; at that L_T the largest K1, then K0."""
         sizes = dict.fromkeys(BOTH, 1)
         try:
             threshold = self.threshold(sizes)
@@ -178,7 +178,7 @@ class _Search:
         return self.plan("all", sizes, tuple(limits), threshold)
 
     def at_own_sizes(self) -> Plan:
-        """The most examples in D1 with the batches of the spec."""
+        """Plan the most examples in D1 with the batch sizes of the spec."""
         sizes = {name: self.spec.settings[name] for name in BOTH}
         try:
             threshold = self.threshold(sizes)
@@ -187,19 +187,20 @@ class _Search:
         return self.plan("length_threshold", sizes, (), threshold)
 
     def threshold(self, sizes: Mapping[str, int]) -> int | None:
-        """The largest L_T that fits with these batches; `ValueError` if none does."""
+        """Return the largest L_T that fits with these batch sizes; `ValueError` if none does."""
         return memory_search.largest_threshold(
             lambda length: self.predict(sizes, length).peak_bytes, self.rows, self.usable
         )
 
     def pools(self, threshold: int | None) -> tuple[int, int]:
-        """How many examples are in D0 and in D1."""
+        """Return the number of examples in D0 and in D1."""
         part = assign(self.lengths, threshold)
         return len(part.zo), len(part.fo)
 
     def plan(
         self, chosen: str, sizes: Mapping[str, int], limits: tuple[str, ...], threshold: int | None
     ) -> Plan:
+        """Build the plan of batch sizes and an L_T."""
         if threshold == max(self.lengths):
             threshold = None
         peak = self.predict(sizes, threshold)

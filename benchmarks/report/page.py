@@ -136,8 +136,12 @@ def _runs(analysis: Analysis) -> Markup:
         {"use": IN_TABLES if row["id"] in chosen else TRIED if row["id"] in kept else EXCLUDED, **_run(row)}
         for row in sorted(results.rows, key=lambda row: row["id"])
     )
-    options = {"paging": True, "pageLength": 25, "classes": "display compact nowrap", "maxBytes": 0}
-    return Markup(to_html_datatable(table, table_id="runs", connected=False, showIndex=False, **options))
+    return Markup(
+        to_html_datatable(
+            table, table_id="runs", connected=False, showIndex=False, maxBytes=0, pageLength=25,
+            classes="display compact nowrap", display_logo_when_loading=False,
+        )
+    )  # fmt: skip
 
 
 def _run(row: Mapping[str, Any]) -> dict[str, Any]:

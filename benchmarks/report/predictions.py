@@ -17,18 +17,22 @@ TOKEN = 10
 
 
 def predicted_peaks(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the predicted peak in bytes of one run of each model, task, and method, by the run's id.
+    """Return predicted peaks in bytes by runs' ids: for each model and method, the run with the largest peak.
+
+    Tasks differ in their lengths alone, and a trace takes about a second: predicting every task of `quick`
+    would take minutes, and the largest peak decides whether a method fits.
 
     Args:
         rows: rows of runs. A row without heaviest batches, and a model that cannot be traced, have no
             prediction.
     """
-    first: dict[tuple, Mapping[str, Any]] = {}
+    largest: dict[tuple, Mapping[str, Any]] = {}
     for row in rows:
-        if row.get("heaviest_batches"):
-            config = row["config"]
-            first.setdefault((config["model"], config["task"], label_of(row), config.get("dtype")), row)
-    peaks = {row["id"]: _peak(row) for row in first.values()}
+        if row.get("heaviest_batches") and row.get("peak_bytes"):
+            key = row["config"]["model"], label_of(row), row["config"].get("dtype")
+            if key not in largest or row["peak_bytes"] > largest[key]["peak_bytes"]:
+                largest[key] = row
+    peaks = {row["id"]: _peak(row) for row in largest.values()}
     return {id: peak for id, peak in peaks.items() if peak is not None}
 
 

@@ -115,16 +115,16 @@ def shard(specs: Sequence[RunSpec], text: str) -> list[RunSpec]:
 
 
 def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending:
-    """Look up finished rows, after reading the data of every spec, which refuses what is wrong with them."""
-    fingerprints: dict[tuple, str] = {}
+    """Look up finished rows.
+
+    Raises:
+        UserError: the data of a spec cannot be read.
+    """
     todo, finished = [], []
     for spec in {spec.id: spec for spec in specs}.values():
-        sizes = (spec.train_rows, spec.validation_rows, spec.test_rows, spec.shots)
-        key = (spec.task, spec.data, *sizes, spec.data_seed)
-        if key not in fingerprints:
-            fingerprints[key] = train.load(spec, folder).fingerprint
+        data_fingerprint = train.data_fingerprint(spec, folder)
         try:
-            is_finished = store.finished(suite, spec, fingerprints[key])
+            is_finished = store.finished(suite, spec, data_fingerprint)
         except UserError:
             # The row is damaged; the worker says so and sets it aside.
             is_finished = False

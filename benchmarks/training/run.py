@@ -3,6 +3,7 @@
 import datetime
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +18,13 @@ from benchmarks.errors import UserError
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.results import store
+from benchmarks.results.row import SCHEMA
 from benchmarks.training.batches import ChooseLengthThreshold
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import RunCounters, assignment_fields
 from benchmarks.training.loop import Diverged, Log, Progress, Trainer, Unrestorable
 from benchmarks.training.oom_policy import halve_batch
 from benchmarks.training.setup import set_up
-
-SCHEMA = 2
 
 
 def run(
@@ -58,24 +58,19 @@ def run(
     """
     counters = RunCounters(_batch_sizes(spec), started=utc())
     fields = _trainer_fields(None, "OOM")
+    start = partial(
+        _start,
+        spec,
+        splits,
+        choose_length_threshold=choose_length_threshold,
+        progress=progress or (lambda fraction, text: None),
+        log=log or (lambda step, **values: None),
+        checkpoints=checkpoints,
+    )
     while True:
-        trainer, status, reason = None, "done", None
+        trainer, status, reason, restart = None, "done", None, False
         try:
-            state = checkpoints.take() if checkpoints else None
-            if state is not None:
-                # Before batches are drawn: their sizes may have been halved.
-                counters.load_state(state["counters"])
-            setup = set_up(spec, splits, counters, choose_length_threshold)
-            trainer = Trainer(
-                spec,
-                setup,
-                counters,
-                progress=progress or (lambda fraction, text: None),
-                log=log or (lambda step, **values: None),
-                checkpoints=checkpoints,
-            )
-            if state is not None:
-                trainer.restore(state)
+            trainer = start(counters)
             trainer.train()
         except Diverged as error:
             status, reason = "failed", str(error)
@@ -91,10 +86,10 @@ def run(
             restart = halve_batch(counters, phase, error)
         if trainer is not None:
             fields = _trainer_fields(trainer, status)
-        if status != "OOM" or not restart:
+        if not restart:
             break
         # Nothing of this attempt may stay in memory, where the next one has to fit.
-        del setup, trainer, state
+        del trainer
         _free_memory()
         if checkpoints is not None:
             checkpoints.drop()
@@ -108,6 +103,28 @@ def run(
         "ended": utc(),
         "checkpoint_seconds": checkpoints.seconds if checkpoints else 0.0,
     }
+
+
+def _start(
+    spec: RunSpec,
+    splits: Splits,
+    counters: RunCounters,
+    *,
+    choose_length_threshold: ChooseLengthThreshold | None,
+    progress: Progress,
+    log: Log,
+    checkpoints: Checkpoints | None,
+) -> Trainer:
+    """Return a trainer at the start of the run, or where its checkpoint was saved."""
+    state = checkpoints.take() if checkpoints else None
+    if state is not None:
+        # Before batches are drawn: their sizes may have been halved.
+        counters.load_state(state["counters"])
+    setup = set_up(spec, splits, counters, choose_length_threshold)
+    trainer = Trainer(spec, setup, counters, progress=progress, log=log, checkpoints=checkpoints)
+    if state is not None:
+        trainer.restore(state)
+    return trainer
 
 
 def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:

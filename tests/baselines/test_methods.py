@@ -11,10 +11,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from addax import Addax
 from addax.optimizer import Method, StepStats
-from addax.zeroth_order import ZERO_ORDER_DEFAULTS, ZeroOrderOptions
-from baselines.mezo_svrg import MeZOSVRG
 from benchmarks.errors import UserError
 from benchmarks.registry import files, module, path
 
@@ -279,18 +276,6 @@ def test_a_step_without_a_declared_closure_is_refused(method):
         opt.step(**dict.fromkeys(wanted, problem.loss))
 
 
-def test_addax_drops_the_closure_that_alpha_gives_no_weight():
-    closures = {
-        alpha: Addax(nn.Linear(2, 1), lr=0.1, alpha=alpha).next_closures() for alpha in (0, 0.0, 0.5, 1, 1.0)
-    }
-    assert closures == {0: ("fo_loss",), 0.5: ("zo_loss", "fo_loss"), 1: ("zo_loss",)}
-
-
-def test_mezo_svrg_with_an_anchor_at_every_step_has_one_kind_of_step():
-    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=1).step_kinds == 1
-    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=7).step_kinds == 2
-
-
 @METHODS
 def test_arguments_are_what_the_constructor_takes(method):
     made = class_of(method)
@@ -300,7 +285,3 @@ def test_arguments_are_what_the_constructor_takes(method):
     assert isinstance(made(model, lr=0.1, **listed), made)
     with pytest.raises(TypeError, match="unexpected keyword argument 'epsilon'"):
         made(model, lr=0.1, epsilon=1e-3)
-
-
-def test_every_zeroth_order_option_has_a_default():
-    assert set(ZERO_ORDER_DEFAULTS) == set(ZeroOrderOptions.__annotations__)

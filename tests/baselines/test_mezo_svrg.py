@@ -196,3 +196,8 @@ def test_without_an_anchor_the_next_step_needs_the_full_loss(variant):
     assert (int(opt.skipped_steps), opt.steps) == (2, 2)
     calls = run(opt, MLP, model, 4)
     assert calls == [["full"] * 2, ["zo"] * 4, ["full"] * 2, ["zo"] * 4]
+
+
+def test_mezo_svrg_with_an_anchor_at_every_step_has_one_kind_of_step():
+    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=1).step_kinds == 1
+    assert MeZOSVRG(nn.Linear(2, 1), lr=0.1, anchor_every=7).step_kinds == 2

@@ -19,6 +19,8 @@ from benchmarks.config import spec
 from benchmarks.report import build as report
 from benchmarks.results import store
 from benchmarks.results.frame import Results
+from benchmarks.sweep import worker
+from benchmarks.sweep.tracking import Tracker
 from benchmarks.training import run as train
 from plots import render
 from tests.benchmarks.bad_input import arguments, code, planning, results, rows, weights
@@ -37,6 +39,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
     monkeypatch.setattr(report, "write_report", functools.partial(report.write_report, root=tmp_path))
     monkeypatch.setattr(render, "FIGURES", tmp_path / "figures")
+    # wandb keeps the log of a run that fails; test_tracking tests that.
+    monkeypatch.setattr(worker, "_tracker", lambda mode: Tracker("disabled", tmp_path))
     here = Place(tmp_path, monkeypatch)
     here.write("results/runs/kept/row.json", json.dumps(made.row()))
     yield here
@@ -124,7 +128,7 @@ def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
     assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
     glob = str(place.folder / "results/runs/mine/*.json")
     assert main(["plots", "figure1", "--rows", glob]) == 0
-    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
-    place.patch.setattr(report, "draw", lambda *_: {})
+    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
+    place.patch.setattr(render, "draw", lambda *_: {})
     assert main(["report", "mine"]) == 0
-    assert "1 more there are of earlier versions of their task's prompt: left out" in capsys.readouterr().out
+    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out

@@ -164,8 +164,8 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     reference = tmp_path / "results" / "reference"
     reference.mkdir()
     (reference / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    # Committed rows never count, and finished ones no more once a source is another.
+    # Committed rows never count, nor finished ones whose sources have changed: here those of SGD.
     with (tmp_path / "baselines" / "sgd.py").open("a") as source:
         source.write("# changed\n")
     code, out = command("sweep", "tiny", "--dry-run")
-    assert (code, out.splitlines()[-1]) == (0, "tiny: 3 runs to do, 0 finished before")
+    assert (code, out.splitlines()[-1]) == (0, "tiny: 2 runs to do, 1 finished before")

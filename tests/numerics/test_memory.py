@@ -53,7 +53,7 @@ def beyond_theta(model: nn.Module, work) -> int:
 @pytest.fixture(autouse=True)
 def fresh_buffers(monkeypatch):
     """A thread keeps its buffers for z: tests before may have made larger ones than these models need."""
-    monkeypatch.setattr(noise, "_workspace", noise._Workspace())
+    monkeypatch.setattr(noise, "workspace", noise.Workspace())
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=str)
@@ -115,7 +115,7 @@ def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypat
     blocks += more * (parts in ("both", "two directions"))
     theta, grad = (torch.ones(3 * noise.CPU_BLOCK, dtype=dtype) for _ in range(2))
     count = {"gradient": 0, "two directions": 2}.get(parts, 1)
-    monkeypatch.setattr(noise, "_workspace", noise._Workspace())
+    monkeypatch.setattr(noise, "workspace", noise.Workspace())
     with LiveBytes([theta, grad]) as tracker:
         before = tracker.live
         rounding.apply_update(

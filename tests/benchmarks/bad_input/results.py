@@ -84,11 +84,28 @@ CASES = [
     drawn("a row of another program", '{"loss": 1}', "not a result row (an object with a 'config'"),
     drawn("a row whose config is a word", _row(config="addax"), "not a result row"),
     drawn(
-        "a row whose config lacks its task", _row(config={"method": "addax"}), "not a result row (KeyError"
+        "a row whose config lacks its task",
+        _row(config={"method": "addax"}),
+        "not a result row (no config.model)",
     ),
-    drawn("a row whose score is a word", _row(score="high"), "not a result row (ValueError", "high"),
-    drawn("a row whose prompt has no number", _row(task_version="new"), "not a result row (TypeError"),
+    drawn(
+        "a row whose score is a word",
+        _row(score="high"),
+        "not a result row (score should be a number",
+        "high",
+    ),
+    drawn(
+        "a row whose prompt has no number",
+        _row(task_version="new"),
+        "not a result row (task_version should be a whole number",
+    ),
     drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
+    drawn(
+        "a row of an earlier schema",
+        _row(schema=1),
+        "written before schema 2; convert it with `python scripts/migrate_rows.py FILE`",
+    ),
+    drawn("a study's row of an earlier schema", '{"benchmark": "speed"}', "written before schema 2"),
     drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json: cannot be read"),
     drawn(
         "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"
@@ -101,8 +118,8 @@ CASES = [
         lambda p: p.write("own/row.json/x", ""),
     ),
     drawn(
-        "rows of runs and of a benchmark",
-        _row() + '\n{"benchmark": "speed"}',
+        "rows of runs and of a study",
+        _row() + '\n{"study": "speed"}',
         "rows of several kinds",
         file="row.jsonl",
     ),
@@ -115,7 +132,7 @@ CASES = [
     _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
     _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),
     _reported("a row of unknown data in a report", _row(config=CONFIG | {"data": "x"}), "sweep quick"),
-    _reported("a row of no device in a report", _row(config=PLACELESS, id=None), "sweep quick"),
+    _reported("a row of no device in a report", _row(config=PLACELESS), "sweep quick"),
     Case("tables that are to go into a file", ["report", "adhoc"], ("results/tables",), _tables_are_a_file),
     Case("no runs to commit", ["report", "rounding", "--commit-reference"], ("sweep rounding",)),
     written("a read-only results folder", _read_only, "cannot write results to", "Read-only file system"),

@@ -14,9 +14,7 @@ from benchmarks.config import labels
 from benchmarks.config import methods as settings
 from benchmarks.config.spec import from_dict
 from benchmarks.memory import estimator as memory_model
-from benchmarks.memory import example_lengths as _lengths_at_hand
-from benchmarks.memory import planner
-from benchmarks.memory import search as fitting
+from benchmarks.memory import example_lengths, planner, search
 from benchmarks.training import run as train
 
 NANO = {"model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 2}
@@ -77,7 +75,7 @@ def test_the_largest_size_is_found_in_few_predictions(peak, questions):
             asked.append(n)
             return peak(n)
 
-        found = fitting.largest(noted, usable, 128)
+        found = search.largest(noted, usable, 128)
         assert found == max((n for n in range(1, 129) if peak(n) <= usable), default=0)
         assert len(asked) == len(set(asked)) <= questions
         assert {*asked} >= {n for n in (found, found + 1) if 1 <= n <= 128}
@@ -162,7 +160,7 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
     # Three examples are all there are, the longest cut to what the model takes.
     assert (plan["sizes"], plan["at_limit"]) == ({"zo_batch_size": 3}, ["zo_batch_size"])
     assert found["lengths"] == {
-        "source": "file", "tokenizer": None, "stand_in": False, "cut": 1,
+        "source": "file", "tokenizer": None, "fallback_tokenizer": False, "cut": 1,
         "n": 3, "minimum": 30, "maximum": 160,
     }  # fmt: skip
     # A budget for the parameters, and nothing beside them.
@@ -178,17 +176,17 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
 def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
     """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
-    found = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
-    assert (found.tokenizer, found.stand_in, found.source) == ("nano-llama", True, "builtin")
+    found = example_lengths.of_task(one, "builtin", "nano-llama")
+    assert (found.tokenizer, found.is_fallback, found.source) == ("nano-llama", True, "builtin")
     assert all(row.one_token and not row.answer and len(row.prompt) == row.length for row in found.rows)
-    own = _lengths_at_hand.of_task(from_dict(NANO | {"method": "mezo", "task": "boolq"}), "builtin", None)
-    assert (own.tokenizer, own.stand_in) == ("nano-opt", False)
-    monkeypatch.setattr(_lengths_at_hand, "_max_length", lambda spec: 50)
-    cut = _lengths_at_hand.of_task(one, "builtin", "nano-llama")
+    own = example_lengths.of_task(from_dict(NANO | {"method": "mezo", "task": "boolq"}), "builtin", None)
+    assert (own.tokenizer, own.is_fallback) == ("nano-opt", False)
+    monkeypatch.setattr(example_lengths, "_max_length", lambda spec: 50)
+    cut = example_lengths.of_task(one, "builtin", "nano-llama")
     assert max(len(row.prompt) for row in cut.rows) == max(row.length for row in cut.rows) == 50
     # The stand-in of a model whose tokenizer is nowhere.
-    monkeypatch.setattr(_lengths_at_hand, "STAND_IN", "nano-roberta")
-    assert _lengths_at_hand.of_task(one, "builtin", None).tokenizer == "nano-roberta"
+    monkeypatch.setattr(example_lengths, "FALLBACK_TOKENIZER", "nano-roberta")
+    assert example_lengths.of_task(one, "builtin", None).tokenizer == "nano-roberta"
 
 
 def test_a_run_chooses_its_threshold_for_a_budget():
@@ -203,31 +201,29 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     tiny |= {"task": "boolq", "zo_batch_size": 2, "fo_batch_size": 2}
     one = from_dict(tiny | {"length_threshold": "auto:2.3MB"})
     assert labels.label(one) == "Addax"
-    row = train.run(
-        one, train.load(one, None), suite="s", choose_length_threshold=fitting.automatic_threshold
-    )
+    row = train.run(one, train.load(one, None), suite="s", choose_length_threshold=search.automatic_threshold)
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
-    rows = _lengths_at_hand.of_task(one, "builtin", None).rows
+    rows = example_lengths.of_task(one, "builtin", None).rows
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
     sizes = {**one.settings, "eval_batch_size": 32}
-    assert fitting.peak_of(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
-    assert fitting.peak_of(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
+    assert search.peak_of(one, rows, sizes, chosen, "cpu").peak_bytes <= 2_300_000
+    assert search.peak_of(one, rows, sizes, above, "cpu").peak_bytes > 2_300_000
     part = assign([e.length for e in rows], chosen)
     assert (row["d0_rows"], row["d1_rows"]) == (len(part.zo), len(part.fo))
     wide = from_dict(tiny | {"length_threshold": "auto:40GB"})
     row = train.run(
-        wide, train.load(wide, None), suite="s", choose_length_threshold=fitting.automatic_threshold
+        wide, train.load(wide, None), suite="s", choose_length_threshold=search.automatic_threshold
     )
     assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
 
 
 def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():
     rows = memory_model.synthetic([50, 50, 50, 40], answer=5)
-    assert [row.length for row in fitting.worst_case_batch(rows, 1)] == [50]
-    assert [row.length for row in fitting.worst_case_batch(rows, 2)] == [50, 40]
-    assert [row.length for row in fitting.worst_case_batch(rows[:3], 2)] == [50, 50]
+    assert [row.length for row in search.worst_case_batch(rows, 1)] == [50]
+    assert [row.length for row in search.worst_case_batch(rows, 2)] == [50, 40]
+    assert [row.length for row in search.worst_case_batch(rows[:3], 2)] == [50, 50]
     (long,) = memory_model.synthetic([30], answer=20)
-    found = fitting.worst_case_batch([*rows, long], 2)
+    found = search.worst_case_batch([*rows, long], 2)
     assert [(row.length, len(row.answer)) for row in found] == [(50, 5), (30, 20)]

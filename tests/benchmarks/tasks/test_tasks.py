@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks import registry, tasks
-from benchmarks.data import splits as data
+from benchmarks.data import sources
 from benchmarks.errors import UserError
 from tests.benchmarks.tasks.task_rows import CANDIDATES, FIXTURES, right_answer
 
@@ -17,7 +17,7 @@ def test_every_task_file_keeps_the_contract(name):
     assert task.version >= 1
     assert task.loss == "classification" or task.answer is not None
     with pytest.raises(UserError, match=r"^here: "):
-        data._line_rows("{}", task, "here")
+        sources._line_examples("{}", task, "here")
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURES))

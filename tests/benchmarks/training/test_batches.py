@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from benchmarks import registry
+from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
+from benchmarks.training.batches import token_counts
 from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, row_of, tiny
 
 METHODS = tuple(registry.files("method"))
@@ -67,3 +69,23 @@ def test_an_empty_pool_is_refused_before_training(batches):
         assert "\n" not in str(error.value)
         assert "sst2" in str(error.value)
     assert batches == []
+
+
+def test_a_threshold_for_an_amount_of_memory_is_chosen_by_the_caller():
+    seen = []
+
+    def choose(spec, rows, sizes):
+        seen.append((spec.id, len(rows), sizes))
+        return 12
+
+    spec = tiny("addax", length_threshold="auto:1GB")
+    row = row_of(spec, choose_length_threshold=choose)
+    sizes = {"zo_batch_size": ZO, "fo_batch_size": FO, "eval_batch_size": 8}
+    assert (row["length_threshold_tokens"], seen) == (12, [(spec.id, ROWS, sizes)])
+    with pytest.raises(UserError, match="needs a memory predictor: give it in tokens"):
+        row_of(spec)
+
+
+def test_token_counts_say_what_the_memory_of_a_batch_depends_on():
+    batch = [Encoded((1, 2, 3), ((4,), (5, 6)), (), 0, 5), Encoded((1,), (), (2, 3), ["a"], 3)]
+    assert token_counts(batch) == [[3, [1, 2], 0], [1, [], 2]]

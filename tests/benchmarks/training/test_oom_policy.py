@@ -127,9 +127,9 @@ def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "since": "9000-01-01"}
-    assert work.work(spec, **one).status == "OOM"
-    assert work.work(spec, **one).status == "elsewhere"
+    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
+    assert work.run_spec(spec, **one).status == "OOM"
+    assert work.run_spec(spec, **one).status == "elsewhere"
 
 
 def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):

@@ -44,14 +44,14 @@ def one(spec, runs):
 
 @pytest.fixture(scope="module")
 def whole(dropping, tmp_path_factory):
-    """The row of an uninterrupted run of each method, made when first asked for."""
+    """The row of an uninterrupted run of each method, computed when it is first needed."""
     runs = tmp_path_factory.mktemp("whole")
 
     def row(method):
         spec = spec_of(method, dropping)
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
-            # As the others in a new process: buffers that earlier tests left are no part of its peak.
+            # In a new process, like the others, so that buffers of earlier tests do not count in its peak.
             alone = processes.context().Process(target=one, args=(spec, runs))
             alone.start()
             alone.join(120)
@@ -123,7 +123,7 @@ def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("fits_later", [False, True])
 def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
-    """Also where the whole batch would fit now, as on a card that others have left."""
+    """Even if the whole batch would fit now, as on a GPU that other processes have left."""
     spec = spec_of("ip-sgd", dropping, fo_batch_size=8)
     splits = train.load(spec, None)
     loss, drawn, most = Scorer.loss, [], [4]
@@ -149,6 +149,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [8]
 
 
+@pytest.mark.slow_except("how2-bfloat16", "how3-float16")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(
     "how",
@@ -160,7 +161,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, dropping, dtype, how):
-    """Loss scale, schedule, a head of its own, tied embeddings, noise."""
+    """Loss scale, schedule, a new head, tied embeddings, and noise are part of the state."""
     spec = spec_of("addax", dropping, dtype=dtype, **how)
     splits = train.load(spec, None)
     whole = train.run(spec, splits, suite="s")

@@ -128,6 +128,7 @@ def test_masked_models_train(model, head):
     assert row["forwards"] == 3 * STEPS
 
 
+@pytest.mark.slow
 def test_peak_memory_is_ordered_mezo_sgd_adam(tmp_path):
     """Deep and narrow with short inputs: parameters weigh more than activations."""
     config = models.load_config("nano-opt")

@@ -1,0 +1,61 @@
+"""Scratch shares one arena on a CPU and never hands out memory that others still read."""
+
+import torch
+
+from addax.scratch import Scratch, memory, outliving
+
+WEIGHT = torch.zeros(3, 4)
+
+
+def test_the_arena_is_reused_once_everything_is_released():
+    scratch = Scratch(24)
+    first, second = scratch.take(WEIGHT), scratch.take(WEIGHT)
+    assert memory(first) == memory(second)
+    assert first.data_ptr() != second.data_ptr()
+    address = first.data_ptr()
+    scratch.release(first)
+    scratch.release(second)
+    del first, second
+    assert scratch.take(WEIGHT).data_ptr() == address
+
+
+def test_an_arena_that_is_still_viewed_is_replaced():
+    scratch = Scratch(12)
+    part = scratch.take(WEIGHT)
+    view = part[1:].fill_(7)
+    scratch.release(part)
+    scratch.take(WEIGHT).zero_()
+    assert bool((view == 7).all())
+
+
+def test_more_than_the_arena_is_allocated_separately():
+    scratch = Scratch(12)
+    first, second = scratch.take(WEIGHT), scratch.take(WEIGHT)
+    assert memory(first) != memory(second)
+    scratch.release(second)
+    assert scratch.lent == 1
+
+
+def test_separate_memory_is_the_same_in_every_evaluation():
+    scratch = Scratch(12)
+    first = scratch.take(WEIGHT, alone=True)
+    assert memory(scratch.take(WEIGHT, alone=True)) == memory(first)
+    assert memory(scratch.take(WEIGHT)) != memory(first)
+
+
+def test_another_dtype_is_allocated_separately():
+    scratch = Scratch(24)
+    scratch.take(WEIGHT)
+    half = scratch.take(WEIGHT.half())
+    assert (half.dtype, memory(half) == memory(scratch.arena)) == (torch.float16, False)
+
+
+def test_only_outputs_in_lent_memory_are_copied():
+    p = torch.nn.Parameter(torch.ones(3))
+    free = torch.ones(3)
+    assert outliving(free, [p]) is None
+    assert outliving({"a": free, "b": [free]}, [p]) is None
+    copied = outliving((p[1:], {"free": free}), [p])
+    assert memory(copied[0]) != memory(p)
+    assert torch.equal(copied[0], p[1:])
+    assert copied[1]["free"] is free

@@ -1,0 +1,143 @@
+"""Evaluation: metrics, loss, AUC, and greedy generation."""
+
+import dataclasses
+import math
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks import tasks
+from benchmarks.data.tokenize import Encoded
+from benchmarks.evaluation import evaluate
+from benchmarks.evaluation.scoring import Scorer
+from tests.benchmarks.evaluation.naive_scores import CAUSAL, encode, log_probs, nano, rows_of
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_generation_is_a_naive_argmax_loop(name):
+    task = dataclasses.replace(tasks.load("squad"), max_new_tokens=6)
+    loaded = nano(name)
+    rows = rows_of(task)
+    got = evaluate.generate(Scorer(loaded, task), encode(rows, task, loaded, "lm"))
+    stops = {loaded.tokenizer.convert_tokens_to_ids("\n"), loaded.tokenizer.eos_token_id}
+    for row, text in zip(rows, got, strict=True):
+        tokens = loaded.tokenizer(task.prompt(row))["input_ids"]
+        new = []
+        while len(new) < 6 and not stops & set(new):
+            new.append(int(log_probs(loaded, tokens + new)[-1].argmax()))
+        decoded = loaded.tokenizer.decode(new, skip_special_tokens=True)
+        assert text == decoded.split("\n")[0]
+
+
+def test_generation_stops_at_a_newline_and_at_its_limit():
+    """The model is made to follow a chain of words, so that what it learned plays no part."""
+    task = dataclasses.replace(tasks.load("squad"), max_new_tokens=5)
+    loaded = nano("nano-opt")
+    vocabulary = loaded.tokenizer.get_vocab()
+    a, b, c = sorted(word for word in vocabulary if word.isalpha())[:3]
+    rows = rows_of(task, 3)
+    batch = encode(rows, task, loaded, "lm")
+    colon = loaded.tokenizer.convert_ids_to_tokens(batch[0].prompt[-1])
+    for chain, expected in (([colon, a, b, "\n", c], f"{a} {b}"), ([colon, a], " ".join([a] * 5))):
+        following = {
+            vocabulary[x]: vocabulary[y] for x, y in zip(chain, [*chain[1:], chain[-1]], strict=True)
+        }
+
+        def force(module, args, kwargs, output, following=following):
+            for row, token in enumerate(kwargs["input_ids"][:, -1].tolist()):
+                output.logits[row, -1, following[token]] += 1e4
+
+        handle = loaded.model.register_forward_hook(force, with_kwargs=True)
+        try:
+            texts = evaluate.generate(Scorer(loaded, task), batch)
+        finally:
+            handle.remove()
+        assert [text.strip() for text in texts] == [expected] * 3
+
+
+def fake(task, scores):
+    """A scorer that gives the i-th example its i-th scores."""
+    model = torch.nn.Linear(1, 1)
+    return SimpleNamespace(
+        model=model,
+        task=SimpleNamespace(**({"loss": "classification", "generative": False} | task)),
+        candidate_scores=lambda batch: [torch.tensor(scores[e.prompt[0]]) for e in batch],
+        loss=lambda batch: torch.tensor(float(len(batch))),
+    )
+
+
+def labelled(golds):
+    # Lengths fall, so that evaluation reorders the examples.
+    return [Encoded((i,), ((1,), (2,)), (), g, 100 - i) for i, g in enumerate(golds)]
+
+
+def test_any_of_several_correct_answers_counts_and_the_loss_takes_the_best():
+    scores = [[-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0], [-5.0, -1.0, -1.5]]
+    golds = [[0, 2], [1, 2], [2, 1]]
+    found = evaluate.evaluate(fake({"loss": "teacher_forcing"}, scores), labelled(golds), 2)
+    assert found.score == pytest.approx(2 / 3)
+    assert found.loss == pytest.approx((1 + 2 + 1) / 3)
+    assert (found.auc, found.n) == (None, 3)
+
+
+def test_auc_is_the_fraction_of_ordered_pairs():
+    rng = Random(0)
+    golds = [int(rng.random() < 0.4) for _ in range(30)]
+    # Rounded, so that there are ties, which count a half.
+    scores = [[0.0, round(rng.gauss(g, 1), 1)] for g in golds]
+    found = evaluate.evaluate(fake({}, scores), labelled(golds), 7)
+    margins = [s[1] for s in scores]
+    both = list(zip(margins, golds, strict=True))
+    pairs = [(a, b) for a, g in both if g == 1 for b, h in both if h == 0]
+    assert found.auc == pytest.approx(sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs))
+    assert found.score == pytest.approx(sum((m > 0) == g for m, g in both) / 30)
+    losses = [math.log(1 + math.exp(m if g == 0 else -m)) for m, g in both]
+    assert found.loss == pytest.approx(sum(losses) / 30, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("golds", "scores"),
+    [
+        ([1, 1], [[0.0, 1.0], [0.0, 2.0]]),
+        ([0, 1], [[0.0, 1.0, 2.0], [0.0, 2.0, 1.0]]),
+        ([0, 1], [[0.0, 1.0], [0.0, 1.0, 2.0]]),
+        ([0, 1], [[0.0, float("nan")], [0.0, 1.0]]),
+    ],
+)
+def test_auc_is_none_where_it_is_undefined(golds, scores):
+    assert evaluate.evaluate(fake({}, scores), labelled(golds), 4).auc is None
+
+
+def test_token_f1_is_the_best_over_the_answers(monkeypatch):
+    texts = {0: "The red box", 1: "nothing like it", 2: "Anna"}
+    monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
+    golds = [["blue thing", "red box of wood"], ["cup"], ["anna", "a"]]
+    found = evaluate.evaluate(fake({"generative": True, "metric": "f1"}, []), labelled(golds), 2)
+    assert found.score == pytest.approx((2 * 2 / (2 + 4) + 0 + 1) / 3)
+    # Batches of 2 and 1 whose mean losses are 2 and 1.
+    assert found.loss == pytest.approx((2 * 2 + 1) / 3)
+
+
+def test_exact_match_is_the_fraction_of_correct_final_numbers(monkeypatch):
+    texts = {0: "2 + 1 = 3. #### 3.0", 1: "it is 1,200 #### $1,200.", 2: "#### 5", 3: "so it is 6"}
+    monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
+    golds = [["3"], ["1200"], ["50"], ["6"]]
+    found = evaluate.evaluate(fake({"generative": True, "metric": "exact_match"}, []), labelled(golds), 2)
+    assert found.score == 0.5
+
+
+def test_evaluation_does_not_depend_on_batches_and_restores_the_mode():
+    task = tasks.load("cb")
+    loaded = nano("nano-opt")
+    examples = encode(rows_of(task, 11), task, loaded, "lm")
+    scorer = Scorer(loaded, task)
+    alone, together = (evaluate.evaluate(scorer, examples, size) for size in (1, 8))
+    assert alone.score == together.score
+    assert alone.loss == pytest.approx(together.loss, abs=1e-10)
+    assert loaded.model.training
+    loaded.model.eval()
+    evaluate.evaluate(scorer, examples[:2], 2)
+    assert not loaded.model.training
+    loaded.model.train()
