@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -57,7 +58,7 @@ def main(given: argparse.Namespace) -> int:
     rows = study.measure(given, lambda line: print(line, file=sys.stderr, flush=True))
     print(study.table(rows))
     if given.save:
-        print(studies.save(given.name, rows).relative_to(registry.ROOT))
+        print(os.path.relpath(studies.save(given.name, rows), registry.ROOT))
         figures = "".join(f"; python -m benchmarks plots {name}" for name in study.figures)
         print(f"next: python -m benchmarks docs{figures}")
     problem = study.problem(rows) if study.problem else None

@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and a sweep in a fresh copy."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,12 +11,13 @@ import uuid
 import pytest
 import torch
 
-from benchmarks import registry
-from benchmarks.__main__ import main
+from benchmarks import registry, studies
+from benchmarks.cli import COMMANDS, main
+from benchmarks.cli.listing import HEADINGS
 from benchmarks.results import store
 from tests import processes
 
-ROWS = ["train_rows=12", "validation_rows=4", "test_rows=4", "evaluations=1"]
+ROWS = ["--train-rows=12", "--validation-rows=4", "--test-rows=4", "--evaluations=1"]
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
 ADDAX = [*RUN, "--method", "addax"]
 
@@ -44,19 +46,76 @@ def test_list_names_everything_without_torch():
     )
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    for kind in ("method", "model", "task", "suite"):
-        assert f"{kind}s" in lines
+    for kind, heading in HEADINGS.items():
+        start = lines.index(heading)
         for name in registry.files(kind):
-            (line,) = [found for found in lines if found.split()[:1] == [name] and found.startswith("  ")]
+            line = next(found for found in lines[start:] if found.split()[:1] == [name])
             assert line.split(maxsplit=1)[1] == registry.summary(kind, name)
     assert "nano-llama" in done.stdout
     assert "smollm2-135m" in done.stdout
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS if name != "study")])
+def test_help_needs_neither_torch_nor_pandas(words):
+    code = (
+        "import contextlib, sys; from benchmarks.cli import main\n"
+        f"with contextlib.suppress(SystemExit): main({words!r})\n"
+        "sys.exit(len({'torch', 'transformers', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=registry.ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "usage: python -m benchmarks" in done.stdout
+
+
+def test_the_help_of_a_run_shows_every_field_and_the_settings_of_its_method(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--method", "mezo-svrg", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for option in (
+        "--length-threshold",
+        "--forward-equivalents",
+        "--trainable",
+        "--lr-ratio",
+        "--zo-batch-size",
+    ):
+        assert option in text
+    assert "--alpha" not in text
+    assert "q; every q-th step is a full-batch step (default: 2)" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["mezo-svrg", "sst2", "opt", "nano-opt", "quick", "opt-13b-tiny", "step-speed"]
+)
+def test_list_explains_a_name_with_an_example_command(capsys, name):
+    assert main(["list", name]) == 0
+    out = capsys.readouterr().out
+    assert name in out.splitlines()[0]
+    assert "example: python -m benchmarks " in out or name == "opt"
+    assert ("--anchor-every" in out) == (name == "mezo-svrg")
+
+
+def test_a_study_prints_its_table_and_saves_its_rows_only_if_asked(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "REFERENCE", tmp_path)
+    study = dataclasses.replace(
+        studies.load("step-speed"), measure=lambda given, say: [{"part": given.shape}]
+    )
+    study = dataclasses.replace(study, table=lambda rows: f"table of {rows[0]['part']}")
+    monkeypatch.setattr(studies, "load", lambda name: study)
+    assert main(["study", "step-speed", "--shape", "opt-350m"]) == 0
+    assert capsys.readouterr().out == "table of opt-350m\n"
+    assert list(tmp_path.iterdir()) == []
+    assert main(["study", "step-speed", "--save"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["step-speed.jsonl"]
+    assert "python -m benchmarks docs" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("method", ["mezo", "zero-shot"])
 def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
-    budget = [] if method == "zero-shot" else ["steps=2", "lr=1e-4"]
-    code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", "--set", *ROWS, *budget])
+    budget = [] if method == "zero-shot" else ["--steps", "2", "--lr", "1e-4"]
+    code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", *ROWS, *budget])
     out, err = capsys.readouterr()
     assert (code, err) == (0, "")
     (row,) = store.read_suite(suite)
@@ -68,8 +127,8 @@ def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
 
 
 def test_a_run_that_fails_keeps_its_row_and_ends_with_1(capsys, suite):
-    words = [*ROWS, "lr=1e30", "steps=40"]
-    code = main([*RUN, "--method", "sgd", "--suite", suite, "--set", *words])
+    words = [*ROWS, "--lr", "1e30", "--steps", "40"]
+    code = main([*RUN, "--method", "sgd", "--suite", suite, *words])
     err = capsys.readouterr().err
     assert code == 1
     assert err.startswith("failed: ")
@@ -86,15 +145,15 @@ def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite,
         lines = [json.dumps({"sentence": f"a film of {i} minutes", "label": i % 2}) for i in range(n)]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     words = ["run", "--model", "nano-opt", "--task", "sst2", "--method", "zero-shot", "--suite", suite]
-    assert main([*words, "--data", str(tmp_path), "--set", *ROWS]) == 0
+    assert main([*words, "--data", str(tmp_path), *ROWS]) == 0
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
-    assert main([*words, "--set", *ROWS]) == 0
+    assert main([*words, *ROWS]) == 0
     # The folder's place is no part of what defines a run.
     (row,) = store.read_suite(suite)
     assert row["config"]["data"] == "folder"
     capsys.readouterr()
     (folder / "train.jsonl").write_text('{"sentence": "fine", "label": 1}\n{"sentence": "broken"\n')
-    assert main([*words, "--set", *ROWS]) == 2
+    assert main([*words, *ROWS]) == 2
     err = capsys.readouterr().err
     assert f"{folder / 'train.jsonl'}, line 2" in err
     assert err.count("\n") == 1

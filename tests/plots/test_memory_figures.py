@@ -1,0 +1,65 @@
+"""Figures 3 and 4, and the largest model that fits: predicted and measured peaks of memory."""
+
+import pytest
+
+from plots import _memory
+from tests.benchmarks.results import result_rows as made
+from tests.plots.figure_checks import drawn, faults
+
+
+@pytest.mark.parametrize(("name", "axis"), [("figure3", "batch_size"), ("figure4", "length")])
+def test_curves_have_the_points_of_the_rows_and_both_kinds_their_marks(name, axis):
+    rows = made.memory()
+    (figure,) = drawn(name, rows).values()
+    kept, checkpointed, enlarged = figure.axes
+    for axes, on in ((kept, False), (checkpointed, True), (enlarged, True)):
+        curves = [line for line in axes.lines if not line.get_label().startswith("_")]
+        found = {
+            (line.get_label(), line.get_linestyle() != "None", line.get_markerfacecolor() == "white"): dict(
+                zip(line.get_xdata(), line.get_ydata(), strict=True)
+            )
+            for line in curves
+        }
+        for label in ("MeZO", "IP-SGD", "SGD", "LoRA with Adam", "Addax"):
+            for kind, open_line in (("predicted", True), ("measured", False)):
+                told = {
+                    r[axis]: r["peak_bytes"] / 1e9
+                    for r in rows
+                    if (r["what"], r["label"], r["kind"]) == (name, label, kind)
+                    and (r["gradient_checkpointing"] == on or label == "MeZO")
+                }
+                assert found.pop((label, open_line, open_line)) == pytest.approx(told)
+        assert found == {}
+        low, high = axes.get_ylim()
+        cards = [line.get_ydata()[0] for line in axes.lines if line.get_color() == "#888888"]
+        assert cards == [card for card in _memory.CARDS if low <= card <= high]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[-2:] == ["predicted", "measured"]
+    assert "Addax ($K_1$ = 4, $L_T$ = 170)" in words
+    assert enlarged.get_ylim()[0] > 0
+    assert faults(figure) == []
+    only = [r for r in rows if r["kind"] == "predicted"]
+    (figure,) = drawn(name, only).values()
+    assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == "predicted"
+
+
+def test_the_largest_model_figure_names_each_method_s_model_and_marks_measured_ones():
+    rows = made.memory()
+    (figure,) = drawn("largest_model", rows).values()
+    names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    for axes, one in zip(figure.axes, (True, False), strict=True):
+        assert len(axes.texts) == len(names) * len(_memory.CARDS)
+        for text in axes.texts:
+            x, y = text.get_position()
+            own = [
+                r
+                for r in rows
+                if r["what"] == "fits"
+                and (r["batch_size"] == 1) == one
+                and _memory.curve_label(r) == names[round(y)]
+            ]
+            best = _memory.largest(own, _memory.CARDS[round(x)])
+            assert text.get_text() == (_memory.size_of(best[0]) if best else "–")
+            assert (text.get_fontweight() == "bold") == (best is not None and best[1] == "measured")
+    assert len({t.get_text() for t in figure.axes[1].texts}) > 2
+    assert faults(figure) == []
