@@ -8,7 +8,7 @@ from benchmarks import registry
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, unknown
 
-FORMATS = ("png", "pdf", "svg")
+FORMATS = ("png", "pdf", "svg", "csv")
 
 
 def add_arguments(command: Parser, words: Sequence[str]) -> None:
