@@ -69,7 +69,7 @@ class Tracker:
 
 
 class RunLog:
-    """The log of one run; made by `Tracker.begin`.
+    """The log of one run; made by `Tracker.begin`. A run that logs nothing leaves nothing behind.
 
     A run that restarts with a smaller batch gets another wandb run, `<id>-2` and so on, which a resumed
     process finds by its folder.
@@ -79,11 +79,11 @@ class RunLog:
         self._tracker, self._spec, self._suite = tracker, spec, suite
         self._id = re.sub(r"[^\w-]", "-", f"{suite}-{spec.id}")
         self._attempt, self._step, self._run = 1, resumed_step, None
+        self._begun, self._resumes = False, resumed_step > 0
         if resumed_step and tracker.enabled:
             folders = (tracker.folder / "wandb").glob(f"*run-*-{self._id}-*")
             numbers = [path.name.rpartition(f"{self._id}-")[2] for path in folders]
             self._attempt = max([1, *(int(number) for number in numbers if number.isdecimal())])
-        self._begin(resume=resumed_step > 0)
 
     def log(self, step: int, **values: float | None) -> None:
         """Log named values; None is left out. Values of one step may come in several calls.
@@ -95,7 +95,10 @@ class RunLog:
         if step < self._step:
             self._end({"status": "restarted"}, exit_code=1)
             self._attempt += 1
-            self._begin(resume=False)
+            self._begun, self._resumes = False, False
+        if not self._begun:
+            self._begun = True
+            self._run = self._tracker.attempt(lambda: self._init(self._resumes))
         self._step = step
         values = {name: value for name, value in values.items() if value is not None}
         if values and self._run is not None:
@@ -104,9 +107,6 @@ class RunLog:
     def finish(self, row: Mapping[str, Any]) -> None:
         """End the run; its summary gets every scalar of the result row, a nested one as "field/name"."""
         self._end(_scalars(row), exit_code=int(row.get("status") != "done"))
-
-    def _begin(self, resume: bool) -> None:
-        self._run = self._tracker.attempt(lambda: self._init(resume))
 
     def _end(self, summary: Mapping[str, Any], exit_code: int) -> None:
         run, self._run = self._run, None

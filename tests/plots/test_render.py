@@ -22,10 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 # One kind of row that no figure shows.
 NOTHING = [made.row("zero-shot")]
 SHOWING_ROWS = [name for name, rows in made.FIGURES.items() if rows]
-# Figures of every layout: bars of many tasks, panels of curves. The others are drawn by `--all`.
+# The default lane draws one figure; `--all` draws the others, too.
 REPRESENTATIVE = "figure1"
-EACH = [name if name == REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow)
-        for name in render.figures()]  # fmt: skip
+
+
+def each(names):
+    """Names of figures, all but one marked slow."""
+    return [name if name == REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+EACH = each(render.figures())
 
 
 @cache
@@ -100,7 +106,7 @@ def test_methods_are_chosen_by_their_labels(tmp_path):
         render.render("figure1", rows, tmp_path, methods=["Adax"])
 
 
-@pytest.mark.parametrize("name", SHOWING_ROWS)
+@pytest.mark.parametrize("name", each(SHOWING_ROWS))
 def test_the_numbers_of_a_figure_are_written_as_csv(name, tmp_path):
     files = render.render(name, results(name), tmp_path, formats=("csv",))
     assert {file.name for file in files} == {f"{s.replace('/', '_')}.csv" for s in canvases(name)}
@@ -124,6 +130,7 @@ def test_rows_that_do_not_fill_a_figure_name_the_command_that_does(name, tmp_pat
         render.render(name, Results.of(NOTHING), tmp_path)
 
 
+@pytest.mark.slow
 def test_all_draws_what_the_rows_fill_and_no_more():
     everything = [name for name in render.figures() if render.rows_of(name)]
     for rows in {made.FIGURES[name] for name in SHOWING_ROWS}:

@@ -152,6 +152,7 @@ def test_the_same_rows_give_the_same_page(tmp_path):
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_page_of_a_whole_suite_is_smaller_than_two_megabytes(tmp_path):
     rows = made.suite(models=("nano-opt", "nano-llama", "nano-roberta"))
     drawn = render.draw(render.defaults("quick"), Results.of(rows))

@@ -146,7 +146,7 @@ def test_a_wandb_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, capf
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, fake, capfd):
     tmp_path.chmod(0o500)
-    Tracker("offline", tmp_path).begin(SPEC, "quick")
+    Tracker("offline", tmp_path).begin(SPEC, "quick").log(1, loss=1.0)
     assert f"cannot write to {tmp_path}" in capfd.readouterr().err
     assert fake().calls == []
 
@@ -162,8 +162,17 @@ def test_disabled_tracking_imports_and_writes_nothing(tmp_path, monkeypatch, cap
 
 def test_a_failed_run_ends_with_exit_code_1(tmp_path, fake):
     wandb = fake()
-    Tracker("online", tmp_path).begin(SPEC, "quick").finish({"status": "failed", "reason": "diverged"})
+    run = Tracker("online", tmp_path).begin(SPEC, "quick")
+    run.log(1, loss=1.0)
+    run.finish({"status": "failed", "reason": "diverged"})
     assert wandb.of("finish") == [(f"quick-{SPEC.id}", 1, {"status": "failed", "reason": "diverged"})]
+
+
+def test_a_run_that_logs_nothing_leaves_nothing_behind(tmp_path, fake):
+    wandb = fake()
+    Tracker("online", tmp_path).begin(SPEC, "quick").finish({"status": "failed", "reason": "wrong data"})
+    assert wandb.calls == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resumed_run_keeps_its_id_and_continues_online(tmp_path, fake):
@@ -187,7 +196,7 @@ def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path,
     assert wandb.of("log")[-1] == (second, 1, {"loss": 2.0})
     for name in (first, second):
         (tmp_path / "wandb" / f"run-20260101_000000-{name}").mkdir(parents=True)
-    Tracker("online", tmp_path).begin(SPEC, "quick", resumed_step=1)
+    Tracker("online", tmp_path).begin(SPEC, "quick", resumed_step=1).log(2, loss=1.0)
     assert wandb.of("init")[-1] == (second, "online", "allow")
 
 
