@@ -162,9 +162,8 @@ def _ancestry(file: Path) -> list[tuple[Path, ast.ClassDef]]:
 
 def _closures(ancestry: list[tuple[Path, ast.ClassDef]]) -> tuple[str, ...]:
     for _, node in ancestry:
-        for name in ("closures", "losses"):
-            if (value := _assigned(node, name)) is not None:
-                return _literal(value)
+        if (value := _assigned(node, "closures")) is not None:
+            return _literal(value)
     raise NotLiteral
 
 

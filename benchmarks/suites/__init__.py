@@ -34,7 +34,7 @@ def load(name: str) -> "list[RunSpec]":
         if not isinstance(spec, RunSpec):
             raise UserError(
                 f"suite {name}: specs()[{place}] is a {type(spec).__name__}, not a RunSpec: "
-                "make it with benchmarks.config.spec.from_dict"
+                "make it with benchmarks.from_dict"
             )
     if registry.is_tiny(name):
         from benchmarks.suites._tiny import shrink
