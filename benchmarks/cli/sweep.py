@@ -9,6 +9,7 @@ from benchmarks import registry, suites
 from benchmarks.cli import options
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, unknown
+from benchmarks.sweep import shards
 
 if TYPE_CHECKING:
     from benchmarks.sweep.executor import Executor
@@ -51,16 +52,21 @@ def add_budget(command: argparse._ActionsContainer) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Run what is not finished; 1 if a run failed."""
-    from rich.console import Console
-
-    from benchmarks.sweep import scheduler, tracking
-
     if given.executor not in EXECUTORS:
         raise unknown("executor", given.executor, EXECUTORS)
     if given.ray_address and given.executor != "ray":
         raise UserError("--ray-address needs --executor ray")
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {given.jobs}")
+    part = None if given.shard is None else shards.parse_shard(given.shard)
+    only = filters(given.only)
+    registry.path("suite", given.suite)
+
+    # From here on torch is needed, whose import takes seconds.
+    from rich.console import Console
+
+    from benchmarks.sweep import scheduler, tracking
+
     suite = registry.module("suite", given.suite)
     own = suites.data(given.suite)
     # A paper's suite takes a folder of the published rows as well as the hub's.
@@ -70,9 +76,9 @@ def main(given: argparse.Namespace) -> int:
     changes = {"data": data, "device": device}
     if given.budget is not None:
         changes |= scheduler.budget(given.budget)
-    specs = scheduler.specs_of(given.suite, changes, filters(given.only))
-    if given.shard is not None:
-        specs = scheduler.shard(specs, given.shard)
+    specs = scheduler.specs_of(given.suite, changes, only)
+    if part is not None:
+        specs = shards.shard(specs, *part)
     name = suites.rows_name(given.suite, given.budget)
     if given.dry_run:
         return dry_run(name, specs, folder)

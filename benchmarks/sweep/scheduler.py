@@ -1,7 +1,6 @@
 """Run a suite's specs on an executor: skip finished runs, and let a failed one cost only itself."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -92,26 +91,6 @@ def budget(text: str) -> dict[str, float | None]:
     if not 0 < value < float("inf"):
         raise UserError(f"--budget {name} must be positive, not {amount}")
     return dict.fromkeys(BUDGETS) | {name.replace("-", "_"): value}
-
-
-def shard(specs: Sequence[RunSpec], text: str) -> list[RunSpec]:
-    """Return part I of N of some specs, in their order, for `--shard I/N`.
-
-    The parts are disjoint and complete, and depend on the specs and their order only. Each part gets its
-    share of every pair of model and method, give or take one run.
-
-    Raises:
-        UserError: `text` is not I/N with 1 <= I <= N.
-    """
-    part, slash, count = text.partition("/")
-    if not (slash and part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
-        raise UserError(f"--shard wants I/N with 1 <= I <= N, as 1/4, not {text!r}")
-    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for spec_id, spec in {spec.id: spec for spec in specs}.items():
-        alike[spec.model, spec.method].append(spec_id)
-    ids = [spec_id for group in alike.values() for spec_id in group]
-    mine = set(ids[int(part) - 1 :: int(count)])
-    return [spec for spec in specs if spec.id in mine]
 
 
 def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending:

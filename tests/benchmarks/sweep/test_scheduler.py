@@ -4,12 +4,11 @@ import dataclasses
 import io
 import os
 import shutil
-from collections import Counter
 
 import pytest
 from rich.console import Console
 
-from benchmarks import models, suites
+from benchmarks import models
 from benchmarks.config import fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
@@ -223,47 +222,3 @@ def test_changes_hold_for_all_runs():
     }
     with pytest.raises(UserError, match="unknown suite 'quik': did you mean 'quick'"):
         scheduler.specs_of("quik", {}, {})
-
-
-@pytest.fixture(scope="module")
-def quick():
-    return suites.load("quick")
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 16])
-def test_shards_are_disjoint_and_complete_and_keep_the_order_of_the_suite(quick, count):
-    shards = [scheduler.shard(quick, f"{part}/{count}") for part in range(1, count + 1)]
-    ids = [spec.id for shard in shards for spec in shard]
-    assert sorted(ids) == sorted({spec.id for spec in quick})
-    place = {spec.id: k for k, spec in enumerate(quick)}
-    for shard in shards:
-        assert [place[spec.id] for spec in shard] == sorted(place[spec.id] for spec in shard)
-
-
-@pytest.mark.parametrize("count", [2, 7])
-def test_shards_share_each_model_and_method_evenly(quick, count):
-    """Also where N is the number of methods, which the suite lists in turn."""
-    shards = [scheduler.shard(quick, f"{part}/{count}") for part in range(1, count + 1)]
-    sizes = [len(shard) for shard in shards]
-    assert max(sizes) - min(sizes) <= 1
-    by_pair = [Counter((spec.model, spec.method) for spec in shard) for shard in shards]
-    for pair in {(spec.model, spec.method) for spec in quick}:
-        found = [counter[pair] for counter in by_pair]
-        assert max(found) - min(found) <= 1
-
-
-def test_shards_do_not_depend_on_the_process(quick):
-    """A hash of text would: Python salts it in every process."""
-    assert [spec.id for spec in scheduler.shard(SPECS, "1/2")] == [SPECS[0].id, SPECS[1].id]
-    assert [spec.id for spec in scheduler.shard(SPECS, "2/2")] == [SPECS[2].id, SPECS[3].id]
-
-
-def test_more_shards_than_runs_leave_some_empty():
-    assert scheduler.shard(SPECS, "9/9") == []
-
-
-@pytest.mark.parametrize("text", ["3/2", "0/2", "1/0", "-1/2", "1", "1/", "/2", "a/b", "1/2/3", "1.0/2", ""])
-def test_a_wrong_shard_is_one_line(text):
-    with pytest.raises(UserError, match="--shard wants I/N with 1 <= I <= N, as 1/4, not") as error:
-        scheduler.shard(SPECS, text)
-    assert "\n" not in str(error.value)
