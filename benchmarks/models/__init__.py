@@ -163,7 +163,7 @@ def load_config(name: str) -> "PreTrainedConfig":
     from benchmarks.models import _transformers
 
     where = source(name)
-    with _transformers.guarded(name):
+    with _transformers.loading_errors(name):
         config = AutoConfig.from_pretrained(where)
     family_of(config.model_type, name)
     return config
@@ -200,7 +200,7 @@ def _with_tokenizer(name: str, config: "PreTrainedConfig") -> LoadedModel:
     from benchmarks.models import _transformers
 
     family = family_of(config.model_type, name)
-    with _transformers.guarded(name):
+    with _transformers.loading_errors(name):
         tokenizer = AutoTokenizer.from_pretrained(source(name))
     # Where a folder has none, transformers makes one of special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -246,7 +246,7 @@ def load(
     config.pad_token_id = tokenizer.pad_token_id
     _transformers.set_labels(config, head, num_labels)
     device_map = device if device == "auto" or isinstance(device, Mapping) else {"": device}
-    with _transformers.guarded(name), torch.random.fork_rng(range(torch.cuda.device_count())):
+    with _transformers.loading_errors(name), torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(HEAD_SEED)
         model, info = _transformers.auto_class(family.masked, head).from_pretrained(
             source(name),

@@ -47,7 +47,7 @@ def _convert_gguf(taken: Path, folder: Path) -> None:
         import gguf  # noqa: F401
     except ImportError:
         raise UserError("smollm2-135m is converted from GGUF: pip install 'gguf>=0.17' first") from None
-    with _transformers.guarded("smollm2-135m"):
+    with _transformers.loading_errors("smollm2-135m"):
         tokenizer = AutoTokenizer.from_pretrained(taken, gguf_file="model.gguf")
         read = AutoModelForCausalLM.from_pretrained(taken, gguf_file="model.gguf", dtype=torch.float32)
         # A model read from GGUF refuses to be saved, so a plain one takes its values.

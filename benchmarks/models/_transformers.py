@@ -26,7 +26,7 @@ def auto_class(masked: bool, head: str) -> Any:
 
 
 @contextmanager
-def guarded(name: str) -> Iterator[None]:
+def loading_errors(name: str) -> Iterator[None]:
     """Inside, transformers is silent, what it calls too, and unreadable files are one `UserError`.
 
     Their settings are those of before afterwards. Memory that is out stays its own error.

@@ -17,7 +17,7 @@ from addax.memory import KINDS
 from benchmarks import models
 from benchmarks.config.methods import method_class
 from benchmarks.errors import UserError
-from benchmarks.memory import estimator as memory_model
+from benchmarks.memory import estimator
 from benchmarks.models._trainable import LORA_ALPHA
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study, _memory_tables
@@ -36,12 +36,12 @@ def predict(point: Point) -> dict[str, Any]:
     """
     sizes = {"zo_loss": point.zo, "full_loss": point.zo, "fo_loss": point.fo}
     batches = {
-        loss.removesuffix("_loss"): memory_model.synthetic([length] * count)
+        loss.removesuffix("_loss"): estimator.synthetic([length] * count)
         for loss in method_class(point.method).closures
         for count, length in [sizes[loss]]
     }
     config = models.shape_of(point.model)
-    found = memory_model.phase_peaks(point.spec, config, batches, DEVICE).bytes
+    found = estimator.phase_peaks(point.spec, config, batches, DEVICE).bytes
     piece = max(found, key=lambda p: sum(found[p]))
     backward = [p for p in found if p[:2] == ("fo", "backward")]
     ends = {"start": max(backward, key=_layer), "end": min(backward, key=_layer)} if backward else {}

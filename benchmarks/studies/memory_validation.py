@@ -21,7 +21,7 @@ from benchmarks import models, registry
 from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
-from benchmarks.memory import estimator as memory_model
+from benchmarks.memory import estimator
 from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
@@ -98,7 +98,7 @@ def compare(
 ) -> dict[str, Any]:
     """The peak of one step by both ways, in bytes."""
     batches = batches_of(spec, length, padded)
-    predicted = memory_model.of_config(spec, config, batches, device)
+    predicted = estimator.of_config(spec, config, batches, device)
     measured = measured_peak(spec, config, batches, device)
     return {
         "method": spec.method,

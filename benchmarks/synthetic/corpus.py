@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks import registry
-from benchmarks.synthetic import lessons as _lessons
+from benchmarks.synthetic.lessons import lesson
 from benchmarks.tasks import _language, load
 
 IGNORED = -100
@@ -129,11 +129,11 @@ def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[
         task = load(task_name)
         row = task.generate(rng)
         return [(task.prompt(row), _language.continuation(task_name, row, rng))]
-    pairs = _lessons.lesson(task_name, rng, bare)
+    pairs = lesson(task_name, rng, bare)
     if not hasattr(registry.module("task", task_name), "scene"):
         while sum(len(_language.tokens(text + answer)) for text, answer in pairs) < 90:
             pairs[-1] = (pairs[-1][0], pairs[-1][1] + "\n")
-            pairs += _lessons.lesson(task_name, rng)
+            pairs += lesson(task_name, rng)
     return pairs
 
 

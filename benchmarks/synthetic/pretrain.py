@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks import models
 from benchmarks.models import _transformers
-from benchmarks.synthetic import nano_tokenizer as _nano
+from benchmarks.synthetic import nano_tokenizer
 from benchmarks.synthetic.corpus import IGNORED, Batch, Recipe, batches, encode
 from benchmarks.synthetic.muon import Muon
 from benchmarks.tasks import _language
@@ -75,7 +75,7 @@ def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Opti
 def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, Any]:
     """A trained model and its tokenizer; torch's global generator is left as it was."""
     family = models.builtin()[name]
-    tokenizer = _nano.tokenizer(family, _language.vocabulary(), POSITIONS)
+    tokenizer = nano_tokenizer.tokenizer(family, _language.vocabulary(), POSITIONS)
     _transformers.prepare_tokenizer(tokenizer, family.masked)
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
@@ -125,7 +125,7 @@ def with_label_words(model: torch.nn.Module, family: models.Family) -> Any:
     Returns:
         Its new tokenizer, in which they come last.
     """
-    tokenizer = _nano.tokenizer(family, (*_language.vocabulary(), *LABEL_WORDS), POSITIONS)
+    tokenizer = nano_tokenizer.tokenizer(family, (*_language.vocabulary(), *LABEL_WORDS), POSITIONS)
     _transformers.prepare_tokenizer(tokenizer, family.masked)
     known = model.get_input_embeddings().weight
     rows = torch.randn(len(LABEL_WORDS), known.shape[1], generator=torch.Generator().manual_seed(LABEL_SEED))
@@ -173,7 +173,7 @@ def _step_losses(
 
 def save(model: torch.nn.Module, tokenizer: Any, folder: Path) -> None:
     """Writes a transformers folder: config.json, model.safetensors, the tokenizer's files."""
-    with _transformers.guarded(folder.name):
+    with _transformers.loading_errors(folder.name):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     # Generation settings are the scorer's.
