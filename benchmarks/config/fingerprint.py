@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import models, registry, tasks
 from benchmarks.config.names import ZERO_SHOT
+from benchmarks.errors import UserError
 from benchmarks.models import _published
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _fingerprint(method: str, model: str, task: str) -> str:
 
 
 def _family_files(model: str) -> list[Path]:
-    """Return the file of a model's family; every family's for a hub model that has not been read yet."""
+    """Return the file of a model's family, which a hub model's configuration names."""
     if model in models.builtin():
         family = models.builtin()[model]
     elif (config := Path(model).expanduser() / "config.json").is_file():
@@ -77,7 +78,11 @@ def _family_files(model: str) -> list[Path]:
     elif model in _published.names():
         family = models.family_of(_published.config(model).model_type, model)
     else:
-        return list(registry.files("model").values())
+        try:
+            family = models.family_of(models.load_config(model).model_type, model)
+        except UserError:
+            # The model cannot be loaded either, so no finished row depends on this answer.
+            return list(registry.files("model").values())
     return [registry.path("model", name) for name, known in models.families().items() if known is family]
 
 

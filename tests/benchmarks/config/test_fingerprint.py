@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from benchmarks.config import fingerprint
 from benchmarks.config.fingerprint import modules_of, source_fingerprint
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
+from benchmarks.errors import UserError
 from tests import processes
 
 ROOT = registry.ROOT
@@ -240,7 +242,16 @@ def test_a_model_folder_is_identified_by_its_family_and_its_files(tmp_path):
     assert source_fingerprint(spec_of(model="owner/name")) not in seen
 
 
-def test_a_hub_model_that_nobody_has_read_depends_on_every_family():
+def test_a_hub_model_depends_on_the_family_that_its_configuration_names(monkeypatch):
+    monkeypatch.setattr(models, "load_config", lambda name: SimpleNamespace(model_type="llama"))
+    assert fingerprint._family_files("owner/name") == [registry.path("model", "llama")]
+
+
+def test_a_hub_model_that_cannot_be_read_depends_on_every_family(monkeypatch):
+    def unreachable(name):
+        raise UserError(f"cannot load {name}")
+
+    monkeypatch.setattr(models, "load_config", unreachable)
     files = fingerprint._family_files("owner/name")
     assert files == list(registry.files("model").values())
     assert len(files) > 1
