@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up, lint, and run the tests. No test needs a network; tests that need a GPU or a browser skip without one.
-#   ./run_tests.sh --fast   about 2 minutes on 2 cores: neither slow nor process nor browser tests
+#   ./run_tests.sh --fast   about 2 minutes on 2 cores: neither medium nor slow, process, or browser tests
 #   ./run_tests.sh          at most 10 minutes: all but slow tests
 #   ./run_tests.sh --all    at most 20 minutes: everything
 # Other arguments go to pytest.
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 lane="not slow"
 case "${1:-}" in
---fast) lane="not slow and not process and not browser" && shift ;;
+--fast) lane="not medium and not slow and not process and not browser" && shift ;;
 --all) lane="" && shift ;;
 esac
 

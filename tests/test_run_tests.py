@@ -35,7 +35,11 @@ def calls(tmp_path):
 
 @pytest.mark.parametrize(
     ("lane", "markers"),
-    [([], "not slow"), (["--fast"], "not slow and not process and not browser"), (["--all"], "")],
+    [
+        ([], "not slow"),
+        (["--fast"], "not medium and not slow and not process and not browser"),
+        (["--all"], ""),
+    ],
 )
 def test_a_lane_selects_by_markers_and_other_arguments_go_to_pytest(calls, lane, markers):
     last = calls(*lane, "tests/plots", "-x")[-1]

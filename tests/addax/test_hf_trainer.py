@@ -161,6 +161,7 @@ def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
     assert bits(model) != bits(opt_model(torch.float32))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("way", ["instance", "model_init", "datasets", "positions", "checkpointed"])
 def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
     """A method built beforehand, a model made by the Trainer, another container, padding, checkpointing."""
@@ -221,6 +222,7 @@ def test_the_draw_depends_on_the_data_seed(tmp_path):
     assert drawn[0] != drawn[2]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("dtype", "given"),
     [

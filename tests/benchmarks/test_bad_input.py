@@ -64,6 +64,7 @@ def no_model(*_, **__):
     raise AssertionError("a model was read")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys):
     if case.given:

@@ -169,6 +169,7 @@ def test_pages_below_docs_are_refreshed_and_a_check_writes_nothing(page, tmp_pat
     assert docs.refresh(tmp_path, check=True) == []
 
 
+@pytest.mark.medium
 def test_the_pages_are_what_the_committed_rows_make():
     marks = [mark for page in docs.pages() for mark in re.findall(r"<!-- table:(\S+) -->", page.read_text())]
     assert len(marks) >= 3

@@ -112,6 +112,7 @@ def test_a_study_prints_its_table_and_saves_its_rows_only_if_asked(capsys, monke
     assert "python -m benchmarks docs" in capsys.readouterr().out
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["mezo", "zero-shot"])
 def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
     budget = [] if method == "zero-shot" else ["--steps", "2", "--lr", "1e-4"]

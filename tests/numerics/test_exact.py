@@ -55,6 +55,7 @@ def closures(opt, family, model):
     return {name: family.closure(model, k) for k, name in enumerate(opt.closures)}
 
 
+@pytest.mark.medium
 @FAMILIES
 @TYPES
 @CHECKPOINTED
@@ -108,6 +109,7 @@ def test_adam_counts_steps_at_a_learning_rate_of_zero():
         assert torch.equal(a, b)
 
 
+@pytest.mark.medium
 @FAMILIES
 @TYPES
 @CHECKPOINTED
@@ -150,6 +152,7 @@ STOPS = {"error": (send_error, RuntimeError), "SIGINT": (send_interrupt, Keyboar
 WHERE = ["in the closure", "inside a module", "between the evaluations"]
 
 
+@pytest.mark.medium
 @FAMILIES
 @TYPES
 @pytest.mark.parametrize("stop", STOPS)
@@ -206,6 +209,7 @@ def stopped(opt, family, model, at, where, send, error, patch):
     assert len(calls) == at
 
 
+@pytest.mark.medium
 @FAMILIES
 @TYPES
 @CHECKPOINTED

@@ -34,6 +34,7 @@ def build(dtype):
     return model, lambda: model(x).float().square().mean()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_never_reads_a_value_from_the_device(name, dtype):

@@ -35,6 +35,7 @@ class Interrupt:
         return self
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("start", range(4))
 def test_an_interrupt_anywhere_leaves_nothing_perturbed(start):
     """Every instruction is interrupted by one of the four tests."""

@@ -81,6 +81,7 @@ def test_a_perturbation_holds_one_module_and_the_tied_embedding(problem):
     assert module + tied + block < theta / 20
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["ip-sgd", "addax"])
 def test_a_first_order_step_holds_one_gradient(method, problem):
     """Beside a backward whose gradients are dropped one by one: blocks of the update, no second gradient."""

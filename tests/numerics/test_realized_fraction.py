@@ -53,6 +53,7 @@ def within_statistics(samples: Tensor) -> bool:
     return abs(samples.mean().item()) < 4 * samples.std().item() / len(samples) ** 0.5
 
 
+@pytest.mark.medium
 @TYPES
 def test_stochastic_rounding_realizes_the_whole_step(dtype):
     """Over 100 directions within 2 %, and the error without a mean: along z, along theta and throughout.
@@ -140,6 +141,7 @@ def test_released_drifts_bit_for_bit_as_published(dtype):
     assert drift(theta, start) > 0
 
 
+@pytest.mark.medium
 @TYPES
 def test_2000_released_steps_drift_and_exact_ones_do_not(dtype):
     """As the published procedure with a generator's own draws in 16 bits; ours does not drift at all."""

@@ -44,6 +44,7 @@ def without_entry(n, _monkeypatch):
     handle.remove()
 
 
+@pytest.mark.medium
 @PROBLEMS
 @pytest.mark.parametrize("fault", [without_memory, without_entry])
 def test_a_closure_that_continues_after_an_error_gets_the_same_estimate(fault, problem, monkeypatch):

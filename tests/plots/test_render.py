@@ -154,6 +154,7 @@ def test_a_report_draws_the_figures_of_its_suite():
     assert set(render.defaults("figure11")) == common | {"figure11"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("model", "file", "title"),
     [
@@ -175,6 +176,7 @@ def test_a_hub_model_or_a_folder_makes_files_side_by_side(model, file, title, tm
             assert faults(figure) == []
 
 
+@pytest.mark.medium
 def test_files_are_the_same_bytes_in_another_process(tmp_path):
     source = file_of(made.k0_sweep(), tmp_path)
     code = (

@@ -45,6 +45,7 @@ def spec_of(method, checkpointing=False, model="nano-opt", **changes):
     return from_dict(given | {"gradient_checkpointing": checkpointing} | changes)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("family", "method", "checkpointing"), CASES)
 def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing):
     """Apart from 5 KB that a generator's state takes, and what a kernel takes within itself."""
@@ -57,6 +58,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
     assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
 
 
+@pytest.mark.medium
 @pytest.mark.slow_except("addax-False-opt-cpu", "mezo-False-llama-cuda")
 @pytest.mark.parametrize(
     ("method", "checkpointing", "family", "device"),
@@ -199,6 +201,7 @@ def test_a_prediction_leaves_generators_and_scratch_unchanged():
     assert type(torch.ones(1)) is torch.Tensor
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_batch_of_equal_lengths_has_no_mask(family, device):

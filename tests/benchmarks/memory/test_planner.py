@@ -173,6 +173,7 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
     assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
 
 
+@pytest.mark.medium
 def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
     """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})

@@ -52,6 +52,7 @@ def train(method: str, model: torch.nn.Module) -> Method:
     return opt
 
 
+@pytest.mark.medium
 @METHODS
 @NAMES
 def test_parts_with_hooks_train_as_the_whole_does(method, name):
@@ -67,6 +68,7 @@ def test_parts_with_hooks_train_as_the_whole_does(method, name):
     assert any(not torch.equal(p, start[key]) for key, p in trained.items())
 
 
+@pytest.mark.medium
 @METHODS
 @NAMES
 def test_a_part_on_disk_is_refused_by_name_and_trains_around_when_frozen(method, name, tmp_path):

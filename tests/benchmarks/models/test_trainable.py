@@ -121,6 +121,7 @@ CASES = [(method, *pair) for method in registry.files("method") for pair in PAIR
 CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("method", "model", "asked"), CASES)
 def test_every_method_trains_the_selected_weights_in_the_predicted_memory(method, model, asked):
     """The row counts the trained weights, and its peak is the one predicted from its heaviest batches."""

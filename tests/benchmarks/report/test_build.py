@@ -54,6 +54,7 @@ def test_a_report_makes_tables_figures_and_a_page_from_files(tmp_path, capsys):
         build.write_report("demo", commit_reference=True, root=tmp_path)
 
 
+@pytest.mark.medium
 def test_a_report_selects_settings_once(tmp_path, monkeypatch):
     """Statistics, ranks, tables, page, and figures share one choice."""
     calls = []

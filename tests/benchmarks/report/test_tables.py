@@ -87,6 +87,7 @@ def test_rows_and_columns_stand_in_the_fixed_order(nine):
     assert [line[0] for line in opt] == [*order[:2], "Addax-WA", *order[2:]]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "field", "scale"),
     [("score", "score", 100), ("memory", "peak_bytes", 1e-6), ("time", "train_seconds_to_best", 1 / 60)],

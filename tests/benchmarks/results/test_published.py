@@ -206,6 +206,7 @@ def test_of_what_no_source_confirms_the_page_names_tables_alone():
     assert "MeZO, Table" not in empty
 
 
+@pytest.mark.medium
 def test_the_page_lists_every_suite_of_a_paper_with_its_runs(monkeypatch):
     monkeypatch.setattr(suites, "load", cache(suites.load))
     lines = _paper_tables.papers().splitlines()[2:]

@@ -40,6 +40,7 @@ def test_a_tokenizer_alone_encodes_as_the_model_does():
         assert encode(examples, task, alone, "lm") == encode(examples, task, whole, "lm")
 
 
+@pytest.mark.medium
 def test_l_t_and_its_sides_are_those_of_a_run(rows):
     found, _ = rows
     spec = from_dict(

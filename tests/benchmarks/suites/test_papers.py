@@ -83,6 +83,7 @@ def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
         assert own - {"settings"} <= names
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_twin_differs_in_model_data_and_sizes_alone(name):
     specs, twins = load(name), load(f"{name}-tiny")

@@ -13,6 +13,7 @@ SUITES = tuple(registry.files("suite"))
 loaded = cache(suites.load)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SUITES)
 def test_a_suite_lists_different_specs_in_the_same_order_each_time(name):
     specs = loaded(name)
@@ -23,6 +24,7 @@ def test_a_suite_lists_different_specs_in_the_same_order_each_time(name):
     assert registry.summary("suite", name).endswith(".")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SUITES)
 def test_only_selects_the_runs_that_it_names(name, monkeypatch):
     monkeypatch.setattr(suites, "load", loaded)

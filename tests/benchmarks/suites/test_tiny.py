@@ -23,6 +23,7 @@ def ways(name):
     return list(found.values())
 
 
+@pytest.mark.medium
 @pytest.mark.slow_except("mezo-roberta", "svrg")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_label_of_a_tiny_suite_runs_and_stands_beside_the_published_number(name, tmp_path, monkeypatch):

@@ -62,6 +62,7 @@ def test_an_unexpected_error_is_a_row_with_its_traceback(runs, monkeypatch):
     assert "in broken" in outcome.reason
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "text", ["", '{"id": "ha', "[]", "changed"], ids=["empty", "cut", "not an object", "changed"]
 )

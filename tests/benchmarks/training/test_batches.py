@@ -41,6 +41,7 @@ def test_long_examples_get_forward_passes_only_and_short_ones_gradients(batches,
     assert sum(g for g, _ in batches) * 2 == sum(not g for g, _ in batches)
 
 
+@pytest.mark.medium
 def test_batches_are_equal_for_all_methods(batches):
     drawn = {}
     for method in METHODS:

@@ -16,6 +16,7 @@ EQUIVALENTS = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", DRAWN)
 def test_examples_and_forward_equivalents_count_what_a_step_draws_and_computes(method):
     row = row_of(tiny(method))
@@ -35,6 +36,7 @@ def test_a_recomputed_forward_pass_counts_twice(method):
     assert row["examples"] == STEPS * DRAWN[method]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["addax", "mezo", "ip-sgd", "mezo-svrg"])
 @pytest.mark.parametrize(("budget", "each"), [("examples", DRAWN), ("forward_equivalents", EQUIVALENTS)])
 def test_a_budget_of_examples_ends_with_the_step_that_reaches_it(method, budget, each):

@@ -58,6 +58,7 @@ def broken_at(monkeypatch, steps, per_step):
     monkeypatch.setattr(Scorer, "loss", wrapped)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["addax", "mezo", "ip-sgd", "sgd", "adam"])
 def test_steps_that_are_not_finite_are_skipped_and_counted(monkeypatch, method):
     per_step = COUNTS[method][0] // STEPS
@@ -104,6 +105,7 @@ def test_only_first_order_losses_use_dropout_and_only_if_the_spec_says_so(tmp_pa
     assert equal == {False: {True}, True: {not dropout}}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", [m for m in METHODS if "fo_loss" in method_class(m).closures])
 def test_gradient_checkpointing_lowers_memory_and_changes_no_loss(method, monkeypatch):
     layers = []

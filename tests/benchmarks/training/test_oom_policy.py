@@ -51,6 +51,7 @@ def room(monkeypatch):
     return limited
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("method", "most", "given", "used"),
     [

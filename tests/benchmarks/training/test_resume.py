@@ -121,6 +121,7 @@ def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch,
     assert row["curve"][-1]["train_seconds"] == row["train_seconds"] > before
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("fits_later", [False, True])
 def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
     """Even if the whole batch would fit now, as on a GPU that other processes have left."""
@@ -149,6 +150,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [8]
 
 
+@pytest.mark.medium
 @pytest.mark.slow_except("how2-bfloat16", "how3-float16")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(

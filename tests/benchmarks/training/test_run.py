@@ -23,6 +23,7 @@ TIMES = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds", "t
 TIMES |= {"eval_seconds"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", METHODS)
 def test_a_row_of_every_method_is_complete(method):
     spec = tiny(method)
@@ -86,6 +87,7 @@ def test_zero_shot_is_the_evaluation_before_the_first_step():
     assert row_of(tiny("sgd", lr=0.0))["test"] == row["test"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_specs_give_equal_numbers(method):
     def numbers(row):
@@ -98,6 +100,7 @@ def test_equal_specs_give_equal_numbers(method):
     assert other["curve"][-1]["loss"] != first["curve"][-1]["loss"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", METHODS)
 def test_the_heaviest_batches_of_a_row_predict_its_peak(method):
     row = row_of(tiny(method))
@@ -107,6 +110,7 @@ def test_the_heaviest_batches_of_a_row_predict_its_peak(method):
     assert sum(prediction.split.values()) == prediction.peak_bytes
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("method", "head"), [*((method, "lm") for method in METHODS), ("addax", "classification")]
 )
