@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from addax.units import parse_bytes
+from addax.units import UNITS, parse_bytes
 
 # The prefix of a threshold that a memory budget chooses.
 AUTO = "auto:"
@@ -53,9 +53,7 @@ class LengthThreshold:
             if text.lower() == "none":
                 return None
             if text.startswith(AUTO):
-                memory = text.removeprefix(AUTO)
-                parse_bytes(memory, f"length_threshold={AUTO}")
-                return cls(memory=memory)
+                return cls(memory=_parse_memory(text.removeprefix(AUTO)))
             if text.isdecimal():
                 return cls._of_tokens(int(text))
             return cls(quantile=_parse_quantile(text))
@@ -76,7 +74,7 @@ class LengthThreshold:
         """Return the plain value that `parse` reads and JSON stores."""
         if self.tokens is not None:
             return self.tokens
-        return f"{AUTO}{self.memory}" if self.memory is not None else f"q{self.quantile:g}"
+        return f"{AUTO}{self.memory}" if self.memory is not None else f"q{self.quantile!r}".removesuffix(".0")
 
     def __str__(self) -> str:
         return str(self.value())
@@ -98,6 +96,17 @@ class LengthThreshold:
         if fits is None:
             raise ValueError(f"length_threshold={self} needs a memory prediction to choose L_T")
         return choose_length_threshold(lengths, fits)
+
+
+def _parse_memory(text: str) -> str:
+    memory = "".join(text.split())
+    try:
+        parse_bytes(memory, "memory")
+    except ValueError:
+        raise ValueError(
+            f"length_threshold={AUTO}{text}: give a number and one of {', '.join(UNITS)}, such as {AUTO}40GB"
+        ) from None
+    return memory
 
 
 def _parse_quantile(text: str) -> float:

@@ -1,6 +1,5 @@
 """Draw figures from result rows and save them."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from types import ModuleType
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks import registry
 from benchmarks.errors import UserError, unknown
 from benchmarks.results.frame import Results
 from plots._fit import fit
@@ -35,7 +35,10 @@ def module_of(figure: str) -> ModuleType:
     """Return the file that draws a figure; `UserError` naming the nearest one if there is none."""
     if figure not in figures():
         raise unknown("figure", figure, ["all", *figures()])
-    return importlib.import_module(f"plots.{figure}")
+    module = registry.module("figure", figure)
+    if not hasattr(module, "SUITE") and not hasattr(module, "STUDY"):
+        raise UserError(f"{registry.path('figure', figure)}: binds no SUITE or STUDY, whose rows it shows")
+    return module
 
 
 def about(figure: str) -> str:
@@ -133,7 +136,7 @@ def render(
     drawn = draw(names, results, page, axis)
     if not drawn and name != "all":
         raise UserError(f"no rows here that {name} shows: `{command_for(name)}` makes them")
-    return save(drawn, out, formats, page, results)
+    return save(drawn, out, formats, page, results, axis)
 
 
 def save(
@@ -142,6 +145,7 @@ def save(
     formats: Sequence[str] = ("png",),
     page: Page = PAGE,
     results: Results | None = None,
+    axis: str | None = None,
 ) -> list[Path]:
     """Write what `draw` returns; the same rows give the same bytes.
 
@@ -150,12 +154,12 @@ def save(
         out: folder of the files.
         formats: see `render`.
         page: the page that the figures were drawn for.
-        results: the rows, for "csv".
+        results, axis: what the figures were drawn from, for "csv".
     """
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for name, canvases in drawn.items():
-        tables = numbers(name, results) if "csv" in formats else {}
+        tables = numbers(name, results, axis) if "csv" in formats else {}
         for stem, canvas in canvases.items():
             for kind in formats:
                 files.append(out / f"{file_stem(stem)}.{kind}")
@@ -168,7 +172,8 @@ def save(
     return files
 
 
-def numbers(name: str, results: Results) -> dict[str, pd.DataFrame]:
+def numbers(name: str, results: Results, axis: str | None = None) -> dict[str, pd.DataFrame]:
     """Return the numbers that each canvas of a figure shows, by file stem, where those are not all rows."""
     module = module_of(name)
-    return module.numbers(results) if hasattr(module, "numbers") else {}
+    options = {"axis": axis} if name == "convergence" else {}
+    return module.numbers(results, **options) if hasattr(module, "numbers") else {}

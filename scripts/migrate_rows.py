@@ -14,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.config.spec import from_dict
+from benchmarks.files import write_atomically
 from benchmarks.results.row import checksum
 
 SCHEMA = 2
@@ -22,13 +23,24 @@ SUITES = {
     "asked-sensitivity": "sensitivity",
     "asked-opt-13b": "ablations-opt-13b",
 }
+STUDIES = {"agreement": "memory-validation", "arithmetic": "precision", "memory": "memory-curves"}
 DROPPED = ("checksum", "peak_predicted", "peak_predicted_split")
 
 
 def migrated(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's row in schema 2, with its new id and checksum."""
+    """Return a row in schema 2; that of a run with its new id and checksum.
+
+    Raises:
+        ValueError: the row was changed after it was written.
+    """
+    if "benchmark" in row:
+        name = row["benchmark"]
+        others = {key: value for key, value in row.items() if key != "benchmark"}
+        return others | {"study": STUDIES.get(name, name)}
     if row.get("schema") == SCHEMA or "config" not in row:
         return row
+    if "checksum" in row and row["checksum"] != checksum(row):
+        raise ValueError("changed after it was written; remove it or run it again")
     new = {key: value for key, value in row.items() if key not in DROPPED}
     if "realised_fraction" in new:
         new["realized_fraction"] = new.pop("realised_fraction")
@@ -55,18 +67,26 @@ def main(files: list[str]) -> int:
         print(__doc__.split("\n", 1)[0], file=sys.stderr)
         return 2
     for file in map(Path, files):
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".jsonl":
-            rows = [migrated(json.loads(line)) for line in text.splitlines() if line.strip()]
-            new = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
-        else:
-            row = migrated(json.loads(text))
-            new = json.dumps(row, indent=1, sort_keys=True) + "\n"
-            if "id" in row and row["id"] != file.stem:
-                file.unlink()
-                file = file.with_name(f"{row['id']}.json")
-        file.write_text(new, encoding="utf-8")
+        try:
+            migrate(file)
+        except (OSError, ValueError) as error:
+            print(f"error: {file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            return 2
     return 0
+
+
+def migrate(file: Path) -> None:
+    """Rewrite one file; a row's own file gets the name of its new id. A kill at any moment loses no row."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".jsonl":
+        rows = [migrated(json.loads(line)) for line in text.splitlines() if line.strip()]
+        write_atomically(file, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        return
+    row = migrated(json.loads(text))
+    target = file.with_name(f"{row['id']}.json") if "id" in row else file
+    write_atomically(target, json.dumps(row, indent=1, sort_keys=True) + "\n")
+    if target != file:
+        file.unlink()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.errors import unknown
 
 HEADINGS = {kind: f"{kind}s" for kind in registry.KINDS} | {"study": "studies"}
 EXAMPLES = {
-    "method": "run --method {name} --model nano-opt --task sst2",
+    "method": "run --method {name} --model nano-opt --task sst2 --lr 1e-3 --steps 20",
     "task": "run --method addax --model nano-opt --task {name}",
     "suite": "sweep {name} --dry-run",
     "study": "study {name}",

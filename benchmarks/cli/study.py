@@ -17,7 +17,7 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
     """Add the study's name, `--save`, and the options of the study that the words name."""
     names = registry.files("study")
     lines = [f"  {name:<18} {registry.summary('study', name)}" for name in names]
-    command.add_argument("name", metavar="NAME", help="a study, see below")
+    command.add_argument("name", metavar="NAME", help="a study; python -m benchmarks list shows them")
     command.add_argument("--save", action="store_true", help="keep the rows in results/reference/")
     name = next((word for word in words if not word.startswith("-")), None)
     if name is None:

@@ -1,7 +1,8 @@
 """Identify the code and the model files that define a run's numbers.
 
 The code is every module of this repository that the run imports, lazily or not, starting at the files of its
-method, task, and model family and at the code of a run. It is found by reading import statements. Imports
+method, task, and model family and at the code of a run. The memory predictor counts only where it
+chooses a run's length threshold. The modules are found by reading import statements. Imports
 that only type checkers see do not count, nor does a package that looks up files through the registry.
 """
 
@@ -21,8 +22,8 @@ from benchmarks.models import _published
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
 
-# Relative to the repository.
-ENTRY = "benchmarks/training/run.py"
+# Relative to the repository: the code of a run, and the predictor that chooses L_T for a memory budget.
+ENTRY, PREDICTOR = "benchmarks/training/run.py", "benchmarks/memory/search.py"
 
 
 def source_fingerprint(spec: "RunSpec") -> str:
@@ -30,7 +31,9 @@ def source_fingerprint(spec: "RunSpec") -> str:
 
     Within a process, equal names give equal fingerprints: the code that a process runs is what it imported.
     """
-    return _fingerprint(spec.method, spec.model, spec.task)
+    threshold = spec.length_threshold
+    uses_predictor = threshold is not None and threshold.memory is not None
+    return _fingerprint(spec.method, spec.model, spec.task, uses_predictor)
 
 
 @cache
@@ -50,8 +53,13 @@ def modules_of(*roots: Path) -> list[Path]:
 
 
 @cache
-def _fingerprint(method: str, model: str, task: str) -> str:
-    roots = [registry.ROOT / ENTRY, registry.path("task", task), *_family_files(model)]
+def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> str:
+    entries = (ENTRY, PREDICTOR) if uses_predictor else (ENTRY,)
+    roots = [
+        *(registry.ROOT / entry for entry in entries),
+        registry.path("task", task),
+        *_family_files(model),
+    ]
     if method != ZERO_SHOT:
         roots.append(registry.path("method", method))
     if rows_of := tasks.load(task).rows_of:

@@ -7,6 +7,7 @@ follows one training step on tensors without values. Traces are kept on disk (`b
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.errors import UserError
 from benchmarks.results.comparable import label_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _peak(row: Mapping[str, Any]) -> int | None:
     device = "cuda" if config["device"].startswith(("cuda", "auto")) else "cpu"
     try:
         return estimator.predict(from_dict(config), batches, device).peak_bytes
-    except Exception:
+    except UserError:
         # A user's own model may do what tensors without values cannot do, or be out of reach.
         return None
 

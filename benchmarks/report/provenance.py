@@ -81,7 +81,7 @@ def _halved(row: Mapping) -> str | None:
     if row.get("status") != "done" or not tried:
         return None
     changed = [f"{name} {tried[0][name]} to {size}" for name, size in used.items() if tried[0][name] != size]
-    return f"{row['label']} on {row['task_title']} ({', '.join(changed)})"
+    return f"{label_of(row)} on {row.get('task_title') or row['config']['task']} ({', '.join(changed)})"
 
 
 def _distinct(values: Iterable) -> str:

@@ -44,7 +44,16 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("test.auc", "test.loss", "validation.score", "validation.loss"), _NUMBER),
     **dict.fromkeys(("score", "peak_bytes", "train_seconds", "train_seconds_to_best"), _NUMBER),
     "best_step": (int,),
+    **dict.fromkeys(("config.seed", "config.data_seed"), (int,)),
+    **dict.fromkeys(("config.dtype", "config.data", "config.device"), (str,)),
+    **dict.fromkeys(
+        ("task_title", "reason", "started", "ended", "hardware", "git_commit", "peak_how"), (str,)
+    ),
+    "versions": (dict,),
+    "batch_sizes": (dict,),
+    "batch_sizes_tried": (list,),
 }
+_POINT = ("train_seconds", "examples", "forward_equivalents", "score", "loss")
 _MISSING = object()
 
 
@@ -91,8 +100,11 @@ def _problem(row: Mapping[str, Any]) -> str | None:
                 return f"no {path}"
         elif type(value) not in types:
             return f"{path} should be {_NAMES[types[-1]]}, not {value!r:.40}"
-    if not all(isinstance(point, dict) and type(point.get("step")) is int for point in row["curve"]):
-        return "each entry of curve should be an object with a step"
+    for point in row["curve"]:
+        if not isinstance(point, dict) or type(point.get("step")) is not int:
+            return "each entry of curve should be an object with a step"
+        if not all(point.get(name) is None or type(point[name]) in _NUMBER for name in _POINT):
+            return "each entry of curve should hold numbers"
     return None
 
 

@@ -5,7 +5,7 @@ results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +107,6 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
     sources = source_fingerprint(spec)
     same = (row.get("data_fingerprint"), row.get("source_fingerprint")) == (data_fingerprint, sources)
     return row if same else None
-
-
-def commit_reference(suite: str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write rows as the suite's committed JSON-lines file, in the order given; return the file."""
-    REFERENCE.mkdir(parents=True, exist_ok=True)
-    target = REFERENCE / f"{suite}.jsonl"
-    row_files.write_lines(target, rows)
-    return target
 
 
 def _in_folder(parent: Path, action: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
+from benchmarks.results.comparable import label_of
 from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import format_value, value_order
 from benchmarks.results.select import CELL, candidates
@@ -97,7 +98,7 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
     except UserError:
         rows = []
     wanted = {_key(spec.config(), label(spec)) for spec in specs}
-    found = {_key(row["config"], row["label"]): row for row in rows}
+    found = {_key(row["config"], label_of(row)): row for row in rows}
     missing = sorted(wanted - found.keys())
     if missing:
         model, task, method, _ = missing[0]

@@ -42,9 +42,9 @@ class LocalExecutor:
         self._threads.shutdown(wait=not now, cancel_futures=now)
         if now:
             # The interrupt may have reached this process only: workers ignore it.
-            for lifeline in self._lifelines:
+            for lifeline in list(self._lifelines):
                 lifeline.close()
-        for pool in self._pools:
+        for pool in list(self._pools):
             pool.shutdown(wait=not now, cancel_futures=now)
 
     def _run(self, work: Callable[[RunSpec], T], spec: RunSpec) -> T:

@@ -123,9 +123,9 @@ class SweepProgress:
         return "; ".join([*parts, f"time left: {self._time_left(current)}"])
 
     def _time_left(self, current: list[tuple[RunSpec, RunProgress]]) -> str:
-        if not self.done:
-            return "unknown"
         work_done = self.done + sum(min(run.budget_fraction, 1.0) for _, run in current)
+        if not work_done:
+            return "unknown"
         return duration((time.monotonic() - self._began) * (self.total - work_done) / work_done)
 
 

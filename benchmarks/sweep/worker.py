@@ -136,8 +136,9 @@ def _run(
             # Any error is the result of this run only; its row keeps the traceback.
             trace = traceback.format_exc(limit=-3)
             row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
-    log.finish(row)
+    # The row first: wandb may take a minute to finish, and a kill must not lose the row.
     store.write(suite, row)
+    log.finish(row)
     if row["status"] in store.FINISHED:
         checkpoints.drop()
     return Outcome(row["status"], row["reason"])

@@ -113,7 +113,8 @@ class RunCounters:
     def record_best(self) -> bool:
         """Return whether the last evaluation is the best so far, and remember it if it is."""
         last = self.curve[-1]
-        rank = [last["score"], -last["loss"]]
+        # A loss that is not finite must not win a tie: every comparison with NaN is false.
+        rank = [last["score"], -last["loss"] if math.isfinite(last["loss"]) else -math.inf]
         if self.best is not None and rank <= self.best[0]:
             return False
         self.best = [rank, len(self.curve) - 1]

@@ -77,6 +77,7 @@ def run(
         except Unrestorable as error:
             checkpoints.refuse(error)
             counters = RunCounters(_batch_sizes(spec), started=counters.started, began=counters.began)
+            _free_memory()
             continue
         except Exception as error:
             if not is_out_of_memory(error):

@@ -12,6 +12,9 @@ PARSED = [
     ("q1", LengthThreshold(quantile=1.0), "q1"),
     ("auto:40GB", LengthThreshold(memory="40GB"), "auto:40GB"),
     ("auto:2.5MB", LengthThreshold(memory="2.5MB"), "auto:2.5MB"),
+    ("auto: 40 GB", LengthThreshold(memory="40GB"), "auto:40GB"),
+    ("q0.3333333333", LengthThreshold(quantile=0.3333333333), "q0.3333333333"),
+    ("q0.9999999", LengthThreshold(quantile=0.9999999), "q0.9999999"),
 ]
 
 

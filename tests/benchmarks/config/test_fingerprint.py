@@ -112,6 +112,21 @@ def test_what_follows_or_plans_a_run_is_in_no_fingerprint(folder):
     assert [file for file in modules_of(*every) if file.is_relative_to(ROOT / folder)] == []
 
 
+def test_the_predictor_counts_where_it_chooses_the_length_threshold(monkeypatch):
+    def fingerprints():
+        forget()
+        return [
+            source_fingerprint(spec_of("addax").replace(length_threshold=threshold))
+            for threshold in (None, "q0.75", "auto:40GB")
+        ]
+
+    before = fingerprints()
+    read, changed = Path.read_bytes, ROOT / "addax/memory/tracer.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + b"\n" * (file == changed))
+    after = fingerprints()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False]
+
+
 @pytest.mark.process
 def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
     for name in ("addax", "baselines", "benchmarks", "plots"):

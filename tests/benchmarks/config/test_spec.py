@@ -99,7 +99,7 @@ REFUSED = [
     (ADDAX | {"length_threshold": "q1.5"}, "'q1.5'"),
     (ADDAX | {"length_threshold": "q"}, "'q'"),
     (ADDAX | {"length_threshold": "0.7"}, "'0.7'"),
-    (ADDAX | {"length_threshold": "auto:40"}, "length_threshold=auto: 40: give a number and one of"),
+    (ADDAX | {"length_threshold": "auto:40"}, "length_threshold=auto:40: give a number and one of"),
     (ADDAX | {"length_threshold": 0.7}, "length_threshold"),
     (ADDAX | {"length_threshold": 0}, "length_threshold must be a positive number"),
     (ADDAX | {"length_threshold": True}, "length_threshold"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, LlamaConfig, OPTConfig, RobertaConfig
 
-from benchmarks import models, registry
+from benchmarks import models
 from benchmarks.models._dropout import Dropout
 
 CONFIGS = {
@@ -27,7 +27,7 @@ CONFIGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("family", registry.files("model"))
+@pytest.mark.parametrize("family", CONFIGS)
 @pytest.mark.parametrize("head", ["lm", "classification"])
 def test_dropout_off_keeps_training_mode_and_equals_eval(family, head):
     labels = 2 if head == "classification" else None

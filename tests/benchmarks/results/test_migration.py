@@ -85,6 +85,26 @@ def test_a_row_of_schema_1_keeps_every_measurement(tmp_path):
     assert json.loads(moved.read_text()) == row
 
 
+def test_a_row_of_a_study_names_its_study(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"benchmark": "arithmetic", "drift": 0.5}) + "\n")
+    assert MIGRATE["main"]([str(file)]) == 0
+    assert json.loads(file.read_text()) == {"study": "precision", "drift": 0.5}
+
+
+def test_a_changed_or_missing_row_is_one_line_and_stays(tmp_path, capsys):
+    _, row = next(committed_runs())
+    old = {"config": config_of_schema_1(row["config"]), "id": "a", "checksum": "0" * 16}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(old))
+    for path, said in ((file, "changed after it was written"), (tmp_path / "b.json", "No such file")):
+        assert MIGRATE["main"]([str(path)]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert json.loads(file.read_text()) == old
+
+
 def test_the_migration_without_files_says_how_it_is_used(capsys):
     assert MIGRATE["main"]([]) == 2
     assert "scripts/migrate_rows.py FILE" in capsys.readouterr().err
