@@ -65,9 +65,7 @@ def shown(runs, monkeypatch):
 def test_a_line_says_runs_done_the_current_run_its_loss_and_the_time_left(shown):
     lines, _ = shown
     assert lines[0] == "s: 0 of 3 runs done; time left: unknown"
-    assert lines[1] == (
-        "s: 0 of 3 runs done; nano-opt sst2 SGD at 25% (step 3, loss 0.693); time left: 0 s"
-    )
+    assert lines[1] == ("s: 0 of 3 runs done; nano-opt sst2 SGD at 25% (step 3, loss 0.693); time left: 0 s")
     assert lines[2].startswith("s: 1 of 3 runs done; time left: ")
     assert lines[2].endswith(" s")
     assert lines[3].startswith("s: 2 of 3 runs done (1 failed); time left: ")
