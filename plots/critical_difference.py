@@ -57,7 +57,7 @@ def _figure(found: Ranks, model: str, page: Page) -> Figure:
     side = min(SIDE * page.scale, 0.36 * width)
     margin = (count - 1) * side / (width - 2 * side)
     axes.set_xlim(1 - margin, count + margin)
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         found.mean,
         found.p,
         alpha=LEVEL,
@@ -69,6 +69,10 @@ def _figure(found: Ranks, model: str, page: Page) -> Figure:
         label_props={"fontsize": page.font_size},
         crossbar_props=BAR,
     )
+    # The library joins the ranks of a bar in the order of a set, which differs between processes.
+    for (bar,) in drawn["crossbars"]:
+        ranked = sorted(bar.get_xdata())
+        bar.set_data([ranked[0], ranked[-1]], bar.get_ydata()[:2])
     # The library would draw CD over the numbers of the ranks.
     axes.plot([1, 1 + found.critical_difference], [2.2, 2.2], **BAR)
     axes.text(1 + found.critical_difference, 2.2, f"  CD = {found.critical_difference:.2f}", va="center")

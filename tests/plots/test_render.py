@@ -199,6 +199,22 @@ def test_files_are_the_same_bytes_in_another_process(tmp_path):
 
 
 @pytest.mark.process
+def test_ranks_are_the_same_bytes_in_another_process(tmp_path):
+    """The library joins the ranks of a bar in the order of a set."""
+    for out, seed in (("a", "1"), ("b", "2")):
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks", "plots", "critical_difference", "--rows",
+             "results/reference/quick.jsonl", "--out", tmp_path / out],
+            cwd=ROOT, env={"PYTHONHASHSEED": seed, "PATH": ""}, check=True, capture_output=True,
+        )  # fmt: skip
+    files = sorted(file.name for file in (tmp_path / "a").iterdir())
+    assert files
+    assert [(tmp_path / "a" / f).read_bytes() for f in files] == [
+        (tmp_path / "b" / f).read_bytes() for f in files
+    ]
+
+
+@pytest.mark.process
 def test_plots_does_without_torch():
     names = ", ".join(["render", *render.figures()])
     code = f"import sys; from plots import {names}; print(*sys.modules)"
