@@ -230,7 +230,7 @@ def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
 
 def test_the_gigabytes_in_the_text_of_the_memory_page_are_those_of_its_table():
     """Each is a peak of the table, or the difference of two peaks at one length."""
-    page = (registry.ROOT / "docs" / "memory.md").read_text(encoding="utf-8")
+    page = (registry.ROOT / "docs" / "results" / "memory.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- table:memory-curves:peaks -->(.*?)<!-- /table", page, re.S)[1]
     text = re.sub(r"<!-- table:\S+ -->.*?<!-- /table:\S+ -->", "", page, flags=re.S)
     lines = [re.findall(r"\d+\.\d+", line) for line in table.splitlines()]

@@ -225,13 +225,13 @@ def test_plots_does_without_torch():
 
 def test_only_figures_that_a_page_shows_are_committed():
     listed = subprocess.run(
-        ["git", "ls-files", "plots/figures"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "docs/figures"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    shown = {name for page in pages for name in re.findall(r"plots/figures/[^)\s\"]+", page.read_text())}
-    assert set(listed.stdout.split()) == shown
+    shown = {name for page in pages for name in re.findall(r"figures/[^)\s\"]+\.png", page.read_text())}
+    assert set(listed.stdout.split()) == {f"docs/{name}" for name in shown}
 
 
 def test_rows_made_for_tests_are_like_those_of_runs():
