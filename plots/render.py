@@ -1,6 +1,6 @@
 """Draw figures from result rows and save them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -170,6 +170,19 @@ def save(
                 with page.style():
                     canvas.savefig(files[-1], dpi=DPI, metadata=UNDATED[kind])
     return files
+
+
+def save_png(canvas: Figure, file: Path, metadata: Mapping[str, str | None], page: Page = PAGE) -> None:
+    """Write one figure that `draw` returned as a PNG.
+
+    Args:
+        canvas: the figure.
+        file: where to write it.
+        metadata: entries of text to store in the file.
+        page: the page that the figure was drawn for.
+    """
+    with page.style():
+        canvas.savefig(file, dpi=DPI, metadata={**UNDATED["png"], **metadata})
 
 
 def numbers(name: str, results: Results, axis: str | None = None) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""Make tables, figures, a page and a summary from a suite's rows."""
+"""Write the tables, figures, and page of a suite from its rows, and print a summary."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,22 +15,41 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
     add_budget(command)
     command.add_argument(
         "--rows", nargs="+", type=Path, metavar="DIR",
-        help="folders of rows to join, such as those of shards that share no disk",
+        help="folders of rows to join, for shards that share no disk",
     )  # fmt: skip
     command.add_argument(
         "--commit-reference", action="store_true", help="copy the rows into results/reference/"
     )
+    command.add_argument(
+        "--against", choices=["reference"],
+        help="write nothing; compare the runs with the committed ones of the suite instead",
+    )  # fmt: skip
+    command.add_argument(
+        "--stale", action="store_true",
+        help="write nothing; list the tables in README.md and docs/ whose rows other code has produced",
+    )  # fmt: skip
     command.add_argument(
         "--published", type=Path, metavar="FILE", help="CSV of printed numbers besides results/published.csv"
     )
 
 
 def main(given: argparse.Namespace) -> int:
-    """Write the report."""
+    """Write the report, compare the runs with the committed ones, or list stale tables."""
+    if given.stale:
+        from benchmarks.docs import stale
+
+        print(stale.listing(stale.entries()))
+        return 0
+    name = suites.rows_name(given.suite, given.budget)
+    if given.against:
+        from benchmarks.report import agreement
+
+        print(agreement.report(name, rows_from=given.rows))
+        return 0
     from benchmarks.report import build
 
     build.write_report(
-        suites.rows_name(given.suite, given.budget),
+        name,
         commit_reference=given.commit_reference,
         extra=given.published,
         rows_from=given.rows,

@@ -1,15 +1,18 @@
-"""Identify the code and the model files that define a run's numbers.
+"""Fingerprints of the code and the model files that define the numbers of a run or of a study.
 
-The code is every module of this repository that the run imports, lazily or not, starting at the files of its
-method, task, and model family and at the code of a run. The memory predictor counts only where it
-chooses a run's length threshold. The modules are found by reading import statements. Imports
-that only type checkers see do not count, nor does a package that looks up files through the registry.
+The code of a run is every module of this repository that the run imports, lazily or not. The search starts
+at the files of its method, task, and model family and at the code that trains, and it follows import
+statements. Imports that only type checkers execute do not count. Files that are found through the registry
+do not count either. The memory predictor counts only if it chooses the length threshold of the run.
+Comments, docstrings, and blank lines never count.
 """
 
 import ast
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Sequence
+import tokenize
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 # Relative to the repository: the code of a run, and the predictor that chooses L_T for a memory budget.
 ENTRY, PREDICTOR = "benchmarks/training/run.py", "benchmarks/memory/search.py"
+# Packages that store or show the rows of a study and do not define its numbers.
+PRESENTATION = ("benchmarks/results/", "benchmarks/report/", "benchmarks/cli/", "plots/")
+_BLANK = frozenset({tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT})
 
 
 def source_fingerprint(spec: "RunSpec") -> str:
@@ -37,8 +43,19 @@ def source_fingerprint(spec: "RunSpec") -> str:
 
 
 @cache
+def study_fingerprint(name: str) -> str:
+    """Return 16 hexadecimal digits of a hash of the code that defines the numbers of a study.
+
+    Args:
+        name: command-line name of the study.
+    """
+    hidden = tuple(str(registry.ROOT / folder) for folder in PRESENTATION)
+    return _hash(f for f in modules_of(registry.path("study", name)) if not str(f).startswith(hidden))[:16]
+
+
+@cache
 def modules_of(*roots: Path) -> list[Path]:
-    """Return the files that importing some files of the repository reads, in alphabetical order.
+    """Return all files of the repository that an import of some of its files reads, in alphabetical order.
 
     Args:
         roots: files below `registry.ROOT`; they are part of the result.
@@ -68,13 +85,17 @@ def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> st
     built_in = model in models.builtin()
     if built_in:
         files = files + sorted((models.WEIGHTS / model).glob("*"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(registry.ROOT).as_posix()} {_digest(file)}\0".encode())
     # The files of a local model can be too large to read whole each time.
-    for file in [] if built_in else sorted(Path(model).expanduser().glob("*")):
-        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:16]
+    local = [] if built_in else sorted(Path(model).expanduser().glob("*"))
+    return _hash(files, (f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local))[:16]
+
+
+def _hash(files: Iterable[Path], more: Iterable[str] = ()) -> str:
+    """Return the hash of the names and contents of files of the repository, and of more text."""
+    digest = hashlib.sha256()
+    for line in (*(f"{f.relative_to(registry.ROOT).as_posix()} {_digest(f)}" for f in files), *more):
+        digest.update(f"{line}\0".encode())
+    return digest.hexdigest()
 
 
 def _family_files(model: str) -> list[Path]:
@@ -130,4 +151,44 @@ def _files_of(parts: Sequence[str]) -> list[Path]:
 
 @cache
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    content = file.read_bytes()
+    return hashlib.sha256(code_of(content).encode() if file.suffix == ".py" else content).hexdigest()
+
+
+def code_of(source: bytes) -> str:
+    """Return a Python source without comments, docstrings, and blank lines.
+
+    The rest is copied and not printed anew, so that every version of Python returns the same text.
+
+    >>> code_of(b"'A module.'\\n\\nx = 1  # one\\n")
+    'x = 1'
+    """
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    rows = source.decode(encoding).splitlines(keepends=True)
+    statements, statement = [], []
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            # A statement that is nothing but a string documents what surrounds it.
+            if any(t.type != tokenize.STRING for t in statement):
+                statements.append(_text(statement, rows))
+            statement = []
+        elif token.type not in _BLANK:
+            statement.append(token)
+    return "\n".join(statements)
+
+
+def _text(tokens: Sequence[tokenize.TokenInfo], rows: Sequence[str]) -> str:
+    """Return the text of a statement, with its indentation and without the comments between its tokens."""
+    parts, (row, column) = [], (tokens[0].start[0], 0)
+    for token in tokens:
+        if token.start[0] != row:
+            parts.append("\n")
+            row, column = token.start[0], 0
+        parts.append(rows[row - 1][column : token.start[1]])
+        lines = rows[token.start[0] - 1 : token.end[0]]
+        if len(lines) == 1:
+            parts.append(lines[0][token.start[1] : token.end[1]])
+        else:
+            parts += [lines[0][token.start[1] :], *lines[1:-1], lines[-1][: token.end[1]]]
+        row, column = token.end
+    return "".join(parts)

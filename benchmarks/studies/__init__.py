@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import registry
+from benchmarks.config.fingerprint import study_fingerprint
 from benchmarks.results import row as row_file
 from benchmarks.results import store
 
@@ -80,13 +81,14 @@ def page_tables(name: str) -> dict[str, Callable[[Rows], str]]:
 def save(name: str, rows: Rows) -> Path:
     """Merge rows into a study's committed file, and return the file.
 
-    A row gets the study's name under "study". See `Study.key` for what it replaces.
+    A row gets the study's name under "study" and, under "source_fingerprint", the hash of the code that
+    measured it. See `Study.key` for what it replaces.
     """
-    study = load(name)
+    study, origin = load(name), {"study": name, "source_fingerprint": study_fingerprint(name)}
     target = store.REFERENCE / f"{name}.jsonl"
     old = row_file.read(target) if target.exists() else []
     target.parent.mkdir(parents=True, exist_ok=True)
-    row_file.write_lines(target, merged(study, old, [{**row, "study": name} for row in rows]))
+    row_file.write_lines(target, merged(study, old, [{**row, **origin} for row in rows]))
     return target
 
 

@@ -1,0 +1,164 @@
+"""Tables that compare the methods: what a step needs, how much memory, and how long it takes."""
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from benchmarks import registry
+from benchmarks.report.provenance import provenance_fields
+from benchmarks.report.tables import NONE
+from benchmarks.results.order import sort_key
+from benchmarks.studies._memory_tables import pipe
+from plots._memory import curve_label
+
+RowsOf = Callable[[str], list[dict]]
+
+MEMORY, SPEED = "memory-curves", "step-speed"
+# The studies whose rows these tables show.
+OWNERS = (MEMORY, SPEED)
+MODEL = "facebook/opt-13b"
+CHECKPOINTING = ", checkpointing"
+GB = 1e9
+
+
+def tables() -> dict[str, Callable[[RowsOf], str]]:
+    """Return the tables of methods by full name; each takes a function that returns the rows of a study."""
+    found: dict[str, Callable[[RowsOf], str]] = {"methods:overview": overview}
+    for name in methods():
+        found[f"methods:{name}-memory"] = partial(memory, name=name)
+        found[f"methods:{name}-speed"] = partial(speed, name=name)
+    return found
+
+
+def overview(rows_of: RowsOf) -> str:
+    """Return one line per method: evaluations and seconds per step, and peak memory."""
+    peaks, seconds = training_peaks(rows_of(MEMORY)), step_seconds(rows_of(SPEED))
+    lines = []
+    for name in methods():
+        label = label_of(name)
+        forwards, backwards = evaluations(name)
+        lines.append(
+            {
+                "method": label,
+                "forwards": f"{forwards}",
+                "backwards": f"{backwards}",
+                "forward passes per step": f"{forwards + 2 * backwards}",
+                "peak memory (GB)": _gb(peaks.get(label)),
+                "with checkpointing (GB)": _gb(peaks.get(label + CHECKPOINTING)),
+                "time per step (s)": f"{seconds[label]:.2f}" if label in seconds else NONE,
+            }
+        )
+    return f"{pipe(lines)}\n\n{_note(rows_of)}"
+
+
+def _note(rows_of: RowsOf) -> str:
+    """Return what the columns of the overview mean, and where their rows come from."""
+    peak = next(r for r in rows_of(MEMORY) if r["what"] == "fits" and r["batch_size"] is None)
+    timed = next(r for r in rows_of(SPEED) if "beyond_seconds" in r)
+    memory_from, speed_from = provenance_fields(rows_of(MEMORY)), provenance_fields(rows_of(SPEED))
+    return (
+        "A backward pass counts as two forward passes. Every q steps, MeZO-SVRG also evaluates the training "
+        "set twice. "
+        f"Memory: predicted for OPT-13B in bfloat16 and training batches of {peak['length']} tokens "
+        f"(commit {memory_from['commit']}). "
+        f"Time: median on OPT-125M in {timed['dtype']}, {timed['batch_size']} x {timed['length']} tokens "
+        f"per batch "
+        f"({speed_from['hardware']}, {timed['threads']} threads; commit {speed_from['commit']})."
+    )
+
+
+def memory(rows_of: RowsOf, name: str) -> str:
+    """Return the peak of a method on OPT-13B in GB, one line with and one without checkpointing."""
+    label, lines = label_of(name), {}
+    for row in rows_of(MEMORY):
+        if (row["what"], row["kind"], row["model"]) != ("figure4", "predicted", MODEL) or row["adapters"]:
+            continue
+        if row["label"] == label:
+            curve = "yes" if row["gradient_checkpointing"] else "no"
+            line = lines.setdefault(curve, {"checkpointing": curve})
+            line[f"{row['length']} tokens"] = _gb(row["peak_bytes"])
+    if lines:
+        return pipe([*lines.values()])
+    peaks = training_peaks(rows_of(MEMORY))
+    kinds = {"no": label, "yes": label + CHECKPOINTING}
+    return pipe([{"checkpointing": k, "400 tokens": _gb(peaks[c])} for k, c in kinds.items() if c in peaks])
+
+
+def speed(rows_of: RowsOf, name: str) -> str:
+    """Return the measured step times of a method next to those of its evaluations alone."""
+    lines = []
+    for row in rows_of(SPEED):
+        bare = next(r for r in rows_of(SPEED) if r["part"] == row["part"] and r["shape"] == row["shape"])
+        if row["way"] != label_of(name) or "beyond_seconds" not in row:
+            continue
+        lines.append(
+            {
+                "model": f"{row['shape']} {row['dtype']}",
+                "evaluations alone": bare["way"],
+                "evaluations (s)": f"{bare['seconds']:.2f}",
+                "step (s)": f"{row['seconds']:.2f}",
+                "beyond evaluations (s)": f"{row['beyond_seconds']:.2f}",
+                "draws of z": f"{row['draws']:.0f}",
+                "passes over theta": f"{row['passes']:.0f}",
+            }
+        )
+    return pipe(lines) if lines else "The study of a step's speed has no rows of this method."
+
+
+def methods() -> list[str]:
+    """Return the command-line names of all methods, in the order of tables."""
+    return sorted(registry.files("method"), key=lambda name: sort_key("", "", label_of(name)))
+
+
+def label_of(name: str) -> str:
+    """Return a method's name in tables, read from its file without importing it.
+
+    >>> label_of("mezo-svrg")
+    'MeZO-SVRG'
+    """
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "label":
+            return ast.literal_eval(node.value)
+    return name
+
+
+def evaluations(name: str) -> tuple[int, int]:
+    """Return forwards and backwards per step, as the head of a method's file states them.
+
+    Steps over the whole training set, which MeZO-SVRG takes now and then, do not count.
+
+    >>> evaluations("addax"), evaluations("mezo-svrg")
+    ((3, 1), (4, 0))
+    """
+    text = " ".join((ast.get_docstring(_tree(name)) or "").split())
+    found = re.search(r"Cost:.*?(\d+) forwards?, (\d+) backwards?", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def training_peaks(rows: Iterable[Mapping]) -> dict[str, int]:
+    """Return predicted peaks on OPT-13B, in bytes, for training batches of 400 tokens, by curve."""
+    return {
+        curve_label(row): row["peak_bytes"]
+        for row in rows
+        if (row["what"], row["kind"], row["model"]) == ("fits", "predicted", MODEL)
+        and row["batch_size"] is None
+    }
+
+
+def step_seconds(rows: Iterable[Mapping]) -> dict[str, float]:
+    """Return median seconds per step on OPT-125M in float32 on a CPU, by method."""
+    return {
+        row["way"]: row["seconds"]
+        for row in rows
+        if (row["shape"], row["dtype"], row["device"]) == ("opt-125m", "float32", "cpu")
+        and "beyond_seconds" in row
+    }
+
+
+def _tree(name: str) -> ast.Module:
+    return ast.parse(registry.files("method")[name].read_text(encoding="utf-8"))
+
+
+def _gb(held: float | None) -> str:
+    return NONE if held is None else f"{held / GB:.1f}"

@@ -1,0 +1,93 @@
+"""Stale tables and figures of pages: those with rows that other code than today's has produced."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks import docs, registry
+from benchmarks.config.fingerprint import source_fingerprint, study_fingerprint
+from benchmarks.config.spec import from_dict
+from benchmarks.docs import figures, marks
+from benchmarks.docs.tables import Tables, owners
+from benchmarks.errors import UserError
+from benchmarks.results.sources import ROOT
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table or a figure on a page.
+
+    Attributes:
+        page: file relative to the repository.
+        name: of the table ("quick:score") or the figure ("figures/quick/figure1-nano-opt.png").
+        owner: the suite or study whose rows it shows.
+        stale: number of rows that other code has produced.
+        rows: number of its rows.
+        commits: the commits of the stale rows.
+    """
+
+    page: str
+    name: str
+    owner: str
+    stale: int
+    rows: int
+    commits: tuple[str, ...]
+
+
+def entries(root: Path = ROOT) -> list[Entry]:
+    """Return every table and figure in README.md and docs/ that shows committed rows, page by page."""
+    tables = Tables(root)
+    found = []
+    counts: dict[str, tuple[int, int, tuple[str, ...]]] = {}
+    for page in docs.pages(root):
+        text = page.read_text(encoding="utf-8")
+        shown = [(name, owner) for name in marks.tables(text) for owner in owners(name)]
+        shown += [(f"figures/{f.parent.name}/{f.name}", f.parent.name) for f in figures.shown([text], root)]
+        for name, owner in shown:
+            if owner not in counts:
+                counts[owner] = _count(owner, tables.rows(owner))
+            if counts[owner][1]:
+                found.append(Entry(page.relative_to(root).as_posix(), name, owner, *counts[owner]))
+    return found
+
+
+def listing(found: Iterable[Entry]) -> str:
+    """Return a table of the stale entries and a line that counts them."""
+    found = list(found)
+    stale = [entry for entry in found if entry.stale]
+    if not stale:
+        return f"All {len(found)} tables and figures show rows of today's code."
+    lines = [
+        {
+            "page": entry.page,
+            "table or figure": entry.name,
+            "stale rows": f"{entry.stale} of {entry.rows}",
+            "commits": ", ".join(entry.commits),
+        }
+        for entry in stale
+    ]
+    table = tabulate(lines, headers="keys", disable_numparse=True)
+    return (
+        f"{table}\n\n{len(stale)} of {len(found)} tables and figures show rows that other code has produced."
+    )
+
+
+def is_stale(row: Mapping) -> bool:
+    """Whether other code than today's has produced a row; a row without a fingerprint counts as stale."""
+    recorded = row.get("source_fingerprint")
+    if "config" not in row:
+        study = row.get("study")
+        return study not in registry.files("study") or recorded != study_fingerprint(study)
+    try:
+        return recorded != source_fingerprint(from_dict(row["config"]))
+    except UserError:
+        # Its method, task, model, or a setting is gone.
+        return True
+
+
+def _count(owner: str, rows: list[dict]) -> tuple[int, int, tuple[str, ...]]:
+    stale = [row for row in rows if is_stale(row)]
+    commits = dict.fromkeys(str(row.get("git_commit") or "unknown")[:7] for row in stale)
+    return len(stale), len(rows), tuple(commits)

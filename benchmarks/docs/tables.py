@@ -1,0 +1,119 @@
+"""Tables of pages, by name: of suites, of studies, of papers, and of methods.
+
+NAME:KIND is a suite with a kind of `SUITE_TABLES`, a study with a kind of its tables
+(`benchmarks.studies.page_tables`), a name of `PAPER_TABLES`, or a table of methods
+(`benchmarks.docs.methods`). The kind "provenance" says where the rows of NAME come from; without such a mark
+on the page, every table ends with that line.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import registry, studies
+from benchmarks.docs import methods
+from benchmarks.errors import unknown
+from benchmarks.report import paper_tables, stats_tables
+from benchmarks.report.provenance import provenance_line
+from benchmarks.report.tables import long_table, markdown, pipe
+from benchmarks.results import stats
+from benchmarks.results.comparable import partition_comparable
+from benchmarks.results.frame import Results
+from benchmarks.results.row import read
+from benchmarks.studies._precision_tables import dtype_table
+
+PROVENANCE = "provenance"
+
+
+def method_table(rows: Sequence[dict]) -> str:
+    """Return Markdown with one line per method: score, AUC, loss, learning rate, and cost."""
+    return pipe(long_table(Results.of(rows).means))
+
+
+def score_table(rows: Sequence[dict]) -> str:
+    """Return Markdown with all scores, one block per model, and the meaning of bold."""
+    results = Results.of(rows)
+    tests = stats.pairs(results.selected)
+    text = markdown(results.means, "score", stats.winners(tests))
+    return f"{text}\n\n{stats_tables.bold_note(tests)}".strip()
+
+
+# Tables of a suite's rows: kind -> rows -> Markdown.
+SUITE_TABLES = {"score": score_table, "methods": method_table, "dtypes": dtype_table}
+# Tables of `results/published.csv` and of the settings that suites state, by full name.
+PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
+
+
+class Tables:
+    """Builds the tables of pages, each once.
+
+    Args:
+        root: folder that holds `results/reference/`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._built: dict[tuple[str, bool], str] = {}
+        self._rows: dict[str, list[dict]] = {}
+
+    def build(self, name: str, page: str, with_provenance: bool) -> str:
+        """Return a table as Markdown.
+
+        Args:
+            name: "NAME:KIND".
+            page: name of the page, for errors.
+            with_provenance: whether the table ends with the line that says where its rows come from.
+
+        Raises:
+            UserError: there is no such kind of table, or the file of rows is damaged.
+        """
+        key = (name, with_provenance)
+        if key not in self._built:
+            self._built[key] = self._build(name, page, with_provenance)
+        return self._built[key]
+
+    def rows(self, owner: str) -> list[dict]:
+        """Return the committed rows of a suite or study that can be compared with each other."""
+        if owner not in self._rows:
+            file = self.root / "results" / "reference" / f"{owner}.jsonl"
+            rows = read(file) if file.exists() else []
+            runs = rows and all("config" in row for row in rows)
+            self._rows[owner] = partition_comparable(rows)[0] if runs else rows
+        return self._rows[owner]
+
+    def _build(self, name: str, page: str, with_provenance: bool) -> str:
+        if name in PAPER_TABLES:
+            return PAPER_TABLES[name]()
+        if name in (compared := methods.tables()):
+            return compared[name](self.rows)
+        owner, _, kind = name.rpartition(":")
+        study = owner in registry.files("study")
+        tables = studies.page_tables(owner) if study else SUITE_TABLES
+        known: dict[str, Callable] = {**tables, PROVENANCE: provenance_line}
+        if kind not in known:
+            raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *PAPER_TABLES, *compared))
+        rows = self.rows(owner)
+        if not rows:
+            return f"No rows yet: {_remedy(owner, study)}"
+        text = known[kind](rows)
+        return f"{text}\n\n{provenance_line(rows)}" if with_provenance and kind != PROVENANCE else text
+
+
+def owners(name: str) -> list[str]:
+    """Return the suites and studies whose rows a table shows.
+
+    >>> owners("quick:score"), owners("papers:suites")
+    (['quick'], [])
+    """
+    if name in PAPER_TABLES:
+        return []
+    return list(methods.OWNERS) if name in methods.tables() else [name.rpartition(":")[0]]
+
+
+def _remedy(owner: str, study: bool) -> str:
+    if study:
+        return f"`python -m benchmarks study {owner} --save` measures and commits them."
+    commands = (
+        f"python -m benchmarks sweep {owner}",
+        f"python -m benchmarks report {owner} --commit-reference",
+    )
+    return f"`{commands[0]}`, then `{commands[1]}` measure and commit them."

@@ -1,0 +1,74 @@
+"""Stale tables: a row counts as stale as soon as other code than today's has produced it."""
+
+import json
+
+import pytest
+
+from benchmarks import docs
+from benchmarks.config.fingerprint import source_fingerprint, study_fingerprint
+from benchmarks.config.spec import from_dict
+from benchmarks.docs import stale
+from benchmarks.registry import ROOT
+from benchmarks.results.row import read
+from tests.benchmarks.results import result_rows
+
+TODAY = from_dict({"method": "mezo", "model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1})
+
+
+def row(**changes):
+    """Return the row of a run that today's code has produced."""
+    fields = {"config": TODAY.config(), "source_fingerprint": source_fingerprint(TODAY)}
+    return result_rows.row("mezo") | fields | changes
+
+
+def test_a_row_of_todays_code_is_current():
+    assert not stale.is_stale(row())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source_fingerprint": "0123456789abcdef"},
+        {"source_fingerprint": None},
+        {"config": TODAY.config() | {"method": "a-method-that-is-gone"}},
+    ],
+)
+def test_a_row_of_other_code_is_stale(changes):
+    assert stale.is_stale(row(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, False), ({"source_fingerprint": "0123456789abcdef"}, True), ({"study": "gone"}, True)],
+)
+def test_the_row_of_a_study_follows_the_code_of_the_study(changes, expected):
+    current = {"study": "precision", "source_fingerprint": study_fingerprint("precision")}
+    assert stale.is_stale(current | changes) == expected
+
+
+def test_pages_list_their_stale_tables(tmp_path):
+    folder = tmp_path / "results/reference"
+    folder.mkdir(parents=True)
+    rows = [row(), row(id="other", source_fingerprint="0123456789abcdef", git_commit="feedbeef" * 5)]
+    (folder / "demo.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "fresh.jsonl").write_text(json.dumps(row()) + "\n")
+    marks = [f"<!-- table:{name} -->\n<!-- /table:{name} -->\n" for name in ("demo:score", "fresh:score")]
+    (tmp_path / "README.md").write_text("".join(marks))
+    found = stale.entries(tmp_path)
+    assert [(e.page, e.name, e.stale, e.rows, e.commits) for e in found] == [
+        ("README.md", "demo:score", 1, 2, ("feedbee",)),
+        ("README.md", "fresh:score", 0, 1, ()),
+    ]
+    listing = stale.listing(found)
+    assert "1 of 2" in listing
+    assert "fresh:score" not in listing
+    assert listing.endswith("1 of 2 tables and figures show rows that other code has produced.")
+    assert stale.listing(found[1:]) == "All 1 tables and figures show rows of today's code."
+
+
+def test_every_table_of_committed_rows_is_listed():
+    named = {(e.page, e.owner) for e in stale.entries()}
+    for page in docs.pages():
+        for owner in {name for name in stale.marks.tables(page.read_text()) for name in stale.owners(name)}:
+            assert (page.relative_to(ROOT).as_posix(), owner) in named
+    assert all(e.rows == len(read(ROOT / f"results/reference/{e.owner}.jsonl")) for e in stale.entries())
