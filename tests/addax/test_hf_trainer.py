@@ -1,4 +1,4 @@
-"""AddaxTrainer: the Trainer's loop takes the steps of a bare loop, and all that surrounds them works."""
+"""Test that AddaxTrainer takes the steps of a bare loop and that the Trainer's other features work."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ SHORT = [e for e, n in zip(DATA, LENGTHS, strict=True) if n <= THRESHOLD]
 
 
 def collate(features):
-    """Pads on the right; the model is given these keys alone."""
+    """Pad on the right, and check that the features have only the keys that the model takes."""
     assert all(set(f) == {"input_ids", "labels"} for f in features)
     width = max(len(f["input_ids"]) for f in features)
     short = [width - len(f["input_ids"]) for f in features]
@@ -50,7 +50,7 @@ def collate(features):
 
 
 class Recorder:
-    """A collator that keeps what it made, in order."""
+    """A collator that records its batches in order."""
 
     def __init__(self):
         self.batches = []
@@ -84,12 +84,12 @@ def logged(made, key):
 
 
 def model_loss(model, batch):
-    """The model's loss as the Trainer asks for it: the sum over predicted tokens by their number."""
+    """Return the loss that the Trainer computes: the sum over predicted tokens, divided by their number."""
     return model(**batch, num_items_in_batch=batch["labels"][:, 1:].ne(-100).sum()).loss
 
 
 def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
-    """Linear decay to zero over STEPS, as the Trainer's default schedule."""
+    """Train with a linear decay to zero over STEPS, the Trainer's default schedule. Return the losses."""
     losses = []
     model.train()
     for k in range(STEPS):
@@ -101,7 +101,7 @@ def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
 
 
 def split(batches):
-    """Recorded batches of long and of short examples."""
+    """Split recorded batches into those of long and those of short examples."""
     parts = {True: [], False: []}
     for batch in batches:
         longer = batch["attention_mask"].sum(1) > THRESHOLD
@@ -164,7 +164,7 @@ def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
 @pytest.mark.medium
 @pytest.mark.parametrize("way", ["instance", "model_init", "datasets", "positions", "checkpointed"])
 def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
-    """A method built beforehand, a model made by the Trainer, another container, padding, checkpointing."""
+    """The method may be an instance, and the Trainer may build the model or get data in other forms."""
     reference = opt_model(torch.float32)
     trainer(tmp_path, reference, **mixed()).train()
 
@@ -176,7 +176,7 @@ def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
     if way == "datasets":
         given["train_dataset"] = Dataset.from_list(DATA)
     if way == "positions":
-        # Padded to one width already: an example's length is its mask's.
+        # The examples are padded already, so their lengths must be taken from their masks.
         padded = [collate_plain([e, DATA[1]]) for e in DATA]
         given["train_dataset"] = [{k: v[0].tolist() for k, v in e.items()} for e in padded]
         given["data_collator"] = lambda rows: cut({k: torch.tensor([r[k] for r in rows]) for k in rows[0]})
@@ -188,7 +188,7 @@ def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
 
 
 def cut(batch):
-    """A batch without the columns that are padding in every row."""
+    """Remove the columns that are padding in every row of a batch."""
     width = int(batch["attention_mask"].sum(1).max())
     return {k: v[:, :width] for k, v in batch.items()}
 
@@ -234,17 +234,17 @@ def test_the_draw_depends_on_the_data_seed(tmp_path):
     ids=["addax", "addax bfloat16", "mezo", "adam"],
 )
 def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
-    """Eight steps are four, a checkpoint amid an epoch, and four, with dropout and shuffled data."""
+    """Resume at step 4 of 8, in the middle of an epoch, with dropout and shuffled data."""
     changes = {
         "max_steps": 8, "save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": "random",
         "save_total_limit": 2, "lr_scheduler_type": "cosine", "warmup_steps": 2,
     }  # fmt: skip
-    # As `from_pretrained` returns a model: the trainer is to turn dropout on.
+    # Like `from_pretrained`, return a model in evaluation mode. The trainer must turn dropout on.
     whole = trainer(tmp_path / "a", opt_model(dtype, dropout=0.3).eval(), changes, **given)
     whole.train()
-    still = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
-    still.train()
-    assert bits(still.model) != bits(whole.model)
+    no_dropout = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
+    no_dropout.train()
+    assert bits(no_dropout.model) != bits(whole.model)
 
     other = opt_model(dtype, dropout=0.3).eval()
     with torch.no_grad():
@@ -259,7 +259,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
 
 
 def test_lora_adapters_train_and_resume(tmp_path):
-    """A checkpoint holds adapters alone; the resumed run has the whole run's bits."""
+    """A checkpoint contains only adapters, and a resumed run ends with the bits of the whole run."""
     changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
     whole = trainer(tmp_path / "a", lora_model(torch.bfloat16), changes, **mixed())
     whole.train()
@@ -302,7 +302,7 @@ def test_logs_hold_schedule_projected_grad_and_skipped_steps(tmp_path):
 
 
 def test_training_can_continue_after_it_has_ended(tmp_path):
-    """A second `train` counts its own steps and continues the method's directions."""
+    """A second `train` counts its steps from 0, and the method continues with new directions."""
     made = trainer(tmp_path, **mixed())
     made.train()
     between = bits(made.model)
@@ -312,7 +312,7 @@ def test_training_can_continue_after_it_has_ended(tmp_path):
 
 
 def test_each_batch_is_normalized_by_its_number_of_labels(tmp_path):
-    """A loss that sums and divides by it, and takes the labels out of the inputs, twice a batch."""
+    """The custom loss divides by this number. It pops the labels, twice per batch."""
 
     def summed(logits, labels, number):
         return (
@@ -344,7 +344,7 @@ def test_consecutive_non_finite_losses_end_the_run(tmp_path):
         **mixed(),
     )
     before = bits(made.model)
-    with pytest.raises(RuntimeError, match=f"not finite in {MAX_CONSECUTIVE_SKIPS} steps in a row"):
+    with pytest.raises(RuntimeError, match=f"not finite in {MAX_CONSECUTIVE_SKIPS} consecutive steps"):
         made.train()
     assert bits(made.model) == before
     assert logged(made, "skipped_steps")[-1] == MAX_CONSECUTIVE_SKIPS - 1
@@ -370,20 +370,20 @@ def test_several_devices_are_refused(tmp_path, monkeypatch):
 
 
 class Stream(IterableDataset):
-    """Rows without a number of them."""
+    """A dataset without a length."""
 
     def __iter__(self):
         return iter(DATA)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (mixed(length_threshold=12), r"D0 is empty.*longer than length_threshold = 12.*lengths 3 to 12"),
         (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
         (mixed(length_threshold=0), "length_threshold must be a positive number of tokens, not 0"),
-        (mixed(length_threshold="q1.5"), "length_threshold is in tokens, a quantile .* not 'q1.5'"),
-        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB needs a memory prediction"),
+        (mixed(length_threshold="q1.5"), "length_threshold must be in tokens .*, a quantile .* not 'q1.5'"),
+        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB requires a memory prediction"),
         (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 2})), r"alpha must be in \[0, 1\], not 2"),
         (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
         (
@@ -391,15 +391,18 @@ class Stream(IterableDataset):
             r"example 0 .* no input_ids \(labels, words\)",
         ),
         (mixed(train_dataset=Stream()), "Stream.* has no length"),
-        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "two batches, and only zo_loss is wanted"),
-        (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})), "two batches, and only fo_loss is wanted"),
-        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG wants full_loss"),
+        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "two batches, but the method takes only zo_loss"),
+        (
+            mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})),
+            "two batches, but the method takes only fo_loss",
+        ),
+        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG takes full_loss"),
         ({"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 1})}, r"Method, not SGD: use transformers"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
 )
-def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, said):
-    with pytest.raises(ValueError, match=said):
+def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
         trainer(tmp_path, **given)
 
 

@@ -1,4 +1,4 @@
-"""Allocations of meta tensors are recorded by size, phase, and kind; nothing else is."""
+"""Test that allocations of meta tensors, and only these, are recorded by size, phase, and kind."""
 
 import torch
 from torch import nn
