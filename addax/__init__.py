@@ -1,7 +1,6 @@
 """Addax: fine-tuning with little memory. A step mixes a zeroth-order and an in-place first-order estimate.
 
-Classes that need torch are imported on first use, so `addax.assignment` and `addax.units` also work without
-torch.
+Classes that need torch are imported on first use: `addax.assignment` and `addax.units` work without torch.
 """
 
 from importlib import import_module

@@ -10,8 +10,7 @@ Li et al., arXiv 2410.06441, Algorithm 1.
 
 Cost: 3 forwards, 1 backward; 3 draws of z; 1 pass over theta, during the backward.
 Memory: the larger of the zeroth-order part (one module's weights, plus the weights of tied parameters) and
-    the
-first-order part (B1's activations, plus one tensor's gradient).
+the first-order part (B1's activations, plus one tensor's gradient).
 """
 
 from typing import Unpack
@@ -85,8 +84,8 @@ class Addax(ZerothOrder):
             The statistics of the step.
 
         Raises:
-            ValueError: if no closure is given, if alpha gives a closure zero weight, or if a loss is not a
-                scalar.
+            ValueError: if no closure is given, if alpha gives a closure zero weight, or if a loss is not
+                a scalar.
         """
         self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         if zo_loss is not None and self.alpha == 0:

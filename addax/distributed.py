@@ -90,7 +90,6 @@ def _summary(p: nn.Parameter) -> tuple[object, ...]:
     for start in range(0, bits.numel(), _CHECKSUM_BLOCK):
         part = bits[start : start + _CHECKSUM_BLOCK].long()
         position = torch.arange(start, start + part.numel(), device=p.device)
-        # The factor is odd and differs between positions, so swapped elements change the sum (which may
-        # wrap).
+        # The factor is odd and differs between positions, so swapping elements changes the (wrapping) sum.
         total += (part * (position * _ODD | 1)).sum()
     return (*description, int(total))

@@ -24,8 +24,7 @@ from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
 
-# Training arguments that would be ignored or give wrong results: the only valid value of each, and the
-# reason.
+# Training arguments whose other values would be ignored or give wrong results: (valid value, reason).
 _REQUIRED_ARGUMENTS = {
     "gradient_accumulation_steps": (
         1,
@@ -64,8 +63,7 @@ class AddaxTrainer(Trainer):
         zo_batch_size: K0; `per_device_train_batch_size` if None. If D0 is smaller, B0 is all of D0.
         **kwargs: keyword arguments of `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its
             settings, `(Addax, {})` by default; the learning rate and the seed default to those of the
-            training arguments. Alternatively, `optimizers` may contain a method that was built from the
-            model.
+            training arguments. Alternatively, `optimizers` may contain a method built from the model.
 
     Raises:
         ValueError: by the constructor, if a training argument is not supported; if there is more than one

@@ -126,7 +126,7 @@ def normal(step_seed: int, index: int, block: int, numel: int, device: torch.dev
 
 
 def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """Draw 16 uniform random bits per element: int32, shape (numel,), in memory that is reused like z's."""
+    """Draw 16 uniform bits per element: int32, shape (numel,), in memory that the next draw overwrites."""
     generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
     return workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
@@ -135,7 +135,7 @@ def random_bits(step_seed: int, index: int, block: int, numel: int, device: torc
 def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
     """Draw the whole z of one parameter: float32, in the parameter's shape.
 
-    This function is for tests and figures. A step never allocates a whole z.
+    This function is for tests, figures, and measurements. A step draws z block by block.
     """
     z = torch.empty(shape, device=device, dtype=torch.float32)
     flat = z.view(-1)

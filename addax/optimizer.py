@@ -148,7 +148,8 @@ class Method(torch.optim.Optimizer):
     def step_seed(self, *stream: int) -> int:
         """Return the seed of this step's direction.
 
-        If a step has several directions, `stream` tells them apart.
+        Args:
+            *stream: integers that distinguish several directions of one step.
         """
         return noise.hash_seed(self.seed, self.steps, *stream)
 
@@ -193,8 +194,7 @@ class Method(torch.optim.Optimizer):
         Args:
             estimates: pairs (w_k, estimate).
             loss: the first-order loss, not yet back-propagated.
-            reported_loss: the loss to report, equal on all ranks. None reports the mean of `loss` over the
-                ranks.
+            reported_loss: the loss to report, equal on all ranks. None reports the mean of `loss` over ranks.
             fo_weight: weight of the gradient.
             in_place: whether to update during the backward pass.
             forwards: number of closure evaluations in this step, to report.
@@ -248,8 +248,7 @@ class Method(torch.optim.Optimizer):
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
         self.steps += 1
-        # Otherwise an autocast region around several steps would reuse weights that were cast before this
-        # step.
+        # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()
 
     def state_dict(self) -> dict[str, Any]:
@@ -266,7 +265,7 @@ class Method(torch.optim.Optimizer):
 
         Raises:
             ValueError: if an optimizer of a different class saved the state, or if it does not fit the model.
-                Nothing has been restored then.
+                The optimizer is unchanged in this case.
         """
         # torch does not copy the state, and the next step must not write into the caller's tensors.
         state_dict = copy.deepcopy(state_dict)

@@ -5,9 +5,8 @@
 Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
 subtracts 2 eps z, and adds eps z back, which drifts in 16-bit. This implementation writes theta + eps z into
 scratch memory just before a module's forward, and the module's parameters point there while the module runs
-(`addax.weight_swap`). theta is only read, so it stays bit-identical even if the evaluation fails. A module's
-output is copied if it shares memory with scratch. Reading a weight while its module is not running is an
-error.
+(`addax.weight_swap`). theta is only read, so it stays bit-identical even if the evaluation fails. Outputs
+that share memory with scratch are copied. Reading a weight while its module is not running is an error.
 
 Cost: 2 forwards; 1 draw of z per forward.
 Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
@@ -119,8 +118,7 @@ class PerturbedForward:
             ValueError: if the loss is not a scalar tensor, or if it reads a weight outside the forward of the
                 weight's module.
         """
-        # Recompute the owners each time, because an adapter or a wrapper may move a parameter to another
-        # module.
+        # Recompute the owners each time: an adapter or a wrapper may move a parameter to another module.
         self.owners = owners_of(self.model, self.indices)
         self.tied = tied_among(self.owners)
         states = generator_states(self.indices)

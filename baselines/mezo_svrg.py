@@ -13,8 +13,7 @@ the first finite estimate, every step is a full-batch step.
 Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
 (7 where released); 1 pass over theta.
 Memory: one module's weights, plus the weights of tied parameters, plus the anchor: a copy of theta (not
-    needed
-if released).
+needed if released).
 """
 
 from typing import Any, Unpack

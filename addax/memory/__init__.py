@@ -3,8 +3,8 @@
     peak = max over phases of the step ( bytes alive )
 
 The method takes a step on meta tensors, which have shapes but no values, and every allocation is recorded.
-`predict_peak` takes a function that builds a model and its optimizer, and a function that returns the
-closures.
+`predict_peak` takes a function that builds a model and its optimizer, and a function that returns
+the closures.
 
 Examples:
     >>> import torch

@@ -1,7 +1,6 @@
 """Predict the peak memory of a training step by taking it on meta tensors and recording its allocations.
 
-Cost: two steps without arithmetic. The first allocates the scratch memory that noise keeps; the second is
-    traced.
+Cost: two steps without arithmetic: one allocates the scratch memory that noise keeps, and one is traced.
 Memory: nothing of the size of the model.
 """
 

@@ -55,8 +55,8 @@ class Allocations(TorchDispatchMode):
         self._phases: dict[Phase, int] = {}
         self._kinds: list[int] = []
         self._sizes: list[int] = []
-        # Each event is a pair: the number of a storage (from 1; negative when it is freed), the number of a
-        # phase.
+        # Each event is (number of a storage, number of a phase). Storage numbers start at 1 and are negative
+        # when the storage is freed.
         self._events: list[tuple[int, int]] = []
         self._numbers: weakref.WeakKeyDictionary[torch.UntypedStorage, int] = weakref.WeakKeyDictionary()
         self.add(resident, PARAMETERS)

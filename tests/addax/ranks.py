@@ -27,7 +27,7 @@ RELEASED = ("addax", "mezo")
 
 
 def build(method: str, model: nn.Module, **options: Any) -> Method:
-    """Build a method with a learning rate at which a few steps change the model but stay in the linear range."""
+    """Build a method whose learning rate changes the model in a few steps within the linear range."""
     made = module("method", method)
     cls = next(c for c in vars(made).values() if isinstance(c, type) and c.__module__ == made.__name__)
     if method == "addax":

@@ -63,7 +63,7 @@ def test_a_memory_budget_resolves_to_the_largest_length_that_fits():
     threshold = LengthThreshold(memory="40GB")
     assert threshold.resolve([10, 300, 170, 171], lambda length: length <= 200) == 171
     assert threshold.resolve([10, 300], lambda length: True) is None
-    with pytest.raises(ValueError, match="even a first-order batch .*, 10 tokens, does not fit"):
+    with pytest.raises(ValueError, match=r"even a first-order batch .*, 10 tokens, does not fit"):
         threshold.resolve([10, 300], lambda length: False)
     with pytest.raises(ValueError, match="length_threshold=auto:40GB requires a memory prediction"):
         threshold.resolve([10, 300])

@@ -144,8 +144,8 @@ def test_sparse_gradients_are_those_of_the_dense_embedding(options):
 def test_a_layer_shared_by_reentrant_checkpoints_is_refused(reentrant, method):
     """A layer that runs in two checkpoints is updated once, after both gradients are added.
 
-    Reentrant checkpoints back-propagate one by one, so the gradient of the layer completes twice. They are
-    rejected.
+    Reentrant checkpoints are rejected, because they back-propagate one by one and complete the gradient
+    twice.
     """
     layer = fill(nn.Linear(5, 5), torch.float64)
     x = torch.randn(3, 5, generator=generator(2), dtype=torch.float64).requires_grad_()

@@ -391,10 +391,10 @@ class Stream(IterableDataset):
             r"example 0 .* no input_ids \(labels, words\)",
         ),
         (mixed(train_dataset=Stream()), "Stream.* has no length"),
-        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "two batches, but the method takes only zo_loss"),
+        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "the method takes only zo_loss"),
         (
             mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})),
-            "two batches, but the method takes only fo_loss",
+            "the method takes only fo_loss",
         ),
         ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG takes full_loss"),
         ({"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 1})}, r"Method, not SGD: use transformers"),
