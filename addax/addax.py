@@ -1,4 +1,4 @@
-"""Addax: mixes a zeroth-order estimate on long examples with an in-place first-order step on short ones.
+"""Addax: mix a zeroth-order estimate on long examples with an in-place first-order step on short ones.
 
     g0     = ( L(theta + eps z; B0) - L(theta - eps z; B0) ) / (2 eps),   z ~ N(0, I)
     g1     = grad L(theta; B1)

@@ -99,11 +99,11 @@ class Adam(Method, torch.optim.Adam):
                 is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
             # If this is 1, torch's fused Adam skips the step and does not count it.
             self.found_inf = (~is_finite).float()
-            frozen = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
-            negative_zeros = [(p == 0) & p.signbit() for p in frozen]
+            zero_lr = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
+            negative_zeros = [(p == 0) & p.signbit() for p in zero_lr]
             torch.optim.Adam.step(self)
             with torch.no_grad():
-                for p, mask in zip(frozen, negative_zeros, strict=True):
+                for p, mask in zip(zero_lr, negative_zeros, strict=True):
                     # At a learning rate of 0, torch subtracts zeros, which makes negative zeros positive.
                     p.masked_fill_(mask, -0.0)
         finally:

@@ -28,8 +28,8 @@ RELEASED = ("addax", "mezo")
 
 def build(method: str, model: nn.Module, **options: Any) -> Method:
     """Build a method whose learning rate changes the model in a few steps within the linear range."""
-    made = module("method", method)
-    cls = next(c for c in vars(made).values() if isinstance(c, type) and c.__module__ == made.__name__)
+    file = module("method", method)
+    cls = next(c for c in vars(file).values() if isinstance(c, type) and c.__module__ == file.__name__)
     if method == "addax":
         options |= {"alpha": 0.5}
     if "zo_loss" in cls.closures:
@@ -101,12 +101,12 @@ def trajectories(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
     out = {}
     variants = [(m, {}) for m in files("method")] + [(m, {"arithmetic": "released"}) for m in RELEASED]
     for method, options in variants:
-        for problem, made in PROBLEMS.items():
+        for name, problem in PROBLEMS.items():
             for dtype in DTYPES:
-                model = made.build(dtype)
+                model = problem.build(dtype)
                 opt = build(method, model, process_group=group, **options)
-                seen = [bits(model), *steps(opt, problem, model, part)]
-                out[method, *options.values(), problem, dtype] = (seen, opt.loss_scale.scale)
+                seen = [bits(model), *steps(opt, name, model, part)]
+                out[method, *options.values(), name, dtype] = (seen, opt.loss_scale.scale)
     return out
 
 

@@ -235,7 +235,7 @@ class Quantized(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        """Support only what a parameter needs."""
+        """Support only the operators of a parameter."""
         if func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
             return cls(args[0].codes)
         raise NotImplementedError(f"{func} on {cls.__name__}")

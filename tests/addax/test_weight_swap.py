@@ -35,7 +35,7 @@ class Nested(nn.Module):
         return torch.tanh(self.child(torch.tanh(self.child(x + self.shift)))) * self.scale
 
 
-class Rented(nn.Module):
+class NestedTie(nn.Module):
     """A module that owns the weight of its inner module too (a tie between nested modules)."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class Encoder(nn.Module):
         return self.layer(self.embed(x)[None])[0]
 
 
-class Held(nn.Module):
+class Containers(nn.Module):
     """A model with parameters in containers, which have no forward."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class Held(nn.Module):
         return torch.tanh(x @ self.some[0] + self.some[1]) * self.named["a"] + self.named["b"][0]
 
 
-class Keeping(nn.Module):
+class ViewOwner(nn.Module):
     """A module that stores a view of its weight, which other modules read."""
 
     def __init__(self) -> None:
@@ -183,21 +183,21 @@ class Keeping(nn.Module):
 
     def forward(self, x):
         """Map `(4, 5)` to `(4, 5)`."""
-        self.kept = self.weight.t()
-        return x @ self.kept
+        self.view = self.weight.t()
+        return x @ self.view
 
 
-class Kept(nn.Module):
+class StoredView(nn.Module):
     """A model that reads a stored view of a weight after another module has run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keeping = Keeping()
+        self.owner = ViewOwner()
         self.layer = nn.Linear(5, 5)
 
     def forward(self, x):
         """Map `(4, 5)` to `(4, 5)`."""
-        return torch.tanh(self.layer(torch.tanh(self.keeping(x)))) @ self.keeping.kept
+        return torch.tanh(self.layer(torch.tanh(self.owner(x)))) @ self.owner.view
 
 
 class Force(nn.Module):
@@ -217,7 +217,19 @@ class Force(nn.Module):
 
 UNUSUAL = pytest.mark.parametrize(
     "build",
-    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held, Kept, Force],
+    [
+        Nested,
+        NestedTie,
+        Views,
+        Whole,
+        Structured,
+        Recurrent,
+        Attention,
+        Encoder,
+        Containers,
+        StoredView,
+        Force,
+    ],
     ids=lambda b: b.__name__,
 )
 

@@ -88,15 +88,15 @@ def test_the_module_docstring_states_equation_cost_and_memory(method):
 
 @METHODS
 def test_one_class_built_from_model_and_lr(method):
-    made = class_of(method)
-    parameters = list(inspect.signature(made).parameters.values())
+    cls = class_of(method)
+    parameters = list(inspect.signature(cls).parameters.values())
     assert [p.name for p in parameters[:2]] == ["model", "lr"]
     rest = [p for p in parameters[2:] if p.kind is not p.VAR_KEYWORD]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
-    assert made.label
-    assert made.__doc__
-    assert made.step.__doc__
-    opt = made(nn.Linear(2, 1), lr=0.1)
+    assert cls.label
+    assert cls.__doc__
+    assert cls.step.__doc__
+    opt = cls(nn.Linear(2, 1), lr=0.1)
     assert isinstance(opt, torch.optim.Optimizer)
     assert opt.param_groups[0]["lr"] == 0.1
 
@@ -108,11 +108,11 @@ def test_labels_are_unique():
 
 @METHODS
 def test_closures_are_known_and_keyword_only(method):
-    made = class_of(method)
-    assert made.closures
-    assert set(made.closures) <= {"zo_loss", "fo_loss", "full_loss"}
-    step = inspect.signature(inspect.unwrap(made.step)).parameters
-    assert set(made.closures) <= set(step)
+    cls = class_of(method)
+    assert cls.closures
+    assert set(cls.closures) <= {"zo_loss", "fo_loss", "full_loss"}
+    step = inspect.signature(inspect.unwrap(cls.step)).parameters
+    assert set(cls.closures) <= set(step)
     assert all(p.kind is p.KEYWORD_ONLY for p in step.values() if p.name != "self")
 
 
@@ -204,14 +204,14 @@ def test_a_learning_rate_of_zero_moves_nothing(method):
 def test_a_state_can_be_saved_and_loaded(method, dtype):
     """Three steps, a saved and loaded state, and four steps equal seven steps."""
     whole, part = Regression(dtype), Regression(dtype)
-    made = class_of(method)
-    opt = made(whole.model, lr=1e-2)
+    cls = class_of(method)
+    opt = cls(whole.model, lr=1e-2)
     for _ in range(7):
         whole.step(opt)
-    opt = made(part.model, lr=1e-2)
+    opt = cls(part.model, lr=1e-2)
     for _ in range(3):
         part.step(opt)
-    resumed = made(part.model, lr=0.5)
+    resumed = cls(part.model, lr=0.5)
     resumed.load_state_dict(copy.deepcopy(opt.state_dict()))
     for _ in range(4):
         part.step(resumed)
@@ -269,19 +269,19 @@ def test_a_step_without_a_declared_closure_is_refused(method):
     problem = Regression(torch.float32)
     opt = class_of(method)(problem.model, lr=1e-3)
     for _ in range(opt.step_kinds):
-        wanted = opt.next_closures()
-        others = [name for name in opt.closures if name not in wanted]
+        needed = opt.next_closures()
+        others = [name for name in opt.closures if name not in needed]
         with pytest.raises(ValueError, match=r"pass .*_loss"):
             opt.step(**dict.fromkeys(others, problem.loss))
-        opt.step(**dict.fromkeys(wanted, problem.loss))
+        opt.step(**dict.fromkeys(needed, problem.loss))
 
 
 @METHODS
 def test_arguments_are_what_the_constructor_takes(method):
-    made = class_of(method)
-    listed = made.arguments()
-    assert listed.pop("lr") is inspect.Parameter.empty
+    cls = class_of(method)
+    defaults = cls.arguments()
+    assert defaults.pop("lr") is inspect.Parameter.empty
     model = nn.Linear(2, 1)
-    assert isinstance(made(model, lr=0.1, **listed), made)
+    assert isinstance(cls(model, lr=0.1, **defaults), cls)
     with pytest.raises(TypeError, match="unexpected keyword argument 'epsilon'"):
-        made(model, lr=0.1, epsilon=1e-3)
+        cls(model, lr=0.1, epsilon=1e-3)

@@ -92,8 +92,8 @@ def test_memory_of_a_closure_is_activations_and_memory_of_a_method_is_scratch():
 
     def closures_of(model):
         def loss():
-            kept = torch.zeros(1 << 20, device="meta")
-            return model(torch.ones(ROWS, WIDTH, device="meta")).square().mean() + kept.sum()
+            buffer = torch.zeros(1 << 20, device="meta")
+            return model(torch.ones(ROWS, WIDTH, device="meta")).square().mean() + buffer.sum()
 
         return {"fo_loss": loss}
 
