@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up, runs a suite (default: quick), and writes its tables, figures, and page.
-#   ./run_all.sh [SUITE] [any option of `python -m benchmarks sweep`]
+# Set up, run a suite (default: quick), and write its tables, figures, and report page.
+#   ./run_all.sh [SUITE] [any options of `python -m benchmarks sweep`]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/setup.sh

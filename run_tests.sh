@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Set up, lint, and run the tests. No test needs a network; tests that need a GPU or a browser skip without one.
-#   ./run_tests.sh --fast   about 2 minutes on 2 cores: neither medium nor slow, process, or browser tests
-#   ./run_tests.sh          at most 10 minutes: all but slow tests
-#   ./run_tests.sh --all    at most 20 minutes: everything
-# Other arguments go to pytest.
+# Set up, lint, and run the tests. No test needs a network. Tests that need a GPU or a browser are skipped if there
+# is none.
+#   ./run_tests.sh --fast   about 2 minutes on 2 cores: skips medium, slow, process, and browser tests
+#   ./run_tests.sh          at most 10 minutes: skips slow tests
+#   ./run_tests.sh --all    at most 20 minutes: skips nothing
+# Other arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/setup.sh

@@ -1,6 +1,6 @@
-"""Addax: fine-tuning on little memory, with one zeroth-order and one in-place first-order estimate a step.
+"""Addax: fine-tuning with little memory. A step mixes a zeroth-order and an in-place first-order estimate.
 
-Names are imported on first use, so that `addax.assignment` and `addax.units` work without torch.
+Classes that need torch are imported on first use: `addax.assignment` and `addax.units` work without torch.
 """
 
 from importlib import import_module

@@ -1,9 +1,9 @@
-"""Access guard: finds weights that are read while the module that owns them is not running.
+"""Access guard: detect weights that are read while the module that owns them is not running.
 
 SPSA perturbs a module's parameters only during its forward (`addax.spsa`). A weight that is read elsewhere,
-for example by `functional.linear(x, other.weight)` or by a penalty on the weights in the closure, would be
-unperturbed there, and the estimate would be silently wrong. The guard compares every operator's arguments
-with theta's memory, which no operator may read: inside their module's forward, parameters are in scratch.
+for example by `functional.linear(x, other.weight)` or by a weight penalty in the closure, would be
+unperturbed there, and the estimate would be silently wrong. The guard checks that no operator reads theta's
+memory. Inside their module's forward, parameters point at scratch memory, so legitimate reads pass.
 """
 
 import re
@@ -17,19 +17,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from addax.scratch import memory
 
-# These operators read the shape, dtype, and device of their argument, not its values.
+# These operators read the shape, dtype, and device of their argument but not its values.
 _SHAPE_ONLY = re.compile(r"aten::(new_\w+|\w+_like)")
 
 
 class ParameterAccessGuard(TorchDispatchMode):
-    """Raises at the operator that reads a parameter outside its owner's forward.
+    """A dispatch mode that raises when an operator reads a parameter outside its owner's forward.
 
     Args:
         model: provides the names of parameters and modules for the error.
         parameters: the parameters to guard, at their current memory.
 
     Raises:
-        ValueError: from within the model's forward, naming the parameter and its module.
+        ValueError: if an operator reads a guarded parameter. The message names the parameter and its module.
     """
 
     def __init__(self, model: nn.Module, parameters: Mapping[nn.Parameter, Any]) -> None:
@@ -43,7 +43,7 @@ class ParameterAccessGuard(TorchDispatchMode):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Suspend the guard while theta is read to perturb it."""
+        """Pause the guard while theta is read in order to perturb it."""
         active, self.active = self.active, False
         try:
             yield
@@ -53,7 +53,7 @@ class ParameterAccessGuard(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: tuple[type, ...], args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
-        """Check an operator's arguments and run it."""
+        """Check an operator's arguments, then run it."""
         kwargs = kwargs or {}
         if self.active and not _only_views(func) and not _SHAPE_ONLY.fullmatch(func._schema.name):
             for value in pytree.tree_leaves((args, kwargs)):
@@ -66,7 +66,7 @@ class ParameterAccessGuard(TorchDispatchMode):
         if not candidates or not tensor.numel():
             return
         start, end = _extent(tensor)
-        # Several tensors may share one storage, as they do in a file mapped into memory.
+        # Several parameters may share one storage, for example if they come from a memory-mapped file.
         for low, high, name in candidates:
             if start < high and low < end:
                 owner = name.rpartition(".")[0]
@@ -80,13 +80,13 @@ class ParameterAccessGuard(TorchDispatchMode):
 
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
-    """Return the first and the one-past-last address of a tensor's elements, in bytes."""
+    """Return the address of a tensor's first element and the address after its last one, in bytes."""
     start = tensor.data_ptr()
     last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
     return start, start + (last + 1) * tensor.element_size()
 
 
 def _only_views(func: Any) -> bool:
-    """Return whether an operator only returns views; operators that read the views are checked themselves."""
+    """Return whether an operator only returns views. Operators that read the views are checked later."""
     returns = func._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)

@@ -1,16 +1,16 @@
-"""Addax: mixes a zeroth-order estimate on long examples with an in-place first-order step on short ones.
+"""Addax: mix a zeroth-order estimate on long examples with an in-place first-order step on short ones.
 
     g0     = ( L(theta + eps z; B0) - L(theta - eps z; B0) ) / (2 eps),   z ~ N(0, I)
     g1     = grad L(theta; B1)
     theta <- theta - lr ( alpha g0 z + (1 - alpha) g1 )
 
-B0 is drawn from the examples longer than L_T tokens, B1 from the others (`addax.assignment`); Addax-WA draws
-both from all examples. alpha = 1 with only `zo_loss` is MeZO; alpha = 0 with only `fo_loss` is IP-SGD.
+B0 is drawn from the examples longer than L_T tokens and B1 from the others (`addax.assignment`). Addax-WA
+draws both from all examples. alpha = 1 with only `zo_loss` is MeZO; alpha = 0 with only `fo_loss` is IP-SGD.
 Li et al., arXiv 2410.06441, Algorithm 1.
 
 Cost: 3 forwards, 1 backward; 3 draws of z; 1 pass over theta, during the backward.
-Memory: the larger of one module's weights with tied parameters' in addition (perturbation), and one tensor's
-gradient with B1's activations.
+Memory: the larger of the zeroth-order part (one module's weights, plus the weights of tied parameters) and
+the first-order part (B1's activations, plus one tensor's gradient).
 """
 
 from typing import Unpack
@@ -25,25 +25,30 @@ from addax.zeroth_order import ARITHMETICS, ZeroOrderOptions, ZerothOrder
 
 
 class Addax(ZerothOrder):
-    """Addax as a torch optimizer.
+    """Addax as a torch optimizer (Li et al., arXiv 2410.06441, Algorithm 1).
+
+    alpha = 1 with only `zo_loss` is MeZO; alpha = 0 with only `fo_loss` is IP-SGD.
 
     Args:
-        model: its trainable parameters are optimized.
+        model: the model whose trainable parameters are optimized.
         lr: learning rate.
         alpha: weight of the zeroth-order part, in [0, 1].
         arithmetic: "exact", or "released" for the published procedure, which drifts in 16-bit.
         **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
-        ValueError: an argument out of range, or one of `Method`'s errors.
+        ValueError: if an argument is out of range, or for a reason listed under `Method`.
 
-    >>> model = nn.Linear(4, 1)
-    >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
-    >>> opt = Addax(model, lr=1e-2, alpha=1e-3)
-    >>> loss = lambda: nn.functional.mse_loss(model(x), y)
-    >>> stats = opt.step(zo_loss=loss, fo_loss=loss)
-    >>> stats.forwards, stats.backwards
-    (3, 1)
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
+        >>> opt = Addax(model, lr=1e-2, alpha=1e-3)
+        >>> loss = lambda: nn.functional.mse_loss(model(x), y)
+        >>> stats = opt.step(zo_loss=loss, fo_loss=loss)
+        >>> stats.forwards, stats.backwards
+        (3, 1)
     """
 
     label = "Addax"
@@ -64,25 +69,29 @@ class Addax(ZerothOrder):
         self.arithmetic = one_of(arithmetic, "arithmetic", ARITHMETICS)
 
     def next_closures(self) -> tuple[str, ...]:
-        """Return the closures without the one that alpha gives no weight."""
+        """Return the names of both closures, except the one that alpha gives zero weight."""
         unweighted = {0: "zo_loss", 1: "fo_loss"}.get(self.alpha)
         return tuple(name for name in self.closures if name != unweighted)
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """Take one step of Algorithm 1; a part whose closure is not given counts as zero.
+        """Take one step of Algorithm 1. If a closure is not given, its part of the update is zero.
 
         Args:
-            zo_loss: returns the scalar mean loss of B0; called twice without gradient.
-            fo_loss: returns the scalar mean loss of B1; called once and back-propagated.
+            zo_loss: returns the scalar mean loss of B0. It is called twice, without gradients.
+            fo_loss: returns the scalar mean loss of B1. It is called once, and its result is back-propagated.
+
+        Returns:
+            The statistics of the step.
 
         Raises:
-            ValueError: no closure, one that alpha gives no weight, or a loss that is not a scalar.
+            ValueError: if no closure is given, if alpha gives a closure zero weight, or if a loss is not
+                a scalar.
         """
         self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         if zo_loss is not None and self.alpha == 0:
-            raise ValueError("alpha = 0 gives zo_loss no weight: give fo_loss only")
+            raise ValueError("alpha=0 gives zo_loss zero weight: pass only fo_loss")
         if fo_loss is not None and self.alpha == 1:
-            raise ValueError("alpha = 1 gives fo_loss no weight: give zo_loss only")
+            raise ValueError("alpha=1 gives fo_loss zero weight: pass only zo_loss")
         estimate = None if zo_loss is None else self.estimate(zo_loss)
         loss = None
         if fo_loss is not None:

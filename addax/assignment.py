@@ -1,9 +1,9 @@
-"""Assignment: which examples go to D0 (zeroth order) and which to D1 (first order).
+"""Assignment: decide which examples go to D0 (zeroth order) and which to D1 (first order).
 
     D0 = { x : len(x) > L_T },  D1 = { x : len(x) <= L_T };   D0 = D1 = D without a threshold (Addax-WA)
 
-Addax, arXiv 2410.06441, Algorithm 1: long examples, whose activations a backward pass could not hold,
-are seen through forward passes only. Lengths are in tokens.
+Li et al., arXiv 2410.06441, Algorithm 1. Long examples, whose backward pass would need too much memory for
+activations, are used in forward passes only. Lengths are in tokens.
 """
 
 import operator
@@ -12,23 +12,24 @@ from dataclasses import dataclass
 
 from addax.units import UNITS, parse_bytes
 
-# The prefix of a threshold that a memory budget chooses.
+# The prefix of a threshold that a memory budget determines.
 AUTO = "auto:"
 
 
 @dataclass(frozen=True)
 class LengthThreshold:
-    """How L_T is given: in tokens, as a quantile of the lengths, or by a memory budget.
+    """A length threshold L_T, given in tokens, as a quantile of the lengths, or by a memory budget.
 
-    Exactly one attribute is set. `None` in place of an instance means no assignment (Addax-WA).
+    Exactly one attribute is set. Functions take `None` instead of an instance for no assignment (Addax-WA).
 
     Attributes:
         tokens: L_T itself, at least 1.
         quantile: L_T is this quantile of the training lengths, in (0, 1].
-        memory: L_T is the largest at which a step fits in this much memory ("40GB"), as written.
+        memory: L_T is the largest threshold at which a step fits in this much memory, such as "40GB".
 
-    >>> LengthThreshold.parse("q0.70"), str(LengthThreshold.parse("q0.70"))
-    (LengthThreshold(tokens=None, quantile=0.7, memory=None), 'q0.7')
+    Examples:
+        >>> LengthThreshold.parse("q0.70"), str(LengthThreshold.parse("q0.70"))
+        (LengthThreshold(tokens=None, quantile=0.7, memory=None), 'q0.7')
     """
 
     tokens: int | None = None
@@ -37,14 +38,17 @@ class LengthThreshold:
 
     @classmethod
     def parse(cls, value: "LengthThreshold | int | str | None") -> "LengthThreshold | None":
-        """Parse every accepted form.
+        """Parse a length threshold in any accepted form.
 
         Args:
-            value: tokens (170, "170"), a quantile ("q0.7"), a memory budget ("auto:40GB"), or none (None,
-                "none").
+            value: a number of tokens (170 or "170"), a quantile ("q0.7"), a memory budget ("auto:40GB"), or
+                no threshold (None or "none").
+
+        Returns:
+            The threshold, or None for no assignment.
 
         Raises:
-            ValueError: `value` is anything else.
+            ValueError: if `value` has another form.
         """
         if value is None or isinstance(value, cls):
             return value
@@ -58,11 +62,11 @@ class LengthThreshold:
                 return cls._of_tokens(int(text))
             return cls(quantile=_parse_quantile(text))
         if isinstance(value, bool):
-            raise ValueError(_wrong(value))
+            raise ValueError(_invalid(value))
         try:
             return cls._of_tokens(operator.index(value))
         except TypeError:
-            raise ValueError(_wrong(value)) from None
+            raise ValueError(_invalid(value)) from None
 
     @classmethod
     def _of_tokens(cls, tokens: int) -> "LengthThreshold":
@@ -71,7 +75,7 @@ class LengthThreshold:
         return cls(tokens=tokens)
 
     def value(self) -> int | str:
-        """Return the plain value that `parse` reads and JSON stores."""
+        """Return the plain value, which `parse` accepts and JSON can store."""
         if self.tokens is not None:
             return self.tokens
         return f"{AUTO}{self.memory}" if self.memory is not None else f"q{self.quantile!r}".removesuffix(".0")
@@ -80,21 +84,21 @@ class LengthThreshold:
         return str(self.value())
 
     def resolve(self, lengths: Sequence[int], fits: Callable[[int], bool] | None = None) -> int | None:
-        """Return L_T in tokens, or None where a memory budget needs no threshold.
+        """Return L_T in tokens, or None if every example fits in the memory budget.
 
         Args:
             lengths: lengths of the training examples, in tokens.
-            fits: see `choose_length_threshold`; needed for a memory budget only.
+            fits: see `choose_length_threshold`; required for a memory budget, otherwise unused.
 
         Raises:
-            ValueError: there are no examples, a memory budget comes without `fits`, or nothing fits.
+            ValueError: if there are no examples, if `fits` is missing, or if no example fits.
         """
         if self.tokens is not None:
             return self.tokens
         if self.quantile is not None:
             return quantile(lengths, self.quantile)
         if fits is None:
-            raise ValueError(f"length_threshold={self} needs a memory prediction to choose L_T")
+            raise ValueError(f"length_threshold={self} requires a memory prediction to choose L_T")
         return choose_length_threshold(lengths, fits)
 
 
@@ -115,22 +119,22 @@ def _parse_quantile(text: str) -> float:
     except ValueError:
         q = 0.0
     if not 0 < q <= 1:
-        raise ValueError(_wrong(text))
+        raise ValueError(_invalid(text))
     return q
 
 
-def _wrong(value: object) -> str:
-    return f"length_threshold is in tokens, a quantile (q0.7), auto:40GB or none, not {value!r}"
+def _invalid(value: object) -> str:
+    return f"length_threshold must be in tokens (170), a quantile (q0.7), auto:40GB, or none, not {value!r}"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Indices into the training set.
+    """The assignment of training examples, as indices into the training set.
 
     Attributes:
-        zo: D0, from which `zo_batch` is drawn.
-        fo: D1, from which `fo_batch` is drawn.
-        length_threshold: L_T in tokens; None where every example is in both.
+        zo: indices of D0, from which `zo_batch` is drawn.
+        fo: indices of D1, from which `fo_batch` is drawn.
+        length_threshold: L_T in tokens, or None if every example is in both.
     """
 
     zo: tuple[int, ...]
@@ -139,72 +143,84 @@ class Assignment:
 
 
 def assign(lengths: Sequence[int], length_threshold: int | None) -> Assignment:
-    """Splits examples by their lengths in tokens.
+    """Split examples by their lengths.
 
-    >>> assign([10, 300, 170, 171], 170)
-    Assignment(zo=(1, 3), fo=(0, 2), length_threshold=170)
-    >>> assign([10, 300], None)
-    Assignment(zo=(0, 1), fo=(0, 1), length_threshold=None)
+    Args:
+        lengths: lengths of the examples, in tokens.
+        length_threshold: L_T in tokens. None puts every example in both parts.
 
     Raises:
-        ValueError: no examples, or a threshold below 1.
+        ValueError: if there are no examples, or if the threshold is below 1.
+
+    Examples:
+        >>> assign([10, 300, 170, 171], 170)
+        Assignment(zo=(1, 3), fo=(0, 2), length_threshold=170)
+        >>> assign([10, 300], None)
+        Assignment(zo=(0, 1), fo=(0, 1), length_threshold=None)
     """
     if not lengths:
-        raise ValueError("no examples to assign")
+        raise ValueError("there are no examples to assign")
     if length_threshold is None:
         everything = tuple(range(len(lengths)))
         return Assignment(everything, everything, None)
     if length_threshold < 1:
-        raise ValueError(f"length_threshold is in tokens and at least 1, not {length_threshold}")
+        raise ValueError(f"length_threshold must be at least 1 token, not {length_threshold}")
     zo = tuple(i for i, n in enumerate(lengths) if n > length_threshold)
     fo = tuple(i for i, n in enumerate(lengths) if n <= length_threshold)
     return Assignment(zo, fo, length_threshold)
 
 
 def quantile(lengths: Sequence[int], q: float) -> int:
-    """The smallest length that at least a share q of the examples does not exceed, in tokens.
+    """Return the smallest length that at least a fraction q of the examples does not exceed.
 
-    >>> quantile([10, 20, 30, 40], 0.75)
-    30
+    Args:
+        lengths: lengths of the examples, in tokens.
+        q: the fraction, in (0, 1].
 
     Raises:
-        ValueError: q outside (0, 1], or no examples.
+        ValueError: if q is outside (0, 1], or if there are no examples.
+
+    Examples:
+        >>> quantile([10, 20, 30, 40], 0.75)
+        30
     """
     if not 0 < q <= 1:
-        raise ValueError(f"a quantile is in (0, 1], not {q}")
+        raise ValueError(f"a quantile must be in (0, 1], not {q}")
     if not lengths:
-        raise ValueError("no examples to take a quantile of")
+        raise ValueError("there are no examples to compute a quantile of")
     ranked = sorted(lengths)
-    at = max(0, -(-round(q * 1e9) * len(ranked) // 10**9) - 1)
-    return ranked[at]
+    rank = max(0, -(-round(q * 1e9) * len(ranked) // 10**9) - 1)
+    return ranked[rank]
 
 
 def choose_length_threshold(lengths: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The largest L_T at which a first-order step fits: the one that puts the most examples in D1.
+    """Return the largest L_T at which a first-order step fits, which puts the most examples in D1.
 
     Args:
-        lengths: of the examples, in tokens.
-        fits: whether a first-order batch of examples of up to so many tokens fits. Asked about lengths that
-            occur, the longest and the shortest first, then by halves: what fits has to fit when shorter, too.
+        lengths: lengths of the examples, in tokens.
+        fits: returns whether a first-order batch fits if its examples have at most the given number of
+            tokens. It is called for the longest and the shortest length, then by bisection. If it accepts a
+            length, it must accept all shorter ones.
 
     Returns:
-        A length that occurs; None where even the longest fits and no threshold is needed (Addax-WA).
-
-    >>> choose_length_threshold([10, 300, 170, 171], lambda length: length <= 200)
-    171
-    >>> choose_length_threshold([10, 300], lambda length: length <= 512) is None
-    True
+        One of the lengths, or None if even the longest fits, so that no threshold is needed (Addax-WA).
 
     Raises:
-        ValueError: no examples, or not even the shortest fits.
+        ValueError: if there are no examples, or if even the shortest length does not fit.
+
+    Examples:
+        >>> choose_length_threshold([10, 300, 170, 171], lambda length: length <= 200)
+        171
+        >>> choose_length_threshold([10, 300], lambda length: length <= 512) is None
+        True
     """
     if not lengths:
-        raise ValueError("no examples to choose a length threshold for")
+        raise ValueError("there are no examples to choose a length threshold for")
     ranked = sorted(set(lengths))
     if fits(ranked[-1]):
         return None
     if len(ranked) == 1 or not fits(ranked[0]):
-        raise ValueError(f"not even a first-order batch of {ranked[0]} tokens, the shortest length, fits")
+        raise ValueError(f"even a first-order batch of the shortest length, {ranked[0]} tokens, does not fit")
     low, high = 0, len(ranked) - 1
     while high - low > 1:
         middle = (low + high) // 2

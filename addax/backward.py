@@ -1,13 +1,13 @@
-"""Backward: a first-order update inside the backward pass, one tensor at a time.
+"""Backward: apply a first-order update during the backward pass, one tensor at a time.
 
     theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 )
 
 Each gradient becomes an update as soon as it is complete and is then dropped, so at most one tensor's
 gradient exists at a time (plus the partial sum of a parameter that is used more than once). Autograd needs a
-weight only until that weight's gradient is complete, even with gradient checkpointing, so the weight may move
-then. Addax, IP-SGD, and SGD share this code, so their equalities hold bit for bit.
+weight only until its gradient is complete, even with gradient checkpointing, so the weight may change after
+that. Addax, IP-SGD, and SGD share this code, so they agree bit for bit wherever their updates are equal.
 
-Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, where all gradients would be theta's size.
+Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, instead of all gradients (theta's size).
 """
 
 import math
@@ -40,7 +40,7 @@ def apply_step(
     in_place: bool = True,
     group: ProcessGroup | None = None,
 ) -> None:
-    """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), each tensor in one visit.
+    """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), visiting each tensor once.
 
     Args:
         learning_rates: (parameter, index, lr) of every parameter to update.
@@ -49,12 +49,13 @@ def apply_step(
         loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
         fo_weight: weight of g1; (1 - alpha) in Addax.
         directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
-        is_finite: bool scalar; if False nothing moves. Required if the host has not checked (on a GPU).
+        is_finite: bool scalar. If it is False, no parameter changes. None means that the host has checked.
         scale: the loss scale for float16 parameters.
         rounding: see `apply_update`.
         realized: see `apply_update`.
-        in_place: update during the backward pass; otherwise after it, with all gradients alive.
-        group: ranks over which each gradient is averaged in its visit; everything else is equal on all ranks.
+        in_place: whether to update during the backward pass. If False, the update follows the backward pass,
+            and all gradients are alive at once.
+        group: ranks over which each gradient is averaged. All other arguments are equal on all ranks.
     """
     table = {p: (index, lr) for p, index, lr in learning_rates}
     finite: list[Tensor] = []
@@ -67,12 +68,12 @@ def apply_step(
         clean = None if is_finite is None else is_finite.to(p.device)
         factor: Tensor | float = lr * fo_weight
         if grad is not None and loss_scale is not None:
-            whole = all_finite(grad)
-            finite.append(whole)
-            clean = whole if clean is None else clean & whole
+            grad_is_finite = all_finite(grad)
+            finite.append(grad_is_finite)
+            clean = grad_is_finite if clean is None else clean & grad_is_finite
             factor = factor / loss_scale.to(p.device)
         if lr == 0:
-            # Do not subtract zero: it would turn a negative zero positive.
+            # Return early, because subtracting zero would turn negative zeros positive.
             return
         steps = []
         for weight, projected_grad, seed in directions:
@@ -112,20 +113,20 @@ def apply_step(
 def gradient_hooks(
     names: Mapping[nn.Parameter, str], visit: Callable[[nn.Parameter, Tensor], None]
 ) -> Iterator[set[nn.Parameter]]:
-    """Hand each gradient of a backward pass to `visit` once it is complete, then drop it.
+    """Pass each gradient of a backward pass to `visit` once it is complete, then drop it.
 
     Args:
         names: the parameters to visit and their names.
-        visit: takes a parameter and its dense gradient.
+        visit: called with a parameter and its dense gradient.
 
     Yields:
         The set of parameters visited so far.
 
     Raises:
-        ValueError: a parameter already has a gradient, which would be added to the new one; no parameter
-            got a gradient; or, from within the backward pass, a parameter got a second gradient after its
-            visit (reentrant checkpoints back-propagate each segment alone). Parameters visited before that
-            have moved.
+        ValueError: if a parameter already has a gradient, which would be added to the new one; if no
+            parameter gets a gradient; or, during the backward pass, if a parameter gets a second gradient
+            after its visit (reentrant checkpoints back-propagate each segment separately). In the last case,
+            the parameters visited so far have changed.
     """
     visited: set[nn.Parameter] = set()
 
@@ -134,10 +135,10 @@ def gradient_hooks(
         if p in visited:
             raise ValueError(
                 f"parameter {names[p]!r} got a second gradient after its update in the same backward pass: "
-                "checkpointed segments that share it need use_reentrant=False"
+                "pass use_reentrant=False to the checkpoints that share it"
             )
         visited.add(p)
-        # Sparse gradients, such as those of an embedding with sparse=True, may contain a row several times.
+        # A sparse gradient (of an embedding with sparse=True) may contain the same row several times.
         visit(p, grad if grad.layout == torch.strided else grad.to_dense())
 
     refuse_gradients(names)
@@ -156,22 +157,25 @@ def refuse_gradients(names: Mapping[nn.Parameter, str]) -> None:
     for p, name in names.items():
         if p.grad is not None:
             raise ValueError(
-                f"parameter {name!r} holds a gradient from before the step: set it to None first (zero_grad)"
+                f"parameter {name!r} already has a gradient before the step: call zero_grad() first"
             )
 
 
 def differentiable(loss: object) -> Tensor:
-    """Return a first-order closure's loss; `ValueError` if it is not a scalar that depends on a parameter."""
+    """Return a first-order closure's loss.
+
+    Raise `ValueError` unless it is a scalar that requires a gradient.
+    """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"fo_loss must return a scalar tensor, not {got}")
     if not loss.requires_grad:
-        raise ValueError(f"fo_loss returned a loss without gradient: {UNREACHED}")
+        raise ValueError(f"fo_loss returned a loss without a gradient: {UNREACHED}")
     return loss.reshape(())
 
 
 def all_finite(grad: Tensor) -> Tensor:
-    """Return whether every element is finite: a bool scalar on the device, without scratch of grad's size."""
+    """Return whether every element is finite, as a bool scalar on the device, without a copy of `grad`."""
     if not grad.numel():
         return torch.ones((), dtype=torch.bool, device=grad.device)
     return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))

@@ -1,16 +1,16 @@
-"""Data parallelism: every rank evaluates its part of each batch, and all ranks take the same step.
+"""Data parallelism: each rank evaluates its part of every batch, and all ranks take the same step.
 
     L(theta) = 1/R sum_r L_r(theta),   g0 = 1/R sum_r g0_r,   g1 = 1/R sum_r g1_r
 
 These are the loss, projected_grad, and gradient of the whole batch if the R parts are equally large and each
-loss is the mean over its part. If parts differ in size, every part counts the same, not every example. z and
-rounding are functions of the seed, and an all-reduce gives all ranks the same bits, so parameters that start
-equal stay equal, bit for bit, on devices of one kind. If a closure raises on one rank, or a loss reaches
-other parameters there, the other ranks wait until the group's timeout.
+loss is the mean over its part. If the parts differ in size, each part (not each example) has the same weight.
+z and rounding are functions of the seed, and an all-reduce gives all ranks the same bits. On devices of the
+same type, parameters that start bit-identical therefore stay bit-identical. If a closure raises on one rank,
+or if its loss reaches different parameters there, the other ranks wait until the timeout of the group.
 
-Cost: an all-reduce of two scalars per estimate, of one scalar per first-order loss, and one per gradient.
-Memory: one gradient's mean. 16-bit gradients are averaged in float32, so averaging adds no rounding and no
-overflow, at twice the traffic.
+Cost: one all-reduce of two scalars per estimate, one of a scalar per first-order loss, and one per gradient.
+Memory: the mean of one gradient. 16-bit gradients are averaged in float32, which avoids rounding and overflow
+and doubles the traffic.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ _ODD = 0x4F1BBCDCBFA53E0B
 
 
 def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
-    """Return a tensor's mean over a group's ranks, in at least float32; the tensor itself without a group.
+    """Return a tensor's mean over a group's ranks, in at least float32. Without a group, return the tensor.
 
-    The tensor is not changed in place: the backward pass may still read a gradient's memory.
+    The tensor is not changed in place, because the backward pass may still read a gradient's memory.
     """
     if group is None:
         return value
@@ -45,51 +45,51 @@ def check_ranks(
     """Check with one collective that all ranks have the same model and the same seed.
 
     Args:
-        model: its parameters, including frozen ones, are compared by shape, dtype, and bits.
+        model: the model, whose parameters (including frozen ones) are compared by shape, dtype, and bits.
         trained: the trainable parameters.
         seed: the method's seed.
         group: the ranks to compare.
 
     Raises:
-        ValueError: on all ranks: seeds or a parameter differ, or a rank has parameters on several devices;
-            also if this process is not a member of the group.
+        ValueError: on all ranks, if seeds or parameters differ or if a rank has parameters on several
+            devices; on this rank, if this process is not a member of the group.
     """
     if dist.get_rank(group) < 0:
-        raise ValueError("this process is no rank of process_group: give each rank a group that it is in")
+        raise ValueError("this process is not in process_group: pass each rank a group that contains it")
     devices = sorted({str(p.device) for p in trained})
-    mine = (devices, seed, {name: _summary(p) for name, p in model.named_parameters()})
+    local = (devices, seed, {name: _summary(p) for name, p in model.named_parameters()})
     ranks: list[tuple] = [()] * group.size()
-    dist.all_gather_object(ranks, mine, group=group)
+    dist.all_gather_object(ranks, local, group=group)
     _, first_seed, first = ranks[0]
-    for rank, (devices, theirs, parameters) in enumerate(ranks):
+    for rank, (devices, rank_seed, parameters) in enumerate(ranks):
         if len(devices) > 1:
             raise ValueError(
-                f"rank {rank} has parameters on {' and '.join(devices)}: with a process_group a rank trains "
-                "on one device, since gradients of several complete in no fixed order"
+                f"rank {rank} has parameters on {' and '.join(devices)}: with a process_group, each rank "
+                "must train on one device, because gradients on several devices complete in no fixed order"
             )
-        if theirs != first_seed:
+        if rank_seed != first_seed:
             raise ValueError(
-                f"rank {rank} has seed {theirs} and rank 0 has seed {first_seed}: give all ranks one seed"
+                f"rank {rank} has seed {rank_seed} and rank 0 has seed {first_seed}: use one seed for all"
             )
         for name in (*first, *parameters):
             if first.get(name) != parameters.get(name):
                 raise ValueError(
                     f"parameter {name!r} differs between rank 0 and rank {rank}: build or load the same "
-                    "model on all ranks, from one seed or one file"
+                    "model on all ranks, from the same seed or file"
                 )
 
 
 def _summary(p: nn.Parameter) -> tuple[object, ...]:
-    """Return what must agree between ranks: shape, dtype, and a checksum of the bits in their order."""
-    known = (tuple(p.shape), str(p.dtype), p.requires_grad)
+    """Return a parameter's shape, dtype, requires_grad flag, and order-sensitive checksum of its bits."""
+    description = (tuple(p.shape), str(p.dtype), p.requires_grad)
     if p.device.type == "meta":
-        return known
+        return description
     integer = _INTEGERS.get(p.element_size(), torch.uint8)
     bits = p.detach().contiguous().view(-1).view(integer)
     total = torch.zeros((), dtype=torch.int64, device=p.device)
     for start in range(0, bits.numel(), _CHECKSUM_BLOCK):
         part = bits[start : start + _CHECKSUM_BLOCK].long()
-        place = torch.arange(start, start + part.numel(), device=p.device)
-        # A different odd factor per place, so that exchanged elements change the sum, which wraps around.
-        total += (part * (place * _ODD | 1)).sum()
-    return (*known, int(total))
+        position = torch.arange(start, start + part.numel(), device=p.device)
+        # The factor is odd and differs between positions, so swapping elements changes the (wrapping) sum.
+        total += (part * (position * _ODD | 1)).sum()
+    return (*description, int(total))

@@ -1,9 +1,9 @@
-"""Loss scale: keeps float16 gradients in the range of float16.
+"""Loss scale: keep float16 gradients in the range of float16.
 
     (scale * L).backward();   g = grad / scale
 
-A gradient that overflows moves nothing and halves the next step's scale; `GROWTH_STEPS` steps without an
-overflow double it. Micikevicius et al., arXiv 1710.03740.
+A gradient that overflows does not change its parameter, and it halves the scale of the next step. After
+`GROWTH_STEPS` steps in a row without an overflow, the scale doubles. Micikevicius et al., arXiv 1710.03740.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class LossScale:
-    """Dynamic loss scale, kept on the device so that a step never waits for it."""
+    """A dynamic loss scale. It stays on the device, so a step never waits for it."""
 
     INITIAL = 2.0**15
     GROWTH_STEPS = 1000
@@ -27,19 +27,22 @@ class LossScale:
             self.scale = torch.full((), self.INITIAL, device=device)
             self.clean = torch.zeros((), dtype=torch.int64, device=device)
             self.overflows = torch.zeros((), dtype=torch.int64, device=device)
-        # A state loaded from a file may be on another device.
+        # A state that was loaded from a file may be on a different device.
         vars(self).update({name: value.to(device) for name, value in vars(self).items()})
         return self.scale
 
     def end(self, finite: list[Tensor]) -> None:
-        """Adapt to a step's gradients: one bool scalar per tensor, False if it overflowed."""
+        """Adapt the scale.
+
+        `finite` contains one bool scalar per gradient, which is False if it overflowed.
+        """
         clean = torch.stack([f.to(self.scale.device) for f in finite])
-        good = clean.all()
+        all_clean = clean.all()
         self.overflows = self.overflows + (~clean).sum()
-        self.clean = (self.clean + 1) * good
+        self.clean = (self.clean + 1) * all_clean
         grow = self.clean >= self.GROWTH_STEPS
         self.clean = self.clean * ~grow
-        factor = torch.where(good, torch.where(grow, 2.0, 1.0), 0.5)
+        factor = torch.where(all_clean, torch.where(grow, 2.0, 1.0), 0.5)
         self.scale = (self.scale * factor).clamp(1.0, 2.0**24)
 
     def state_dict(self) -> dict[str, Tensor | None]:
@@ -47,5 +50,5 @@ class LossScale:
         return vars(self).copy()
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Continue from a saved state."""
+        """Restore a saved state."""
         vars(self).update(state)

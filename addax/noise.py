@@ -1,12 +1,12 @@
 """Noise: z ~ N(0, I) as a pure function of (step seed, parameter index).
 
-A tensor is cut into blocks, whose size is part of the definition of z. Block b of parameter i is drawn in
+A tensor is split into blocks, whose size is part of the definition of z. Block b of parameter i is drawn in
 float32 from a separate generator, which is seeded by a keyed bijection of (stream, i, b). All streams of a
-step are therefore distinct by construction; z does not depend on dtype, visiting order, or other parameters;
-and blocks are drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
-hashed into the key of the bijection and never added to anything.
+step are therefore distinct by construction. z does not depend on dtype, visiting order, or other parameters,
+and blocks can be drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
+hashed into the key of the bijection instead of being added to a counter.
 
-z is the same on every device of one kind; CPU and CUDA generators differ.
+z is the same on every device of the same type. CPU and CUDA generators draw different z.
 """
 
 import threading
@@ -19,8 +19,8 @@ from torch import Tensor
 
 MAX_TENSORS = 1 << 15
 MAX_BLOCKS = 1 << 16
-# On a CPU a block and its z stay in the second-level cache; on a GPU blocks are large, so that launches take
-# little of the time.
+# On a CPU, a block and its z fit in the second-level cache. On a GPU, blocks are large so that kernel
+# launches take little of the time.
 CPU_BLOCK = 1 << 18
 GPU_BLOCK = 1 << 24
 
@@ -30,24 +30,27 @@ NORMAL, ROUNDING = 0, 1
 
 
 def _mix64(x: int) -> int:
-    """Mix 64 bits: a bijection in which every input bit affects every output bit (SplitMix64)."""
+    """Mix 64 bits with a bijection in which every input bit affects every output bit (SplitMix64)."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64
     return x ^ (x >> 31)
 
 
 def _mix32(x: int) -> int:
-    """Mix 32 bits: a bijection (the finalizer of MurmurHash3)."""
+    """Mix 32 bits with a bijection (the finalizer of MurmurHash3)."""
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _M32
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _M32
     return x ^ (x >> 16)
 
 
 def hash_seed(seed: int, *words: int) -> int:
-    """Hash a seed and any number of integers, in their order, to a 64-bit seed.
+    """Hash a seed and a sequence of integers to a 64-bit seed.
 
-    >>> hash_seed(0, 1) != hash_seed(1, 0), hash_seed(7) == hash_seed(7), hash_seed(7) != hash_seed(7 + 2**32)
-    (True, True, True)
+    Examples:
+        >>> hash_seed(0, 1) != hash_seed(1, 0), hash_seed(7) == hash_seed(7)
+        (True, True)
+        >>> hash_seed(7) != hash_seed(7 + 2**32)
+        True
     """
     state = _mix64((seed & _M64) ^ 0x9E3779B97F4A7C15)
     for word in (len(words), *words):
@@ -56,13 +59,16 @@ def hash_seed(seed: int, *words: int) -> int:
 
 
 def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type: str) -> int:
-    """Return the seed of one block's generator, a bijection of (stream, index, block) for a given step seed.
+    """Return the seed of one block's generator: for each step seed, a bijection of (stream, index, block).
 
     Raises:
-        ValueError: there are more parameters or blocks than the 32 bits of a CPU seed can distinguish.
+        ValueError: if there are more parameters or blocks than the 32 bits of a CPU seed can distinguish.
     """
     if not (0 <= index < MAX_TENSORS and 0 <= block < MAX_BLOCKS):
-        raise ValueError(f"parameter {index}, block {block}: at most {MAX_TENSORS} and {MAX_BLOCKS}")
+        raise ValueError(
+            f"parameter {index}, block {block} is out of range: a model can have at most {MAX_TENSORS} "
+            f"parameters with at most {MAX_BLOCKS} blocks each"
+        )
     counter = (stream << 31) | (index << 16) | block
     key = hash_seed(step_seed)
     if device_type == "cpu":
@@ -81,14 +87,14 @@ def block_size(device: torch.device) -> int:
 
 
 def blocks(numel: int, device: torch.device) -> Iterator[tuple[int, slice]]:
-    """Yield (block number, its elements) for a flattened tensor of `numel` elements."""
+    """Yield (block number, slice of its elements) for a flattened tensor of `numel` elements."""
     size = block_size(device)
     for block, start in enumerate(range(0, numel, size)):
         yield block, slice(start, min(start + size, numel))
 
 
 class Workspace(threading.local):
-    """One thread's generator and scratch for each device, allocated once and used for every block."""
+    """One thread's generators and scratch memory by device, which all of its blocks share."""
 
     def __init__(self) -> None:
         self.generators: dict[torch.device, torch.Generator] = {}
@@ -101,7 +107,7 @@ class Workspace(threading.local):
         return self.generators[device]
 
     def buffer(self, numel: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Return scratch of shape (numel,), which the thread's next request overwrites."""
+        """Return scratch memory of shape (numel,), which the thread's next request overwrites."""
         buffer = self.buffers.get((device, dtype))
         if buffer is None or buffer.numel() < numel:
             buffer = torch.empty(numel, device=device, dtype=dtype)
@@ -113,21 +119,24 @@ workspace = Workspace()
 
 
 def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """Draw z of one block: float32, shape (numel,), in scratch that this thread's next draw overwrites."""
+    """Draw z of one block: float32, shape (numel,), in memory that this thread's next draw overwrites."""
     generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
     return workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
 
 
 def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """Draw 16 uniform random bits per element: int32, shape (numel,), in this thread's reused scratch."""
+    """Draw 16 uniform bits per element: int32, shape (numel,), in memory that the next draw overwrites."""
     generator = workspace.generator(device)
     generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
     return workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
 
 
 def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
-    """Draw the whole z of one parameter, float32 in its shape (for tests and figures; a step never does)."""
+    """Draw the whole z of one parameter: float32, in the parameter's shape.
+
+    This function is for tests, figures, and measurements. A step draws z block by block.
+    """
     z = torch.empty(shape, device=device, dtype=torch.float32)
     flat = z.view(-1)
     for block, part in blocks(flat.numel(), device):
@@ -141,17 +150,17 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-    """Call `work(block, elements)` for every block; on a CPU on all of torch's threads at once."""
+    """Call `work(block, elements)` for every block. On a CPU, all of torch's threads share the calls."""
     threads = torch.get_num_threads() if on_cpu(device) else 1
     if threads == 1 or numel <= CPU_BLOCK:
         for block, part in blocks(numel, device):
             work(block, part)
     else:
-        # torch draws normals on one thread and releases the interpreter lock meanwhile.
+        # torch draws normals on a single thread, but it releases the interpreter lock while it does.
         list(_pool(threads).map(lambda job: _no_grad(work, *job), blocks(numel, device)))
 
 
 def _no_grad(work: Callable[[int, slice], None], block: int, part: slice) -> None:
-    # Gradient mode is per thread, and a pool's thread does not inherit the caller's.
+    # Gradient mode is per thread, and threads of a pool do not inherit it from the caller.
     with torch.no_grad():
         work(block, part)

@@ -1,4 +1,4 @@
-"""The contract of every method: a torch optimizer built from a model and stepped with loss closures."""
+"""The contract of every method: a torch optimizer that is built from a model and takes loss closures."""
 
 import copy
 import inspect
@@ -23,17 +23,17 @@ Loss = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class StepStats:
-    """Statistics of one step. Scalars stay on the device: reading one with `float` waits for it.
+    """Statistics of one step. Scalars stay on the device, so reading one with `float` waits for the device.
 
     Attributes:
         loss: the first-order loss if there is one, otherwise the mean of the perturbed losses.
         projected_grad: g0, or None without a zeroth-order estimate.
         forwards: number of closure evaluations.
         backwards: number of backward passes; 0 if the step was skipped before one.
-        skipped: bool scalar: a loss or projected_grad was not finite, so nothing moved.
-        realized_fraction: fraction of the intended step that 16-bit parameters took. Measured every
-            `MEASURE_EVERY`-th step; None at other steps and if every learning rate is 0; NaN if the intended
-            step is zero.
+        skipped: bool scalar; True if a loss or projected_grad was not finite, so that no parameter changed.
+        realized_fraction: fraction of the intended step that 16-bit parameters took. It is measured at every
+            `MEASURE_EVERY`-th step. It is None at other steps and if every learning rate is 0, and NaN if the
+            intended step is zero.
     """
 
     loss: Tensor
@@ -45,32 +45,33 @@ class StepStats:
 
 
 class Method(torch.optim.Optimizer):
-    """Base class of the methods: parameter indices, step seeds, counters, and their state.
+    """Base class of all methods. It manages parameter indices, step seeds, counters, and their state.
 
     Args:
-        model: its trainable parameters are optimized; frozen ones are not touched.
+        model: the model whose trainable parameters are optimized. Frozen parameters are not touched.
         lr: learning rate of every parameter group.
-        seed: defines all noise of all steps: directions and stochastic rounding.
+        seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        params: parameter groups in torch's form, which together contain all trainable parameters of the
-            model; one group if None.
+        params: parameter groups in torch's format, which together contain all trainable parameters of the
+            model. None puts all of them in one group.
         process_group: ranks that evaluate equal parts of every batch. Losses, projected_grad, and gradients
-            are averaged over them (`addax.distributed`). All ranks must take the same steps, with losses that
-            reach the same parameters. None: this process only.
+            are averaged over the ranks (`addax.distributed`). All ranks must take the same steps, with losses
+            that reach the same parameters. None means this process only.
 
     Raises:
-        ValueError: there is no trainable parameter; a parameter is not a plain contiguous floating-point
-            tensor with memory (it is quantized, or offloaded to the meta device); a parameter is in no group;
-            a learning rate is negative or not finite; or ranks differ in their parameters or seed.
+        ValueError: if the model has no trainable parameter; if a trainable parameter is not a plain
+            contiguous floating-point tensor with memory (because it is quantized, or offloaded to the meta
+            device) or is missing from the groups; if a learning rate is negative or not finite; or if ranks
+            differ in their parameters or seeds.
     """
 
     #: Name in tables and figures.
     label: ClassVar[str]
-    #: Closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
+    #: Names of the closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
-    #: A 16-bit step measures its realized fraction every so many steps.
+    #: Number of steps between two measurements of the realized fraction (16-bit parameters only).
     MEASURE_EVERY: ClassVar[int] = 16
-    #: Attributes beyond torch's state that the next step depends on.
+    #: Attributes that the next step depends on, in addition to torch's optimizer state.
     state_attributes: ClassVar[tuple[str, ...]] = (
         "steps",
         "seed",
@@ -110,26 +111,26 @@ class Method(torch.optim.Optimizer):
             check_ranks(model, self.indices, self.seed, process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
-        """Initialize the underlying torch optimizer; override it to build on another one."""
+        """Initialize the torch optimizer. Override this method to build on a different torch optimizer."""
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Raise `ValueError` once the method is built: its groups contain all trainable parameters."""
+        """Raise `ValueError` after construction: the groups already contain all trainable parameters."""
         if hasattr(self, "names"):
             raise ValueError(
-                f"{type(self).__name__} already holds all parameters that were trainable when it was built: "
-                "build a new one to train others"
+                f"{type(self).__name__} already contains all parameters that were trainable when it was "
+                "built: build a new optimizer to train others"
             )
         super().add_param_group(param_group)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
-        """Return the constructor's arguments after `model` with their defaults.
+        """Return the constructor's arguments after `model`, and their defaults.
 
-        An argument that has to be given has the default `inspect.Parameter.empty`.
+        The default of a required argument is `inspect.Parameter.empty`.
         """
-        listed = list(inspect.signature(cls).parameters.values())[1:]
-        return {p.name: p.default for p in listed if p.kind is not p.VAR_KEYWORD}
+        parameters = list(inspect.signature(cls).parameters.values())[1:]
+        return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
 
     def next_closures(self) -> tuple[str, ...]:
         """Return the names of the closures that the next step needs."""
@@ -137,33 +138,44 @@ class Method(torch.optim.Optimizer):
 
     @property
     def step_kinds(self) -> int:
-        """Number of different `next_closures()` that the method cycles through."""
+        """Number of kinds of step that the method cycles through; each kind has its `next_closures()`."""
         return 1
 
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
-        """Return (parameter, its index, its group's current learning rate) for every parameter."""
+        """Return (parameter, parameter index, current learning rate of its group) for every parameter."""
         return [(p, self.indices[p], g["lr"]) for g in self.param_groups for p in g["params"]]
 
     def step_seed(self, *stream: int) -> int:
-        """Return the seed of this step's direction; `stream` distinguishes several directions of one step."""
+        """Return the seed of this step's direction.
+
+        Args:
+            *stream: integers that distinguish several directions of one step.
+        """
         return noise.hash_seed(self.seed, self.steps, *stream)
 
     def mean_over_ranks(self, value: Tensor) -> Tensor:
-        """Return a tensor's mean over the ranks, in at least float32; the tensor without a process group."""
+        """Return a tensor's mean over the ranks, in at least float32.
+
+        Without a process group, return the tensor.
+        """
         return mean_over_ranks(value, self.process_group)
 
     def validate_closures(self, **given: Loss | None) -> None:
-        """Raise `ValueError` if a step cannot be taken; call it before anything is evaluated.
+        """Check that a step can be taken. Call this method before anything is evaluated.
 
-        The error names the closures of the method if none or a wrong one is given, or the parameter that was
-        added, replaced, removed, or moved since the method was built.
+        Args:
+            **given: the closures passed to `step`, by name; None if a closure was not passed.
+
+        Raises:
+            ValueError: if no closure or an unknown one is given (the message names the known ones), or if a
+                parameter was added, replaced, removed, or moved since the method was built.
         """
-        wants = " and ".join(self.closures)
+        known = " and ".join(self.closures)
         for name, closure in given.items():
             if closure is not None and name not in self.closures:
-                raise ValueError(f"{type(self).__name__} cannot use {name}: it wants {wants}")
+                raise ValueError(f"{type(self).__name__} does not take {name}: pass {known}")
         if all(closure is None for closure in given.values()):
-            raise ValueError(f"{type(self).__name__}.step got no loss closure: it wants {wants}")
+            raise ValueError(f"{type(self).__name__}.step got no loss closure: pass {known}")
         check_unchanged(self.model, self.names, self.placements)
 
     def update(
@@ -182,11 +194,14 @@ class Method(torch.optim.Optimizer):
         Args:
             estimates: pairs (w_k, estimate).
             loss: the first-order loss, not yet back-propagated.
-            reported_loss: the loss to report, equal on all ranks; the first-order loss's mean if None.
+            reported_loss: the loss to report, equal on all ranks. None reports the mean of `loss` over ranks.
             fo_weight: weight of the gradient.
-            in_place: update within the backward pass.
+            in_place: whether to update during the backward pass.
             forwards: number of closure evaluations in this step, to report.
             arithmetic: "exact" or "released".
+
+        Returns:
+            The statistics of the step.
         """
         if reported_loss is None:
             reported_loss = self.mean_over_ranks(scalar(loss.detach(), "fo_loss"))
@@ -197,7 +212,8 @@ class Method(torch.optim.Optimizer):
         if self.steps % self.MEASURE_EVERY == 0 and any(p.dtype in HALF for p in self.indices):
             realized = RealizedFraction()
         on_cpu = noise.on_cpu(is_finite.device)
-        # On a CPU the check is free and saves the backward pass; elsewhere the update takes the mask along.
+        # On a CPU, reading the check is free and can save the backward pass. On other devices it would wait
+        # for the device, so the update applies the check as a mask.
         moves = not on_cpu or bool(is_finite)
         if moves:
             options = {"in_place": in_place, "scale": self.loss_scale, "rounding": self.rounding}
@@ -224,40 +240,50 @@ class Method(torch.optim.Optimizer):
         )
 
     def count(self, skipped: Tensor) -> None:
-        """Count a finished step, on the device; `skipped` is a bool scalar."""
+        """Update the counters after a step, on the device. `skipped` is a bool scalar."""
         if self.skipped_steps is None:
             self.skipped_steps = torch.zeros((), dtype=torch.int64, device=skipped.device)
             self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=skipped.device)
-        # A state loaded from a file may be on another device.
+        # A state that was loaded from a file may be on a different device.
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
         self.steps += 1
-        # An autocast region around several steps would otherwise reuse weights cast before this step.
+        # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()
 
     def state_dict(self) -> dict[str, Any]:
         """Return torch's optimizer state and, under "method", everything else that the next step depends on.
 
-        It contains only tensors and plain values, so `torch.load(weights_only=True)` reads it.
+        The state contains only tensors and plain values, so `torch.load(weights_only=True)` reads it.
         """
-        own = {"class": type(self).__name__} | {name: getattr(self, name) for name in self.state_attributes}
-        own["loss_scale"] = self.loss_scale.state_dict()
-        return super().state_dict() | {"method": own}
+        attributes = {name: getattr(self, name) for name in self.state_attributes}
+        attributes["loss_scale"] = self.loss_scale.state_dict()
+        return super().state_dict() | {"method": {"class": type(self).__name__} | attributes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state of the same class; `ValueError`, without any change, for another class."""
-        # torch does not copy it, and the next step must not write into the caller's state.
+        """Restore a state that an optimizer of the same class saved.
+
+        Raises:
+            ValueError: if an optimizer of a different class saved the state, or if it does not fit the model.
+                The optimizer is unchanged in this case.
+        """
+        # torch does not copy the state, and the next step must not write into the caller's tensors.
         state_dict = copy.deepcopy(state_dict)
-        own = state_dict.get("method", {})
-        name, saved = type(self).__name__, own.pop("class", "another optimizer")
-        if saved != name or set(own) != set(self.state_attributes):
-            raise ValueError(f"not a state of {name}: it was saved by {saved} and holds {sorted(own)}")
-        own = self.restored(own)
+        attributes = state_dict.get("method", {})
+        name, saved_by = type(self).__name__, attributes.pop("class", "another optimizer")
+        if saved_by != name or set(attributes) != set(self.state_attributes):
+            raise ValueError(
+                f"cannot load this state into {name}: it is from {saved_by} and contains {sorted(attributes)}"
+            )
+        attributes = self.restored(attributes)
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
-        self.loss_scale.load_state_dict(own.pop("loss_scale"))
-        for name, value in own.items():
+        self.loss_scale.load_state_dict(attributes.pop("loss_scale"))
+        for name, value in attributes.items():
             setattr(self, name, value)
 
-    def restored(self, own: dict[str, Any]) -> dict[str, Any]:
-        """Return attributes restored from a saved state; `ValueError` if they do not fit the model."""
-        return own
+    def restored(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return saved attributes in the form that this model needs.
+
+        Raise `ValueError` if they do not fit it.
+        """
+        return attributes

@@ -1,11 +1,11 @@
-"""The published arithmetic, for comparison: parameters are moved and moved back in their dtype.
+"""The published arithmetic, for comparison: it moves parameters in their own dtype and moves them back.
 
     theta <- theta + eps z;  L+;   theta <- theta - 2 eps z;  L-;   theta <- theta + eps z
     theta <- theta - lr (w g0 z)
 
-z and every product and sum are rounded to nearest in theta's dtype. In 16-bit the three moves do not cancel,
-and small updates round away (see `addax.rounding`).
-After the released code of Malladi et al., arXiv 2305.17333. Cost: 4 draws of z, 4 passes over theta.
+z and every product and sum are rounded to nearest in theta's dtype. In 16-bit, the three moves do not cancel,
+and small updates are lost to rounding (see `addax.rounding`).
+Follows the released code of Malladi et al., arXiv 2305.17333. Cost: 4 draws of z, 4 passes over theta.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +30,15 @@ from addax.spsa import (
 
 @torch.no_grad()
 def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -> None:
-    """Apply p <- p + s_n ( ... (s_1 z)), with z, each product, and the sum rounded to p's dtype."""
+    """Apply p <- p + s_n ( ... (s_1 z)). Round z, each product, and the sum to p's dtype."""
     flat = p.data.view(-1)
     wide = torch.promote_types(p.dtype, torch.float32)
 
     def work(block: int, part: slice) -> None:
         z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
         for scale in scales:
-            # A GPU would round a scale on the device to z's dtype first; the published scale is a number.
+            # Multiply in float32. A GPU would first round a scale that is a tensor to z's dtype, and the
+            # published scale is a Python number.
             z = (z.to(wide) * scale).to(p.dtype)
         flat[part].add_(z)
 
@@ -52,7 +53,7 @@ def estimate(
     step_seed: int,
     group: ProcessGroup | None = None,
 ) -> Estimate:
-    """Return the two-point estimate, by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
+    """Return the two-point estimate by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
     states = generator_states(indices)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
@@ -78,7 +79,7 @@ def apply_step(
     realized: RealizedFraction | None,
     group: ProcessGroup | None = None,
 ) -> None:
-    """Apply the published update: as `addax.backward.apply_step`, in each parameter's own dtype."""
+    """Apply the published update in each parameter's dtype; see `addax.backward.apply_step`."""
     table = {p: (index, lr) for p, index, lr in learning_rates}
 
     @torch.no_grad()

@@ -1,14 +1,14 @@
-"""Rounding: how an update is written into parameters, so that small steps survive in 16-bit.
+"""Rounding: write updates into parameters so that small steps survive in 16-bit.
 
     theta <- round( theta - sum_k c_k z_k - c g )
 
-computed in float32 (float64 for float64 parameters), block by block. At lr x projected_grad = 1e-6
-round-to-nearest loses most of the step in 16-bit, because most coordinates round back to their old value.
-Stochastic rounding rounds up with the probability of the remainder, so its mean is exact.
+The update is computed in float32 (float64 for float64 parameters), block by block. At lr x projected_grad =
+1e-6, rounding to nearest loses most of a 16-bit step, because most coordinates round back to their old value.
+Stochastic rounding rounds up with a probability equal to the remainder, so it is exact in expectation.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
 Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32, 6 in bfloat16,
-9 in float16, and 1 more where a gradient or a second direction meets a direction.
+9 in float16, and 1 more if a direction is combined with a gradient or with a second direction.
 """
 
 from collections.abc import Sequence
@@ -29,20 +29,20 @@ _FP16_SUBNORMAL_STEP = 2.0**-24
 class RealizedFraction:
     """The fraction of an intended step that 16-bit parameters took: <taken, intended> / <intended, intended>.
 
-    The sums are per block and stay on the parameters' device.
+    Each block adds one term to both lists. The terms stay on the parameters' device.
     """
 
     products: list[Tensor] = field(default_factory=list)
     squares: list[Tensor] = field(default_factory=list)
 
     def add(self, before: Tensor, intended: Tensor, after: Tensor) -> None:
-        """Add one block: float32, shape (n,); `intended` and `after` are values, not differences."""
-        wanted = intended - before
-        self.products.append(torch.dot(after - before, wanted))
-        self.squares.append(torch.dot(wanted, wanted))
+        """Add the values of one block before, as intended, and after the update: float32, shape (n,)."""
+        step = intended - before
+        self.products.append(torch.dot(after - before, step))
+        self.squares.append(torch.dot(step, step))
 
     def value(self) -> Tensor | None:
-        """Return the fraction, a float32 scalar on the device; None if no block was added."""
+        """Return the fraction, a float32 scalar on the device. Return None if no block was added."""
         if not self.squares:
             return None
         device = self.squares[0].device
@@ -50,27 +50,31 @@ class RealizedFraction:
 
 
 def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
-    """Round float32 to a 16-bit type, up with the probability of the remainder: E[result] = x.
+    """Round float32 to a 16-bit type stochastically: up with a probability equal to the remainder.
+
+    The rounding is exact in expectation: E[result] = x.
 
     Args:
         x: float32, shape (n,).
         dtype: torch.bfloat16 or torch.float16.
-        bits: int32 in [0, 2^16), shape (n,): uniform random.
+        bits: uniform random int32 in [0, 2^16), shape (n,).
 
     Returns:
-        `dtype`, shape (n,). A value that `dtype` represents exactly is unchanged.
+        The rounded values in `dtype`, shape (n,). Values that `dtype` represents exactly do not change.
 
-    >>> x = torch.full((4,), 1.0 + 2**-8)   # halfway between two bfloat16 numbers
-    >>> bits = torch.tensor([0, 2**14, 2**15, 2**16 - 1], dtype=torch.int32)
-    >>> stochastic_round(x, torch.bfloat16, bits).tolist()
-    [1.0, 1.0, 1.0078125, 1.0078125]
+    Examples:
+        >>> x = torch.full((4,), 1.0 + 2**-8)   # halfway between two bfloat16 numbers
+        >>> bits = torch.tensor([0, 2**14, 2**15, 2**16 - 1], dtype=torch.int32)
+        >>> stochastic_round(x, torch.bfloat16, bits).tolist()
+        [1.0, 1.0, 1.0078125, 1.0078125]
     """
     if dtype == torch.bfloat16:
-        # bfloat16 is the upper half of a float32: a random lower half carries with the right probability.
+        # bfloat16 is the upper half of a float32. Adding random bits to the lower half carries into the upper
+        # half with the right probability.
         return ((x.view(torch.int32) + bits) & -(1 << 16)).view(torch.float32).to(dtype)
     normal = ((x.view(torch.int32) + (bits >> 3)) & -(1 << 13)).view(torch.float32)
     step = _FP16_SUBNORMAL_STEP
-    # Add the random bits to the remainder only: added to a large number of steps they would round themselves.
+    # Add the random bits to the remainder alone. Added to the larger `x / step`, they would be rounded.
     below = torch.floor(x / step)
     subnormal = (below + ((x / step - below) + bits / (1 << 16) >= 1)) * step
     return torch.where((x.abs() < _FP16_SMALLEST_NORMAL) & (x != 0), subnormal, normal).to(dtype)
@@ -92,16 +96,16 @@ def apply_update(
 
     Args:
         theta: a contiguous parameter of any floating dtype.
-        index: the parameter's index, which defines its z and its rounding bits.
+        index: the index of the parameter, which defines its z and its rounding bits.
         step_seed: seed of the rounding bits.
-        directions: pairs of a 0-dim coefficient on theta's device and the step seed of its z.
+        directions: pairs of a coefficient (a scalar tensor on theta's device) and the step seed of its z.
         grad: a coefficient and a gradient of theta's shape.
-        is_finite: bool scalar on theta's device; if False the gradient counts as zero.
-        rounding: "stochastic" or "nearest"; float32 and float64 parameters need neither.
-        realized: accumulates the fraction of the step that 16-bit parameters took.
+        is_finite: bool scalar on theta's device. If it is False, the gradient is replaced by zero.
+        rounding: "stochastic" or "nearest"; ignored for float32 and float64 parameters.
+        realized: accumulates the fraction of the step that 16-bit parameters take.
     """
     flat = theta.data.view(-1)
-    # A gradient may have another layout than its parameter; reshape then copies it.
+    # If the gradient's layout differs from the parameter's, reshape copies it.
     flat_grad = None if grad is None else grad[1].reshape(-1)
     half = theta.dtype in HALF
     wide = torch.float32 if half else theta.dtype
@@ -111,7 +115,7 @@ def apply_update(
         numel = part.stop - part.start
         step: Tensor | None = None
         for coefficient, seed in directions:
-            # A draw overwrites the previous one.
+            # The next draw overwrites this z.
             previous = None if step is None else step.clone()
             z = noise.normal(seed, index, block, numel, theta.device)
             z = (z.double() if theta.dtype == torch.float64 else z).mul_(coefficient)

@@ -1,4 +1,4 @@
-"""Scratch: memory for one module's perturbed weights, and copies of outputs that would outlive it."""
+"""Scratch memory for one module's perturbed weights, and copies of the outputs that would outlive it."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,12 +11,13 @@ from addax import noise
 
 
 class Scratch:
-    """Memory for one module's perturbed weights, taken and released as modules run.
+    """Memory for one module's perturbed weights, which is taken and released as modules run.
 
-    On a CPU, allocating a large tensor is slow (page faults), so all modules share one arena, and tensors
-    that outlive their module's forward (tied weights) get separate memory that every evaluation reuses.
-    Nested modules that own parameters allocate, and so do GPUs, whose allocator caches memory. An arena that
-    others still view, such as the graph of a gradient taken within the loss, is left to them and replaced.
+    On a CPU, allocating a large tensor is slow (page faults), so all modules share one arena. Tensors that
+    outlive their module's forward (tied weights) get separate memory, which every evaluation reuses. If
+    nested modules need more than the arena, the rest is allocated. On a GPU, every request is allocated,
+    because the GPU's allocator caches memory. If other tensors still view the arena (for example, in the
+    graph of a gradient that the loss computes), a new arena replaces it.
 
     Args:
         numel: number of elements of the largest module.
@@ -30,11 +31,11 @@ class Scratch:
         self.separate: dict[Tensor, Tensor] = {}
 
     def take(self, like: Tensor, *, alone: bool = False) -> Tensor:
-        """Return uninitialized memory of a tensor's shape, dtype, and device.
+        """Return uninitialized memory with the shape, dtype, and device of a tensor.
 
         Args:
             like: the tensor.
-            alone: take it outside the arena; every call returns the same memory.
+            alone: whether to use separate memory, which is the same for every call with this tensor.
         """
         if not noise.on_cpu(like.device):
             return torch.empty_like(like)
@@ -52,7 +53,7 @@ class Scratch:
         return part.view(like.shape)
 
     def release(self, part: Tensor) -> None:
-        """Release what `take` returned; the arena is reused once all of it is released."""
+        """Release memory that `take` returned. The arena is reused once all of its parts are released."""
         if self.arena is None or memory(part) != memory(self.arena):
             return
         self.lent -= 1
@@ -61,15 +62,15 @@ class Scratch:
 
 
 def _viewed(tensor: Tensor) -> bool:
-    """Return whether other tensors share a tensor's memory and would see what is written into it next."""
-    # Two uses: the tensor itself, and the storage object that this call creates.
+    """Return whether other tensors share a tensor's memory, so that writing to it would change them."""
+    # Two uses are expected: the tensor itself, and the storage object that this call creates.
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
 
 
 def memory(tensor: Tensor) -> int | None:
-    """Return an identifier of a tensor's storage; None if it has no storage (a sparse tensor, for example).
+    """Return an identifier of a tensor's storage, or None if it has no storage (such as a sparse tensor).
 
-    This is not the address of its bytes, which is 0 for all meta tensors.
+    The identifier is not the address of the bytes, which is 0 for all meta tensors.
     """
     return tensor.untyped_storage()._cdata if torch._C._has_storage(tensor) else None
 
@@ -78,11 +79,11 @@ def outliving(output: Any, parameters: Collection[nn.Parameter]) -> Any:
     """Copy every tensor in a module's output that shares memory with its perturbed parameters.
 
     Args:
-        output: a tensor, or tuples, lists, dicts, and registered classes of them (as in transformers).
+        output: a tensor, or a nesting of tuples, lists, dicts, and registered classes (as in transformers).
         parameters: the parameters whose memory is about to be reused.
 
     Returns:
-        The output, or None if nothing in it had to be copied.
+        The output with the copies, or None if nothing had to be copied.
     """
     lent = {memory(p) for p in parameters}
     if isinstance(output, Tensor):

@@ -1,15 +1,15 @@
-"""SPSA: a directional derivative from two perturbed losses; parameters are never moved.
+"""SPSA: a directional derivative from two perturbed losses, computed without moving the parameters.
 
     g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps),   z ~ N(0, I)
 
 Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
-subtracts 2 eps z, and adds eps z back, which drifts in 16-bit. Here theta + eps z is written into scratch
-just before a module's forward, and the module's parameters point there while it runs (`addax.weight_swap`).
-theta is only read, so it keeps its bits whatever happens in between. An output that shares memory with
-scratch is copied; reading a weight while its module is not running is an error.
+subtracts 2 eps z, and adds eps z back, which drifts in 16-bit. This implementation writes theta + eps z into
+scratch memory just before a module's forward, and the module's parameters point there while the module runs
+(`addax.weight_swap`). theta is only read, so it stays bit-identical even if the evaluation fails. Outputs
+that share memory with scratch are copied. Reading a weight while its module is not running is an error.
 
 Cost: 2 forwards; 1 draw of z per forward.
-Memory: one module's weights; a tied parameter's scratch in addition, from its first module to its last.
+Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Estimate:
-    """One zeroth-order estimate; with its seed it represents the gradient estimate g0 z.
+    """One zeroth-order estimate. Together with its seed, it represents the gradient estimate g0 z.
 
     Attributes:
-        projected_grad: g0, a scalar on the loss's device: float32, or float64 if the loss is.
+        projected_grad: g0, a scalar on the loss's device; float64 if the loss is float64, otherwise float32.
         loss: mean of the two perturbed losses, a scalar.
         step_seed: the seed that defines z.
     """
@@ -48,9 +48,9 @@ class PerturbedForward:
     """Evaluates a model at theta + scale z without moving theta.
 
     Args:
-        model: the model; its modules are hooked while a perturbed loss is evaluated.
-        indices: trainable parameters and their indices, which define their z.
-        check: guard the first estimate against weights that are read outside their module's forward.
+        model: the model. Its modules have hooks while a perturbed loss is evaluated.
+        indices: the trainable parameters and their indices, which define z.
+        check: whether the first estimate rejects weights that are read outside their module's forward.
     """
 
     def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int], *, check: bool = True) -> None:
@@ -66,7 +66,7 @@ class PerturbedForward:
         base: Mapping[nn.Parameter, Tensor] | None,
         scratch: Scratch,
     ) -> Tensor:
-        """Return the loss if every module sees base + scale z in place of its parameters."""
+        """Return the loss at base + scale z, which every module reads instead of its parameters."""
 
         def perturb(p: nn.Parameter) -> Tensor:
             return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
@@ -103,18 +103,28 @@ class PerturbedForward:
         base: Mapping[nn.Parameter, Tensor] | None = None,
         group: ProcessGroup | None = None,
     ) -> Estimate:
-        """Return the two-point estimate along z(step_seed), at `base` (theta if None), averaged over a group.
+        """Return the two-point estimate along z(step_seed).
 
         Both evaluations start from the same state of torch's generators, so they draw the same dropout masks.
 
+        Args:
+            loss: returns a scalar loss.
+            eps: perturbation scale.
+            step_seed: seed of z.
+            base: the point of the estimate, by parameter. None means theta.
+            group: ranks over which the estimate is averaged. None means this process only.
+
         Raises:
-            ValueError: the loss is not a scalar tensor, or reads a weight outside its module's forward.
+            ValueError: if the loss is not a scalar tensor, or if it reads a weight outside the forward of the
+                weight's module.
         """
-        # Recomputed each time: a parameter may move to another module (an adapter or a wrapper).
+        # Recompute the owners each time: an adapter or a wrapper may move a parameter to another module.
         self.owners = owners_of(self.model, self.indices)
         self.tied = tied_among(self.owners)
         states = generator_states(self.indices)
-        scratch = Scratch(max(sum(p.numel() for p in own if p not in self.tied) for _, own in self.owners))
+        scratch = Scratch(
+            max(sum(p.numel() for p in params if p not in self.tied) for _, params in self.owners)
+        )
         plus = self._loss_at(loss, eps, step_seed, base, scratch)
         set_generator_states(states)
         minus = self._loss_at(loss, -eps, step_seed, base, scratch)
@@ -125,19 +135,19 @@ class PerturbedForward:
 def two_point(
     plus: Tensor, minus: Tensor, eps: float, step_seed: int, group: ProcessGroup | None = None
 ) -> Estimate:
-    """Return the estimate from two perturbed losses, or its mean over a group's ranks."""
+    """Return the estimate from two perturbed losses, averaged over the ranks of a group if there is one."""
     projected_grad, loss = (plus - minus) / (2 * eps), (plus + minus) / 2
     if group is not None:
-        # Average the differences: averaged losses would round before they cancel.
+        # Average the differences. Averaged losses would be rounded before they are subtracted.
         projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
     return Estimate(projected_grad, loss, step_seed)
 
 
 def without_autocast_cache(loss: Callable[[], T]) -> T:
-    """Return what a closure returns, with an empty autocast cache before and after it.
+    """Call a closure with an empty autocast cache, and empty the cache afterward.
 
-    Autocast casts each parameter once until its outermost region ends, even if the parameter points at other
-    memory later.
+    Autocast keeps the cast of each parameter until its outermost region ends, even if the parameter has been
+    pointed at different memory in the meantime.
     """
     torch.clear_autocast_cache()
     try:
@@ -147,7 +157,7 @@ def without_autocast_cache(loss: Callable[[], T]) -> T:
 
 
 def scalar(value: object, name: str) -> Tensor:
-    """Return a closure's loss in at least float32; `ValueError` if it is not a scalar tensor."""
+    """Return a closure's loss in at least float32. Raise `ValueError` if it is not a scalar tensor."""
     if not isinstance(value, Tensor) or value.numel() != 1:
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"{name} must return a scalar tensor, not {got}")
@@ -163,7 +173,7 @@ def generator_states(parameters: Mapping[nn.Parameter, int]) -> list[tuple[torch
 
 
 def set_generator_states(states: list[tuple[torch.device, Tensor]]) -> None:
-    """Set the default generators to states read before."""
+    """Restore the states that `generator_states` returned."""
     for device, state in states:
         if device.type == "cpu":
             torch.set_rng_state(state)

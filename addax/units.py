@@ -1,25 +1,29 @@
-"""Amounts of memory as people write them (40GB, 39.4GiB), and how much of a device a run may use."""
+"""Amounts of memory as people write them (40GB, 39.4GiB), and the bytes to keep free on a device."""
 
 import re
 
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-# Bytes of a GPU that no prediction counts: the CUDA context with its kernels, the libraries' workspaces
-# (about 0.5 to 0.8 GB together), and the fragments that the caching allocator cannot use.
+# GPU bytes that predictions do not include: the CUDA context with its kernels and the workspaces of libraries
+# (about 0.5 to 0.8 GB together), and fragments that the caching allocator cannot use.
 RESERVE = 1_500_000_000
 
 
 def parse_bytes(text: str, what: str) -> int:
-    """Parse an amount of memory; GB are 10^9 bytes and GiB are 2^30, as written.
+    """Parse an amount of memory. A GB is 10^9 bytes and a GiB is 2^30 bytes.
 
     Args:
         text: a number and a unit.
-        what: names the argument in the error.
+        what: the name of the argument, for the error message.
+
+    Returns:
+        The number of bytes.
 
     Raises:
-        ValueError: `text` is anything else, or zero.
+        ValueError: if `text` is not a positive number with a unit.
 
-    >>> parse_bytes("40GB", "--gpu-memory"), parse_bytes("1.5 GiB", "--gpu-memory")
-    (40000000000, 1610612736)
+    Examples:
+        >>> parse_bytes("40GB", "--gpu-memory"), parse_bytes("1.5 GiB", "--gpu-memory")
+        (40000000000, 1610612736)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?B)", text.strip())
     size = round(float(match[1]) * UNITS[match[2]]) if match else 0
@@ -31,10 +35,11 @@ def parse_bytes(text: str, what: str) -> int:
 
 
 def unit_of(text: str) -> str:
-    """Return the unit that an amount is written in.
+    """Return the unit of an amount of memory.
 
-    >>> unit_of("1.5 GiB")
-    'GiB'
+    Examples:
+        >>> unit_of("1.5 GiB")
+        'GiB'
     """
     return text.strip().lstrip("0123456789. ")
 
@@ -45,9 +50,10 @@ def reserve(device: str) -> int:
 
 
 def format_bytes(size: int, unit: str = "GB") -> str:
-    """Format bytes in a unit.
+    """Format a number of bytes in a unit.
 
-    >>> format_bytes(25_706_946_560), format_bytes(-2**29, "GiB")
-    ('25.71 GB', '-0.50 GiB')
+    Examples:
+        >>> format_bytes(25_706_946_560), format_bytes(-2**29, "GiB")
+        ('25.71 GB', '-0.50 GiB')
     """
     return f"{size / UNITS[unit]:,.2f} {unit}"

@@ -1,4 +1,4 @@
-"""Validate what a method is built from: its arguments, its parameters, and their groups."""
+"""Validate the arguments, the parameters, and the parameter groups that a method is built from."""
 
 import math
 import operator
@@ -14,13 +14,14 @@ _SINCE = "since the method was built: change the model first, then build the met
 
 
 def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
-    """Return the model's trainable parameters, each once, and the indices that define their noise.
+    """Return the trainable parameters of a model, each once, and the indices that define their noise.
 
-    A parameter's index is its position among all named parameters, so freezing one changes no other's z.
+    A parameter's index is its position among all named parameters, so freezing a parameter does not change
+    the z of another one.
 
     Raises:
-        ValueError: there is no trainable parameter, or one is not a plain contiguous floating-point tensor
-            with memory.
+        ValueError: if there is no trainable parameter, or if one is not a plain contiguous floating-point
+            tensor with memory.
     """
     indices = {}
     for index, (name, p) in enumerate(model.named_parameters()):
@@ -37,7 +38,9 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
                 "only plain tensors can be trained; freeze it with requires_grad_(False)"
             )
         if is_offloaded(p):
-            raise ValueError(f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained")
+            raise ValueError(
+                f"parameter {name!r} is offloaded to disk or CPU: it cannot be trained; load it on a device"
+            )
         if not p.is_contiguous():
             raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
         indices[p] = index
@@ -47,7 +50,7 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def is_offloaded(p: nn.Parameter) -> bool:
-    """Return whether a parameter's values are elsewhere (on disk or in CPU memory)."""
+    """Return whether a parameter is a placeholder for values on disk or in CPU memory."""
     return p.device.type == "meta"
 
 
@@ -59,24 +62,24 @@ def check_unchanged(
     Args:
         model: the method's model.
         names: names of the parameters that the method updates.
-        placements: their (device, dtype) when the method was built.
+        placements: the (device, dtype) of these parameters when the method was built.
     """
     seen = 0
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        place = placements.get(p)
-        if place is None:
-            done = "replaced" if name in names.values() else "added or unfrozen"
-            raise ValueError(f"parameter {name!r} was {done} {_SINCE}")
-        if place != (p.device, p.dtype):
-            before, now = (f"{dtype} on {device}" for device, dtype in (place, (p.device, p.dtype)))
+        placement = placements.get(p)
+        if placement is None:
+            change = "replaced" if name in names.values() else "added or unfrozen"
+            raise ValueError(f"parameter {name!r} was {change} {_SINCE}")
+        if placement != (p.device, p.dtype):
+            before, now = (f"{dtype} on {device}" for device, dtype in (placement, (p.device, p.dtype)))
             raise ValueError(f"parameter {name!r} was moved or converted from {before} to {now} {_SINCE}")
         seen += 1
     if seen < len(placements):
-        there = {p for p in model.parameters() if p.requires_grad}
-        gone = next(name for p, name in names.items() if p not in there)
-        raise ValueError(f"parameter {gone!r} was removed or frozen {_SINCE}")
+        present = {p for p in model.parameters() if p.requires_grad}
+        missing = next(name for p, name in names.items() if p not in present)
+        raise ValueError(f"parameter {missing!r} was removed or frozen {_SINCE}")
 
 
 def check_groups(
@@ -84,18 +87,19 @@ def check_groups(
     indices: Mapping[nn.Parameter, int],
     names: Mapping[nn.Parameter, str],
 ) -> None:
-    """Raise `ValueError` unless the groups are exactly the trainable parameters, at learning rates >= 0."""
-    held = set()
+    """Raise `ValueError` unless the groups are exactly the trainable parameters, with learning rates >= 0."""
+    grouped = set()
     for k, group in enumerate(groups):
         within(group["lr"], f"lr of parameter group {k}", low=0)
-        held.update(group["params"])
-    for p in held - indices.keys():
-        raise ValueError(f"{names.get(p, 'a parameter')!r} is no trainable parameter of the model")
+        grouped.update(group["params"])
+    for p in grouped - indices.keys():
+        subject = f"parameter {names[p]!r}" if p in names else "a parameter"
+        raise ValueError(f"{subject} in the groups is not a trainable parameter of the model")
     for p in indices:
-        if p not in held:
+        if p not in grouped:
             raise ValueError(
-                f"no parameter group holds {names[p]!r}, which is trainable: its gradients would pile up; "
-                "add it to a group, or freeze it with requires_grad_(False)"
+                f"trainable parameter {names[p]!r} is in no parameter group, so its gradients would "
+                "accumulate: add it to a group, or freeze it with requires_grad_(False)"
             )
 
 
@@ -110,7 +114,7 @@ def within(value: float, name: str, *, low: float, high: float = math.inf, open_
 
 
 def whole(value: object, name: str) -> int:
-    """Return a value of any integer type as int; `ValueError` naming the argument for other types."""
+    """Return an integer of any type as int. Raise `ValueError` naming the argument for other values."""
     try:
         return operator.index(value)
     except TypeError:
@@ -118,7 +122,7 @@ def whole(value: object, name: str) -> int:
 
 
 def one_of(value: str, name: str, known: tuple[str, ...]) -> str:
-    """Return the value; `ValueError` naming the argument and its valid values if it is not one of them."""
+    """Return a value. Raise `ValueError` naming the argument and the valid values if it is not among them."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     return value

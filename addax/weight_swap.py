@@ -1,11 +1,11 @@
-"""Weight swap: during the evaluation of a loss, modules see other weights in their forward.
+"""Weight swap: evaluate a loss with perturbed weights, one module at a time.
 
-Just before a module's forward its parameters are pointed at perturbed weights, and back afterwards. A
-parameter that is tied to several modules keeps its perturbed weights until the last of them has run, so they
-are computed once. If an evaluation is interrupted, the parameters still point at their original memory, and
-no active hook remains.
+Just before a module's forward, its parameters are pointed at perturbed weights. After the forward, they are
+pointed back at the original ones. The perturbed weights of a parameter that is tied to several modules live
+until the last of these modules has run, so they are computed once. If an evaluation is interrupted, the
+parameters point at their original memory, and no active hook remains.
 
-Memory: one module's weights; a tied parameter's weights in addition, from its first module to its last.
+Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
 """
 
 import threading
@@ -23,37 +23,38 @@ from addax.scratch import Scratch, outliving
 
 Owner = tuple[nn.Module, list[nn.Parameter]]
 
-# Modules that only contain parameters, which their parent reads in its forward.
+# These modules only contain parameters. Their parent reads the parameters in its forward.
 _NEVER_CALLED = (nn.ParameterList, nn.ParameterDict, NonDynamicallyQuantizableLinear)
 
 
 def owners_of(model: nn.Module, parameters: Sequence[nn.Parameter]) -> list[Owner]:
-    """Return the modules whose forward reads some of the parameters, with those parameters."""
+    """Return every module whose forward reads some of the parameters, paired with those parameters."""
     owners = []
     for module in model.modules():
         used = [*module.parameters(recurse=False)]
         used += [p for c in module.children() if isinstance(c, _NEVER_CALLED) for p in c.parameters()]
-        own = [p for p in dict.fromkeys(used) if p in parameters]
-        if own:
-            owners.append((module, own))
+        owned = [p for p in dict.fromkeys(used) if p in parameters]
+        if owned:
+            owners.append((module, owned))
     return owners
 
 
 def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
-    """Return the parameters that several modules own, and how many modules."""
-    uses = Counter(p for _, own in owners for p in own)
+    """Return the parameters that several modules own, with the number of these modules."""
+    uses = Counter(p for _, owned in owners for p in owned)
     return {p: n for p, n in uses.items() if n > 1}
 
 
 class SwappedWeights:
-    """One evaluation of a loss on swapped weights, in one thread and outside torch.func's transforms.
+    """One evaluation of a loss with swapped weights, in one thread and outside torch.func's transforms.
 
     Args:
-        owners: modules and the parameters that their forward reads.
-        tied: parameters with several owners, and the number of owners.
-        perturb: returns the weights to swap in for a parameter, in memory of `scratch`.
-        scratch: where that memory is released.
-        guard: finds parameters that are read outside their module's forward; paused while one is perturbed.
+        owners: the modules and the parameters that their forward reads.
+        tied: the parameters with several owners, and their number of owners.
+        perturb: returns the weights to swap in for a parameter, in memory taken from `scratch`.
+        scratch: the memory of the perturbed weights, which is released after use.
+        guard: detects parameters that are read outside their module's forward. It is paused while a
+            parameter is perturbed.
     """
 
     def __init__(
@@ -73,26 +74,30 @@ class SwappedWeights:
         self.thread = threading.get_ident()
         self.handles: list[Any] = []
         self.originals: dict[nn.Parameter, Tensor] = {}
-        # The running modules, outermost first, and the parameters that each has swapped so far.
+        # The running modules, outermost first, and the parameters that each of them uses so far.
         self.running: list[tuple[nn.Module, list[nn.Parameter]]] = []
         self.users: Counter[nn.Parameter] = Counter()
-        # Tied parameters: perturbed weights between two of their modules, and the modules that have run.
+        # For tied parameters: the perturbed weights while no owner runs, and the owners that have run.
         self.waiting: dict[nn.Parameter, Tensor] = {}
         self.served: dict[nn.Parameter, set[nn.Module]] = {p: set() for p in tied}
 
     def evaluate(self, loss: Callable[[], Any]) -> Any:
-        """Return what the closure returns when every module that it runs sees the swapped weights."""
+        """Call the closure, with swapped weights in every module that it runs, and return its result."""
         try:
             try:
-                for module, own in self.owners:
-                    self.handles.append(module.register_forward_pre_hook(self._entering(own), prepend=True))
-                    self.handles.append(module.register_forward_hook(self._leaving(own), always_call=True))
+                for module, owned in self.owners:
+                    self.handles.append(
+                        module.register_forward_pre_hook(self._enter_hook(owned), prepend=True)
+                    )
+                    self.handles.append(
+                        module.register_forward_hook(self._leave_hook(owned), always_call=True)
+                    )
                 with self.guard or nullcontext():
                     return loss()
             finally:
                 self._restore()
         finally:
-            # An interrupt may have cut the first call short.
+            # An interrupt may have stopped the first call before it was done.
             self._restore()
 
     def _restore(self) -> None:
@@ -102,11 +107,11 @@ class SwappedWeights:
         for handle in self.handles:
             handle.remove()
 
-    def _entering(self, parameters: list[nn.Parameter]) -> Callable:
+    def _enter_hook(self, parameters: list[nn.Parameter]) -> Callable:
         def enter(module: nn.Module, _inputs: Any) -> None:
             if not self.live:
                 return
-            self._refuse(module)
+            self._check_context(module)
             swapped: list[nn.Parameter] = []
             self.running.append((module, swapped))
             for p in parameters:
@@ -117,10 +122,10 @@ class SwappedWeights:
 
         return enter
 
-    def _leaving(self, parameters: list[nn.Parameter]) -> Callable:
+    def _leave_hook(self, parameters: list[nn.Parameter]) -> Callable:
         def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
-            # A closure may continue after an error (out of memory, for example) that kept the module from
-            # being entered completely.
+            # A closure may catch an error (such as out of memory) that was raised in the module's pre-hook.
+            # The module was not entered then.
             if not self.live or not self.running or self.running[-1][0] is not module:
                 return None
             _, swapped = self.running.pop()
@@ -135,18 +140,18 @@ class SwappedWeights:
 
         return leave
 
-    def _refuse(self, module: nn.Module) -> None:
+    def _check_context(self, module: nn.Module) -> None:
         """Reject calls that would silently perturb the wrong weights or read freed memory."""
         kind = type(module).__name__
         if threading.get_ident() != self.thread:
             raise ValueError(
-                f"zo_loss runs {kind} in a thread of its own, where modules cannot be perturbed one at a "
-                "time: run the model in the thread that takes the step"
+                f"zo_loss runs {kind} in a different thread, where modules cannot be perturbed one at a "
+                "time: run the model in the thread that calls step"
             )
         if torch._C._functorch.maybe_current_level() is not None:
             raise ValueError(
-                f"zo_loss runs {kind} within a transform of torch.func (grad, jvp, vmap, ...), where weights "
-                "cannot be exchanged: use torch.autograd or batched operators instead"
+                f"zo_loss runs {kind} inside a torch.func transform (grad, jvp, vmap, ...), where weights "
+                "cannot be swapped: use torch.autograd or batched operators instead"
             )
 
     def _swap_in(self, p: nn.Parameter) -> None:
@@ -162,9 +167,9 @@ class SwappedWeights:
         if p in self.served and len(self.served[p]) < self.tied[p]:
             self.waiting[p] = p.data
         else:
-            # Reset: the closure may run the model again.
+            # Start over, because the closure may run the model again.
             self.served.get(p, set()).clear()
             self.scratch.release(p.data)
-        # In this order, an interrupt between the two statements loses nothing.
+        # If an interrupt arrives between these two statements, `_restore` still finds the original.
         p.data = self.originals[p]
         del self.originals[p]

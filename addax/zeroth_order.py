@@ -1,4 +1,4 @@
-"""What methods with a zeroth-order part share: their options and the SPSA estimate of a step."""
+"""The shared part of all methods with a zeroth-order part: their options and the SPSA estimate."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
@@ -15,14 +15,14 @@ ARITHMETICS = ("exact", "released")
 
 
 class ZeroOrderOptions(TypedDict, total=False):
-    """Keyword arguments of every method with a zeroth-order part; `ZERO_ORDER_DEFAULTS` holds their defaults.
+    """Keyword arguments of every method with a zeroth-order part. `ZERO_ORDER_DEFAULTS` lists their defaults.
 
     Attributes:
         eps: perturbation scale.
-        seed: defines all noise of all steps: directions and stochastic rounding.
+        seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        check: watch the first estimate for weights that are read outside their module's forward, where
-            "exact" arithmetic cannot perturb them; `ValueError` names the first one.
+        check: whether the first estimate raises a `ValueError` if a weight is read outside its module's
+            forward, because "exact" arithmetic cannot perturb it there. The message names the weight.
         params: parameter groups; see `Method`.
         process_group: ranks that share the work; see `Method`.
     """
@@ -46,15 +46,15 @@ ZERO_ORDER_DEFAULTS: ZeroOrderOptions = {
 
 
 class ZerothOrder(Method):
-    """Base of the methods that estimate a directional derivative.
+    """Base class of the methods that estimate a directional derivative.
 
     Args:
-        model: its trainable parameters are optimized.
+        model: the model whose trainable parameters are optimized.
         lr: learning rate.
         **options: see `ZeroOrderOptions`.
     """
 
-    #: "exact", or "released" for the published procedure; a constructor may offer the choice.
+    #: "exact", or "released" for the published procedure. Some subclasses let their constructor choose.
     arithmetic = "exact"
 
     def __init__(self, model: nn.Module, lr: float, **options: Unpack[ZeroOrderOptions]) -> None:
@@ -67,18 +67,18 @@ class ZerothOrder(Method):
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
-        """As for every method, with `ZeroOrderOptions`."""
+        """Return the constructor's arguments and their defaults, including `ZeroOrderOptions`."""
         return super().arguments() | ZERO_ORDER_DEFAULTS
 
     def estimate(
         self, zo_loss: Loss, *stream: int, base: Mapping[nn.Parameter, Tensor] | None = None
     ) -> Estimate:
-        """Return the SPSA estimate along this step's direction, or along that of a stream, over all ranks.
+        """Return the SPSA estimate along a direction of this step, averaged over all ranks.
 
         Args:
-            zo_loss: returns the scalar loss of this rank's part.
-            stream: see `step_seed`.
-            base: the point to take the estimate at ("exact" arithmetic only); theta if None.
+            zo_loss: returns the scalar loss of this rank's part of the batch.
+            *stream: selects the direction; see `step_seed`.
+            base: the point of the estimate ("exact" arithmetic only). None means theta.
         """
         seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":

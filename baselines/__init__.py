@@ -1,1 +1,1 @@
-"""The methods that Addax is compared with, one file each; all follow the contract of `addax.optimizer`."""
+"""The methods that Addax is compared with, in one file each. All follow the contract of `addax.optimizer`."""

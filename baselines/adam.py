@@ -3,7 +3,7 @@
     m     <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   g = grad L(theta)
     theta <- theta - lr m_hat / ( sqrt(v_hat) + 1e-8 )
 
-Kingma and Ba, arXiv 1412.6980. Without weight decay, as in MeZO's and Addax's baselines.
+Kingma and Ba, arXiv 1412.6980. There is no weight decay, as in the baselines of MeZO and Addax.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward.
 Memory: activations, gradients of theta's size, and two moments of theta's size, in theta's dtype.
 """
@@ -21,23 +21,30 @@ from addax.spsa import scalar
 
 
 class Adam(Method, torch.optim.Adam):
-    """Adam as a torch optimizer; fused, so that a step with a non-finite loss is masked on the device.
+    """Adam as a torch optimizer (Kingma and Ba, arXiv 1412.6980).
 
-    torch stores the moments in the parameters' dtype. In float16 a v below 2^-25 (from gradients below 5e-3)
-    is stored as zero, so the denominator then depends on the current g only.
+    The implementation is torch's fused Adam, which can mask a step with a non-finite loss on the device.
+    torch stores the moments in the dtype of the parameters. In float16, a v below 2^-25 (from gradients below
+    5e-3) is stored as zero, so the denominator then depends only on the current g.
 
     Args:
-        model: its trainable parameters are optimized.
+        model: the model whose trainable parameters are optimized.
         lr: learning rate.
-        betas: decay rates of both moments, (b1, b2).
+        betas: decay rates of the two moments, (b1, b2).
         params: parameter groups; see `Method`.
         process_group: ranks that share the work; see `Method`.
 
-    >>> model = nn.Linear(4, 1)
-    >>> opt = Adam(model, lr=1e-3)
-    >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
-    >>> stats.forwards, stats.backwards
-    (1, 1)
+    Raises:
+        ValueError: if an argument is out of range, or for a reason listed under `Method`.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> opt = Adam(model, lr=1e-3)
+        >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
+        >>> stats.forwards, stats.backwards
+        (1, 1)
     """
 
     label = "Adam"
@@ -60,11 +67,18 @@ class Adam(Method, torch.optim.Adam):
         torch.optim.Adam.__init__(self, groups, lr=lr, betas=self.betas, fused=True)
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """Take one step; `fo_loss` returns the scalar mean loss of the batch and is called once.
+        """Take one step.
+
+        Args:
+            zo_loss: not accepted.
+            fo_loss: returns the scalar mean loss of the batch. It is called once.
+
+        Returns:
+            The statistics of the step.
 
         Raises:
-            ValueError: no `fo_loss`, a `zo_loss`, a loss that is not a scalar with a gradient, or a
-                gradient from before the step.
+            ValueError: if `fo_loss` is missing, if `zo_loss` is given, if the loss is not a scalar with a
+                gradient, or if a parameter already has a gradient.
         """
         self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         refuse_gradients(self.names)
@@ -83,22 +97,22 @@ class Adam(Method, torch.optim.Adam):
                 finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
                 is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
-            # torch's fused Adam skips the step, and does not count it, if this is 1.
+            # If this is 1, torch's fused Adam skips the step and does not count it.
             self.found_inf = (~is_finite).float()
-            still = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
-            negative_zeros = [(p == 0) & p.signbit() for p in still]
+            zero_lr = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
+            negative_zeros = [(p == 0) & p.signbit() for p in zero_lr]
             torch.optim.Adam.step(self)
             with torch.no_grad():
-                for p, at in zip(still, negative_zeros, strict=True):
-                    # At a learning rate of 0 torch subtracts zeros, which makes negative zeros positive.
-                    p.masked_fill_(at, -0.0)
+                for p, mask in zip(zero_lr, negative_zeros, strict=True):
+                    # At a learning rate of 0, torch subtracts zeros, which makes negative zeros positive.
+                    p.masked_fill_(mask, -0.0)
         finally:
             self.zero_grad()
         self.count(~is_finite)
         return StepStats(reported_loss, None, forwards=1, backwards=1, skipped=~is_finite)
 
     def _average_gradients(self) -> None:
-        """Average gradients over the ranks, in the same order on all of them."""
+        """Average the gradients over the ranks. All ranks use the same order of parameters."""
         if self.process_group is not None:
             for p in self.indices:
                 if p.grad is not None:

@@ -1,9 +1,9 @@
-"""IP-SGD: stochastic gradient descent inside the backward pass.
+"""IP-SGD: stochastic gradient descent that updates parameters in place, during the backward pass.
 
     theta <- theta - lr grad L(theta)
 
-Each tensor moves as soon as its gradient is complete. LOMO, Lv et al., arXiv 2306.09782; the baseline of
-Addax, arXiv 2410.06441, Section 3.
+Each tensor is updated as soon as its gradient is complete. Lv et al. (LOMO), arXiv 2306.09782; a baseline in
+the Addax paper, arXiv 2410.06441, Section 3.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, during the backward.
 Memory: activations and one tensor's gradient.
 """
@@ -15,25 +15,38 @@ from addax.optimizer import Loss, Method, StepStats
 
 
 class IPSGD(Method):
-    """IP-SGD as a torch optimizer; arguments as in `Method`. `seed` defines the noise of stochastic rounding.
+    """IP-SGD as a torch optimizer (LOMO: Lv et al., arXiv 2306.09782).
 
-    >>> from torch import nn
-    >>> model = nn.Linear(4, 1)
-    >>> opt = IPSGD(model, lr=1e-3)
-    >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
-    >>> stats.forwards, stats.backwards
-    (1, 1)
+    The arguments and errors are those of `Method`. `seed` defines the noise of stochastic rounding.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> opt = IPSGD(model, lr=1e-3)
+        >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
+        >>> stats.forwards, stats.backwards
+        (1, 1)
     """
 
     label = "IP-SGD"
     closures = ("fo_loss",)
+    #: Whether parameters are updated during the backward pass.
     in_place = True
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """Take one step; `fo_loss` returns the scalar mean loss of the batch and is called once.
+        """Take one step.
+
+        Args:
+            zo_loss: not accepted.
+            fo_loss: returns the scalar mean loss of the batch. It is called once.
+
+        Returns:
+            The statistics of the step.
 
         Raises:
-            ValueError: no `fo_loss`, a `zo_loss`, or a loss that is not a scalar with a gradient.
+            ValueError: if `fo_loss` is missing, if `zo_loss` is given, or if the loss is not a scalar with a
+                gradient.
         """
         self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         with torch.enable_grad():

@@ -1,11 +1,11 @@
-"""MeZO: a step along one random direction, from two forward passes.
+"""MeZO: a zeroth-order step along one random direction, computed from two forward passes.
 
     g0     = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps),   z ~ N(0, I)
     theta <- theta - lr g0 z
 
 Malladi et al., arXiv 2305.17333, Algorithm 1.
 Cost: 2 forwards, 0 backwards; 3 draws of z; 1 pass over theta.
-Memory: one module's weights; a tied parameter's in addition, from its first module to its last.
+Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
 """
 
 from typing import Unpack
@@ -18,24 +18,26 @@ from addax.zeroth_order import ARITHMETICS, ZeroOrderOptions, ZerothOrder
 
 
 class MeZO(ZerothOrder):
-    """MeZO as a torch optimizer.
+    """MeZO as a torch optimizer (Malladi et al., arXiv 2305.17333, Algorithm 1).
 
     Args:
-        model: its trainable parameters are optimized.
+        model: the model whose trainable parameters are optimized.
         lr: learning rate.
         arithmetic: "exact", or "released" for the published procedure, which drifts in 16-bit.
         **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
-        ValueError: an argument out of range, or one of `Method`'s errors.
+        ValueError: if an argument is out of range, or for a reason listed under `Method`.
 
-    >>> import torch
-    >>> model = nn.Linear(4, 1)
-    >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
-    >>> opt = MeZO(model, lr=1e-2, eps=1e-3)
-    >>> stats = opt.step(zo_loss=lambda: nn.functional.mse_loss(model(x), y))
-    >>> stats.forwards, stats.backwards
-    (2, 0)
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
+        >>> opt = MeZO(model, lr=1e-2, eps=1e-3)
+        >>> stats = opt.step(zo_loss=lambda: nn.functional.mse_loss(model(x), y))
+        >>> stats.forwards, stats.backwards
+        (2, 0)
     """
 
     label = "MeZO"
@@ -48,10 +50,17 @@ class MeZO(ZerothOrder):
         self.arithmetic = one_of(arithmetic, "arithmetic", ARITHMETICS)
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
-        """Take one step; `zo_loss` returns the scalar mean loss of the batch and is called twice.
+        """Take one step.
+
+        Args:
+            zo_loss: returns the scalar mean loss of the batch. It is called twice, without gradients.
+            fo_loss: not accepted.
+
+        Returns:
+            The statistics of the step.
 
         Raises:
-            ValueError: no `zo_loss`, an `fo_loss`, or a loss that is not a scalar.
+            ValueError: if `zo_loss` is missing, if `fo_loss` is given, or if the loss is not a scalar.
         """
         self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         estimate = self.estimate(zo_loss)

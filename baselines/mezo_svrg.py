@@ -1,19 +1,19 @@
-"""MeZO-SVRG: MeZO with a full-batch anchor that reduces the variance of its minibatches.
+"""MeZO-SVRG: MeZO with a full-batch anchor that reduces the variance of minibatch estimates.
 
     every q-th step:  anchor <- theta;  (s_f, z_f) = SPSA of the full loss at theta
                       theta  <- theta - eta1 s_f z_f
     otherwise:        s  = SPSA of the minibatch at theta,  s' = at the anchor, both along one z
                       theta  <- theta - eta2 ( (s - s') z + s_f z_f )
 
-Gautam et al., arXiv 2404.08080, Algorithm 2. An estimate is one scalar and one seed, never a tensor.
-`variant="released"` behaves like the released code: its anchor aliases the live parameters, so s' is taken at
-theta, too, and along a separate direction.
-A full-batch estimate that is not finite moves nothing and replaces neither anchor nor estimate. Until the
-first finite one, every step is a full-batch step.
+Gautam et al., arXiv 2404.08080, Algorithm 2. An estimate is stored as one scalar and one seed, never as a
+tensor. `variant="released"` behaves like the released code, whose anchor aliases the live parameters. There,
+s' is also taken at theta, along a separate direction.
+If a full-batch estimate is not finite, no parameter changes, and the old anchor and estimate are kept. Until
+the first finite estimate, every step is a full-batch step.
 Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
 (7 where released); 1 pass over theta.
-Memory: one module's weights, tied parameters' in addition, and the anchor: a copy of theta (none if
-released).
+Memory: one module's weights, plus the weights of tied parameters, plus the anchor: a copy of theta (not
+needed if released).
 """
 
 from typing import Any, Unpack
@@ -30,28 +30,31 @@ VARIANTS = ("paper", "released")
 
 
 class MeZOSVRG(ZerothOrder):
-    """MeZO-SVRG as a torch optimizer.
+    """MeZO-SVRG as a torch optimizer (Gautam et al., arXiv 2404.08080, Algorithm 2).
 
     Args:
-        model: its trainable parameters are optimized.
+        model: the model whose trainable parameters are optimized.
         lr: eta1, the learning rate of full-batch steps.
-        lr_ratio: eta2 / eta1; eta2 is the learning rate of minibatch steps.
-        anchor_every: q; every q-th step is a full-batch step.
-        variant: "paper" or "released".
+        lr_ratio: eta2 / eta1, where eta2 is the learning rate of minibatch steps.
+        anchor_every: q, the number of steps from one full-batch step to the next.
+        variant: "paper" for the algorithm of the paper, or "released" for the behavior of the released code.
         **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
-        ValueError: an argument out of range, or one of `Method`'s errors.
+        ValueError: if an argument is out of range, or for a reason listed under `Method`.
 
-    >>> model = nn.Linear(4, 1)
-    >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
-    >>> opt = MeZOSVRG(model, lr=1e-2)
-    >>> full_loss = lambda: nn.functional.mse_loss(model(x), y)
-    >>> zo_loss = lambda: nn.functional.mse_loss(model(x[:2]), y[:2])
-    >>> opt.next_closures(), opt.step(full_loss=full_loss).forwards
-    (('full_loss',), 2)
-    >>> opt.next_closures(), opt.step(zo_loss=zo_loss).forwards
-    (('zo_loss',), 4)
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> x, y = torch.ones(8, 4), torch.zeros(8, 1)
+        >>> opt = MeZOSVRG(model, lr=1e-2)
+        >>> full_loss = lambda: nn.functional.mse_loss(model(x), y)
+        >>> zo_loss = lambda: nn.functional.mse_loss(model(x[:2]), y[:2])
+        >>> opt.next_closures(), opt.step(full_loss=full_loss).forwards
+        (('full_loss',), 2)
+        >>> opt.next_closures(), opt.step(zo_loss=zo_loss).forwards
+        (('zo_loss',), 4)
     """
 
     label = "MeZO-SVRG"
@@ -85,11 +88,11 @@ class MeZOSVRG(ZerothOrder):
 
     @property
     def step_kinds(self) -> int:
-        """Two, anchor and minibatch steps, unless every step is an anchor step."""
+        """Number of kinds of step: 2 (anchor and minibatch), or 1 if every step is an anchor step."""
         return min(self.anchor_every, 2)
 
     def next_closures(self) -> tuple[str, ...]:
-        """Return `full_loss` before an anchor step and `zo_loss` before a minibatch step."""
+        """Return `full_loss` if the next step is an anchor step, and `zo_loss` if it is a minibatch step."""
         return ("full_loss",) if self.at_anchor else ("zo_loss",)
 
     def step(
@@ -99,48 +102,54 @@ class MeZOSVRG(ZerothOrder):
         full_loss: Loss | None = None,
         fo_loss: Loss | None = None,
     ) -> StepStats:
-        """Take one step with the closure that `next_closures` names; the other one may be given, too.
+        """Take one step with the closure that `next_closures` names. The other closure may be given too.
 
         Args:
             zo_loss: returns the scalar mean loss of the minibatch.
             full_loss: returns the scalar mean loss of the whole training set.
-            fo_loss: refused.
+            fo_loss: not accepted.
+
+        Returns:
+            The statistics of the step.
 
         Raises:
-            ValueError: the closure that this step needs is missing, or a loss is not a scalar.
+            ValueError: if the closure that this step needs is missing, if `fo_loss` is given, or if a loss is
+                not a scalar.
         """
         self.validate_closures(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
         (needed,) = self.next_closures()
         if (full_loss if self.at_anchor else zo_loss) is None:
-            raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: it wants zo_loss and full_loss")
+            raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: pass zo_loss and full_loss")
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as every method does, with the estimate as a dict."""
+        """Return the state as in `Method`, with the estimate as a dict."""
         state = super().state_dict()
         if self.full is not None:
             state["method"]["full"] = vars(self.full).copy()
         return state
 
-    def restored(self, own: dict[str, Any]) -> dict[str, Any]:
-        """Move the anchor to the parameters' device; `ValueError` if it does not fit the model."""
-        anchor, full = own["anchor"], own["full"]
+    def restored(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Move a saved anchor to the parameters' device. Raise `ValueError` if it does not fit the model."""
+        anchor, full = attributes["anchor"], attributes["full"]
         if full is not None:
-            own["full"] = Estimate(**full)
+            attributes["full"] = Estimate(**full)
             if (anchor is None) == (self.variant == "paper"):
                 raise ValueError(
-                    "an anchor is missing or not wanted: the state is of another variant than "
-                    f"{self.variant!r}"
+                    f"cannot load this state into variant {self.variant!r}: it is from another variant"
                 )
         if anchor is not None:
             if [a.shape for a in anchor] != [p.shape for p in self.indices]:
-                raise ValueError("the anchor's tensors have other shapes than the model's parameters")
-            own["anchor"] = [a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)]
-        return own
+                raise ValueError("the shapes of the saved anchor do not match the model's parameters")
+            attributes["anchor"] = [
+                a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)
+            ]
+        return attributes
 
     def _anchor_step(self, full_loss: Loss) -> StepStats:
         estimate = self.estimate(full_loss)
-        # The host needs to know which seed to keep, so an anchor step (only) waits for the device.
+        # The host needs to know which estimate to keep, so an anchor step waits for the device. Other steps
+        # do not.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
             if self.variant == "paper":
                 if self.anchor is None:

@@ -1,8 +1,9 @@
-"""SGD: stochastic gradient descent; all gradients are alive until the backward pass ends.
+"""SGD: stochastic gradient descent that updates parameters after the backward pass.
 
     theta <- theta - lr grad L(theta)
 
-The arithmetic is that of IP-SGD, bit for bit; only the time of the update, and so the memory, differs.
+The arithmetic is that of IP-SGD, bit for bit. The difference is when the update happens: SGD keeps all
+gradients until the backward pass ends, so it needs more memory.
 Robbins and Monro, Annals of Mathematical Statistics 22, 1951.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward.
 Memory: activations, and gradients of theta's size.
@@ -12,14 +13,18 @@ from baselines.ip_sgd import IPSGD
 
 
 class SGD(IPSGD):
-    """SGD as a torch optimizer; arguments as in `baselines.ip_sgd.IPSGD`.
+    """SGD as a torch optimizer (Robbins and Monro, 1951).
 
-    >>> import torch
-    >>> model = torch.nn.Linear(4, 1)
-    >>> opt = SGD(model, lr=1e-3)
-    >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
-    >>> stats.forwards, stats.backwards
-    (1, 1)
+    The arguments and errors are those of `Method`. `seed` defines the noise of stochastic rounding.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(4, 1)
+        >>> opt = SGD(model, lr=1e-3)
+        >>> stats = opt.step(fo_loss=lambda: model(torch.ones(8, 4)).square().mean())
+        >>> stats.forwards, stats.backwards
+        (1, 1)
     """
 
     label = "SGD"

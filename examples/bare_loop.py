@@ -1,4 +1,4 @@
-"""The bare loop: any model, any data, five lines of Addax."""
+"""Train a small model with Addax in a plain PyTorch loop. Addax adds five lines to any model and data."""
 
 from functools import partial
 
@@ -13,6 +13,7 @@ y = x.sum(dim=1, keepdim=True)
 
 
 def loss_of(batch: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss of the examples whose indices are in `batch`."""
     return torch.nn.functional.mse_loss(model(x[batch]), y[batch])
 
 

@@ -1,9 +1,9 @@
 """Convert result rows from schema 1 to schema 2: `python scripts/migrate_rows.py FILE [FILE ...]`.
 
-Schema 2 (November 2026) renames fields of a run's config (`set` -> `settings`, `parameters` -> `trainable`),
-makes `length_threshold` a field of its own, spells `realized_fraction`, and drops the predicted peaks, which
-reports compute. The ids of runs change with their configs. Files are rewritten in place; rows of schema 2
-stay as they are.
+Schema 2 (November 2026) renames two fields of a run's config (`set` -> `settings`, `parameters` ->
+`trainable`), makes `length_threshold` a separate field, spells `realized_fraction` with a z, and drops the
+predicted peaks, which reports compute. Because ids depend on configs, the ids of runs change. Files are
+rewritten in place. Rows that already have schema 2 do not change.
 """
 
 import json
@@ -28,10 +28,10 @@ DROPPED = ("checksum", "peak_predicted", "peak_predicted_split")
 
 
 def migrated(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row in schema 2; that of a run with its new id and checksum.
+    """Return a row in schema 2. A run's row gets a new id and checksum.
 
     Raises:
-        ValueError: the row was changed after it was written.
+        ValueError: if the row was changed after it was written.
     """
     if "benchmark" in row:
         name = row["benchmark"]
@@ -40,7 +40,7 @@ def migrated(row: dict[str, Any]) -> dict[str, Any]:
     if row.get("schema") == SCHEMA or "config" not in row:
         return row
     if "checksum" in row and row["checksum"] != checksum(row):
-        raise ValueError("changed after it was written; remove it or run it again")
+        raise ValueError("a row was changed after it was written: remove it, or run it again")
     new = {key: value for key, value in row.items() if key not in DROPPED}
     if "realised_fraction" in new:
         new["realized_fraction"] = new.pop("realised_fraction")
@@ -57,12 +57,12 @@ def migrated_config(config: dict[str, Any]) -> dict[str, Any]:
     settings = dict(config["set"])
     fields["trainable"] = config.get("parameters", "all")
     fields["length_threshold"] = settings.pop("length_threshold", None)
-    # Through the spec, so that fields which the row's version did not have get their defaults.
+    # Build the spec, so that fields that did not exist in schema 1 get their defaults.
     return from_dict(fields | {"settings": settings}).config()
 
 
 def main(files: list[str]) -> int:
-    """Rewrite every file; return the exit code."""
+    """Rewrite every file, and return the exit code."""
     if not files:
         print(__doc__.split("\n", 1)[0], file=sys.stderr)
         return 2
@@ -76,7 +76,7 @@ def main(files: list[str]) -> int:
 
 
 def migrate(file: Path) -> None:
-    """Rewrite one file; a row's own file gets the name of its new id. A kill at any moment loses no row."""
+    """Rewrite one file. A file with a single run is renamed to its new id. Interruptions lose no row."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".jsonl":
         rows = [migrated(json.loads(line)) for line in text.splitlines() if line.strip()]

@@ -2,22 +2,24 @@
 
     peak = max over phases of the step ( bytes alive )
 
-A method takes its step on meta tensors, which have shapes and no values, and every allocation is recorded.
-`predict_peak` takes a function that builds a model and its optimizer, and one that returns the closures.
+The method takes a step on meta tensors, which have shapes but no values, and every allocation is recorded.
+`predict_peak` takes a function that builds a model and its optimizer, and a function that returns
+the closures.
 
->>> import torch
->>> from torch import nn
->>> from addax import Addax
->>> def build():
-...     model = nn.Sequential(nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 1)).to("meta")
-...     return model, Addax(model, lr=1e-3)
->>> def closures_of(model):
-...     x = torch.empty(64, 1000, device="meta")
-...     loss = lambda: model(x).square().mean()
-...     return {"zo_loss": loss, "fo_loss": loss}
->>> found = predict_peak(build, closures_of, device="cuda")
->>> f"{found.peak_bytes / 1e6:.0f} MB, of which parameters {found.split['parameters'] / 1e6:.0f} MB"
-'16 MB, of which parameters 4 MB'
+Examples:
+    >>> import torch
+    >>> from torch import nn
+    >>> from addax import Addax
+    >>> def build():
+    ...     model = nn.Sequential(nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 1)).to("meta")
+    ...     return model, Addax(model, lr=1e-3)
+    >>> def closures_of(model):
+    ...     x = torch.empty(64, 1000, device="meta")
+    ...     loss = lambda: model(x).square().mean()
+    ...     return {"zo_loss": loss, "fo_loss": loss}
+    >>> found = predict_peak(build, closures_of, device="cuda")
+    >>> f"{found.peak_bytes / 1e6:.0f} MB, of which parameters {found.split['parameters'] / 1e6:.0f} MB"
+    '16 MB, of which parameters 4 MB'
 """
 
 from addax.memory.predict import Prediction, predict_peak, trace_steps

@@ -1,16 +1,16 @@
 """Attention and dropout on meta tensors with the kernels that a device would choose.
 
-torch chooses a kernel by the device of its arguments, and for meta tensors chooses none of a device's. Inside
-`like_a_cpu` and `like_a_gpu` the device's kernels are called by name.
+torch chooses kernels by the device of the arguments, so meta tensors do not get the kernels of a real device.
+Inside `like_a_cpu` and `like_a_gpu`, that device's kernels are called by name.
 
-A CPU takes the flash kernel in every dtype, with a mask as a bias in the queries' dtype, but only without
-dropout. (A CPU stores the two statistics that layer norm keeps per token in the input's dtype; on meta
-tensors they are float32. In 16-bit this overestimates a small model's peak by up to 0.2 % and a large one's
-by less.)
+On a CPU, torch uses the flash kernel in every dtype, unless there is dropout. The kernel takes a mask as a
+bias in the dtype of the queries. (A CPU stores the two statistics that layer norm keeps per token in the
+dtype of the input, but on meta tensors they are float32. In 16-bit, this overestimates the peak of a small
+model by up to 0.2 %, and that of a large model by less.)
 
-A GPU takes the flash kernel without a mask (16-bit only) and the memory-efficient kernel with one, whose mask
-is a bias in the queries' dtype. (From compute capability 9.0 on, with a recent cuDNN, torch takes cuDNN's
-kernels for both, which we assume to keep the same.)
+On a GPU, torch uses the flash kernel if there is no mask (16-bit only), and otherwise the memory-efficient
+kernel, which takes a mask as a bias in the dtype of the queries. (From compute capability 9.0 on, with a
+recent cuDNN, torch uses cuDNN's kernels in both cases. We assume that they keep the same tensors.)
 """
 
 from collections.abc import Callable, Iterator
@@ -22,21 +22,21 @@ from torch import Tensor
 from torch.nn import functional
 
 aten = torch.ops.aten
-# The memory-efficient kernel reads its bias in rows of a multiple of this many elements.
+# The memory-efficient kernel requires rows of the bias to start at a multiple of this many elements.
 ALIGNED = 8
 _plain_attention = functional.scaled_dot_product_attention
 
 
 @contextmanager
 def like_a_cpu() -> Iterator[None]:
-    """Use a CPU's attention kernel, in the whole process."""
+    """Use a CPU's attention kernel on meta tensors. This affects the whole process."""
     with mock.patch.object(functional, "scaled_dot_product_attention", cpu_attention):
         yield
 
 
 @contextmanager
 def like_a_gpu() -> Iterator[None]:
-    """Use a GPU's attention and dropout kernels, in the whole process."""
+    """Use a GPU's attention and dropout kernels on meta tensors. This affects the whole process."""
     with (
         mock.patch.object(functional, "scaled_dot_product_attention", gpu_attention),
         mock.patch.object(functional, "dropout", gpu_dropout),
@@ -57,12 +57,17 @@ def cpu_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attend as a CPU does.
+    """Compute attention with the kernel that a CPU would use.
 
     Args:
-        query, key, value: shape (batch, heads, tokens, width).
+        query: shape (batch, heads, tokens, width).
+        key: shape (batch, heads, keys, width).
+        value: shape (batch, heads, keys, width).
         attn_mask: broadcasts to (batch, heads, tokens, keys).
-        dropout_p, is_causal, scale, enable_gqa: as in `torch.nn.functional.scaled_dot_product_attention`.
+        dropout_p: see `torch.nn.functional.scaled_dot_product_attention`, as for the remaining arguments.
+        is_causal: whether to apply a causal mask.
+        scale: factor of the scores; 1 / sqrt(width) if None.
+        enable_gqa: whether several heads of the queries share one head of the keys and values.
     """
     if dropout_p > 0:
         return _plain_attention(
@@ -83,9 +88,9 @@ def gpu_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attend as a GPU does; arguments as in `cpu_attention`."""
+    """Compute attention with the kernel that a GPU would use; see `cpu_attention` for the arguments."""
     if attn_mask is None and query.dtype in (torch.float16, torch.bfloat16):
-        # Flash attention reads grouped keys and values without copying them for every head.
+        # Flash attention reads grouped keys and values without copying them for each head.
         return aten._scaled_dot_product_flash_attention(
             query, key, value, dropout_p, is_causal, False, scale=scale
         )[0]
@@ -94,9 +99,9 @@ def gpu_attention(
         key, value = (t.repeat_interleave(groups, 1) for t in (key, value))
     bias = _as_bias(attn_mask, query)
     if bias is not None:
-        short = -bias.shape[-1] % ALIGNED
-        if short:
-            bias = functional.pad(bias, (0, short))[..., : bias.shape[-1]]
+        padding = -bias.shape[-1] % ALIGNED
+        if padding:
+            bias = functional.pad(bias, (0, padding))[..., : bias.shape[-1]]
         bias = bias.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
     return aten._scaled_dot_product_efficient_attention(
@@ -105,14 +110,14 @@ def gpu_attention(
 
 
 def _as_bias(mask: Tensor | None, query: Tensor) -> Tensor | None:
-    """Return a mask as a bias in the queries' dtype."""
+    """Convert a boolean mask to a bias in the dtype of the queries."""
     if mask is None or mask.dtype != torch.bool:
         return mask
     return torch.where(mask, torch.zeros((), dtype=query.dtype, device=mask.device), float("-inf"))
 
 
 def gpu_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Drop elements with the fused kernel, which keeps one byte per element."""
+    """Apply dropout with the fused kernel, which keeps one byte per element."""
     if p == 0 or not training:
         return input
     dropped = aten.native_dropout(input, p, True)[0]

@@ -1,7 +1,7 @@
-"""Peak memory of a training step: the step is taken on meta tensors and its allocations are recorded.
+"""Predict the peak memory of a training step by taking it on meta tensors and recording its allocations.
 
-Cost: two steps without arithmetic; one to allocate the scratch that noise keeps, one to trace.
-Memory: none of the model's size.
+Cost: two steps without arithmetic: one allocates the scratch memory that noise keeps, and one is traced.
+Memory: nothing of the size of the model.
 """
 
 import threading
@@ -20,8 +20,7 @@ from addax.memory.step import TrainingStep
 from addax.memory.tracer import KINDS, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
 from addax.optimizer import Loss, Method
 
-#: Bytes to which a device's allocator rounds sizes up: 512 in torch's CUDA allocator; on a CPU the requested
-#: size counts.
+#: Bytes to whose multiples a device's allocator rounds up: 512 in torch's CUDA allocator, 1 on a CPU.
 ALLOCATION_GRANULARITY = {"cpu": 1, "cuda": 512}
 # The patches are process-wide, so only one trace may run at a time.
 _LOCK = threading.Lock()
@@ -29,11 +28,11 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Prediction:
-    """The peak of one step.
+    """The predicted peak memory of one step.
 
     Attributes:
-        split: bytes of each of `KINDS` at the peak.
-        phase: where in the step the peak is: (closure, stage, layer); see `PhaseHooks`.
+        split: bytes at the peak, by kind (`KINDS`).
+        phase: the phase of the step in which the peak occurs: (closure, stage, layer); see `PhaseHooks`.
     """
 
     split: Mapping[str, int]
@@ -41,13 +40,13 @@ class Prediction:
 
     @classmethod
     def of(cls, peaks: PhasePeaks) -> "Prediction":
-        """Return the peak of the largest phase."""
+        """Return the prediction for the phase with the most bytes."""
         phase = max(peaks.bytes, key=lambda p: sum(peaks.bytes[p]))
         return cls(dict(zip(KINDS, peaks.bytes[phase], strict=True)), phase)
 
     @property
     def peak_bytes(self) -> int:
-        """Sum of the split, in bytes."""
+        """The peak in bytes, which is the sum of `split`."""
         return sum(self.split.values())
 
 
@@ -61,22 +60,22 @@ def predict_peak(
 
     Args:
         build: returns a model on the meta device and a method built from it. It is called twice.
-        closures_of: takes the model and returns the closures by name. Tensors that the closures make count;
-            tensors that exist before do not.
-        device: "cpu" or "cuda": the device whose allocations to predict.
+        closures_of: takes the model and returns the closures by name. Tensors that the closures create are
+            counted; tensors that exist before are not.
+        device: the device whose allocations to predict, "cpu" or "cuda".
 
     Returns:
         The bytes of tensors at the peak, without the CUDA context and cuBLAS's workspace.
 
     Raises:
-        KeyError: an unknown device.
+        KeyError: if the device is unknown.
     """
 
-    def made() -> TrainingStep:
+    def build_step() -> TrainingStep:
         model, optimizer = build()
         return TrainingStep(model, optimizer, closures_of(model))
 
-    (peaks,) = trace_steps([made], device)
+    (peaks,) = trace_steps([build_step], device)
     return Prediction.of(peaks)
 
 
@@ -91,10 +90,11 @@ def trace_steps(
 
     Args:
         builds: each returns a training step on the meta device.
-        device: "cpu" or "cuda": the device whose allocations to predict.
-        warm_up: returns the step that allocates the scratch which noise keeps from step to step; its largest
-            trained parameter must be as large as that of `builds`. The first of `builds` if None.
-        patches: contexts to enter during the traces, such as patches of the library that defines a model.
+        device: the device whose allocations to predict, "cpu" or "cuda".
+        warm_up: returns a step that allocates the scratch memory which noise keeps between steps. Its largest
+            trained parameter must be as large as the largest one of `builds`. None uses the first of
+            `builds`.
+        patches: contexts to enter during the traces, such as patches of the library that defines the model.
 
     Returns:
         The peaks of each step's phases.
@@ -103,7 +103,7 @@ def trace_steps(
     with _LOCK, torch.random.fork_rng([]), ExitStack() as stack:
         for patch in (*patches, KERNELS[device]()):
             stack.enter_context(patch)
-        # Noise keeps its scratch per thread, so a new thread starts without any.
+        # Noise keeps its scratch memory per thread, so a new thread starts without any.
         with ThreadPoolExecutor(1, thread_name_prefix="addax-memory") as threads:
             return threads.submit(_trace_all, builds, device, warm_up or builds[0]).result()
 
@@ -126,7 +126,7 @@ def _trace(step: TrainingStep, granularity: int) -> PhasePeaks:
     step.closures = {name: hooks.around(name, closure) for name, closure in step.closures.items()}
     with allocations:
         step.step()
-        # The first step leaves state behind (moments, an anchor), and there may be other kinds of step.
+        # The first step may create state (moments, an anchor), and there may be other kinds of step.
         if step.optimizer.step_kinds > 1 or any(leaf.dim() for leaf in step.state()):
             step.step_every_kind()
     allocations.classify_as_state(step.state())

@@ -1,7 +1,7 @@
-"""Shape-only mode: methods work on meta tensors as they would on a device, for one thread.
+"""Shape-only mode: let methods work on meta tensors as if the tensors were on a real device.
 
-What a method looks up about a device, a meta tensor cannot answer. `shape_only` replaces these lookups in the
-thread that enters it; other threads are not affected.
+Methods query properties of devices that meta tensors do not have. `shape_only` replaces these queries in the
+thread that enters it. Other threads are not affected.
 """
 
 import importlib
@@ -22,12 +22,12 @@ META = torch.device("meta")
 
 @contextmanager
 def shape_only(device: str) -> Iterator[None]:
-    """Make this thread's methods treat meta tensors as tensors of a device.
+    """Make methods treat meta tensors as tensors on a device, in this thread.
 
-    Only the first block of each tensor is processed: later blocks reuse its memory.
+    Only the first block of each tensor is processed, because later blocks reuse its memory.
 
     Args:
-        device: "cpu" or "cuda".
+        device: the device, "cpu" or "cuda".
     """
 
     def on_cpu(_device: torch.device) -> bool:
@@ -41,10 +41,10 @@ def shape_only(device: str) -> Iterator[None]:
         return False
 
     def no_guard(_model: nn.Module, _parameters: Any) -> None:
-        """The access guard compares addresses, which meta tensors do not have."""
+        """Return no guard: it compares addresses, which meta tensors do not have."""
 
     def supported(*_args: Any) -> None:
-        """Fused Adam rejects devices without a kernel."""
+        """Accept every device: fused Adam rejects devices without a kernel."""
 
     replacements = {
         (noise, "on_cpu"): on_cpu,
@@ -53,7 +53,7 @@ def shape_only(device: str) -> Iterator[None]:
         (spsa, "ParameterAccessGuard"): no_guard,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
     }
-    # torch has no generator of the meta device.
+    # torch has no generator for the meta device.
     noise.workspace.generators[META] = torch.Generator()
     try:
         with ExitStack() as stack:
@@ -68,7 +68,7 @@ def shape_only(device: str) -> Iterator[None]:
 def _in_this_thread(replacement: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     thread = threading.get_ident()
 
-    # A Mock would keep the tensors that it is called with.
+    # Use a plain function, because a Mock would keep references to its arguments.
     def call(*args: Any) -> Any:
         return (replacement if threading.get_ident() == thread else original)(*args)
 
@@ -76,5 +76,5 @@ def _in_this_thread(replacement: Callable[..., Any], original: Callable[..., Any
 
 
 def scratch_buffers() -> list[Tensor]:
-    """Return the scratch that noise keeps from draw to draw in this thread."""
+    """Return the scratch memory that noise keeps between draws in this thread."""
     return list(noise.workspace.buffers.values())

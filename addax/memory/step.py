@@ -1,4 +1,4 @@
-"""A training step that can be repeated: a model, a method built from it, and closures."""
+"""A repeatable training step: a model, a method built from it, and the closures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from addax.optimizer import Loss, Method
 
 @dataclass
 class TrainingStep:
-    """A model, a method built from it, and the closures of its steps.
+    """A model, a method built from it, and the closures for its steps.
 
     Attributes:
         model: the model.
         optimizer: the method.
-        closures: closure name ("zo_loss", "fo_loss", "full_loss") -> closure.
-        layers: the model's repeated modules, in order; each is a phase of its own in a trace.
+        closures: the closures by name ("zo_loss", "fo_loss", "full_loss").
+        layers: the repeated modules of the model, in order. Each one is a separate phase in a trace.
     """
 
     model: nn.Module
@@ -26,7 +26,7 @@ class TrainingStep:
     layers: Sequence[nn.Module] = ()
 
     def step(self) -> None:
-        """Take one step with the closures that it needs."""
+        """Take one step, with the closures that this step needs."""
         needed = [name for name in self.optimizer.next_closures() if name in self.closures]
         self.optimizer.step(**{name: self.closures[name] for name in needed})
 
@@ -38,5 +38,5 @@ class TrainingStep:
             self.step()
 
     def state(self) -> list[Tensor]:
-        """Return the tensors that the optimizer keeps between its steps."""
+        """Return the tensors that the optimizer keeps between steps."""
         return [leaf for leaf in tree_leaves(self.optimizer.state_dict()) if isinstance(leaf, Tensor)]

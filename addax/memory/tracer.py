@@ -1,7 +1,7 @@
-"""Record the allocations of a step: when each begins and ends, in which phase, and what it is for.
+"""Record the allocations of a step: when each one begins and ends, in which phase, and for what purpose.
 
-Operators run on meta tensors, which have shapes and no values. Every storage that an operator makes is
-recorded at its birth and its death, so the live bytes are known at each moment without an allocator.
+Operators run on meta tensors, which have shapes but no values. Every storage is recorded when an operator
+creates it and when it is freed, so the live bytes at each moment are known without an allocator.
 """
 
 import sys
@@ -28,24 +28,24 @@ Phase = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class PhasePeaks:
-    """The most bytes alive in each phase of a step, and what they are.
+    """The peak of each phase of a step, split by kind.
 
     Attributes:
-        bytes: phase -> bytes of each of `KINDS` at the phase's largest moment.
+        bytes: for each phase, the bytes of each of `KINDS` at the moment when their sum is largest.
     """
 
     bytes: Mapping[Phase, tuple[int, ...]]
 
 
 class Allocations(TorchDispatchMode):
-    """Records what operators allocate for meta tensors; other tensors are not counted.
+    """A dispatch mode that records what operators allocate for meta tensors. Other tensors are not counted.
 
     Args:
-        resident: tensors alive before (parameters and buffers).
-        granularity: bytes to which the device's allocator rounds sizes up.
+        resident: tensors that exist before (parameters and buffers).
+        granularity: size in bytes to whose multiples the device's allocator rounds up.
 
     Attributes:
-        phase: the phase that runs now.
+        phase: the current phase.
     """
 
     def __init__(self, resident: Iterable[Tensor], granularity: int) -> None:
@@ -55,27 +55,28 @@ class Allocations(TorchDispatchMode):
         self._phases: dict[Phase, int] = {}
         self._kinds: list[int] = []
         self._sizes: list[int] = []
-        # (storage number, counted from 1 and negative at its death; number of the phase) of each event.
+        # Each event is (number of a storage, number of a phase). Storage numbers start at 1 and are negative
+        # when the storage is freed.
         self._events: list[tuple[int, int]] = []
-        self._known: weakref.WeakKeyDictionary[torch.UntypedStorage, int] = weakref.WeakKeyDictionary()
+        self._numbers: weakref.WeakKeyDictionary[torch.UntypedStorage, int] = weakref.WeakKeyDictionary()
         self.add(resident, PARAMETERS)
 
     def add(self, tensors: Iterable[Tensor], kind: int) -> None:
-        """Record tensors that exist already."""
+        """Record existing tensors."""
         for tensor in tensors:
-            self._born(tensor, kind)
+            self._add_storage(tensor, kind)
 
-    def _born(self, tensor: Tensor, kind: int | None = None) -> None:
+    def _add_storage(self, tensor: Tensor, kind: int | None = None) -> None:
         if not tensor.is_meta:
             return
         storage = tensor.untyped_storage()
-        if storage in self._known:
+        if storage in self._numbers:
             return
         size = -(-storage.nbytes() // self.granularity) * self.granularity
         self._kinds.append(_kind_of_caller() if kind is None else kind)
         self._sizes.append(size)
         number = len(self._sizes)
-        self._known[storage] = number
+        self._numbers[storage] = number
         self._record(number)
         weakref.finalize(storage, self._record, -number)
 
@@ -83,30 +84,30 @@ class Allocations(TorchDispatchMode):
         self._events.append((number, self._phases.setdefault(self.phase, len(self._phases))))
 
     def classify(self, tensor: Tensor, kind: int) -> None:
-        """Set what a recorded storage is for, once that is known."""
-        number = self._known.get(tensor.untyped_storage())
+        """Set the kind of a recorded storage, once it is known."""
+        number = self._numbers.get(tensor.untyped_storage())
         if number is not None:
             self._kinds[number - 1] = kind
 
     def classify_as_state(self, tensors: Iterable[Tensor]) -> None:
-        """Mark what an optimizer keeps between its steps."""
+        """Set the kind of tensors that an optimizer keeps between steps."""
         for tensor in tensors:
             self.classify(tensor, STATE)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operator and record its outputs."""
         kwargs = kwargs or {}
-        # An operator that only writes values allocates nothing, so it does not have to run.
-        target = _written(func, args, kwargs)
+        # An operator that only writes values allocates no memory, so it does not have to run.
+        target = _write_target(func, args, kwargs)
         if target is not None and target.is_meta:
             return target
         if func is torch.ops.aten._local_scalar_dense.default:
-            # A step reads a value only to know whether it is finite.
+            # A step reads a value only to check whether something is finite.
             return True
         out = func(*args, **kwargs)
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
-                self._born(leaf)
+                self._add_storage(leaf)
         return out
 
     def peaks(self) -> PhasePeaks:
@@ -124,32 +125,35 @@ class Allocations(TorchDispatchMode):
         return PhasePeaks(peaks)
 
 
-def _written(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Return the tensor that an operator writes values into and returns; None if it does anything else."""
-    name = _target(func)
+def _write_target(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+    """Return the tensor that an operator writes to and returns. Return None for all other operators."""
+    name = _written_argument(func)
     if name == "out":
-        # An empty `out` may be resized.
+        # The operator may resize an empty `out`.
         return kwargs["out"] if kwargs["out"].numel() else None
     return args[0] if name else None
 
 
 @cache
-def _target(func: Any) -> str:
-    """Return the name of the argument that an operator writes into, returns, and does not resize; or ""."""
+def _written_argument(func: Any) -> str:
+    """Return the name of the argument that an operator writes to and returns, or "".
+
+    Operators that may resize this argument, or that write to several ones, give "".
+    """
     schema = func._schema
     returned = [r.alias_info is not None and r.alias_info.is_write for r in schema.returns]
     written = [a for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     if returned != [True] or len(written) != 1 or torch.Tag.inplace_view in func.tags:
         return ""
-    known = (schema.arguments[0].name, "out")
-    return written[0].name if written[0].name in known and str(written[0].type) == "Tensor" else ""
+    supported = (schema.arguments[0].name, "out")
+    return written[0].name if written[0].name in supported and str(written[0].type) == "Tensor" else ""
 
 
 def _kind_of_caller() -> int:
-    """Return what the running operator allocates for.
+    """Return the kind of the memory that the running operator allocates.
 
-    A closure, and the engine of the backward pass, allocate activations. A method allocates scratch: its step
-    outside of closures, and this library's hooks within them. The innermost caller decides.
+    Closures and the backward engine allocate activations. The step outside the closures and this library's
+    hooks inside them allocate scratch memory. The innermost caller decides.
     """
     frame = sys._getframe(2)
     while frame is not None:
@@ -175,16 +179,17 @@ _STEP_CODE = TrainingStep.step.__code__
 
 
 class PhaseHooks:
-    """Hooks that tell `Allocations` which part of the model runs, in phases that repeat from layer to layer.
+    """Hooks that set the current phase of `Allocations` while the model runs.
 
     A phase is (closure, stage, layer). The closure is "zo", "fo", or "full". The stages are "forward",
-    "backward", "again" (a checkpointed layer's second forward and its backward), and "outside" (of a closure:
-    the loss's backward, and updates). Layers are numbers: -1 before the first and `depth` after the last.
+    "backward", "again" (the second forward of a checkpointed layer, and its backward), and "outside" (outside
+    the closures: the backward of the loss, and the updates). Layers are numbered from 0; -1 is the part
+    before the first layer, and `depth` is the part after the last one.
 
     Args:
-        allocations: the record.
+        allocations: the record of allocations.
         model: the model.
-        layers: its repeated modules, in order.
+        layers: the repeated modules of the model, in order.
     """
 
     def __init__(self, allocations: Allocations, model: nn.Module, layers: Sequence[nn.Module]) -> None:
@@ -198,38 +203,38 @@ class PhaseHooks:
                     lambda p: allocations.classify(p.grad, GRADIENTS)
                 )
         for number, layer in enumerate(layers):
-            layer.register_forward_pre_hook(self._entering(number), with_kwargs=True)
-            layer.register_forward_hook(self._leaving(number))
+            layer.register_forward_pre_hook(self._enter_hook(number), with_kwargs=True)
+            layer.register_forward_hook(self._leave_hook(number))
 
     def around(self, name: str, closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return a closure that marks its phases.
+        """Return a closure that also sets the phases.
 
         Args:
             name: "zo_loss", "fo_loss", or "full_loss".
-            closure: the closure.
+            closure: the closure to call.
         """
 
-        def marked() -> Tensor:
+        def with_phases() -> Tensor:
             self.name, self.backward = name.removesuffix("_loss"), False
-            self._mark("forward", -1)
+            self._set_phase("forward", -1)
             loss = _evaluate(closure)
-            self._mark(OUTSIDE, 0)
+            self._set_phase(OUTSIDE, 0)
             return loss
 
-        return marked
+        return with_phases
 
-    def _mark(self, stage: str, layer: int) -> None:
+    def _set_phase(self, stage: str, layer: int) -> None:
         self.allocations.phase = (self.name, stage, layer)
 
-    def _entering(self, number: int) -> Callable:
+    def _enter_hook(self, number: int) -> Callable:
         def enter(_module: nn.Module, inputs: tuple, _kwargs: dict) -> None:
-            self._mark("again" if self.backward else "forward", number)
+            self._set_phase("again" if self.backward else "forward", number)
             if number == 0 and not self.backward and inputs[0].requires_grad:
-                inputs[0].register_hook(lambda grad: self._mark("backward", -1))
+                inputs[0].register_hook(lambda grad: self._set_phase("backward", -1))
 
         return enter
 
-    def _leaving(self, number: int) -> Callable:
+    def _leave_hook(self, number: int) -> Callable:
         def leave(_module: nn.Module, _inputs: tuple, output: Any) -> None:
             if self.backward:
                 return
@@ -237,10 +242,10 @@ class PhaseHooks:
             if out.requires_grad:
                 out.register_hook(lambda grad: self._backward(number))
             if number == self.depth - 1:
-                self._mark("forward", self.depth)
+                self._set_phase("forward", self.depth)
 
         return leave
 
     def _backward(self, number: int) -> None:
         self.backward = True
-        self._mark("backward", number)
+        self._set_phase("backward", number)

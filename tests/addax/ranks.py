@@ -1,6 +1,6 @@
-"""What every rank of `test_distributed.py` does, under torchrun: cases whose outcomes the test compares.
+"""The program of each rank of `test_distributed.py`: it runs cases under torchrun and saves their results.
 
-python -m torch.distributed.run --standalone --nproc-per-node 2 tests/addax/ranks.py FOLDER EXAMPLE
+Usage: python -m torch.distributed.run --standalone --nproc-per-node 2 tests/addax/ranks.py FOLDER EXAMPLE
 """
 
 import io
@@ -27,9 +27,9 @@ RELEASED = ("addax", "mezo")
 
 
 def build(method: str, model: nn.Module, **options: Any) -> Method:
-    """A method on a model, with a learning rate at which a few steps move and stay in the linear range."""
-    made = module("method", method)
-    cls = next(c for c in vars(made).values() if isinstance(c, type) and c.__module__ == made.__name__)
+    """Build a method whose learning rate changes the model in a few steps within the linear range."""
+    file = module("method", method)
+    cls = next(c for c in vars(file).values() if isinstance(c, type) and c.__module__ == file.__name__)
     if method == "addax":
         options |= {"alpha": 0.5}
     if "zo_loss" in cls.closures:
@@ -38,25 +38,25 @@ def build(method: str, model: nn.Module, **options: Any) -> Method:
 
 
 def loss(problem: str, model: nn.Module, batch: int, part: slice) -> Tensor:
-    """The mean loss of some rows of a batch of `ROWS`."""
-    own = generator(300 + batch)
-    x = torch.randn(ROWS, 5, generator=own, dtype=torch.float64)
-    y = torch.randint(0, 3, (ROWS,), generator=own)
-    ids = torch.randint(0, 11, (ROWS, 7), generator=own)
+    """Return the mean loss of some rows of a batch of `ROWS`."""
+    draws = generator(300 + batch)
+    x = torch.randn(ROWS, 5, generator=draws, dtype=torch.float64)
+    y = torch.randint(0, 3, (ROWS,), generator=draws)
+    ids = torch.randint(0, 11, (ROWS, 7), generator=draws)
     if problem == "mlp":
         return F.cross_entropy(upcast(model(x[part].to(next(model.parameters()).dtype))), y[part])
     return F.cross_entropy(upcast(model(ids[part])[:, :-1]).flatten(0, 1), ids[part, 1:].flatten())
 
 
 def closure(model: nn.Module, part: slice, problem: str = "mlp", batch: int = 0, factor: float = 1.0) -> Loss:
-    """A loss closure; a factor spoils it."""
+    """Return a loss closure. A factor can make the loss invalid."""
     return lambda: loss(problem, model, batch, part) * factor
 
 
 def steps(
     opt: Method, problem: str, model: nn.Module, part: slice, first: int = 0, number: int = STEPS
 ) -> list[list[bytes]]:
-    """Takes steps, each closure on a batch of its own; the parameters' bits after each."""
+    """Take steps, each closure on a different batch, and return the parameters' bits after each step."""
     seen = []
     for k in range(first, first + number):
         opt.step(**{name: closure(model, part, problem, 10 * k + j) for j, name in enumerate(opt.closures)})
@@ -65,7 +65,7 @@ def steps(
 
 
 def refusal(method: str, model: nn.Module, group: dist.ProcessGroup, **options: Any) -> str:
-    """The message with which a method is refused at construction."""
+    """Return the error message of the constructor of a method."""
     try:
         build(method, model, process_group=group, **options)
     except ValueError as error:
@@ -74,7 +74,7 @@ def refusal(method: str, model: nn.Module, group: dist.ProcessGroup, **options: 
 
 
 class Reduced:
-    """Records every all-reduce: its shape, and how many parameters have moved since the step began."""
+    """A recorder of all-reduces: the shape of each, and how many parameters have changed since the start."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -83,7 +83,7 @@ class Reduced:
         self.reduce = dist.all_reduce
 
     def __call__(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Records and reduces."""
+        """Record an all-reduce and run it."""
         moved = sum(a != b for a, b in zip(bits(self.model), self.before, strict=True))
         self.calls.append((tuple(tensor.shape), moved))
         return self.reduce(tensor, *args, **kwargs)
@@ -97,21 +97,21 @@ class Reduced:
 
 
 def trajectories(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
-    """Of every method, problem and dtype: bits after each step, and the loss scale where there is one."""
+    """Return the bits after each step and the loss scale, for every method, problem, and dtype."""
     out = {}
     variants = [(m, {}) for m in files("method")] + [(m, {"arithmetic": "released"}) for m in RELEASED]
     for method, options in variants:
-        for problem, made in PROBLEMS.items():
+        for name, problem in PROBLEMS.items():
             for dtype in DTYPES:
-                model = made.build(dtype)
+                model = problem.build(dtype)
                 opt = build(method, model, process_group=group, **options)
-                seen = [bits(model), *steps(opt, problem, model, part)]
-                out[method, *options.values(), problem, dtype] = (seen, opt.loss_scale.scale)
+                seen = [bits(model), *steps(opt, name, model, part)]
+                out[method, *options.values(), name, dtype] = (seen, opt.loss_scale.scale)
     return out
 
 
 def not_finite(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
-    """One bad loss on the last rank: (skipped, counted, whether bits are as before); then a good step."""
+    """Give the last rank a non-finite loss, then take good steps. Return the outcome and the final bits."""
     out = {}
     for method in files("method"):
         for dtype in DTYPES:
@@ -125,17 +125,17 @@ def not_finite(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
                 before = bits(model)
                 factor = float("nan") if dist.get_rank() == WORLD - 1 else 1.0
                 stats = opt.step(**good | {bad: closure(model, part, factor=factor)})
-                held = bits(model) == before
-                # A float16 overflow may take a step or two to lower the scale.
+                unchanged = bits(model) == before
+                # In float16, the first steps may overflow until the scale is low enough.
                 for _ in range(4):
                     opt.step(**good)
-                found = (bool(stats.skipped), int(opt.skipped_steps), held, bits(model) != before)
+                found = (bool(stats.skipped), int(opt.skipped_steps), unchanged, bits(model) != before)
                 out[method, dtype, bad] = (found, bits(model))
     return out
 
 
 def overflow(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
-    """A finite loss whose float16 gradients overflow on the last rank only: (bits, scale, overflows)."""
+    """Let float16 gradients overflow on the last rank only. Return (bits, scale, overflows)."""
     out = {}
     for method in files("method"):
         if "fo_loss" not in build(method, MLP.build(torch.float16)).closures:
@@ -150,7 +150,7 @@ def overflow(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
 
 
 def refusals(group: dist.ProcessGroup) -> dict[str, str]:
-    """What is refused at construction."""
+    """Return the error messages of constructors that must fail, by case."""
     rank = dist.get_rank()
     out = {"seed": refusal("mezo", MLP.build(torch.float32), group, seed=rank)}
     for method in files("method"):
@@ -176,7 +176,7 @@ def refusals(group: dist.ProcessGroup) -> dict[str, str]:
 
 
 def resumed(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
-    """Bits after all steps, and after half of them, a saved and loaded state, and the other half."""
+    """Return the bits of an uninterrupted run and of a run that was saved and resumed halfway."""
     out = {}
     for method in files("method"):
         for dtype in DTYPES:
@@ -198,7 +198,7 @@ def resumed(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
 
 
 def collectives(group: dist.ProcessGroup, part: slice) -> dict[str, list]:
-    """The all-reduces of one step."""
+    """Return the all-reduces of one step of each method."""
     out = {}
     for method in files("method"):
         model = MLP.build(torch.float32)
@@ -210,7 +210,7 @@ def collectives(group: dist.ProcessGroup, part: slice) -> dict[str, list]:
 
 
 def shared_memory(group: dist.ProcessGroup) -> tuple[list[float], list[float]]:
-    """A parameter whose gradient lies where the backward pass still reads on, for the other's gradient."""
+    """Take a step in which one gradient's memory is still read to compute the other gradient."""
 
     class Sum(nn.Module):
         def __init__(self) -> None:
@@ -227,14 +227,14 @@ def shared_memory(group: dist.ProcessGroup) -> tuple[list[float], list[float]]:
 
 
 def main(folder: Path, example: str) -> None:
-    """Runs the README's example, which starts the process group, then all cases; saves what they found."""
-    shown: dict[str, Any] = {}
-    exec(compile(example, "README.md", "exec"), shown)
+    """Run the README's example, which starts the process group, then all cases, and save the results."""
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
     group = dist.group.WORLD
     rank = dist.get_rank()
     part = slice(rank * ROWS // WORLD, (rank + 1) * ROWS // WORLD)
     found = {
-        "example": (float(shown["stats"].loss), bits(shown["model"])),
+        "example": (float(names["stats"].loss), bits(names["model"])),
         "trajectories": trajectories(group, part),
         "not finite": not_finite(group, part),
         "overflow": overflow(group, part),

@@ -1,4 +1,4 @@
-"""The access guard names weights that are read while their module does not run, and nothing else."""
+"""Test that the access guard names exactly the weights that are read while their module is not running."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def _cubes(model, batch):
 
 
 class Borrowed(nn.Module):
-    """Uses another module's weight, by itself or through a view made long before."""
+    """A model that uses another module's weight, directly or through a view created before."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Borrowed(nn.Module):
         self.spare = nn.Linear(5, 5)
 
     def forward(self, x):
-        """`(batch, 5)` to `(batch, 5)`."""
+        """Map `(batch, 5)` to `(batch, 5)`."""
         weight = self.view if self.how == "a view from before" else self.second.weight
         if self.how == "after its forward":
             x = self.second(x)
@@ -33,14 +33,14 @@ class Borrowed(nn.Module):
 
 
 def borrowed(how: str) -> nn.Module:
-    """The module in float64, with a view of a weight that it has not to use."""
+    """Build the model in float64, with a view of a weight, which it uses only in one of the cases."""
     model = fill(Borrowed(how), torch.float64)
     model.view = model.second.weight.detach().t()
     return model
 
 
-def penalised(model, batch):
-    """A loss with a term of its own on the weights."""
+def penalized(model, batch):
+    """Return a loss with a penalty on the weights."""
     return _cubes(model.first, batch) + model.second.weight.pow(2).sum()
 
 
@@ -49,7 +49,7 @@ OUTSIDE = {
         how: (lambda how=how: borrowed(how), _cubes, "second")
         for how in ("linear", "after its forward", "a view from before")
     },
-    "penalty": (lambda: borrowed("linear"), penalised, "second"),
+    "penalty": (lambda: borrowed("linear"), penalized, "second"),
     "direct forward": (lambda: fill(nn.Linear(5, 5), torch.float64), None, ""),
 }
 
@@ -76,7 +76,7 @@ def test_a_weight_read_outside_its_module_is_named(how):
 
 
 def test_operators_that_read_no_values_are_allowed():
-    """Shapes, views that nothing reads, frozen weights, and parameters that the loss does not use."""
+    """The operators read shapes, create views, and read frozen weights."""
     model = borrowed("linear")
     model.second.weight.requires_grad_(False)
 
@@ -89,7 +89,7 @@ def test_operators_that_read_no_values_are_allowed():
 
 
 def test_tensors_that_share_a_storage_are_distinguished():
-    """As tensors of one mapped file do: a frozen neighbour may be read anywhere."""
+    """Tensors of a memory-mapped file share a storage. Reading a frozen one is allowed anywhere."""
     model = borrowed("linear")
     whole = torch.randn(50, generator=generator(9), dtype=torch.float64)
     model.first.weight.data, model.second.weight.data = whole[:25].view(5, 5), whole[25:].view(5, 5)
@@ -99,7 +99,7 @@ def test_tensors_that_share_a_storage_are_distinguished():
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_the_access_guard_sees_through_checkpoints(reentrant):
+def test_the_access_guard_works_inside_checkpoints(reentrant):
     model = borrowed("linear")
 
     def loss():

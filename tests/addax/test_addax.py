@@ -1,11 +1,11 @@
-"""Addax itself: which closures alpha asks for. `tests/numerics` has its arithmetic."""
+"""Test which closures Addax takes for each alpha. `tests/numerics` tests its arithmetic."""
 
 from torch import nn
 
 from addax import Addax
 
 
-def test_addax_drops_the_closure_that_alpha_gives_no_weight():
+def test_addax_drops_the_closure_that_alpha_gives_zero_weight():
     closures = {
         alpha: Addax(nn.Linear(2, 1), lr=0.1, alpha=alpha).next_closures() for alpha in (0, 0.0, 0.5, 1, 1.0)
     }

@@ -1,4 +1,4 @@
-"""Assignment of examples by length, and the one parser of length thresholds."""
+"""Test the assignment of examples by length and the parser of length thresholds."""
 
 import pytest
 
@@ -52,33 +52,33 @@ def test_tokens_resolve_to_themselves():
     assert LengthThreshold(tokens=170).resolve([]) == 170
 
 
-def test_a_quantile_resolves_to_the_length_that_the_share_does_not_exceed():
+def test_a_quantile_resolves_to_the_length_that_this_fraction_does_not_exceed():
     lengths = [40, 10, 30, 20]
     assert [LengthThreshold(quantile=q).resolve(lengths) for q in (0.25, 0.26, 0.75, 1.0)] == [10, 20, 30, 40]
-    # As a fraction, without the rounding of 0.7 * 10.
+    # The quantile uses integer arithmetic, so the rounding of 0.7 * 10 cannot change the result.
     assert quantile(range(1, 11), 0.7) == 7
 
 
-def test_memory_resolves_by_asking_what_fits():
+def test_a_memory_budget_resolves_to_the_largest_length_that_fits():
     threshold = LengthThreshold(memory="40GB")
     assert threshold.resolve([10, 300, 170, 171], lambda length: length <= 200) == 171
     assert threshold.resolve([10, 300], lambda length: True) is None
-    with pytest.raises(ValueError, match="not even a first-order batch of 10 tokens"):
+    with pytest.raises(ValueError, match=r"even a first-order batch .*, 10 tokens, does not fit"):
         threshold.resolve([10, 300], lambda length: False)
-    with pytest.raises(ValueError, match="length_threshold=auto:40GB needs a memory prediction"):
+    with pytest.raises(ValueError, match="length_threshold=auto:40GB requires a memory prediction"):
         threshold.resolve([10, 300])
 
 
-def test_what_fits_is_asked_by_halves():
-    asked = []
+def test_the_largest_length_that_fits_is_found_by_bisection():
+    calls = []
     lengths = list(range(1, 1001))
 
     def fits(length):
-        asked.append(length)
+        calls.append(length)
         return length <= 123
 
     assert choose_length_threshold(lengths, fits) == 123
-    assert len(asked) <= 2 + 10
+    assert len(calls) <= 2 + 10
 
 
 def test_every_example_is_in_exactly_one_part():

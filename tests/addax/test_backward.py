@@ -1,4 +1,4 @@
-"""In place: how many gradients are alive during a step, and that theta is updated once a tensor."""
+"""Test in-place updates: how many gradients are alive during a step, and which parameters change."""
 
 import weakref
 
@@ -17,7 +17,7 @@ PROBLEMS = pytest.mark.parametrize("problem", [MLP, TIED, OPT], ids=lambda p: p.
 
 
 class Alive:
-    """Counts gradients of parameters whose memory lives, each time a new one is complete."""
+    """A counter of the gradients that are alive whenever a new gradient is complete."""
 
     def __init__(self, model: nn.Module) -> None:
         self.memory: list[weakref.ref] = []
@@ -27,14 +27,14 @@ class Alive:
             p.register_hook(self.arrived)
 
     def arrived(self, grad: torch.Tensor) -> None:
-        """A gradient is about to reach its parameter."""
+        """Record a new gradient and count the gradients that are alive."""
         self.memory.append(weakref.ref(grad.untyped_storage()))
         self.seen += 1
         self.most = max(self.most, sum(ref() is not None for ref in self.memory))
 
 
 def first_order(opt, problem, model, k=0):
-    """One step with the closures that the method takes."""
+    """Take one step with all closures of the method."""
     return opt.step(**{name: problem.closure(model, k) for name in opt.closures})
 
 
@@ -56,7 +56,7 @@ def test_an_in_place_step_holds_at_most_one_gradient(make, dtype, problem):
 @PROBLEMS
 @pytest.mark.parametrize("method", [SGD, Adam])
 def test_a_step_that_is_not_in_place_holds_all_gradients(method, problem):
-    """Which also shows that the count above can see more than one."""
+    """This also shows that the counter can find more than one gradient."""
     model = problem.build(torch.float32)
     opt, alive = method(model, lr=0.01), Alive(model)
     first_order(opt, problem, model)
@@ -70,7 +70,7 @@ def test_a_gradient_from_before_the_step_is_refused(method):
     opt = method(model, lr=0.01)
     MLP.loss(model, 0).backward()
     before, grads = bits(model), [p.grad.clone() for p in model.parameters()]
-    with pytest.raises(ValueError, match=r"'0\.weight' holds a gradient from before"):
+    with pytest.raises(ValueError, match=r"'0\.weight' already has a gradient"):
         opt.step(fo_loss=MLP.closure(model, 1))
     assert bits(model) == before
     assert opt.steps == 0
@@ -79,7 +79,7 @@ def test_a_gradient_from_before_the_step_is_refused(method):
 
 @pytest.mark.parametrize("method", [Addax, IPSGD, SGD, Adam])
 def test_no_hook_remains_after_a_step(method):
-    """After a step, and after one whose backward fails, an ordinary backward leaves ordinary gradients."""
+    """An ordinary backward pass leaves ordinary gradients, also after a step whose backward fails."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.01)
 
@@ -99,7 +99,7 @@ def test_no_hook_remains_after_a_step(method):
 
 
 class TwoBranches(nn.Module):
-    """Two layers, of which a loss may reach one only."""
+    """A model with two layers, of which a loss uses only one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class TwoBranches(nn.Module):
         self.second = nn.Linear(4, 1)
 
     def forward(self, x, branch):
-        """`(batch, 4)` to `(batch, 1)`."""
+        """Map `(batch, 4)` to `(batch, 1)`."""
         return (self.first if branch == 0 else self.second)(x)
 
 
@@ -142,9 +142,10 @@ def test_sparse_gradients_are_those_of_the_dense_embedding(options):
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_layer_shared_by_reentrant_checkpoints_is_refused(reentrant, method):
-    """One layer run twice, each time in a checkpoint: its update waits for both gradients, or says it cannot.
+    """A layer that runs in two checkpoints is updated once, after both gradients are added.
 
-    Reentrant segments back-propagate one by one, so that the layer's gradient completes twice.
+    Reentrant checkpoints are rejected, because they back-propagate one by one and complete the gradient
+    twice.
     """
     layer = fill(nn.Linear(5, 5), torch.float64)
     x = torch.randn(3, 5, generator=generator(2), dtype=torch.float64).requires_grad_()

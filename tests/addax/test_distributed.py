@@ -1,4 +1,4 @@
-"""Two ranks, gloo, one CPU: the same bits everywhere, and the steps of one rank that has the whole batch."""
+"""Test two ranks (gloo, one CPU): both have the same bits, and take the steps of one rank with all data."""
 
 import os
 import re
@@ -22,7 +22,7 @@ EXAMPLE = re.search(r"<!-- example:distributed -->\n```python\n(.*?)^```$", READ
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What each rank found; started once for all tests of this file."""
+    """Run `ranks.py` once for all tests of this file, and return the results of each rank."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "example.py").write_text(EXAMPLE, encoding="utf-8")
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks.WORLD)]
@@ -65,16 +65,16 @@ def test_halves_of_a_batch_are_the_whole_batch(found, method, arithmetic, proble
         whole = torch.cat([p.detach().flatten() for p in model.parameters()])
         halves = torch.frombuffer(bytearray(b"".join(seen[k])), dtype=torch.float32)
         assert (halves - whole).abs().max() < 1e-6, f"step {k}"
-        assert (whole - start).abs().max() > 1e-4, "nothing moved: the comparison says nothing"
+        assert (whole - start).abs().max() > 1e-4, "nothing changed, so the comparison is meaningless"
 
 
 def test_half_a_batch_is_not_the_whole_batch():
-    """Which the comparison above would not see if the halves were alike."""
+    """If the halves were alike, the comparison above would prove nothing."""
     models = [ranks.MLP.build(torch.float32) for _ in range(2)]
     for model, part in zip(models, (slice(0, ranks.ROWS // 2), slice(None)), strict=True):
         ranks.steps(ranks.build("ip-sgd", model), "mlp", model, part)
-    apart = [(a - b).abs().max() for a, b in zip(*(m.parameters() for m in models), strict=True)]
-    assert max(apart) > 1e-3
+    differences = [(a - b).abs().max() for a, b in zip(*(m.parameters() for m in models), strict=True)]
+    assert max(differences) > 1e-3
 
 
 def test_a_loss_that_is_not_finite_on_one_rank_skips_on_all(found):
@@ -87,7 +87,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_skips_on_all(found):
 
 
 def test_an_overflow_on_one_rank_masks_on_all(found):
-    """And the loss scale halves."""
+    """The loss scale also halves on all ranks."""
     first, second = (rank["overflow"] for rank in found)
     assert first == second
     assert {"addax", "ip-sgd", "sgd", "adam"} <= set(first)
@@ -99,27 +99,27 @@ def test_an_overflow_on_one_rank_masks_on_all(found):
 @METHODS
 def test_different_parameters_are_refused_on_all_ranks(found, method):
     for rank in found:
-        said = rank["refusals"][method]
-        assert re.search(r"parameter '3\.weight' differs between rank 0 and rank 1", said)
+        message = rank["refusals"][method]
+        assert re.search(r"parameter '3\.weight' differs between rank 0 and rank 1", message)
 
 
 @pytest.mark.parametrize(
-    ("case", "says"),
+    ("case", "message"),
     [
-        ("seed", "rank 1 has seed 1 and rank 0 has seed 0: give all ranks one seed"),
+        ("seed", "rank 1 has seed 1 and rank 0 has seed 0: use one seed for all"),
         ("frozen, exchanged elements", "parameter '2.bias' differs between rank 0 and rank 1"),
         ("trainable on one rank", "parameter '2.weight' differs between rank 0 and rank 1"),
         ("one more", "parameter 'extra.weight' differs between rank 0 and rank 1"),
     ],
 )
-def test_wrong_groups_and_seeds_are_refused_on_all_ranks(found, case, says):
+def test_wrong_groups_and_seeds_are_refused_on_all_ranks(found, case, message):
     for rank in found:
-        assert says in rank["refusals"][case]
+        assert message in rank["refusals"][case]
 
 
 def test_a_process_outside_the_group_is_refused(found):
     assert found[0]["refusals"]["no member"] == "not refused"
-    assert "no rank of process_group" in found[1]["refusals"]["no member"]
+    assert "not in process_group" in found[1]["refusals"]["no member"]
 
 
 def test_a_resumed_run_is_the_same_run(found):
@@ -129,7 +129,7 @@ def test_a_resumed_run_is_the_same_run(found):
 
 
 def test_a_step_takes_the_documented_number_of_collectives(found):
-    """projected_grad in one, a first-order loss in one, gradients tensor by tensor."""
+    """There is one for the estimate, one for a first-order loss, and one for each gradient."""
     shapes = sorted(tuple(p.shape) for p in ranks.MLP.build(torch.float32).parameters())
     scalars = {"addax": [(2,), ()], "mezo": [(2,)], "mezo-svrg": [(2,)]}
     for method, calls in found[0]["collectives"].items():
@@ -138,7 +138,7 @@ def test_a_step_takes_the_documented_number_of_collectives(found):
         seen = [shape for shape, _ in calls]
         assert seen[: len(first)] == first, method
         assert sorted(seen[len(first) :]) == tensors, method
-        # In place, each tensor has moved before the next one's gradient is reduced.
+        # If a method updates in place, each tensor changes before the next gradient is reduced.
         moved = [count for _, count in calls[len(first) :]]
         if method in ("addax", "ip-sgd"):
             assert moved == list(range(len(shapes))), method
@@ -154,14 +154,14 @@ def test_averaging_does_not_write_into_memory_that_the_backward_reads(found):
 
 
 def test_16_bit_values_are_averaged_in_float32(found):
-    """Two float16 numbers whose sum is none, and a mean that float16 would keep."""
+    """The sum of two float16 numbers may overflow in float16, but their mean does not."""
     for rank in found:
         assert rank["mean"].dtype == torch.float32
         assert rank["mean"].tolist() == [6e4, 2**-11]
 
 
 def test_the_readme_example_runs(found):
-    """Both ranks end on one model, with the loss of both parts."""
+    """Both ranks end with the same model and report the loss of the whole batch."""
     assert found[0]["example"] == found[1]["example"]
     assert 0 < found[0]["example"][0] < 100
 

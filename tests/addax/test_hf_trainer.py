@@ -1,4 +1,4 @@
-"""AddaxTrainer: the Trainer's loop takes the steps of a bare loop, and all that surrounds them works."""
+"""Test that AddaxTrainer takes the steps of a bare loop and that the Trainer's other features work."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ SHORT = [e for e, n in zip(DATA, LENGTHS, strict=True) if n <= THRESHOLD]
 
 
 def collate(features):
-    """Pads on the right; the model is given these keys alone."""
+    """Pad on the right, and check that the features have only the keys that the model takes."""
     assert all(set(f) == {"input_ids", "labels"} for f in features)
     width = max(len(f["input_ids"]) for f in features)
     short = [width - len(f["input_ids"]) for f in features]
@@ -50,7 +50,7 @@ def collate(features):
 
 
 class Recorder:
-    """A collator that keeps what it made, in order."""
+    """A collator that records its batches in order."""
 
     def __init__(self):
         self.batches = []
@@ -79,17 +79,17 @@ def mixed(**changes):
     return {"length_threshold": THRESHOLD, "zo_batch_size": K0} | changes
 
 
-def logged(made, key):
-    return [entry[key] for entry in made.state.log_history if key in entry]
+def logged(addax_trainer, key):
+    return [entry[key] for entry in addax_trainer.state.log_history if key in entry]
 
 
 def model_loss(model, batch):
-    """The model's loss as the Trainer asks for it: the sum over predicted tokens by their number."""
+    """Return the loss that the Trainer computes: the sum over predicted tokens, divided by their number."""
     return model(**batch, num_items_in_batch=batch["labels"][:, 1:].ne(-100).sum()).loss
 
 
 def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
-    """Linear decay to zero over STEPS, as the Trainer's default schedule."""
+    """Train with a linear decay to zero over STEPS, the Trainer's default schedule. Return the losses."""
     losses = []
     model.train()
     for k in range(STEPS):
@@ -101,7 +101,7 @@ def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
 
 
 def split(batches):
-    """Recorded batches of long and of short examples."""
+    """Split recorded batches into those of long and those of short examples."""
     parts = {True: [], False: []}
     for batch in batches:
         longer = batch["attention_mask"].sum(1) > THRESHOLD
@@ -113,10 +113,10 @@ def split(batches):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_steps_are_those_of_a_bare_loop(tmp_path, dtype):
     model, recorder = opt_model(dtype), Recorder()
-    made = trainer(
+    addax_trainer = trainer(
         tmp_path, model, data_collator=recorder, optimizer_cls_and_kwargs=(Addax, {"alpha": 0.3}), **mixed()
     )
-    made.train()
+    addax_trainer.train()
 
     zo_batches, fo_batches = split(recorder.batches)
     assert len(zo_batches) == STEPS
@@ -125,14 +125,14 @@ def test_steps_are_those_of_a_bare_loop(tmp_path, dtype):
     assert len({frozenset(rows) for rows in drawn}) > 1
     assert set.union(*drawn) <= {tuple(e["input_ids"]) for e in LONG}
     chunks = [SHORT[i : i + K1] for i in range(0, len(SHORT), K1)]
-    for got, wanted in zip(fo_batches, itertools.cycle(chunks), strict=False):
-        assert torch.equal(got["input_ids"], collate_plain(wanted)["input_ids"])
+    for got, expected in zip(fo_batches, itertools.cycle(chunks), strict=False):
+        assert torch.equal(got["input_ids"], collate_plain(expected)["input_ids"])
 
     bare = opt_model(dtype)
     losses = bare_loop(bare, Addax(bare, lr=LR, alpha=0.3, seed=3), zo_batches, fo_batches)
     assert bits(model) == bits(bare)
     assert bits(model) != bits(opt_model(dtype))
-    assert logged(made, "loss") == losses
+    assert logged(addax_trainer, "loss") == losses
 
 
 def collate_plain(examples):
@@ -151,11 +151,11 @@ ONE_LOSS = {
 
 @pytest.mark.parametrize("name", ONE_LOSS)
 def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
-    made, settings, part = ONE_LOSS[name]
+    method_class, settings, part = ONE_LOSS[name]
     model, bare = opt_model(torch.float32), opt_model(torch.float32)
-    trainer(tmp_path, model, optimizer_cls_and_kwargs=(made, settings)).train()
+    trainer(tmp_path, model, optimizer_cls_and_kwargs=(method_class, settings)).train()
     batches = [collate_plain(DATA[i : i + K1]) for i in range(0, STEPS * K1, K1)]
-    opt = made(bare, lr=LR, **settings, **({} if made is Adam else {"seed": 3}))
+    opt = method_class(bare, lr=LR, **settings, **({} if method_class is Adam else {"seed": 3}))
     bare_loop(bare, opt, *((batches, []) if part == "zo" else ([], batches)))
     assert bits(model) == bits(bare)
     assert bits(model) != bits(opt_model(torch.float32))
@@ -164,7 +164,7 @@ def test_a_method_with_one_loss_takes_the_trainers_batches(tmp_path, name):
 @pytest.mark.medium
 @pytest.mark.parametrize("way", ["instance", "model_init", "datasets", "positions", "checkpointed"])
 def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
-    """A method built beforehand, a model made by the Trainer, another container, padding, checkpointing."""
+    """The method may be an instance, and the Trainer may build the model or get data in other forms."""
     reference = opt_model(torch.float32)
     trainer(tmp_path, reference, **mixed()).train()
 
@@ -176,40 +176,40 @@ def test_every_way_to_pass_a_method_gives_the_same_steps(tmp_path, way):
     if way == "datasets":
         given["train_dataset"] = Dataset.from_list(DATA)
     if way == "positions":
-        # Padded to one width already: an example's length is its mask's.
+        # The examples are padded already, so their lengths must be taken from their masks.
         padded = [collate_plain([e, DATA[1]]) for e in DATA]
         given["train_dataset"] = [{k: v[0].tolist() for k, v in e.items()} for e in padded]
         given["data_collator"] = lambda rows: cut({k: torch.tensor([r[k] for r in rows]) for k in rows[0]})
     if way == "checkpointed":
         changes["activation_checkpointing"] = True
-    made = trainer(tmp_path, model, changes, **mixed(**given))
-    made.train()
-    assert bits(made.model) == bits(reference)
+    addax_trainer = trainer(tmp_path, model, changes, **mixed(**given))
+    addax_trainer.train()
+    assert bits(addax_trainer.model) == bits(reference)
 
 
 def cut(batch):
-    """A batch without the columns that are padding in every row."""
+    """Remove the columns that are padding in every row of a batch."""
     width = int(batch["attention_mask"].sum(1).max())
     return {k: v[:, :width] for k, v in batch.items()}
 
 
 def test_addax_wa_draws_both_batches_from_all_examples(tmp_path):
     recorder = Recorder()
-    made = trainer(tmp_path, changes={"max_steps": 20}, data_collator=recorder, zo_batch_size=4)
-    made.train()
-    assert len(made.zo_dataset) == len(made.train_dataset) == len(DATA)
+    addax_trainer = trainer(tmp_path, changes={"max_steps": 20}, data_collator=recorder, zo_batch_size=4)
+    addax_trainer.train()
+    assert len(addax_trainer.zo_dataset) == len(addax_trainer.train_dataset) == len(DATA)
     zo = [b for b in recorder.batches if len(b["input_ids"]) == 4]
     assert len(zo) == 20
     assert {int(n) for b in zo for n in b["attention_mask"].sum(1)} == set(LENGTHS)
 
 
 def test_the_zeroth_order_batch_is_as_large_as_the_other_one_or_as_its_pool(tmp_path):
-    for size, wanted in ((None, K1), (99, len(LONG))):
+    for size, expected in ((None, K1), (99, len(LONG))):
         recorder = Recorder()
         trainer(
             tmp_path, changes={"max_steps": 1}, data_collator=recorder, **mixed(zo_batch_size=size)
         ).train()
-        assert [len(b["input_ids"]) for b in split(recorder.batches)[0]] == [wanted]
+        assert [len(b["input_ids"]) for b in split(recorder.batches)[0]] == [expected]
 
 
 def test_the_draw_depends_on_the_data_seed(tmp_path):
@@ -234,17 +234,17 @@ def test_the_draw_depends_on_the_data_seed(tmp_path):
     ids=["addax", "addax bfloat16", "mezo", "adam"],
 )
 def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
-    """Eight steps are four, a checkpoint amid an epoch, and four, with dropout and shuffled data."""
+    """Resume at step 4 of 8, in the middle of an epoch, with dropout and shuffled data."""
     changes = {
         "max_steps": 8, "save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": "random",
         "save_total_limit": 2, "lr_scheduler_type": "cosine", "warmup_steps": 2,
     }  # fmt: skip
-    # As `from_pretrained` returns a model: the trainer is to turn dropout on.
+    # Like `from_pretrained`, return a model in evaluation mode. The trainer must turn dropout on.
     whole = trainer(tmp_path / "a", opt_model(dtype, dropout=0.3).eval(), changes, **given)
     whole.train()
-    still = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
-    still.train()
-    assert bits(still.model) != bits(whole.model)
+    no_dropout = trainer(tmp_path / "b", opt_model(dtype).eval(), changes, **given)
+    no_dropout.train()
+    assert bits(no_dropout.model) != bits(whole.model)
 
     other = opt_model(dtype, dropout=0.3).eval()
     with torch.no_grad():
@@ -259,7 +259,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
 
 
 def test_lora_adapters_train_and_resume(tmp_path):
-    """A checkpoint holds adapters alone; the resumed run has the whole run's bits."""
+    """A checkpoint contains only adapters, and a resumed run ends with the bits of the whole run."""
     changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
     whole = trainer(tmp_path / "a", lora_model(torch.bfloat16), changes, **mixed())
     whole.train()
@@ -277,7 +277,7 @@ def test_lora_adapters_train_and_resume(tmp_path):
 
 
 def test_logs_hold_schedule_projected_grad_and_skipped_steps(tmp_path):
-    made = trainer(
+    addax_trainer = trainer(
         tmp_path,
         changes={"eval_strategy": "steps", "eval_steps": 3, "lr_scheduler_type": "constant_with_warmup",
                  "warmup_steps": 4},
@@ -285,34 +285,34 @@ def test_logs_hold_schedule_projected_grad_and_skipped_steps(tmp_path):
         compute_metrics=lambda prediction: {"rows": len(prediction.label_ids)},
         **mixed(),
     )  # fmt: skip
-    result = made.train()
-    losses = logged(made, "loss")
+    result = addax_trainer.train()
+    losses = logged(addax_trainer, "loss")
     assert len(losses) == STEPS
     assert all(math.isfinite(loss) and loss > 0 for loss in losses)
     assert result.training_loss == pytest.approx(sum(losses) / STEPS)
-    assert logged(made, "learning_rate") == pytest.approx([LR * min(1, k / 4) for k in range(STEPS)])
-    assert len(set(logged(made, "projected_grad"))) == STEPS
-    assert logged(made, "skipped_steps") == [0] * STEPS
-    assert logged(made, "grad_norm") == []
-    assert logged(made, "eval_rows") == [3, 3]
+    assert logged(addax_trainer, "learning_rate") == pytest.approx([LR * min(1, k / 4) for k in range(STEPS)])
+    assert len(set(logged(addax_trainer, "projected_grad"))) == STEPS
+    assert logged(addax_trainer, "skipped_steps") == [0] * STEPS
+    assert logged(addax_trainer, "grad_norm") == []
+    assert logged(addax_trainer, "eval_rows") == [3, 3]
     with torch.no_grad():
-        wanted = made.model(**collate_plain(SHORT[:3])).loss.item()
-    assert logged(made, "eval_loss")[-1] == pytest.approx(wanted, rel=1e-5)
-    assert made.predict(SHORT[:3]).metrics["test_loss"] == pytest.approx(wanted, rel=1e-5)
+        expected = addax_trainer.model(**collate_plain(SHORT[:3])).loss.item()
+    assert logged(addax_trainer, "eval_loss")[-1] == pytest.approx(expected, rel=1e-5)
+    assert addax_trainer.predict(SHORT[:3]).metrics["test_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_can_continue_after_it_has_ended(tmp_path):
-    """A second `train` counts its own steps and continues the method's directions."""
-    made = trainer(tmp_path, **mixed())
-    made.train()
-    between = bits(made.model)
-    made.train()
-    assert bits(made.model) != between
-    assert (made.state.global_step, made.method.steps) == (STEPS, 2 * STEPS)
+    """A second `train` counts its steps from 0, and the method continues with new directions."""
+    addax_trainer = trainer(tmp_path, **mixed())
+    addax_trainer.train()
+    between = bits(addax_trainer.model)
+    addax_trainer.train()
+    assert bits(addax_trainer.model) != between
+    assert (addax_trainer.state.global_step, addax_trainer.method.steps) == (STEPS, 2 * STEPS)
 
 
 def test_each_batch_is_normalized_by_its_number_of_labels(tmp_path):
-    """A loss that sums and divides by it, and takes the labels out of the inputs, twice a batch."""
+    """The custom loss divides by this number. It pops the labels, twice per batch."""
 
     def summed(logits, labels, number):
         return (
@@ -337,17 +337,17 @@ def test_each_batch_is_normalized_by_its_number_of_labels(tmp_path):
 
 
 def test_consecutive_non_finite_losses_end_the_run(tmp_path):
-    made = trainer(
+    addax_trainer = trainer(
         tmp_path,
         changes={"max_steps": 2 * MAX_CONSECUTIVE_SKIPS},
         compute_loss_func=lambda outputs, labels, num_items_in_batch: outputs.logits.sum() * math.nan,
         **mixed(),
     )
-    before = bits(made.model)
-    with pytest.raises(RuntimeError, match=f"not finite in {MAX_CONSECUTIVE_SKIPS} steps in a row"):
-        made.train()
-    assert bits(made.model) == before
-    assert logged(made, "skipped_steps")[-1] == MAX_CONSECUTIVE_SKIPS - 1
+    before = bits(addax_trainer.model)
+    with pytest.raises(RuntimeError, match=f"not finite in {MAX_CONSECUTIVE_SKIPS} consecutive steps"):
+        addax_trainer.train()
+    assert bits(addax_trainer.model) == before
+    assert logged(addax_trainer, "skipped_steps")[-1] == MAX_CONSECUTIVE_SKIPS - 1
 
 
 @pytest.mark.parametrize(
@@ -370,20 +370,20 @@ def test_several_devices_are_refused(tmp_path, monkeypatch):
 
 
 class Stream(IterableDataset):
-    """Rows without a number of them."""
+    """A dataset without a length."""
 
     def __iter__(self):
         return iter(DATA)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (mixed(length_threshold=12), r"D0 is empty.*longer than length_threshold = 12.*lengths 3 to 12"),
         (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
         (mixed(length_threshold=0), "length_threshold must be a positive number of tokens, not 0"),
-        (mixed(length_threshold="q1.5"), "length_threshold is in tokens, a quantile .* not 'q1.5'"),
-        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB needs a memory prediction"),
+        (mixed(length_threshold="q1.5"), "length_threshold must be in tokens .*, a quantile .* not 'q1.5'"),
+        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB requires a memory prediction"),
         (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 2})), r"alpha must be in \[0, 1\], not 2"),
         (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
         (
@@ -391,38 +391,41 @@ class Stream(IterableDataset):
             r"example 0 .* no input_ids \(labels, words\)",
         ),
         (mixed(train_dataset=Stream()), "Stream.* has no length"),
-        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "two batches, and only zo_loss is wanted"),
-        (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})), "two batches, and only fo_loss is wanted"),
-        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG wants full_loss"),
+        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "the method takes only zo_loss"),
+        (
+            mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})),
+            "the method takes only fo_loss",
+        ),
+        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG takes full_loss"),
         ({"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 1})}, r"Method, not SGD: use transformers"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
 )
-def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, said):
-    with pytest.raises(ValueError, match=said):
+def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
         trainer(tmp_path, **given)
 
 
 @pytest.mark.parametrize("threshold", ["q0.6", "8", 8, LengthThreshold(tokens=8)], ids=repr)
 def test_every_form_of_a_threshold_splits_the_dataset(tmp_path, threshold):
-    made = trainer(tmp_path, **mixed(length_threshold=threshold))
+    addax_trainer = trainer(tmp_path, **mixed(length_threshold=threshold))
     lengths = token_lengths(DATA)
     longest = quantile(lengths, 0.6) if threshold == "q0.6" else 8
-    assert 0 < len(made.zo_dataset) < len(DATA)
-    assert min(token_lengths(made.zo_dataset)) > longest
-    assert max(token_lengths(made.train_dataset)) <= longest
-    assert len(made.zo_dataset) + len(made.train_dataset) == len(DATA)
+    assert 0 < len(addax_trainer.zo_dataset) < len(DATA)
+    assert min(token_lengths(addax_trainer.zo_dataset)) > longest
+    assert max(token_lengths(addax_trainer.train_dataset)) <= longest
+    assert len(addax_trainer.zo_dataset) + len(addax_trainer.train_dataset) == len(DATA)
 
 
 def test_a_trainer_without_training_data_evaluates(tmp_path):
-    made = trainer(tmp_path, train_dataset=None, eval_dataset=SHORT, **mixed())
-    assert math.isfinite(made.evaluate()["eval_loss"])
+    addax_trainer = trainer(tmp_path, train_dataset=None, eval_dataset=SHORT, **mixed())
+    assert math.isfinite(addax_trainer.evaluate()["eval_loss"])
 
 
 def test_method_settings_override_training_arguments(tmp_path):
-    made = trainer(tmp_path, optimizer_cls_and_kwargs=(Addax, {"lr": 0.5, "seed": 7, "eps": 1e-2}))
-    made.create_optimizer()
-    method = made.method
+    addax_trainer = trainer(tmp_path, optimizer_cls_and_kwargs=(Addax, {"lr": 0.5, "seed": 7, "eps": 1e-2}))
+    addax_trainer.create_optimizer()
+    method = addax_trainer.method
     assert (method.param_groups[0]["lr"], method.seed, method.eps) == (0.5, 7, 1e-2)
     plain = trainer(tmp_path)
     plain.create_optimizer()

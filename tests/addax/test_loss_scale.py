@@ -1,4 +1,4 @@
-"""The loss scale keeps small float16 gradients, and changes nothing else."""
+"""Test that the loss scale preserves small float16 gradients and changes nothing else."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.numerics.oracle import MLP, TIED, bits
 
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 def test_every_scale_gives_the_same_bits(method, monkeypatch):
-    """It is a power of two: scales that neither overflow nor underflow give the same bits."""
+    """Scales are powers of two, so all scales without overflow or underflow give the same bits."""
     ends = []
     for scale in (2.0**8, 2.0**11):
         monkeypatch.setattr(LossScale, "INITIAL", scale)
@@ -25,8 +25,8 @@ def test_every_scale_gives_the_same_bits(method, monkeypatch):
     assert ends[0] == ends[1]
 
 
-def test_gradients_below_float16s_smallest_number_arrive():
-    """Gradients of 2^-26 are below float16's smallest number, and arrive."""
+def test_gradients_below_the_smallest_float16_number_are_applied():
+    """Gradients of 2^-26 are smaller than every positive float16 number."""
     model = nn.Linear(4, 1, bias=False).half()
     x = torch.ones(1, 4, dtype=torch.float16)
     before = model.weight.detach().clone()

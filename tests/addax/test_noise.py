@@ -1,4 +1,4 @@
-"""z is standard normal, and a pure function of the step seed and the parameter's index."""
+"""Test that z is standard normal and a pure function of the step seed and the parameter's index."""
 
 import hashlib
 import itertools
@@ -24,12 +24,12 @@ DRAWS = 2**18
 
 
 def draw(seed, index=0, numel=DRAWS):
-    """A flat z."""
+    """Draw a flat z."""
     return noise.draw(seed, index, torch.Size([numel]), CPU)
 
 
 def test_z_is_standard_normal():
-    """Six standard errors each, and Kolmogorov-Smirnov against N(0, 1), over many blocks."""
+    """The moments are within six standard errors, and a Kolmogorov-Smirnov test accepts N(0, 1)."""
     z = draw(17, index=3, numel=N).double()
     assert abs(z.mean().item()) < 6 / N**0.5
     assert abs(z.var().item() - 1) < 6 * (2 / N) ** 0.5
@@ -55,7 +55,7 @@ PAIRS = {
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_streams_are_independent(pair):
-    """No correlation at any lag: a stream that is another one shifted would show only there."""
+    """Two streams are uncorrelated at every lag, so neither is a shifted copy of the other."""
     a, b = PAIRS[pair]()
     lags = torch.fft.irfft(torch.fft.rfft(a) * torch.fft.rfft(b).conj(), n=a.numel()) / a.numel()
     # The largest of 2^18 standard normals is about 5.
@@ -63,7 +63,7 @@ def test_streams_are_independent(pair):
 
 
 def test_stream_seed_is_injective_on_cpu():
-    """Distinct (stream, index, block) get distinct 32-bit seeds, corners of the ranges included."""
+    """Distinct (stream, index, block) have distinct 32-bit seeds, also at the ends of the ranges."""
     indices = [*range(40), noise.MAX_TENSORS // 2, noise.MAX_TENSORS - 1]
     numbers = [*range(40), noise.MAX_BLOCKS // 2, noise.MAX_BLOCKS - 1]
     streams = (noise.NORMAL, noise.ROUNDING)
@@ -77,7 +77,7 @@ def test_stream_seed_is_injective_on_cpu():
 
 @pytest.mark.parametrize("mix", ["_mix32", "_mix64"])
 def test_mixing_is_a_bijection(mix):
-    """Each step is undone by its inverse: the odd factor's modular inverse, and the shift's own."""
+    """Applying the inverse of each operation in reverse order gives back the input."""
     bits, shifts, factors = {
         "_mix32": (32, (16, 13, 16), (0x85EBCA6B, 0xC2B2AE35)),
         "_mix64": (64, (30, 27, 31), (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)),
@@ -137,27 +137,27 @@ def test_z_does_not_depend_on_threads():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
 def test_z_does_not_depend_on_dtype(dtype):
-    """What a module's forward sees is theta + eps z rounded once, the same z in every dtype."""
+    """In every dtype, a module computes with theta + eps z, rounded once, for the same z."""
     model = MLP.build(dtype)
     opt = Addax(model, lr=0.0, alpha=1.0, eps=0.5)
-    seen = {}
+    weights = {}
     for number, module in ((0, model[0]), (1, model[3])):
 
-        def look(module, _inputs, number=number):
-            seen.setdefault(number, module.weight.detach().clone())
+        def record(module, _inputs, number=number):
+            weights.setdefault(number, module.weight.detach().clone())
 
-        module.register_forward_pre_hook(look)
+        module.register_forward_pre_hook(record)
     seed = opt.step_seed()
     opt.estimate(MLP.closure(model, 0))
-    for number, (place, module) in enumerate(((0, model[0]), (4, model[3]))):
-        z = noise.draw(seed, place, module.weight.shape, CPU)
+    for number, (index, module) in enumerate(((0, model[0]), (4, model[3]))):
+        z = noise.draw(seed, index, module.weight.shape, CPU)
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        assert torch.equal(seen[number], (module.weight.to(wide) + 0.5 * z.to(wide)).to(dtype))
+        assert torch.equal(weights[number], (module.weight.to(wide) + 0.5 * z.to(wide)).to(dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
 def test_an_update_cut_into_blocks_takes_the_whole_z(dtype):
-    """A step of -1 from zero leaves z itself, rounded once, in a tensor of two blocks and a bit."""
+    """A step of -1 from zero gives z, rounded once. The tensor has two full blocks and a partial one."""
     theta = torch.zeros(2 * noise.CPU_BLOCK + 5, dtype=dtype)
     apply_update(theta, 6, 0, directions=[(torch.tensor(-1.0), 9)], rounding="nearest")
     assert torch.equal(theta, draw(9, 6, theta.numel()).to(dtype))
@@ -176,14 +176,16 @@ print(hashlib.sha256(z.numpy().tobytes()).hexdigest())
 
 @pytest.mark.process
 def test_another_process_draws_the_same_bits():
-    """As another rank: whatever its global seed, its threads and what it drew before."""
+    """Another rank draws the same z, whatever its global seed, its threads, and its earlier draws."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    told = subprocess.check_output([sys.executable, "-c", ANOTHER_RANK], cwd=ROOT, env=environment, text=True)
-    assert told.strip() == hashlib.sha256(draw(4, 2, 600_001).numpy().tobytes()).hexdigest()
+    digest = subprocess.check_output(
+        [sys.executable, "-c", ANOTHER_RANK], cwd=ROOT, env=environment, text=True
+    )
+    assert digest.strip() == hashlib.sha256(draw(4, 2, 600_001).numpy().tobytes()).hexdigest()
 
 
 def global_states():
-    """What torch, numpy and Python would draw next."""
+    """Return the states of the global generators of torch, numpy, and Python."""
     return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate()
 
 

@@ -1,4 +1,4 @@
-"""Scratch shares one arena on a CPU and never hands out memory that others still read."""
+"""Test that scratch memory shares one arena on a CPU and is never reused while others still read it."""
 
 import torch
 
@@ -28,7 +28,7 @@ def test_an_arena_that_is_still_viewed_is_replaced():
     assert bool((view == 7).all())
 
 
-def test_more_than_the_arena_is_allocated_separately():
+def test_requests_beyond_the_arena_are_allocated_separately():
     scratch = Scratch(12)
     first, second = scratch.take(WEIGHT), scratch.take(WEIGHT)
     assert memory(first) != memory(second)
@@ -43,14 +43,14 @@ def test_separate_memory_is_the_same_in_every_evaluation():
     assert memory(scratch.take(WEIGHT)) != memory(first)
 
 
-def test_another_dtype_is_allocated_separately():
+def test_a_different_dtype_is_allocated_separately():
     scratch = Scratch(24)
     scratch.take(WEIGHT)
     half = scratch.take(WEIGHT.half())
     assert (half.dtype, memory(half) == memory(scratch.arena)) == (torch.float16, False)
 
 
-def test_only_outputs_in_lent_memory_are_copied():
+def test_only_outputs_in_scratch_memory_are_copied():
     p = torch.nn.Parameter(torch.ones(3))
     free = torch.ones(3)
     assert outliving(free, [p]) is None

@@ -1,4 +1,4 @@
-"""SPSA: unbiased up to its variance, exact in every dtype, and blind to dropout."""
+"""Test that SPSA estimates are unbiased, leave parameters unchanged, and use one dropout mask."""
 
 import pytest
 import torch
@@ -14,14 +14,14 @@ ALL = pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
 
 
 class Point(nn.Module):
-    """theta alone: forward returns a copy."""
+    """A model that only has theta. Its forward returns a copy."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.randn(d, generator=generator(3), dtype=torch.float64))
 
     def forward(self) -> torch.Tensor:
-        """theta, shape `(d,)`."""
+        """Return theta, shape `(d,)`."""
         return self.theta * 1
 
 
@@ -45,7 +45,7 @@ def test_estimates_average_to_the_gradient():
         total += estimate.projected_grad * noise.draw(estimate.step_seed, 0, torch.Size([d]), CPU)
     error = ((total / n - gradient).norm() / gradient.norm()).item()
     assert error < 2 * ((d + 1) / n) ** 0.5
-    # An estimate that lost its randomness would come out at 0; this one may not.
+    # If the directions were not random, the error could be much smaller than predicted.
     assert error > 0.1 * ((d + 1) / n) ** 0.5
 
 
@@ -89,7 +89,7 @@ def test_a_closure_that_raises_leaves_parameters_bit_identical(dtype, evaluation
     opt = MeZO(model, lr=1e-3)
     calls = []
     if where == "inside a module":
-        # The activation of the model's own second layer, between two modules that own parameters.
+        # Replace the activation, which runs between two modules that own parameters.
         model[1].forward = lambda x: stop(x)
 
     def stop(x):
@@ -113,7 +113,7 @@ def test_a_closure_that_raises_leaves_parameters_bit_identical(dtype, evaluation
 
 @pytest.mark.parametrize("arithmetic", ["exact", "released"])
 def test_both_evaluations_see_the_same_dropout_mask(arithmetic):
-    """And the generator is left where one evaluation leaves it."""
+    """After the step, the generator is in the state that one evaluation leaves."""
     masks = []
     model = nn.Sequential(nn.Linear(5, 64), nn.Dropout(0.5), nn.Linear(64, 1)).train()
     model[1].register_forward_hook(lambda _m, _i, out: masks.append(out == 0))
@@ -135,7 +135,7 @@ def test_both_evaluations_see_the_same_dropout_mask(arithmetic):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_projected_grad_is_float32(dtype):
-    """Losses of 16-bit models are compared in float32, where the closure upcasts its logits or not."""
+    """The losses of 16-bit models are compared in float32, even if the closure returns a 16-bit loss."""
     model = MLP.build(dtype)
     opt = MeZO(model, lr=1e-3)
     assert opt.estimate(MLP.closure(model, 0)).projected_grad.dtype == torch.float32
@@ -144,7 +144,7 @@ def test_projected_grad_is_float32(dtype):
 
 
 def test_exact_arithmetic_does_not_drift_and_released_does():
-    """A hundred evaluations without an update in bfloat16: the published moves do not cancel."""
+    """In bfloat16, the published moves do not cancel over a hundred steps at a learning rate of 0."""
     drift = {}
     for arithmetic in ("exact", "released"):
         model = MLP.build(torch.bfloat16)

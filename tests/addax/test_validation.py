@@ -1,4 +1,4 @@
-"""What a user can get wrong is refused before anything changes, by a message that names it."""
+"""Test that invalid models, arguments, and closures are rejected by name before anything changes."""
 
 import math
 
@@ -21,7 +21,7 @@ ZEROTH_ORDER = (Addax, MeZO, MeZOSVRG)
 
 
 def refused(opt, model, match, **closures):
-    """A step that raises `ValueError`; theta, the step count and gradients stay."""
+    """Check that a step raises `ValueError` and leaves theta, the step count, and gradients unchanged."""
     before, generator = bits(model), torch.get_rng_state()
     with pytest.raises(ValueError, match=match):
         opt.step(**closures)
@@ -32,7 +32,7 @@ def refused(opt, model, match, **closures):
 
 
 def closure(opt, value):
-    """The first closure a method takes at its first step, returning a value."""
+    """Return a closure for the first step of a method, which returns a value."""
     name = "full_loss" if "full_loss" in opt.closures else opt.closures[0]
     return {name: lambda: value}
 
@@ -41,7 +41,7 @@ def closure(opt, value):
 def test_a_step_without_a_closure_is_refused(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
-    refused(opt, model, rf"{method.__name__}.* it wants {' and '.join(opt.closures)}")
+    refused(opt, model, rf"{method.__name__}.* pass {' and '.join(opt.closures)}")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_closure_that_the_method_cannot_use_is_refused(method, name):
     opt = method(model, lr=0.1)
     called = []
     given = dict.fromkeys(opt.closures, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
-    refused(opt, model, rf"{method.__name__} cannot use {name}: it wants", **given)
+    refused(opt, model, rf"{method.__name__} does not take {name}: pass", **given)
     assert not called
 
 
@@ -61,7 +61,7 @@ def test_a_closure_that_the_method_cannot_use_is_refused(method, name):
 def test_a_closure_that_alpha_gives_no_weight_is_refused(alpha, name):
     model = MLP.build(torch.float32)
     both = {"zo_loss": MLP.closure(model, 0), "fo_loss": MLP.closure(model, 0)}
-    refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha = {alpha} gives {name} no weight", **both)
+    refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha={alpha} gives {name} zero weight", **both)
 
 
 def test_mezo_svrg_names_the_closure_that_its_step_needs():
@@ -81,29 +81,28 @@ BAD = {"vector": (torch.ones(3), r"shape \(3,\)"), "float": (0.5, "float"), "Non
 def test_a_loss_that_is_not_a_scalar_is_refused(method, bad):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
-    value, says = BAD[bad]
-    refused(opt, model, rf"must return a scalar tensor, not .*{says}", **closure(opt, value))
+    value, message = BAD[bad]
+    refused(opt, model, rf"must return a scalar tensor, not .*{message}", **closure(opt, value))
 
 
 @pytest.mark.parametrize("method", FIRST_ORDER)
 def test_a_first_order_loss_without_gradient_is_refused(method):
     model = MLP.build(torch.float32)
-    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: torch.ones(()))
-    refused(method(model, lr=0.1), model, "without gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
+    refused(method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: torch.ones(()))
+    refused(method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("method", FIRST_ORDER)
 def test_a_first_order_loss_that_reaches_no_parameter_is_refused(method, dtype):
-    """But something else that has a gradient; the zeroth-order part is not taken alone either."""
+    """The loss depends on another tensor with a gradient. The zeroth-order part is not applied either."""
     model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
     opt = method(model, lr=0.1)
     closures = dict.fromkeys(opt.closures, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
     refused(opt, model, "does not depend on trainable parameters of the model", **closures)
 
 
-def test_a_step_works_where_gradients_are_off():
-    """A caller's `no_grad` does not take the first-order closure's gradient."""
+def test_a_step_works_inside_no_grad():
     model = MLP.build(torch.float32)
     before = bits(model)
     with torch.no_grad():
@@ -162,18 +161,20 @@ def test_a_groups_learning_rate_out_of_range_is_refused(method, lr):
 @pytest.mark.parametrize("method", ALL)
 def test_a_group_with_a_foreign_parameter_is_refused(method):
     model = MLP.build(torch.float32)
-    with pytest.raises(ValueError, match="no trainable parameter of the model"):
+    with pytest.raises(
+        ValueError, match="a parameter in the groups is not a trainable parameter of the model"
+    ):
         method(model, lr=0.1, params=_groups(nn.Linear(2, 2)))
     model[0].weight.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"'0\.weight' is no trainable parameter"):
+    with pytest.raises(ValueError, match=r"'0\.weight' in the groups is not a trainable parameter"):
         method(model, lr=0.1, params=_groups(model))
 
 
 @pytest.mark.parametrize("method", ALL)
 def test_groups_that_leave_parameters_out_are_refused(method):
-    """Refused while these are trainable; once frozen they are none of the method's."""
+    """The parameters must be frozen instead. Frozen parameters do not change or get gradients."""
     model = MLP.build(torch.float32)
-    with pytest.raises(ValueError, match=r"no parameter group holds '0\.weight'.*requires_grad_\(False\)"):
+    with pytest.raises(ValueError, match=r"'0\.weight' is in no parameter group.*requires_grad_\(False\)"):
         method(model, lr=0.1, params=_groups(model[3]))
     model[0].requires_grad_(False)
     model[2].requires_grad_(False)
@@ -191,7 +192,7 @@ def test_a_group_added_later_is_refused(method):
     model[0].requires_grad_(False)
     opt = method(model, lr=0.1)
     model[0].requires_grad_(True)
-    with pytest.raises(ValueError, match=f"{method.__name__} already holds all parameters.*build a new one"):
+    with pytest.raises(ValueError, match=f"{method.__name__} already contains all parameters.*build a new"):
         opt.add_param_group({"params": list(model[0].parameters())})
     assert len(opt.param_groups) == 1
 
@@ -212,29 +213,29 @@ def test_models_that_cannot_be_trained_are_refused(method):
         method(odd, lr=0.1)
 
 
-class Quantised(torch.Tensor):
-    """A tensor that shows itself as float32 and holds codes, as quantising libraries make them."""
+class Quantized(torch.Tensor):
+    """A tensor that appears to be float32 but stores integer codes, as in quantization libraries."""
 
     @staticmethod
     def __new__(cls, codes):
-        """Around int8 codes."""
+        """Wrap int8 codes."""
         return torch.Tensor._make_wrapper_subclass(cls, codes.shape, dtype=torch.float32)
 
     def __init__(self, codes):
         self.codes = codes
 
     def __tensor_flatten__(self):
-        """What it holds."""
+        """Return the names of the inner tensors."""
         return ["codes"], None
 
     @classmethod
     def __tensor_unflatten__(cls, inner, meta, size, stride):
-        """And the way back."""
+        """Rebuild the tensor from the inner tensors."""
         return cls(inner["codes"])
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        """Knows only how to be a parameter."""
+        """Support only the operators of a parameter."""
         if func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
             return cls(args[0].codes)
         raise NotImplementedError(f"{func} on {cls.__name__}")
@@ -242,11 +243,11 @@ class Quantised(torch.Tensor):
 
 @pytest.mark.parametrize("method", ALL)
 def test_quantized_parameters_are_refused(method):
-    """Integers cannot require gradients in torch; what can is refused, and may be there frozen."""
+    """Trainable quantized tensors and float8 are rejected. Frozen quantized tensors are allowed."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    model[1].weight = nn.Parameter(Quantised(torch.ones(2, 2, dtype=torch.int8)))
+    model[1].weight = nn.Parameter(Quantized(torch.ones(2, 2, dtype=torch.int8)))
     assert model[1].weight.requires_grad
-    with pytest.raises(ValueError, match=r"'1\.weight' is a Quantised.*requires_grad_\(False\)"):
+    with pytest.raises(ValueError, match=r"'1\.weight' is a Quantized.*requires_grad_\(False\)"):
         method(model, lr=0.1)
     model[1].weight.requires_grad_(False)
     assert len(method(model, lr=0.1).indices) == 3
@@ -284,7 +285,7 @@ def convert(model):
 
 
 def move(model):
-    """Torch makes new parameters for devices of another kind, and moves others in place."""
+    """Move a layer to the meta device. torch replaces parameters that move to a different type of device."""
     model[3].to("meta")
 
 
@@ -304,7 +305,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("method", ALL)
 def test_a_model_changed_after_the_method_was_built_is_refused(method, change):
-    """Refused at the next step, before a closure is called; what was frozen all along may change."""
+    """The next step raises before a closure is called. Parameters that were always frozen may change."""
     model = MLP.build(torch.float32)
     model[0].bias.requires_grad_(False)
     opt = method(model, lr=0.1)
@@ -323,7 +324,7 @@ def test_a_model_changed_after_the_method_was_built_is_refused(method, change):
 
 @pytest.mark.parametrize("method", ALL)
 def test_a_parameter_moved_to_another_device_is_refused(method):
-    """As `model.cuda()` does; a device that this test has not got is recorded in its stead."""
+    """`model.cuda()` moves parameters. This test records a CUDA placement instead, so it needs no GPU."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     opt.placements[model[0].bias] = (torch.device("cuda:0"), torch.float32)
@@ -333,7 +334,7 @@ def test_a_parameter_moved_to_another_device_is_refused(method):
 
 @pytest.mark.parametrize("method", ALL)
 def test_frozen_integer_parameters_are_allowed(method):
-    """As in a quantised model with trainable parts."""
+    """A quantized model with trainable adapters has such parameters."""
     model = MLP.build(torch.float32)
     model.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
     assert method(model, lr=0.1).indices.keys().isdisjoint({model.codes})

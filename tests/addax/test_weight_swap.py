@@ -1,4 +1,4 @@
-"""Modules that hand weights about: seen at theta + eps z, or refused by name; never wrong in silence."""
+"""Test that modules with unusual uses of weights are evaluated at theta + eps z, or rejected by name."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +22,7 @@ from tests.numerics.oracle import (
 
 
 class Nested(nn.Module):
-    """Parameters of its own around a child that has some, called twice: scratch is lent while in use."""
+    """A module with parameters that calls a child with parameters twice, while its scratch is in use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class Nested(nn.Module):
         self.scale = nn.Parameter(torch.ones(5))
 
     def forward(self, x):
-        """`(batch, 5)` to `(batch, 5)`."""
+        """Map `(batch, 5)` to `(batch, 5)`."""
         return torch.tanh(self.child(torch.tanh(self.child(x + self.shift)))) * self.scale
 
 
-class Rented(nn.Module):
-    """A layer whose weight a second module owns too, run inside it (a tie between nested modules)."""
+class NestedTie(nn.Module):
+    """A module that owns the weight of its inner module too (a tie between nested modules)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class Rented(nn.Module):
         self.weight = self.inner.weight
 
     def forward(self, x):
-        """`(batch, 5)` to `(batch, 5)`."""
+        """Map `(batch, 5)` to `(batch, 5)`."""
         return torch.tanh(self.inner(x)) @ self.weight
 
 
 class Attention(nn.Module):
-    """torch's attention reads the weights of its output projection without running that module."""
+    """A model with torch's attention, which reads the output projection's weights without running it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,13 +57,13 @@ class Attention(nn.Module):
         self.embed = nn.Linear(5, 6)
 
     def forward(self, x):
-        """`(batch, 5)` to `(batch, 6)`."""
+        """Map `(batch, 5)` to `(batch, 6)`."""
         h = self.embed(x)[None]
         return self.attention(h, h, h, need_weights=False)[0][0]
 
 
 class Positions(nn.Module):
-    """Learned positions as Whisper has them: the module returns a view of its own weight."""
+    """Learned positions as in Whisper: the module returns a view of its weight."""
 
     def __init__(self, rows: slice | None) -> None:
         super().__init__()
@@ -71,12 +71,12 @@ class Positions(nn.Module):
         self.rows = rows
 
     def forward(self):
-        """`(4, 5)`, or the whole weight `(6, 5)`."""
+        """Return `(4, 5)`, or the whole weight `(6, 5)`."""
         return self.weight if self.rows is None else self.weight[self.rows]
 
 
 class Views(nn.Module):
-    """A view of one module's weight, used after another module ran."""
+    """A model that uses a view of one module's weight after another module has run."""
 
     rows: slice | None = slice(0, 4)
 
@@ -86,13 +86,13 @@ class Views(nn.Module):
         self.layer = nn.Linear(5, 5)
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
+        """Map `(4, 5)` to `(4, 5)`."""
         positions = self.positions()
         return self.layer(x) * positions[:4]
 
 
 class Whole(Views):
-    """As `Views`, with the parameter itself in place of a view."""
+    """A model like `Views`, with the parameter itself instead of a view."""
 
     rows = None
 
@@ -103,7 +103,7 @@ def _cubes(model, batch):
 
 
 class Structured(nn.Module):
-    """Returns its parameter in tuples, dicts and model outputs, beside what it computed."""
+    """A model whose child returns its parameter in tuples, dicts, and model outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,31 +111,31 @@ class Structured(nn.Module):
         self.layer = nn.Linear(5, 5)
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
+        """Map `(4, 5)` to `(4, 5)`."""
         out = {kind: self.child(kind) for kind in ("tuple", "dict", "output")}
         h = self.layer(self.layer(x))
-        held = [out["tuple"][0][1], out["dict"]["a"]["b"], out["output"].last_hidden_state]
-        return sum(h * (1 + weight[:4]) for weight in held)
+        weights = [out["tuple"][0][1], out["dict"]["a"]["b"], out["output"].last_hidden_state]
+        return sum(h * (1 + weight[:4]) for weight in weights)
 
 
 class StructuredChild(nn.Module):
-    """Owns what `Structured` passes on."""
+    """The owner of the weight that `Structured` uses."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(6, 5))
 
     def forward(self, kind):
-        """The weight or a view of it, wrapped."""
+        """Return the weight or a view of it in a container."""
         from transformers.modeling_outputs import BaseModelOutput
 
         view = self.weight[1:]
-        made = {"tuple": ([None, view], 3), "dict": {"a": {"b": view}}}
-        return made[kind] if kind != "output" else BaseModelOutput(last_hidden_state=self.weight)
+        outputs = {"tuple": ([None, view], 3), "dict": {"a": {"b": view}}}
+        return outputs[kind] if kind != "output" else BaseModelOutput(last_hidden_state=self.weight)
 
 
 class Recurrent(nn.Module):
-    """An LSTM, whose weights torch keeps in a flat list too, and a layer with weight normalisation."""
+    """An LSTM, whose weights torch also keeps in a flat list, and a layer with weight normalization."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,12 +143,12 @@ class Recurrent(nn.Module):
         self.out = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 3)`."""
+        """Map `(4, 5)` to `(4, 3)`."""
         return self.out(self.lstm(x[:, None])[0][:, 0])
 
 
 class Encoder(nn.Module):
-    """In evaluation torch runs a whole layer as one kernel, unless there are hooks."""
+    """A layer in evaluation mode, which torch runs as one kernel unless there are hooks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class Encoder(nn.Module):
         self.eval()
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 6)`."""
+        """Map `(4, 5)` to `(4, 6)`."""
         return self.layer(self.embed(x)[None])[0]
 
 
-class Held(nn.Module):
-    """Parameters in containers, which have no forward."""
+class Containers(nn.Module):
+    """A model with parameters in containers, which have no forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,45 +170,45 @@ class Held(nn.Module):
         self.named = nn.ParameterDict({"a": torch.ones(5), "b": nn.ParameterList([torch.ones(5)])})
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
+        """Map `(4, 5)` to `(4, 5)`."""
         return torch.tanh(x @ self.some[0] + self.some[1]) * self.named["a"] + self.named["b"][0]
 
 
-class Keeping(nn.Module):
-    """Keeps a view of its weight for others to read."""
+class ViewOwner(nn.Module):
+    """A module that stores a view of its weight, which other modules read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(5, 5))
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
-        self.kept = self.weight.t()
-        return x @ self.kept
+        """Map `(4, 5)` to `(4, 5)`."""
+        self.view = self.weight.t()
+        return x @ self.view
 
 
-class Kept(nn.Module):
-    """A view that its module has kept is read after another module ran."""
+class StoredView(nn.Module):
+    """A model that reads a stored view of a weight after another module has run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keeping = Keeping()
+        self.owner = ViewOwner()
         self.layer = nn.Linear(5, 5)
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
-        return torch.tanh(self.layer(torch.tanh(self.keeping(x)))) @ self.keeping.kept
+        """Map `(4, 5)` to `(4, 5)`."""
+        return torch.tanh(self.layer(torch.tanh(self.owner(x)))) @ self.owner.view
 
 
 class Force(nn.Module):
-    """Minus the gradient of an energy with respect to its input, as potentials of molecules have it."""
+    """Minus the gradient of an energy with respect to its input, as in molecular potentials."""
 
     def __init__(self) -> None:
         super().__init__()
         self.energy = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 1))
 
     def forward(self, x):
-        """`(4, 5)` to `(4, 5)`."""
+        """Map `(4, 5)` to `(4, 5)`."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.energy(x).sum(), x)
@@ -217,13 +217,25 @@ class Force(nn.Module):
 
 UNUSUAL = pytest.mark.parametrize(
     "build",
-    [Nested, Rented, Views, Whole, Structured, Recurrent, Attention, Encoder, Held, Kept, Force],
+    [
+        Nested,
+        NestedTie,
+        Views,
+        Whole,
+        Structured,
+        Recurrent,
+        Attention,
+        Encoder,
+        Containers,
+        StoredView,
+        Force,
+    ],
     ids=lambda b: b.__name__,
 )
 
 
 def unusual(build) -> Problem:
-    """A problem around an unusual module."""
+    """Return a problem with an unusual module."""
     return Problem(build.__name__, lambda dtype: fill(build(), dtype), _cubes)
 
 
@@ -238,7 +250,7 @@ def test_unusual_modules_see_theta_plus_eps_z(build):
 
 
 def test_a_parameter_may_move_to_another_module_between_steps():
-    """After a first step as well, whose check has seen all modules then."""
+    """The move may also follow the first step, after which the access guard is off."""
     model = MLP.build(torch.float64)
     opt = MeZO(model, lr=0.0)
     opt.step(zo_loss=MLP.closure(model, 0))
@@ -252,7 +264,7 @@ def test_a_parameter_may_move_to_another_module_between_steps():
 
 @pytest.mark.parametrize("problem", [MLP, TIED, OPT, LLAMA, ROBERTA], ids=lambda p: p.name)
 def test_the_access_guard_changes_no_bit(problem):
-    """So that a resumed run, whose first estimate is checked anew, is the same run."""
+    """A resumed run, whose first estimate is guarded again, therefore equals the uninterrupted run."""
     model = problem.build(torch.float32)
     with_check, without = MeZO(model, lr=1e-3), MeZO(model, lr=1e-3, check=False)
     seen = [opt.estimate(problem.closure(model, 0)) for opt in (with_check, with_check, without)]
@@ -260,7 +272,7 @@ def test_the_access_guard_changes_no_bit(problem):
 
 
 def test_roberta_sees_theta_plus_eps_z():
-    """Its head owns a bias that a module inside it owns too, and shares the embedding."""
+    """RoBERTa's head shares a bias with one of its modules and shares the embedding."""
     model = ROBERTA.build(torch.float64)
     dense, opt = Dense(model, ROBERTA), MeZO(model, lr=1e-3)
     g0 = opt.estimate(ROBERTA.closure(model, 0)).projected_grad.item()
@@ -273,7 +285,7 @@ def _in_a_thread(model):
 
 
 ELSEWHERE = {
-    "thread": (_in_a_thread, "thread of its own"),
+    "thread": (_in_a_thread, "in a different thread"),
     "grad": (lambda m: torch.func.grad(lambda x: m(x).sum())(torch.ones(5).double()).sum(), r"torch\.func"),
     "jvp": (lambda m: torch.func.jvp(m, *2 * [(torch.ones(5).double(),)])[1].sum(), r"torch\.func"),
     "vmap": (lambda m: torch.vmap(m)(torch.ones(4, 5).double()).sum(), r"torch\.func"),
@@ -282,15 +294,15 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_modules_run_where_weights_cannot_be_exchanged_are_refused(where, check):
-    """Several threads would mix up their modules' weights; within torch.func, torch ends the process."""
-    loss, says = ELSEWHERE[where]
+def test_modules_in_contexts_where_weights_cannot_be_swapped_are_refused(where, check):
+    """Threads would mix up the weights of their modules. Within torch.func, torch would abort the process."""
+    loss, message = ELSEWHERE[where]
     model = MLP.build(torch.float64)
     opt = MeZO(model, lr=1e-3, check=check)
     assert torch.isfinite(loss(model))
 
     def run():
-        with pytest.raises(ValueError, match=f"zo_loss runs Linear .*{says}"):
+        with pytest.raises(ValueError, match=f"zo_loss runs Linear .*{message}"):
             opt.step(zo_loss=lambda: loss(model))
 
     check_unmoved(model, run)

@@ -1,4 +1,4 @@
-"""Options that every method with a zeroth-order part takes."""
+"""Test the options that every method with a zeroth-order part takes."""
 
 import pytest
 from torch import nn

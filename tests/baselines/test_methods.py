@@ -1,4 +1,4 @@
-"""Every method file keeps the contract; a new file is picked up by itself."""
+"""Test the contract of every method. New files are picked up automatically."""
 
 import ast
 import copy
@@ -37,26 +37,26 @@ SCHEDULERS = {
 
 
 def class_of(method: str) -> type[Method]:
-    """The one method that a file defines."""
-    built = module("method", method)
-    own = [c for c in vars(built).values() if isinstance(c, type) and c.__module__ == built.__name__]
-    classes = [c for c in own if issubclass(c, Method)]
+    """Return the one method class that a file defines."""
+    file = module("method", method)
+    defined = [c for c in vars(file).values() if isinstance(c, type) and c.__module__ == file.__name__]
+    classes = [c for c in defined if issubclass(c, Method)]
     assert len(classes) == 1, f"{method} defines {[c.__name__ for c in classes]}"
     return classes[0]
 
 
 def head(method: str) -> str:
-    """The docstring of a method's file."""
+    """Return the docstring of a method's file."""
     return ast.get_docstring(ast.parse(path("method", method).read_text())) or ""
 
 
 class Regression:
-    """Least squares with a known optimum of zero: `(16, 6)` inputs, a linear model, any dtype."""
+    """A least-squares problem in any dtype whose minimum is zero: `(16, 6)` inputs and a linear model."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        own = torch.Generator().manual_seed(0)
-        x = torch.randn(16, 6, generator=own)
-        truth = torch.randn(6, 1, generator=own)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(16, 6, generator=generator)
+        truth = torch.randn(6, 1, generator=generator)
         self.x, self.y = x.to(dtype), x @ truth
         self.model = nn.Linear(6, 1, bias=False)
         with torch.no_grad():
@@ -64,17 +64,17 @@ class Regression:
         self.model.to(dtype)
 
     def loss(self) -> torch.Tensor:
-        """The mean squared error, in float32."""
+        """Return the mean squared error, in float32."""
         return nn.functional.mse_loss(self.model(self.x).float(), self.y)
 
     def step(self, opt: Method) -> StepStats:
-        """One step with every closure that the method takes."""
+        """Take one step with all closures of the method."""
         return opt.step(**dict.fromkeys(opt.closures, self.loss))
 
 
 @METHODS
 def test_the_module_docstring_states_equation_cost_and_memory(method):
-    """Purpose on one line, the update in symbols, a source, then cost and memory."""
+    """It has a one-line purpose, the update as an equation, a source, and lines on cost and memory."""
     text = head(method)
     first = text.split("\n", 1)[0]
     assert first.endswith(".")
@@ -88,15 +88,15 @@ def test_the_module_docstring_states_equation_cost_and_memory(method):
 
 @METHODS
 def test_one_class_built_from_model_and_lr(method):
-    made = class_of(method)
-    parameters = list(inspect.signature(made).parameters.values())
+    cls = class_of(method)
+    parameters = list(inspect.signature(cls).parameters.values())
     assert [p.name for p in parameters[:2]] == ["model", "lr"]
     rest = [p for p in parameters[2:] if p.kind is not p.VAR_KEYWORD]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
-    assert made.label
-    assert made.__doc__
-    assert made.step.__doc__
-    opt = made(nn.Linear(2, 1), lr=0.1)
+    assert cls.label
+    assert cls.__doc__
+    assert cls.step.__doc__
+    opt = cls(nn.Linear(2, 1), lr=0.1)
     assert isinstance(opt, torch.optim.Optimizer)
     assert opt.param_groups[0]["lr"] == 0.1
 
@@ -108,18 +108,18 @@ def test_labels_are_unique():
 
 @METHODS
 def test_closures_are_known_and_keyword_only(method):
-    made = class_of(method)
-    assert made.closures
-    assert set(made.closures) <= {"zo_loss", "fo_loss", "full_loss"}
-    step = inspect.signature(inspect.unwrap(made.step)).parameters
-    assert set(made.closures) <= set(step)
+    cls = class_of(method)
+    assert cls.closures
+    assert set(cls.closures) <= {"zo_loss", "fo_loss", "full_loss"}
+    step = inspect.signature(inspect.unwrap(cls.step)).parameters
+    assert set(cls.closures) <= set(step)
     assert all(p.kind is p.KEYWORD_ONLY for p in step.values() if p.name != "self")
 
 
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_steps_reduce_a_convex_loss(method, dtype):
-    """From zero to under half of the loss, in 200 steps at a learning rate that suits all of them."""
+    """200 steps from zero, at one learning rate for all methods, more than halve the loss."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=0.02)
     before = problem.loss().item()
@@ -149,7 +149,7 @@ def test_step_stats_match_the_closures(method):
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_the_realized_fraction_is_measured_in_16_bit(method, dtype):
-    """By every method that writes its own updates."""
+    """Every method except Adam, whose updates torch writes, measures it."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=1e-2)
     measured = [problem.step(opt).realized_fraction for _ in range(opt.MEASURE_EVERY + 1)]
@@ -157,13 +157,13 @@ def test_the_realized_fraction_is_measured_in_16_bit(method, dtype):
         assert measured == [None] * len(measured)
         return
     assert all(m is None for m in measured[1:-1])
-    # The first step of float16 may overflow until its loss scale fits, and then intends nothing.
+    # In float16, the first steps may overflow until the loss scale fits. Their intended step is zero.
     assert measured[0] is not None
     assert 0.2 < measured[-1].item() < 2
 
 
 def check_schedule(method: str, scheduler: str) -> None:
-    """Take five steps under a schedule: the rate changes and no step is skipped."""
+    """Take five steps with a schedule. Check that the rate changes and that no step is skipped."""
     problem = Regression()
     opt = class_of(method)(problem.model, lr=1e-3)
     schedule = SCHEDULERS[scheduler](opt)
@@ -202,16 +202,16 @@ def test_a_learning_rate_of_zero_moves_nothing(method):
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_state_can_be_saved_and_loaded(method, dtype):
-    """Seven steps are three, a state, and four."""
+    """Three steps, a saved and loaded state, and four steps equal seven steps."""
     whole, part = Regression(dtype), Regression(dtype)
-    made = class_of(method)
-    opt = made(whole.model, lr=1e-2)
+    cls = class_of(method)
+    opt = cls(whole.model, lr=1e-2)
     for _ in range(7):
         whole.step(opt)
-    opt = made(part.model, lr=1e-2)
+    opt = cls(part.model, lr=1e-2)
     for _ in range(3):
         part.step(opt)
-    resumed = made(part.model, lr=0.5)
+    resumed = cls(part.model, lr=0.5)
     resumed.load_state_dict(copy.deepcopy(opt.state_dict()))
     for _ in range(4):
         part.step(resumed)
@@ -229,7 +229,7 @@ def test_a_step_touches_no_global_state(method):
 
 
 def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
-    """One file in baselines/, found under its name with dashes; helpers are not."""
+    """A file in baselines/ is found under its name with dashes, unless its name begins with an underscore."""
     from benchmarks import registry
 
     (tmp_path / "baselines").mkdir()
@@ -251,7 +251,7 @@ def test_an_unknown_method_names_the_nearest():
 
 @METHODS
 def test_a_method_declares_the_closures_of_each_step(method):
-    """Steps given only `next_closures()` work, and `step_kinds` of them are seen again and again."""
+    """Steps that get only `next_closures()` work, and `step_kinds` different sets of closures occur."""
     problem = Regression(torch.float32)
     opt = class_of(method)(problem.model, lr=1e-3)
     seen = []
@@ -269,19 +269,19 @@ def test_a_step_without_a_declared_closure_is_refused(method):
     problem = Regression(torch.float32)
     opt = class_of(method)(problem.model, lr=1e-3)
     for _ in range(opt.step_kinds):
-        wanted = opt.next_closures()
-        others = [name for name in opt.closures if name not in wanted]
-        with pytest.raises(ValueError, match=r"wants .*_loss"):
+        needed = opt.next_closures()
+        others = [name for name in opt.closures if name not in needed]
+        with pytest.raises(ValueError, match=r"pass .*_loss"):
             opt.step(**dict.fromkeys(others, problem.loss))
-        opt.step(**dict.fromkeys(wanted, problem.loss))
+        opt.step(**dict.fromkeys(needed, problem.loss))
 
 
 @METHODS
 def test_arguments_are_what_the_constructor_takes(method):
-    made = class_of(method)
-    listed = made.arguments()
-    assert listed.pop("lr") is inspect.Parameter.empty
+    cls = class_of(method)
+    defaults = cls.arguments()
+    assert defaults.pop("lr") is inspect.Parameter.empty
     model = nn.Linear(2, 1)
-    assert isinstance(made(model, lr=0.1, **listed), made)
+    assert isinstance(cls(model, lr=0.1, **defaults), cls)
     with pytest.raises(TypeError, match="unexpected keyword argument 'epsilon'"):
-        made(model, lr=0.1, epsilon=1e-3)
+        cls(model, lr=0.1, epsilon=1e-3)

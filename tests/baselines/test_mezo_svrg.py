@@ -1,4 +1,4 @@
-"""MeZO-SVRG: an anchor of its own, one z for both minibatch estimates, few full losses."""
+"""Test MeZO-SVRG: a separate anchor, one z for both minibatch estimates, and few full losses."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ EPS = 1e-3
 
 
 def run(opt, problem, model, steps, full=99):
-    """Steps a method and returns which closures each step called."""
+    """Take steps and return the closures that each step called."""
     calls = []
     for k in range(steps):
         called = []
@@ -40,7 +40,7 @@ def test_full_loss_is_called_every_q_steps_only(variant, q):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_anchor_shares_no_storage_with_theta(dtype):
-    """It is theta at the last full-batch step, before that step moved it."""
+    """The anchor is theta before the update of the last full-batch step."""
     model = TIED.build(dtype)
     opt = MeZOSVRG(model, lr=0.05, lr_ratio=1.0, anchor_every=3)
     for k in range(6):
@@ -55,12 +55,12 @@ def test_the_anchor_shares_no_storage_with_theta(dtype):
 
 
 def run_one(opt, problem, model, k):
-    """One step, whichever closure it needs."""
+    """Take one step with both closures."""
     return opt.step(zo_loss=problem.closure(model, k), full_loss=problem.closure(model, 99))
 
 
 class Probe(nn.Module):
-    """A linear loss <slope, theta>; the losses it returns are kept, and give z away."""
+    """A model whose loss is the sum of theta. It records the points of its evaluations, which reveal z."""
 
     def __init__(self, d: int = 6) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class Probe(nn.Module):
         self.seen: list[torch.Tensor] = []
 
     def forward(self) -> torch.Tensor:
-        """The sum of theta; keeps the point at which it was evaluated."""
+        """Return the sum of theta, and record theta."""
         self.seen.append(self.theta.detach().clone())
         return self.theta.sum()
 
 
 def directions(seen: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """The points and directions of a minibatch step, from its four evaluations."""
+    """Return the points and directions of a minibatch step, computed from its four evaluations."""
     here, there = (seen[0] + seen[1]) / 2, (seen[2] + seen[3]) / 2
     return here, (seen[0] - seen[1]) / (2 * EPS), there, (seen[2] - seen[3]) / (2 * EPS)
 
@@ -110,7 +110,7 @@ def test_released_uses_two_directions_at_theta_alone():
 
 @pytest.mark.parametrize("problem", [MLP, TIED], ids=lambda p: p.name)
 def test_ten_released_steps_follow_the_published_code(problem):
-    """Keeps no anchor (it aliases live parameters), two directions for the two minibatch estimates:
+    """The published code has no anchor (it aliases live parameters) and uses two directions.
 
     theta <- theta - eta2 ( g_I(theta; z1) z1 - g_I(theta; z2) z2 + g_full z_full ).
     """
@@ -144,7 +144,7 @@ def test_the_variants_take_different_steps():
 
 
 def test_variance_is_reduced_near_the_anchor():
-    """Right after an anchor step the minibatch part all but cancels: its norm, beside MeZO's, is small."""
+    """Right after an anchor step, the two minibatch estimates nearly cancel."""
     model = MLP.build(torch.float64)
     opt = MeZOSVRG(model, lr=1e-6, anchor_every=2)
     run_one(opt, MLP, model, 0)
@@ -156,13 +156,13 @@ def test_variance_is_reduced_near_the_anchor():
 
 
 def spoiled(problem, model, bad):
-    """A full loss that is not finite."""
+    """Return a closure whose full loss is not finite."""
     return lambda: problem.loss(model, 99) * bad
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_non_finite_full_loss_replaces_neither_anchor_nor_estimate(bad):
-    """Anchor and estimate of before stay, and the minibatch steps after it go on as if it had not been."""
+    """The old anchor and estimate remain, and later minibatch steps do not depend on the skipped step."""
     models = [MLP.build(torch.float64) for _ in range(2)]
     opts = [MeZOSVRG(m, lr=0.05, lr_ratio=1.0, anchor_every=3) for m in models]
     for k in range(3):
@@ -175,7 +175,7 @@ def test_a_non_finite_full_loss_replaces_neither_anchor_nor_estimate(bad):
     assert bits(models[0]) == before
     assert opts[0].full is full
     assert all(torch.equal(a, b) for a, b in zip(opts[0].anchor, anchor, strict=True))
-    # The other never had that step: only its number is counted.
+    # The other optimizer did not take this step, so only its counter advances.
     opts[1].steps += 1
     for k in (4, 5):
         for opt, model in zip(opts, models, strict=True):

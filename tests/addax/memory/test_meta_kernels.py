@@ -1,4 +1,4 @@
-"""Kernels on meta tensors keep for the backward pass what a device's kernels keep."""
+"""Test that kernels on meta tensors keep the same tensors for the backward pass as a device's kernels."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from addax.memory.meta_kernels import KERNELS, gpu_attention, gpu_dropout
 
 @pytest.mark.parametrize(("masked", "dtype"), [(False, "bfloat16"), (True, "bfloat16"), (True, "float32")])
 def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
-    """Its kernels save inputs, output, sums of rows, and a mask as a bias of the queries' dtype."""
+    """The kernels save inputs, outputs, row sums, and the mask as a bias in the dtype of the queries."""
     q = torch.empty(2, 3, 20, 8, dtype=getattr(torch, dtype), device="meta", requires_grad=True)
     mask = torch.empty(2, 1, 20, 20, dtype=torch.bool, device="meta") if masked else None
     saved = []
@@ -22,7 +22,7 @@ def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
         out = gpu_attention(q, q, q, mask, is_causal=not masked)
     assert out.shape == q.shape
     sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in saved}
-    # 24 columns: rows of the bias are aligned to 8 elements.
+    # The bias has 24 columns, because its rows are aligned to 8 elements.
     bias = 2 * 20 * 24 * q.element_size() if masked else 0
     assert sum(sizes.values()) < 2 * q.numel() * q.element_size() + bias + 8 * 2 * 3 * 32
 

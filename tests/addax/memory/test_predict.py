@@ -1,4 +1,4 @@
-"""Predicted peaks of plain torch modules: sizes known beforehand, and the live bytes of a real step."""
+"""Test predicted peaks of plain torch modules against known sizes and the live bytes of a real step."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,10 +50,10 @@ def test_a_predicted_peak_is_the_live_bytes_of_a_real_step(method):
             step.step_every_kind()
         return live.peak
 
-    # In a new thread, where noise has no scratch yet.
+    # Use a new thread, in which noise has no scratch memory yet.
     with ThreadPoolExecutor(1) as threads:
         live = threads.submit(work).result()
-    # Scalars of a few bytes: losses, counters.
+    # Losses and counters are scalars of a few bytes each.
     assert predicted(method).peak_bytes == pytest.approx(live, abs=200)
 
 
@@ -68,7 +68,7 @@ def test_the_split_has_the_sizes_of_parameters_gradients_and_state():
 
 
 def test_a_gpu_rounds_sizes_up_to_512_bytes():
-    # Two biases and one weight are no multiple of 512 bytes: 2048, 2048, and 4.
+    # Only the last bias, with 4 bytes, is not a multiple of 512 bytes.
     assert predicted(IPSGD, "cuda").split["parameters"] == THETA - 4 + 512
 
 
@@ -82,8 +82,8 @@ def test_every_kind_of_step_is_traced():
     assert {closure for closure, stage, _ in peaks.bytes if stage != OUTSIDE} == {"zo", "full"}
 
 
-def test_memory_within_a_closure_is_activations_and_a_methods_is_scratch():
-    """Whatever module defines the closure, and the method: both are of this one."""
+def test_memory_of_a_closure_is_activations_and_memory_of_a_method_is_scratch():
+    """The kind does not depend on the module that defines them. Here, this module defines both."""
 
     class Doubling(IPSGD):
         def step(self, *, fo_loss):
@@ -92,8 +92,8 @@ def test_memory_within_a_closure_is_activations_and_a_methods_is_scratch():
 
     def closures_of(model):
         def loss():
-            kept = torch.zeros(1 << 20, device="meta")
-            return model(torch.ones(ROWS, WIDTH, device="meta")).square().mean() + kept.sum()
+            buffer = torch.zeros(1 << 20, device="meta")
+            return model(torch.ones(ROWS, WIDTH, device="meta")).square().mean() + buffer.sum()
 
         return {"fo_loss": loss}
 

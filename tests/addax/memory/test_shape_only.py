@@ -1,4 +1,4 @@
-"""Shape-only mode holds for one thread and one context, and changes nothing outside."""
+"""Test that shape-only mode affects one thread inside one context, and nothing else."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +16,7 @@ def on_meta():
     return nn.Linear(4, 4, device="meta")
 
 
-def test_a_method_is_built_from_a_meta_model_only_inside():
+def test_a_method_can_be_built_from_a_meta_model_only_in_shape_only_mode():
     with pytest.raises(ValueError, match="offloaded"):
         MeZO(on_meta(), lr=0.1)
     with shape_only("cuda"):
@@ -49,7 +49,7 @@ def test_lookups_are_restored_after_an_error():
     assert META not in noise.workspace.generators
 
 
-def test_scratch_buffers_are_those_of_this_thread():
+def test_scratch_buffers_are_per_thread():
     def work():
         assert scratch_buffers() == []
         noise.normal(0, 0, 0, 8, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Allocations of meta tensors are recorded by size, phase, and kind; nothing else is."""
+"""Test that allocations of meta tensors, and only these, are recorded by size, phase, and kind."""
 
 import torch
 from torch import nn
@@ -27,8 +27,12 @@ def test_a_phase_peaks_at_its_largest_moment():
 
 def test_sizes_are_rounded_up_to_the_granularity():
     with Allocations([], 512) as allocations:
-        kept = [torch.ones(1, device="meta"), torch.ones(128, device="meta"), torch.ones(129, device="meta")]
-    assert len(kept) == 3
+        tensors = [
+            torch.ones(1, device="meta"),
+            torch.ones(128, device="meta"),
+            torch.ones(129, device="meta"),
+        ]
+    assert len(tensors) == 3
     assert peak(allocations, ("", "outside", 0))["activations"] == 512 + 512 + 1024
 
 
