@@ -228,15 +228,15 @@ def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
     assert text.endswith(f"\n\nMeans between float32's lowest and highest seed: {counted}")
 
 
-def test_the_gigabytes_in_the_text_of_the_memory_page_are_those_of_its_table():
-    """Each is a peak of the table, or the difference of two peaks at one length."""
+def test_the_numbers_in_the_text_of_the_memory_page_are_cells_of_its_tables():
+    """A value mark names a table, the first cell of a line, and a column; other decimals are not allowed."""
     page = (registry.ROOT / "docs" / "results" / "memory.md").read_text(encoding="utf-8")
-    table = re.search(r"<!-- table:memory-curves:peaks -->(.*?)<!-- /table", page, re.S)[1]
+    tables = dict(re.findall(r"<!-- table:(\S+) -->(.*?)<!-- /table", page, re.S))
     text = re.sub(r"<!-- table:\S+ -->.*?<!-- /table:\S+ -->", "", page, flags=re.S)
-    lines = [re.findall(r"\d+\.\d+", line) for line in table.splitlines()]
-    columns = list(zip(*([float(peak) for peak in line] for line in lines if line), strict=True))
-    peaks = {peak for column in columns for peak in column}
-    peaks |= {round(a - b, 1) for column in columns for a in column for b in column}
-    stated = [float(number) for number in re.findall(r"(\d+\.\d) GB", text)]
-    assert len(stated) > 10
-    assert [number for number in stated if number not in peaks] == []
+    marks = re.findall(r"<!-- value:(.+?) \| (.+?) \| (.+?) -->(.*?)<!-- /value -->", text)
+    assert len(marks) > 10
+    for name, first, column, value in marks:
+        head, *lines = cells(tables[name])
+        assert [line[head.index(column)] for line in lines if line[0] == first] == [value]
+    text = re.sub(r"<!-- value:.*?<!-- /value -->", "", text)
+    assert re.findall(r"\d+\.\d+ (?:GB|GiB)", text) == []
