@@ -64,7 +64,7 @@ def _draw(file: Path, root: Path) -> None:
     named = {file_stem(stem): stem for stem in drawn.get(figure, {})}
     if file.stem not in named:
         raise UserError(
-            f"{file}: no figure of this name; the rows of {owner} give {', '.join(named) or 'none'}"
+            f"{file}: no figure has this name; the rows of {owner} give {', '.join(named) or 'none'}"
         )
     canvas = drawn[figure][named[file.stem]]
     file.parent.mkdir(parents=True, exist_ok=True)
