@@ -16,8 +16,8 @@ from tests.numerics.oracle import DTYPES, bits
 pytestmark = pytest.mark.process
 
 METHODS = pytest.mark.parametrize("method", sorted(files("method")))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLE = re.search(r"<!-- example:distributed -->\n```python\n(.*?)^```$", README, re.M | re.S).group(1)
+GUIDE = (ROOT / "docs" / "guides" / "training.md").read_text(encoding="utf-8")
+EXAMPLE = re.search(r"<!-- example:distributed -->\n```python\n(.*?)^```$", GUIDE, re.M | re.S).group(1)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The scripts in examples/ run as a user starts them, and the models that they train improve."""
+"""The scripts in examples/ run as a user starts them, and they improve the models that they train."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def output(*words):
 
 
 def test_the_bare_loop_has_five_lines_and_its_loss_falls():
-    """Its loop proper, from the construction on, is five lines."""
+    """The five lines start with the construction of the optimizer; pages promise this number."""
     losses = [float(x) for x in re.findall(r"loss (\S+)", output(EXAMPLES / "bare_loop.py"))]
     assert len(losses) == 200
     assert fmean(losses[-20:]) < 0.1 * fmean(losses[:2])
@@ -39,7 +39,7 @@ def test_the_bare_loop_has_five_lines_and_its_loss_falls():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A user's own file: prompts with a word to answer, of 5 to 35 tokens."""
+    """Write a file as a user has it: prompts of 5 to 35 tokens, each with a one-word answer."""
     task, file = tasks.load("sst2"), tmp_path_factory.mktemp("data") / "reviews.jsonl"
     rows = [task.generate(Random(i)) for i in range(64)]
     lines = [{"prompt": task.prompt(r), "answer": task.candidates(r)[r["label"]]} for r in rows]
@@ -49,7 +49,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("threshold", [[], ["--length-threshold", 12]], ids=["addax-wa", "addax"])
 def test_fine_tuning_on_json_lines_improves_the_saved_model(data, tmp_path, threshold):
-    """The saved model loads, and predicts the answers better than the one it came from."""
+    """The saved model loads and predicts the answers better than the original model."""
     script = EXAMPLES / "finetune_jsonl.py"
     assert len(script.read_text(encoding="utf-8").splitlines()) < 40
     words = ["--lr", 1e-2, "--steps", STEPS, *threshold]
@@ -62,7 +62,7 @@ def test_fine_tuning_on_json_lines_improves_the_saved_model(data, tmp_path, thre
 
 
 def answer_loss(folder, data):
-    """The mean loss of a folder's model on the answer's token alone, computed from its logits."""
+    """Return the mean loss of a folder's model on the answer token, computed from the logits."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
