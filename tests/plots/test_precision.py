@@ -29,11 +29,11 @@ def test_lines_are_the_drift_and_the_realized_fractions_of_the_rows():
     dtypes = {marker: dtype for dtype, marker in precision.MARKERS.items()}
     points = {
         (dtypes[line.get_marker()], x): y
-        for line in lines_of(drift, precision.WAYS["released", None][1]["color"])
+        for line in lines_of(drift, precision.VARIANTS["released", None][1]["color"])
         for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
     }
     assert points == told
-    for (way, rounding), (_, look) in precision.WAYS.items():
+    for (way, rounding), (_, look) in precision.VARIANTS.items():
         (line,) = lines_of(step, look["color"])
         told = {
             r["size"]: 100 * r["fraction"]
@@ -55,6 +55,6 @@ def test_a_drift_of_zero_lies_on_the_axis_and_says_so():
         heights = [axes.transData.transform((1, y))[1] for y in (0, 1e-8, 1e-7)]
         assert axes.get_ylim()[0] == 0
         assert min(b - a for a, b in pairwise(heights)) > 5
-        ours = lines_of(axes, precision.WAYS["exact", "stochastic"][1]["color"])
+        ours = lines_of(axes, precision.VARIANTS["exact", "stochastic"][1]["color"])
         assert sorted(max(line.get_ydata()) for line in ours) == [0, 0, 1e-3 * drifts]
-        assert any("bit for bit" in text.get_text() for text in axes.texts) != drifts
+        assert any("exactly 0" in text.get_text() for text in axes.texts) != drifts

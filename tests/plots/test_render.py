@@ -119,14 +119,14 @@ def test_an_unknown_format_or_figure_is_named(tmp_path):
         render.render("figure1", rows, tmp_path, formats=("pgn",))
     with pytest.raises(UserError, match="unknown figure 'figur1': did you mean 'figure1'"):
         render.render("figur1", rows, tmp_path)
-    with pytest.raises(UserError, match="figure1 has no axis to choose"):
+    with pytest.raises(UserError, match="figure1 does not take an axis; only convergence does"):
         render.render("figure1", rows, tmp_path, axis="steps")
 
 
 @pytest.mark.parametrize("name", SHOWING_ROWS)
 def test_rows_that_do_not_fill_a_figure_name_the_command_that_does(name, tmp_path):
     kind = "study .* --save" if hasattr(render.module_of(name), "STUDY") else "sweep .*"
-    with pytest.raises(UserError, match=f"no rows here that {name} shows: `python -m benchmarks {kind}`"):
+    with pytest.raises(UserError, match=f"these rows do not fill {name}: run `python -m benchmarks {kind}`"):
         render.render(name, Results.of(NOTHING), tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_all_draws_what_the_rows_fill_and_no_more():
 def test_rows_of_a_study_fill_the_figures_of_that_study_alone(tmp_path):
     measured = Results.of(made.precision())
     assert [file.name for file in render.render("all", measured, tmp_path)] == ["precision.png"]
-    with pytest.raises(UserError, match="no rows here that figure1 shows"):
+    with pytest.raises(UserError, match="these rows do not fill figure1"):
         render.render("figure1", measured, tmp_path)
 
 
