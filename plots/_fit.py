@@ -27,11 +27,11 @@ def fit(figure: Figure) -> None:
     figure.draw_without_rendering()
     changed = False
     titles = _titles(figure, renderer)
-    for text, room in titles:
+    for text, available in titles:
         if _collides(text, [other for other, _ in titles if other is not text], figure, renderer):
-            changed |= _break(text, room, renderer)
+            changed |= _break(text, available, renderer)
     for axes in figure.axes:
-        changed |= _turn(axes, renderer)
+        changed |= _separate_tick_labels(axes, renderer)
     if changed:
         figure.draw_without_rendering()
     figure.set_layout_engine(None)
@@ -39,16 +39,16 @@ def fit(figure: Figure) -> None:
 
 def _titles(figure: Figure, renderer) -> list[tuple[Text, float]]:
     """Return the texts that may be broken, with the width in pixels available to each."""
-    found = [(text, figure.bbox.width) for text in (figure._suptitle, figure._supxlabel) if text]
-    found += [(legend.get_title(), figure.bbox.width) for legend in figure.legends]
+    titles = [(text, figure.bbox.width) for text in (figure._suptitle, figure._supxlabel) if text]
+    titles += [(legend.get_title(), figure.bbox.width) for legend in figure.legends]
     for axes in figure.axes:
         spec = axes.get_subplotspec()
         columns = 1 if spec is None else spec.get_gridspec().ncols
-        room = figure.bbox.width if columns == 1 else 1.05 * axes.get_window_extent(renderer).width
-        found += [(axes.title, room), (axes.xaxis.label, room)]
+        available = figure.bbox.width if columns == 1 else 1.05 * axes.get_window_extent(renderer).width
+        titles += [(axes.title, available), (axes.xaxis.label, available)]
         if legend := axes.get_legend():
-            found.append((legend.get_title(), room))
-    return found
+            titles.append((legend.get_title(), available))
+    return titles
 
 
 def _collides(text: Text, others: list[Text], figure: Figure, renderer) -> bool:
@@ -59,21 +59,21 @@ def _collides(text: Text, others: list[Text], figure: Figure, renderer) -> bool:
     return any(box.overlaps(other.get_window_extent(renderer)) for other in others if other.get_text())
 
 
-def _break(text: Text, room: float, renderer) -> bool:
+def _break(text: Text, available: float, renderer) -> bool:
     """Break a text at spaces into as few lines as fit, and return whether it was broken."""
     content = text.get_text()
     width = text.get_window_extent(renderer).width if content else 0
-    if width <= room or " " not in content:
+    if width <= available or " " not in content:
         return False
     for lines in range(2, 5):
         parts = wrap(content, -(-len(content) // lines) + 4, break_long_words=False, break_on_hyphens=False)
         text.set_text("\n".join(parts))
-        if text.get_window_extent(renderer).width <= room:
+        if text.get_window_extent(renderer).width <= available:
             break
     return True
 
 
-def _turn(axes: Axes, renderer) -> bool:
+def _separate_tick_labels(axes: Axes, renderer) -> bool:
     """Separate touching labels of the x axis, and return whether any touched.
 
     Names are rotated. Numbers are thinned out: every other one is dropped until they no longer touch.
@@ -90,7 +90,7 @@ def _turn(axes: Axes, renderer) -> bool:
 
 
 def _touching(axes: Axes, renderer) -> dict[float, str]:
-    """Return the ticks of the x axis with their labels if any two labels touch, otherwise nothing."""
+    """Return the ticks of the x axis with their labels if any two labels touch, otherwise an empty dict."""
     low, high = sorted(axes.xaxis.get_view_interval())
     ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
     ticks = [tick for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]

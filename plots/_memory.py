@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from benchmarks.results.order import display_order
 from plots._style import MethodStyle, Page, format_model, legend_above, small, styles
 
-# GPU memory in decimal gigabytes, as advertised. A GPU has a few percent more; the driver and the allocator
-# use it.
+# GPU memory in decimal gigabytes, as advertised. A GPU has a few percent more, which the driver and the
+# allocator use.
 CARDS = (24, 40, 48, 80, 141)
 GB = 1e9
 # Title, gradient checkpointing, and whether the panel zooms in on the lowest curves.
@@ -21,7 +21,7 @@ PANELS = (
     ("gradient checkpointing (zoom)", True, True),
 )
 # The zoomed panel shows the curves whose maximum is less than this many times the lowest maximum.
-NEAR = 1.3
+ZOOM_RATIO = 1.3
 NAMES = {"batch_size": "batch size", "length": "length (tokens)"}
 FIXED = {"batch_size": "batch size {:g}", "length": "{:g} tokens"}
 CARD_LINE = {"color": "#888888", "lw": 0.6, "ls": (0, (4, 2)), "zorder": 1}
@@ -58,7 +58,7 @@ def largest(rows: Sequence[Mapping], card: float) -> tuple[str, str] | None:
 
 
 def peak_figures(data: pd.DataFrame, what: str, axis: str, page: Page) -> dict[str, Figure]:
-    """Return a figure for each model: peak memory against one axis, without and with gradient checkpointing.
+    """Return a figure per model: peak memory against one axis, without and with gradient checkpointing.
 
     Args:
         data: rows of `benchmarks.studies.memory_curves`.
@@ -81,14 +81,14 @@ def _figure(data: pd.DataFrame, model: str, axis: str, page: Page) -> Figure:
     labels = display_order(data, "label")
     style_of = styles(labels)
     top = data["peak_bytes"].max() / GB
-    for axes, (title, checkpointing, enlarged) in zip(panels, PANELS, strict=False):
+    for axes, (title, checkpointing, zoom) in zip(panels, PANELS, strict=False):
         # Gradient checkpointing does not affect methods without a backward pass.
         curves = data[(data["gradient_checkpointing"] == checkpointing) | (data["fo_batch_size"] == 0)]
         for label in labels:
             _curve(axes, curves[curves["label"] == label], axis, style_of[label])
         axes.set_title(title)
         axes.set_xlim(0, 1.05 * data[axis].max())
-        limits = _lowest(curves) if enlarged else (0, 1.06 * top)
+        limits = _zoom_limits(curves) if zoom else (0, 1.06 * top)
         axes.set_ylim(limits)
         cards(axes, *limits)
     panels[0].set_ylabel("peak memory of a step (GB)")
@@ -103,11 +103,11 @@ def _figure(data: pd.DataFrame, model: str, axis: str, page: Page) -> Figure:
     return figure
 
 
-def _lowest(curves: pd.DataFrame) -> tuple[float, float]:
+def _zoom_limits(curves: pd.DataFrame) -> tuple[float, float]:
     """Return axis limits, in GB, around the curves whose maximum is near the lowest one."""
-    largest_peaks = curves.groupby("label")["peak_bytes"].max() / GB
+    maxima = curves.groupby("label")["peak_bytes"].max() / GB
     low = curves["peak_bytes"].min() / GB
-    high = largest_peaks[largest_peaks < NEAR * largest_peaks.min()].max()
+    high = maxima[maxima < ZOOM_RATIO * maxima.min()].max()
     margin = 0.1 * (high - low) or 0.1 * low
     return low - margin, high + margin
 

@@ -18,7 +18,7 @@ from plots._curves import curve, means, needs_log_axis, symlog
 from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "figure11"
-FEWER = 4  # SGD's batch has this many times the first-order examples of Addax's
+FEWER = 4  # SGD's batch has this many times as many first-order examples as Addax's
 # Title, and for each label the number that must be equal in both.
 PAIRS = (
     (
@@ -65,9 +65,9 @@ def _pairs(data: pd.DataFrame) -> Iterator[tuple[str, str, list[tuple[str, pd.Da
 def _pair(runs: pd.DataFrame, sizes: dict) -> pd.DataFrame:
     """Return the runs of one setting per label at the largest matching batches; empty if no sizes match."""
     sizes_of = [size(runs[runs["label"] == label]) for label, size in sizes.items()]
-    both = set(sizes_of[0]) & set(sizes_of[1])
+    common = set(sizes_of[0]) & set(sizes_of[1])
     return keep_best(
-        pd.concat([runs.loc[size.index[size == max(both, default=None)]] for size in sizes_of]), CELL
+        pd.concat([runs.loc[size.index[size == max(common, default=None)]] for size in sizes_of]), CELL
     )
 
 

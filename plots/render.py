@@ -75,7 +75,7 @@ def defaults(suite: str) -> list[str]:
 def draw(
     names: Sequence[str], results: Results, page: Page = PAGE, axis: str | None = None
 ) -> dict[str, dict[str, Figure]]:
-    """Draw figures, skipping those that the rows do not fill.
+    """Draw figures, skipping those that cannot be drawn from the rows.
 
     Args:
         names: names of figures.
@@ -111,7 +111,7 @@ def render(
     methods: Sequence[str] | None = None,
     axis: str | None = None,
 ) -> list[Path]:
-    """Draw one figure, or with "all" every figure that the rows fill, and save the files.
+    """Draw and save one figure, or with "all" every figure that can be drawn from the rows.
 
     Args:
         name: name of a figure, or "all".
@@ -129,7 +129,7 @@ def render(
 
     Raises:
         UserError: if a figure, format, method, or axis is unknown; if a size is not positive; if the figure
-            does not take an axis; or if the rows do not fill the figure.
+            does not take an axis; or if the figure cannot be drawn from the rows.
     """
     for kind in formats:
         if kind not in FORMATS:
@@ -143,7 +143,9 @@ def render(
     names = [figure for figure in figures() if rows_of(figure)] if name == "all" else [name]
     drawn = draw(names, results, page, axis)
     if not drawn and name != "all":
-        raise UserError(f"these rows do not fill {name}: run `{command_for(name)}` to produce its rows")
+        raise UserError(
+            f"{name} cannot be drawn from these rows; run `{command_for(name)}` to produce its rows"
+        )
     return save(drawn, out, formats, page, results, axis)
 
 

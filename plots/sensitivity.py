@@ -21,12 +21,12 @@ from benchmarks.results.order import display_order, format_value, value_order
 from plots._style import PAGE, TWO_COLUMNS, Page, format_model, small
 
 SUITE = "sensitivity"
-# Pairs of settings for one heat map, and settings that are drawn against the seed.
+# PAIRS are drawn against each other, and each setting in ALONE is drawn against the seed.
 PAIRS = (("alpha", "zo_batch_size"), ("lr", "alpha"))
 ALONE = ("length_threshold", "eps")
 NAMES = {
     "alpha": r"$\alpha$", "zo_batch_size": "$K_0$", "lr": "learning rate", "eps": r"$\epsilon$",
-    "seed": "seed", "length_threshold": "$L_T$ (tokens, or a quantile)",
+    "seed": "seed", "length_threshold": "$L_T$ (tokens or quantile)",
 }  # fmt: skip
 SCORES = {"validation_score": "validation", "score": "test"}
 MIN_VALUES = 3  # minimum number of values of a setting for a map

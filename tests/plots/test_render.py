@@ -19,7 +19,7 @@ from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import drawn, faults, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# A row that does not fill any figure.
+# No figure can be drawn from this row.
 NOTHING = [result_rows.row("zero-shot")]
 SHOWING_ROWS = [name for name, rows in result_rows.FIGURES.items() if rows]
 # The default lane draws only this figure; `--all` draws the others, too.
@@ -126,12 +126,14 @@ def test_an_unknown_format_or_figure_or_an_unexpected_axis_is_an_error(tmp_path)
 @pytest.mark.parametrize("name", SHOWING_ROWS)
 def test_the_error_for_missing_rows_states_the_command_that_produces_them(name, tmp_path):
     kind = "study .* --save" if hasattr(render.module_of(name), "STUDY") else "sweep .*"
-    with pytest.raises(UserError, match=f"these rows do not fill {name}: run `python -m benchmarks {kind}`"):
+    with pytest.raises(
+        UserError, match=f"{name} cannot be drawn from these rows; run `python -m benchmarks {kind}`"
+    ):
         render.render(name, Results.of(NOTHING), tmp_path)
 
 
 @pytest.mark.slow
-def test_all_draws_exactly_the_figures_that_the_rows_fill():
+def test_all_draws_every_figure_that_the_rows_allow():
     everything = [name for name in render.figures() if render.rows_of(name)]
     for rows in {result_rows.FIGURES[name] for name in SHOWING_ROWS}:
         found = render.draw(everything, Results.of(rows()))
@@ -140,10 +142,10 @@ def test_all_draws_exactly_the_figures_that_the_rows_fill():
     assert render.draw(everything, Results.of(NOTHING)) == {}
 
 
-def test_rows_of_a_study_fill_only_the_figures_of_that_study(tmp_path):
+def test_rows_of_a_study_give_only_the_figures_of_that_study(tmp_path):
     measured = Results.of(result_rows.precision())
     assert [file.name for file in render.render("all", measured, tmp_path)] == ["precision.png"]
-    with pytest.raises(UserError, match="these rows do not fill figure1"):
+    with pytest.raises(UserError, match="figure1 cannot be drawn from these rows"):
         render.render("figure1", measured, tmp_path)
 
 
