@@ -18,7 +18,7 @@ CUDA = torch.device("cuda", 0)
 
 @pytest.fixture
 def forbid_synchronization():
-    """Return a function after whose call any operation that waits for the device raises an error."""
+    """Return a function that makes every later wait for the device an error, until the test ends."""
     before = torch.cuda.get_sync_debug_mode()
     yield lambda: torch.cuda.set_sync_debug_mode("error")
     torch.cuda.set_sync_debug_mode(before)

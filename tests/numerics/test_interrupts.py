@@ -38,7 +38,7 @@ class Interrupt:
 @pytest.mark.medium
 @pytest.mark.parametrize("start", range(4))
 def test_an_interrupt_anywhere_leaves_nothing_perturbed(start):
-    """Each of the four parametrized tests interrupts every fourth instruction."""
+    """Each of the four cases interrupts every fourth instruction; together they cover all instructions."""
     model = TIED.build(torch.float32)
     before, addresses = bits(model), [p.data_ptr() for p in model.parameters()]
     expected = TIED.loss(model, 0)

@@ -77,7 +77,7 @@ def test_a_resumed_run_is_the_same_run(method, dtype):
 
 @METHODS
 def test_the_next_step_depends_on_the_state(method):
-    """A new method that starts from the saved weights, but without the saved state, takes another step."""
+    """A new method that starts from the same weights, but without the state, takes a different step."""
     model = MLP.build(torch.bfloat16)
     opt = MAKE[method](model)
     steps(opt, model, MLP, 0, K)
