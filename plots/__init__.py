@@ -1,1 +1,1 @@
-"""Figures from result rows: one file a figure, nothing but files under results/ is read."""
+"""Figures: one module per figure, drawn only from files under `results/`."""

@@ -1,4 +1,4 @@
-"""Curves of evaluations: means over seeds, their line with its band, and a logarithmic axis from zero."""
+"""Evaluation curves: means over seeds, a line with its band, and a logarithmic axis that includes zero."""
 
 import math
 
@@ -8,19 +8,19 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from plots._style import MethodStyle
 
-SPAN = 4  # a longest run this many times the shortest is shown on a logarithmic axis
+# The x axis is logarithmic if the longest run is more than this many times as long as the shortest.
+LOG_AXIS_RATIO = 4
 MEANS = ("step", "score", "loss", "train_seconds", "examples", "forward_equivalents")
 
 
 def means(selected: pd.DataFrame) -> pd.DataFrame:
-    """Return one line for each evaluation of each method: means over seeds, `_std` beside score and loss.
+    """Return one row per evaluation of each method: means over seeds, with `_std` for score and loss.
 
-    The first evaluations of all seeds make one point, the second ones the next, and so on: under a budget of
-    seconds no two seeds are evaluated at the same step. `best` tells the one that validation chose, of the
-    first seed.
+    The k-th evaluations of all seeds form one point, because under a budget of seconds the seeds are not
+    evaluated at the same steps. `best` marks the checkpoint that validation selected for the first seed.
 
     Args:
-        selected: runs of one setting of each method.
+        selected: the runs at one setting of each method.
     """
     runs = selected[(selected["outcome"] == "done") & (selected["curve"].map(len) > 1)]
     keep = ["model", "task", "label", "title", "metric", "best_step", "seed"]
@@ -37,23 +37,25 @@ def means(selected: pd.DataFrame) -> pd.DataFrame:
     return mean.join(spread).join(groups[["best", "best_step"]].first()).reset_index()
 
 
-def curve(axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, this: MethodStyle) -> None:
-    """One method's means with their band, and the checkpoint that validation chose."""
+def curve(
+    axes: Axes, line: pd.DataFrame, column: str, measure: str, scale: float, style: MethodStyle
+) -> None:
+    """Draw one method's mean curve with its band, and mark the checkpoint that validation selected."""
     x, y, spread = line[column], scale * line[measure], scale * line[f"{measure}_std"]
-    axes.plot(x, y, color=this.color)
+    axes.plot(x, y, color=style.color)
     if spread.notna().any():
-        axes.fill_between(x, y - spread, y + spread, color=this.color, alpha=0.18, lw=0)
+        axes.fill_between(x, y - spread, y + spread, color=style.color, alpha=0.18, lw=0)
     best = line["best"].astype(bool)
-    axes.plot(x[best], y[best], ls="none", marker=this.marker, color=this.color, mec="white", mew=0.4, ms=5)
+    axes.plot(x[best], y[best], ls="none", marker=style.marker, color=style.color, mec="white", mew=0.4, ms=5)
 
 
-def spans(ends: pd.Series) -> bool:
-    """Whether runs that end there need a logarithmic axis."""
-    return ends.max() > SPAN * ends.min()
+def needs_log_axis(ends: pd.Series) -> bool:
+    """Return whether runs with these last x values need a logarithmic axis."""
+    return ends.max() > LOG_AXIS_RATIO * ends.min()
 
 
 def symlog(axes: Axes, first: float, last: float) -> None:
-    """Zero at the left edge, then logarithmic from the first evaluation on."""
+    """Make the x axis logarithmic from the first evaluation on, with zero at the left edge."""
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
     powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last * 1.15)) + 1)
     axes.xaxis.set_major_locator(FixedLocator([0, *(10.0**p for p in powers)]))

@@ -1,6 +1,6 @@
-"""Make the text of a figure fit: break long titles, turn crowded labels, drop ticks that touch.
+"""Fit a figure's text into its width: break long titles, rotate crowded labels, drop ticks that touch.
 
-Panels keep their place. What fits already stays as it is.
+Panels do not move. Text that already fits is left unchanged.
 """
 
 import re
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
-# White space between two labels, in points.
+# Minimum white space between two labels, in points.
 GAP = 2
 NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?k?|\$.*\$")
 
@@ -21,61 +21,63 @@ NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?k?|\$.*\$")
 def fit(figure: Figure) -> None:
     """Fit a figure's text into its width, and freeze the layout.
 
-    A figure with a layout engine is arranged again for each file that is saved, which takes longer than to
-    draw it.
+    A layout engine would arrange the figure again for every saved file, which takes longer than drawing it.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     changed = False
     titles = _titles(figure, renderer)
-    for text, room in titles:
+    for text, available in titles:
         if _collides(text, [other for other, _ in titles if other is not text], figure, renderer):
-            changed |= _break(text, room, renderer)
+            changed |= _break(text, available, renderer)
     for axes in figure.axes:
-        changed |= _turn(axes, renderer)
+        changed |= _separate_tick_labels(axes, renderer)
     if changed:
         figure.draw_without_rendering()
     figure.set_layout_engine(None)
 
 
 def _titles(figure: Figure, renderer) -> list[tuple[Text, float]]:
-    """Texts that may be broken, and the pixels that each may take."""
-    found = [(text, figure.bbox.width) for text in (figure._suptitle, figure._supxlabel) if text]
-    found += [(legend.get_title(), figure.bbox.width) for legend in figure.legends]
+    """Return the texts that may be broken, with the width in pixels available to each."""
+    titles = [(text, figure.bbox.width) for text in (figure._suptitle, figure._supxlabel) if text]
+    titles += [(legend.get_title(), figure.bbox.width) for legend in figure.legends]
     for axes in figure.axes:
         spec = axes.get_subplotspec()
         columns = 1 if spec is None else spec.get_gridspec().ncols
-        room = figure.bbox.width if columns == 1 else 1.05 * axes.get_window_extent(renderer).width
-        found += [(axes.title, room), (axes.xaxis.label, room)]
+        available = figure.bbox.width if columns == 1 else 1.05 * axes.get_window_extent(renderer).width
+        titles += [(axes.title, available), (axes.xaxis.label, available)]
         if legend := axes.get_legend():
-            found.append((legend.get_title(), room))
-    return found
+            titles.append((legend.get_title(), available))
+    return titles
 
 
 def _collides(text: Text, others: list[Text], figure: Figure, renderer) -> bool:
-    """Whether a text reaches over the edge of its figure or touches another text."""
+    """Return whether a text extends past the edge of its figure or overlaps another text."""
     box = text.get_window_extent(renderer)
     if box.x0 < 0 or box.x1 > figure.bbox.width:
         return True
     return any(box.overlaps(other.get_window_extent(renderer)) for other in others if other.get_text())
 
 
-def _break(text: Text, room: float, renderer) -> bool:
-    """Break a text into as few lines as fit; formulas stay whole."""
-    words = text.get_text()
-    width = text.get_window_extent(renderer).width if words else 0
-    if width <= room or " " not in words:
+def _break(text: Text, available: float, renderer) -> bool:
+    """Break a text at spaces into as few lines as fit, and return whether it was broken."""
+    content = text.get_text()
+    width = text.get_window_extent(renderer).width if content else 0
+    if width <= available or " " not in content:
         return False
     for lines in range(2, 5):
-        parts = wrap(words, -(-len(words) // lines) + 4, break_long_words=False, break_on_hyphens=False)
+        parts = wrap(content, -(-len(content) // lines) + 4, break_long_words=False, break_on_hyphens=False)
         text.set_text("\n".join(parts))
-        if text.get_window_extent(renderer).width <= room:
+        if text.get_window_extent(renderer).width <= available:
             break
     return True
 
 
-def _turn(axes: Axes, renderer) -> bool:
-    """Where labels of the x axis touch, turn them if they are names, and else drop every other one."""
+def _separate_tick_labels(axes: Axes, renderer) -> bool:
+    """Separate touching labels of the x axis, and return whether any touched.
+
+    Names are rotated. Numbers are thinned out: every other one is dropped until they no longer touch.
+    """
     touched = False
     while ticks := _touching(axes, renderer):
         touched = True
@@ -88,7 +90,7 @@ def _turn(axes: Axes, renderer) -> bool:
 
 
 def _touching(axes: Axes, renderer) -> dict[float, str]:
-    """The ticks of the x axis and their labels, if any two labels touch."""
+    """Return the ticks of the x axis with their labels if any two labels touch, otherwise an empty dict."""
     low, high = sorted(axes.xaxis.get_view_interval())
     ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
     ticks = [tick for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]

@@ -1,4 +1,4 @@
-"""What the figures of memory share: cards, names of curves, and how predicted and measured points differ."""
+"""Shared code of the memory figures: GPU sizes, curve labels, and styles of predicted and measured points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,23 +10,25 @@ from matplotlib.lines import Line2D
 from benchmarks.results.order import display_order
 from plots._style import MethodStyle, Page, format_model, legend_above, small, styles
 
-# Decimal gigabytes, as cards are sold; a card has a few per cent more, which driver and allocator need.
+# GPU memory in decimal gigabytes, as advertised. A GPU has a few percent more, which the driver and the
+# allocator use.
 CARDS = (24, 40, 48, 80, 141)
 GB = 1e9
-# Title, gradient checkpointing, and whether only the lowest curves are in sight.
+# Title, gradient checkpointing, and whether the panel zooms in on the lowest curves.
 PANELS = (
-    ("activations kept", False, False),
+    ("no gradient checkpointing", False, False),
     ("gradient checkpointing", True, False),
-    ("the same, enlarged", True, True),
+    ("gradient checkpointing (zoom)", True, True),
 )
-NEAR = 1.3
+# The zoomed panel shows the curves whose maximum is less than this many times the lowest maximum.
+ZOOM_RATIO = 1.3
 NAMES = {"batch_size": "batch size", "length": "length (tokens)"}
 FIXED = {"batch_size": "batch size {:g}", "length": "{:g} tokens"}
 CARD_LINE = {"color": "#888888", "lw": 0.6, "ls": (0, (4, 2)), "zorder": 1}
 
 
 def size_of(model: str) -> str:
-    """The size in an OPT's name.
+    """Return the size in the name of an OPT model.
 
     >>> size_of("facebook/opt-13b")
     '13B'
@@ -35,19 +37,19 @@ def size_of(model: str) -> str:
 
 
 def curve_label(row: Mapping) -> str:
-    """A method with what makes its curve another one."""
+    """Return a row's method, with its dtype if float32 and its gradient checkpointing if on."""
     dtype = " float32" if row["dtype"] == "float32" else ""
     return f"{row['label']}{dtype}{', checkpointing' if row['gradient_checkpointing'] else ''}"
 
 
 def largest(rows: Sequence[Mapping], card: float) -> tuple[str, str] | None:
-    """The largest model whose peak a card of so many GB has room for, and of which kind that peak is.
+    """Return the largest model whose peak fits on a GPU, with the kind of that peak; None if no model fits.
 
-    A measured peak goes before a predicted one.
+    A measured peak takes precedence over a predicted one.
 
     Args:
-        rows: of one method at one setting.
-        card: decimal gigabytes.
+        rows: rows of one method at one setting.
+        card: memory of the GPU in decimal gigabytes.
     """
     peaks = {row["model"]: row for row in sorted(rows, key=lambda row: row["kind"] == "measured")}
     fitting = [row for row in peaks.values() if row["peak_bytes"] <= card * GB]
@@ -55,76 +57,83 @@ def largest(rows: Sequence[Mapping], card: float) -> tuple[str, str] | None:
     return best and (best["model"], best["kind"])
 
 
-def against(data: pd.DataFrame, what: str, axis: str, page: Page) -> dict[str, Figure]:
-    """Return a figure for each model: the peak against one axis, without and with gradient checkpointing.
+def peak_figures(data: pd.DataFrame, what: str, axis: str, page: Page) -> dict[str, Figure]:
+    """Return a figure per model: peak memory against one axis, without and with gradient checkpointing.
 
     Args:
         data: rows of `benchmarks.studies.memory_curves`.
-        what: the figure whose rows to draw.
+        what: "figure3" or "figure4", the value of the field `what` in the rows to draw.
         axis: "batch_size" or "length".
         page: size of the figure and of its text.
     """
-    here = data[data["what"] == what]
-    models = here.groupby("model", sort=False)
-    return {f"{what}-{model.replace('/', '_')}": _figure(of, model, axis, page) for model, of in models}
+    data = data[data["what"] == what]
+    models = data.groupby("model", sort=False)
+    return {f"{what}-{model.replace('/', '_')}": _figure(rows, model, axis, page) for model, rows in models}
 
 
-def _figure(here: pd.DataFrame, model: str, axis: str, page: Page) -> Figure:
+def _figure(data: pd.DataFrame, model: str, axis: str, page: Page) -> Figure:
     columns = page.columns(len(PANELS))
     lines = -(-len(PANELS) // columns)
     figure = page.figure(len(PANELS), 0.6 + 2.3 * lines)
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in panels[len(PANELS) :]:
         axes.remove()
-    labels = display_order(here, "label")
-    look = styles(labels)
-    top = here["peak_bytes"].max() / GB
-    for axes, (title, checkpointing, enlarged) in zip(panels, PANELS, strict=False):
-        # What has no backward pass is the same in all.
-        curves = here[(here["gradient_checkpointing"] == checkpointing) | (here["fo_batch_size"] == 0)]
+    labels = display_order(data, "label")
+    style_of = styles(labels)
+    top = data["peak_bytes"].max() / GB
+    for axes, (title, checkpointing, zoom) in zip(panels, PANELS, strict=False):
+        # Gradient checkpointing does not affect methods without a backward pass.
+        curves = data[(data["gradient_checkpointing"] == checkpointing) | (data["fo_batch_size"] == 0)]
         for label in labels:
-            _curve(axes, curves[curves["label"] == label], axis, look[label])
+            _curve(axes, curves[curves["label"] == label], axis, style_of[label])
         axes.set_title(title)
-        axes.set_xlim(0, 1.05 * here[axis].max())
-        limits = _lowest(curves) if enlarged else (0, 1.06 * top)
+        axes.set_xlim(0, 1.05 * data[axis].max())
+        limits = _zoom_limits(curves) if zoom else (0, 1.06 * top)
         axes.set_ylim(limits)
         cards(axes, *limits)
     panels[0].set_ylabel("peak memory of a step (GB)")
     figure.supxlabel(NAMES[axis])
-    keys = [_key(look[label], "predicted") for label in labels]
-    kinds = [kind for kind in ("predicted", "measured") if kind in set(here["kind"])]
+    keys = [_key(style_of[label], "predicted") for label in labels]
+    kinds = [kind for kind in ("predicted", "measured") if kind in set(data["kind"])]
     keys += [_key(MethodStyle("#555555", "o"), kind) for kind in kinds]
-    fixed = [FIXED[name].format(here[name].iloc[0]) for name in NAMES if name != axis]
-    title = ", ".join([format_model(model), here["dtype"].iloc[0], *fixed])
-    entries = [_entry(label, here[here["label"] == label]) for label in labels]
+    fixed = [FIXED[name].format(data[name].iloc[0]) for name in NAMES if name != axis]
+    title = ", ".join([format_model(model), data["dtype"].iloc[0], *fixed])
+    entries = [_entry(label, data[data["label"] == label]) for label in labels]
     legend_above(figure, keys, [*entries, *kinds], title, handlelength=1.8)
     return figure
 
 
-def _lowest(curves: pd.DataFrame) -> tuple[float, float]:
-    """Limits, in GB, around the curves that end near the lowest one."""
-    ends = curves.groupby("label")["peak_bytes"].max() / GB
+def _zoom_limits(curves: pd.DataFrame) -> tuple[float, float]:
+    """Return axis limits, in GB, around the curves whose maximum is near the lowest one."""
+    maxima = curves.groupby("label")["peak_bytes"].max() / GB
     low = curves["peak_bytes"].min() / GB
-    high = ends[ends < NEAR * ends.min()].max()
+    high = maxima[maxima < ZOOM_RATIO * maxima.min()].max()
     margin = 0.1 * (high - low) or 0.1 * low
     return low - margin, high + margin
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, axis: str, look: MethodStyle) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, axis: str, style: MethodStyle) -> None:
     for kind, points in rows.groupby("kind"):
         points = points.sort_values(axis)
         axes.plot(
-            points[axis], points["peak_bytes"] / GB, **_drawn(look, kind), label=points["label"].iloc[0]
+            points[axis], points["peak_bytes"] / GB, **_line_style(style, kind), label=points["label"].iloc[0]
         )
 
 
-def _drawn(look: MethodStyle, kind: str) -> dict:
-    """Predicted points are open and on a line, measured ones filled and alone."""
+def _line_style(style: MethodStyle, kind: str) -> dict:
+    """Return the line style: predicted points are open and joined by a line, measured ones are filled."""
     if kind == "predicted":
-        return {"color": look.color, "marker": look.marker, "mfc": "white", "mew": 0.8, "ms": 4, "zorder": 3}
+        return {
+            "color": style.color,
+            "marker": style.marker,
+            "mfc": "white",
+            "mew": 0.8,
+            "ms": 4,
+            "zorder": 3,
+        }
     return {
-        "color": look.color,
-        "marker": look.marker,
+        "color": style.color,
+        "marker": style.marker,
         "ls": "none",
         "mec": "white",
         "mew": 0.4,
@@ -134,23 +143,23 @@ def _drawn(look: MethodStyle, kind: str) -> dict:
 
 
 def _entry(label: str, rows: pd.DataFrame) -> str:
-    """A method, and what is its own in the batch of its backward pass."""
+    """Return a method's legend entry; Addax's includes the size and length of its first-order batch."""
     if label != "Addax":
         return label
     return f"Addax ($K_1$ = {rows['fo_batch_size'].max():g}, $L_T$ = {rows['fo_length'].max():g})"
 
 
-def _key(look: MethodStyle, kind: str) -> Line2D:
-    return Line2D([], [], **_drawn(look, kind))
+def _key(style: MethodStyle, kind: str) -> Line2D:
+    return Line2D([], [], **_line_style(style, kind))
 
 
 def cards(axes: Axes, low: float, high: float) -> None:
-    """A line for each card within an axis's limits, in GB, with its name beside its right end."""
-    named = low - high
+    """Draw a line for each GPU size within the axis limits (in GB), labeled at its right end."""
+    last_labeled = low - high
     for card in (card for card in CARDS if low <= card <= high):
         axes.axhline(card, **CARD_LINE)
-        # Names of cards that lie closer than a line of text would touch.
-        if card - named > 0.05 * (high - low):
+        # Labels of sizes that are closer together than a line of text would touch.
+        if card - last_labeled > 0.05 * (high - low):
             axes.annotate(
                 f"{card} GB",
                 (1, card),
@@ -161,4 +170,4 @@ def cards(axes: Axes, low: float, high: float) -> None:
                 color="#666666",
                 fontsize=small(),
             )
-            named = card
+            last_labeled = card

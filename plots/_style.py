@@ -1,4 +1,4 @@
-"""One look for every figure: sizes, a colour, marker and hatch for each method, stable files."""
+"""Shared style of all figures: sizes, a color, marker, and hatch per method, and reproducible files."""
 
 import re
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from benchmarks.results.order import METHODS, method_of
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches
 DPI = 300
-FONT_SIZE = 7.5  # points, at which the sizes below are right
+FONT_SIZE = 7.5  # points; the sizes below are for this font size
 SIZES = {
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -27,14 +27,14 @@ SIZES = {
     "figure.titlesize": 8,
     "figure.labelsize": 7.5,
 }
-# What one panel of several needs in width, in multiples of the font size.
+# Minimum width of one panel among several, in multiples of the font size.
 PANEL = 20
 
 RC = {
-    # Text is wider or narrower at other resolutions: what fits when measured must fit when saved.
+    # The width of text depends on the resolution, so text is measured at the resolution of the saved file.
     "figure.dpi": DPI,
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
-    "axes.titley": 1.0,  # nothing is above the axes that a title would have to make room for
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so glyphs are the same on every machine
+    "axes.titley": 1.0,  # no ticks or labels are above the axes, so titles need no automatic placement
     "axes.titleweight": "normal",
     "figure.titleweight": "normal",
     "legend.frameon": False,
@@ -62,14 +62,14 @@ RC = {
 
 @dataclass(frozen=True)
 class Page:
-    """The place that a figure is drawn for.
+    """The width and font size that a figure is drawn for.
 
     Attributes:
-        width: inches; None takes a printed column for a single panel, and two columns for more.
-        font_size: points of labels; titles are a little larger, numbers at ticks a little smaller.
+        width: inches; None means one printed column for a single panel and two columns for several.
+        font_size: size of labels in points; titles are slightly larger, tick labels slightly smaller.
 
     Raises:
-        UserError: a size that is not positive.
+        UserError: if a size is not positive.
     """
 
     width: float | None = None
@@ -82,15 +82,15 @@ class Page:
 
     @property
     def scale(self) -> float:
-        """Size of text beside that of the default page."""
+        """Font size relative to that of the default page."""
         return self.font_size / FONT_SIZE
 
     def style(self) -> AbstractContextManager:
-        """Return a context in which figures are drawn and saved."""
+        """Return a context manager within which figures are drawn and saved."""
         return matplotlib.rc_context(RC | {name: self.scale * size for name, size in SIZES.items()})
 
     def columns(self, panels: int, most: int = 3) -> int:
-        """Return how many panels go side by side."""
+        """Return how many panels fit side by side."""
         if self.width is None and self.scale == 1:
             return min(panels, most)
         fitting = int(72 * self._width_for(panels) / (PANEL * self.font_size))
@@ -103,8 +103,8 @@ class Page:
         """Return an empty figure.
 
         Args:
-            panels: how many panels are side by side, or how many columns a single wide one stands for.
-            height: inches at the default size of text.
+            panels: number of panels side by side; any number above 1 gives the width of two columns.
+            height: inches at the default font size.
         """
         return Figure(figsize=(self._width_for(panels), self.scale * height), layout="constrained")
 
@@ -113,21 +113,21 @@ PAGE = Page()
 
 
 def small() -> float:
-    """Return the size of text inside panels, in points; within a page's style."""
+    """Return the font size inside panels, in points. Call it within `Page.style`."""
     return matplotlib.rcParams["xtick.labelsize"]
 
 
 @dataclass(frozen=True)
 class MethodStyle:
-    """How one method is drawn, in every figure."""
+    """The color, marker, and hatch of one method in every figure."""
 
     color: str
     marker: str
     hatch: str = ""
 
 
-# Okabe and Ito's palette, distinct under the common color-vision deficiencies; yellow is left out (too
-# light for a line).
+# Okabe and Ito's palette, which readers with common color-vision deficiencies can distinguish. Yellow is
+# omitted because it is too light for a line.
 _KNOWN = {
     "zero-shot": MethodStyle("#555555", "_"),
     "Addax": MethodStyle("#D55E00", "o"),
@@ -138,7 +138,7 @@ _KNOWN = {
     "SGD": MethodStyle("#CC79A7", "P", "......"),
     "Adam": MethodStyle("#222222", "X"),
 }
-# Tol's muted palette, for methods of the reader's own.
+# Tol's muted palette, for methods that users add.
 _SPARE = [
     MethodStyle(color, marker, hatch)
     for hatch in ("xxxxxx", "++++++")
@@ -146,12 +146,12 @@ _SPARE = [
 ]
 
 
-# A method's other arithmetics and dtypes share its color, paler, and a hatch of their own.
+# Variants of a method (other arithmetics and dtypes) have paler shades of its color and separate hatches.
 _VARIANT_HATCHES = ("//////", "xxxxxx", "......", "++++++")
 
 
 def styles(labels: list[str]) -> dict[str, MethodStyle]:
-    """Return the style of each method; those unknown here take the spare ones in alphabetical order."""
+    """Return the style of each label; methods that users add get the spare styles in alphabetical order."""
     others = sorted({label for label in labels if method_of(label) not in METHODS})
     known = _KNOWN | {label: _SPARE[i % len(_SPARE)] for i, label in enumerate(others)}
     for method in METHODS:
@@ -164,17 +164,17 @@ def styles(labels: list[str]) -> dict[str, MethodStyle]:
 
 
 def _mixed(color: str, white: float) -> str:
-    """Return a color with a share of white in it."""
+    """Return a color mixed with white; `white` is the share of white."""
     return to_hex([white + (1 - white) * part for part in to_rgb(color)])
 
 
 def format_model(model: str) -> str:
-    """Return a model's name as figures print it: of a folder its last part."""
+    """Return a model's name for a figure: the last part if it is the path of a folder."""
     return Path(model).name if model.startswith(("/", ".", "~")) else model
 
 
 def legend_above(figure: Figure, keys: list, labels: list[str], title: str, **options) -> None:
-    """Draw a legend above all panels, in as many columns as the figure is wide enough for."""
+    """Draw a legend above all panels, with as many columns as fit the figure's width."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     for columns in range(min(len(keys), 8 if figure.get_figwidth() > ONE_COLUMN else 3), 0, -1):
         legend = figure.legend(
@@ -193,5 +193,5 @@ def legend_above(figure: Figure, keys: list, labels: list[str], title: str, **op
 
 
 def file_stem(name: str) -> str:
-    """Return a figure's name as that of a file: a model may be named by its path."""
+    """Return a file name for a figure; characters that are unsafe in file names, such as `/`, become `_`."""
     return re.sub(r"[^\w.-]", "_", name)

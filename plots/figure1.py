@@ -1,7 +1,8 @@
-"""Accuracy or F1, peak memory and time to converge: bars by task and method (Addax, Figures 1 and 2).
+"""Accuracy or F1, peak memory, and time to converge: bars by task and method (Addax, Figures 1 and 2).
 
-Source: arXiv 2410.06441. Zero-shot is a dashed line in the first panel; a run without a score is marked
-"failed", "OOM" or "killed" in the place of its bar. Time is training seconds to the chosen checkpoint.
+Zero-shot is a dashed line in the first panel. A run without a score is marked "failed", "OOM", or "killed"
+instead of a bar. Time is the training time, in seconds, up to the selected checkpoint. Source: arXiv
+2410.06441.
 """
 
 import pandas as pd
@@ -18,44 +19,46 @@ from benchmarks.results.order import display_order, score_name
 from plots._style import PAGE, Page, format_model, legend_above, small, styles
 
 SUITE = "quick"
-BARS = 0.86  # share of a task's place that bars may take
+BARS = 0.86  # share of a task's width that bars occupy
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return a figure for each model, keyed by file stem."""
-    look = styles(display_order(results.runs, "label"))
-    return {stem: figure_of(means, look, page) for stem, means in by_model(results.means, "figure1").items()}
+    """Return a figure per model, keyed by file stem."""
+    style_of = styles(display_order(results.runs, "label"))
+    return {
+        stem: figure_of(means, style_of, page) for stem, means in by_model(results.means, "figure1").items()
+    }
 
 
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
-    """Return what each figure of `draw` shows."""
+    """Return the numbers in each figure of `draw`, keyed by file stem."""
     return {stem: shown_columns(means) for stem, means in by_model(results.means, "figure1").items()}
 
 
 def by_model(means: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
-    """Return the means of each model that was trained, by the stem of its figure."""
+    """Return the means of each trained model, keyed by the file stem of its figure."""
     models = display_order(means[means["label"] != ZERO_SHOT], "model")
     return {f"{name}-{model}": means[means["model"] == model] for model in models}
 
 
 def shown_columns(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the part of means that bars show."""
+    """Return the columns of `means` that the figure shows."""
     return means.drop(columns=["shots", "lr", "steps", "auc", "auc_std"])
 
 
-def figure_of(means: pd.DataFrame, look: dict, page: Page) -> Figure:
-    """Return the three panels of one model's means."""
+def figure_of(means: pd.DataFrame, style_of: dict, page: Page) -> Figure:
+    """Return a figure with the three panels of one model."""
     bars = means[means["label"] != ZERO_SHOT]
     tasks, model = display_order(means, "task"), means["model"].iloc[0]
     figure = page.figure(len(tasks), 5.4)
     score, memory, time = figure.subplots(3, sharex=True)
     unit, name = _memory_unit(bars["peak_bytes"].max())
-    _panel(score, bars, tasks, look, "score", 100)
-    _zero_shot(score, means, tasks, look)
+    _panel(score, bars, tasks, style_of, "score", 100)
+    _zero_shot(score, means, tasks, style_of)
     score.set(ylabel=f"{score_name(means)} (%)", ylim=(0, 100))
-    _panel(memory, bars, tasks, look, "peak_bytes", 1 / unit)
+    _panel(memory, bars, tasks, style_of, "peak_bytes", 1 / unit)
     memory.set(ylabel=f"peak memory ({name})")
-    _panel(time, bars, tasks, look, "seconds", 1, log=True)
+    _panel(time, bars, tasks, style_of, "seconds", 1, log=True)
     time.set(ylabel="time to converge (s)")
     titles = means.drop_duplicates("task").set_index("task")["title"]
     time.set_xticks(range(len(tasks)), [titles[t] for t in tasks])
@@ -63,9 +66,12 @@ def figure_of(means: pd.DataFrame, look: dict, page: Page) -> Figure:
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.tick_params(axis="x", length=0)
     labels = display_order(bars, "label")
-    keys = [Patch(facecolor=look[m].color, hatch=look[m].hatch, edgecolor="white", lw=0) for m in labels]
+    keys = [
+        Patch(facecolor=style_of[label].color, hatch=style_of[label].hatch, edgecolor="white", lw=0)
+        for label in labels
+    ]
     if (means["label"] == ZERO_SHOT).any():
-        keys.append(Line2D([], [], color=look[ZERO_SHOT].color, ls=(0, (3, 1.5)), lw=1))
+        keys.append(Line2D([], [], color=style_of[ZERO_SHOT].color, ls=(0, (3, 1.5)), lw=1))
         labels = [*labels, ZERO_SHOT]
     legend_above(figure, keys, labels, format_model(model), handlelength=1.4)
     return figure
@@ -76,24 +82,25 @@ def _memory_unit(most: float) -> tuple[float, str]:
 
 
 def _panel(
-    axes: Axes, bars: pd.DataFrame, tasks: list, look: dict, column: str, scale: float, log: bool = False
+    axes: Axes, bars: pd.DataFrame, tasks: list, style_of: dict, column: str, scale: float, log: bool = False
 ) -> None:
-    """Bars of one measure; every bar of the figure is equally wide, and a task's bars stand centred."""
+    """Draw the bars of one measure. All bars have the same width; the bars of a task are centered."""
     width = BARS / bars.groupby("task").size().max()
     if log:
-        drawn = bars[column][bars[column] > 0] * scale
+        positive = bars[column][bars[column] > 0] * scale
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        if len(drawn):
-            # Room for a marked run, and at least two decades, so that one labelled tick is never alone.
+        if len(positive):
+            # Leave room for the marks of failed runs, and span about two decades, so that at least two ticks
+            # have labels.
             most = scale * (bars[column] + bars[f"{column}_std"].fillna(0)).max()
-            axes.set_ylim(drawn.min() / 3, max(most * 1.3, drawn.min() * 30))
+            axes.set_ylim(positive.min() / 3, max(most * 1.3, positive.min() * 30))
     for i, task in enumerate(tasks):
-        here = bars[bars["task"] == task]
-        left = i - width * (len(here) - 1) / 2
-        for j, line in enumerate(here.itertuples()):
-            x, this = left + j * width, look[line.label]
+        subset = bars[bars["task"] == task]
+        left = i - width * (len(subset) - 1) / 2
+        for j, line in enumerate(subset.itertuples()):
+            x, style = left + j * width, style_of[line.label]
             value, spread = getattr(line, column) * scale, getattr(line, f"{column}_std") * scale
             if line.outcome != "done" or value == 0:
                 text = "0" if line.outcome == "done" else line.outcome
@@ -114,8 +121,8 @@ def _panel(
                     x,
                     value,
                     width * 0.9,
-                    color=this.color,
-                    hatch=this.hatch,
+                    color=style.color,
+                    hatch=style.hatch,
                     edgecolor="white",
                     lw=0,
                     yerr=spread if spread > 0 else None,
@@ -124,14 +131,14 @@ def _panel(
                 )
 
 
-def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, look: dict) -> None:
-    shots = means[(means["label"] == ZERO_SHOT) & (means["outcome"] == "done")].set_index("task")["score"]
-    for task, score in shots.items():
+def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, style_of: dict) -> None:
+    zero_shot = means[(means["label"] == ZERO_SHOT) & (means["outcome"] == "done")].set_index("task")["score"]
+    for task, score in zero_shot.items():
         i = tasks.index(task)
         axes.plot(
             [i - 0.45, i + 0.45],
             [100 * score] * 2,
-            color=look[ZERO_SHOT].color,
+            color=style_of[ZERO_SHOT].color,
             ls=(0, (3, 1.5)),
             lw=1,
             label=ZERO_SHOT,

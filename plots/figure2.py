@@ -1,6 +1,6 @@
-"""Accuracy or F1, peak memory and time to converge of OPT-30B: bars by task and method (Addax, Figure 2).
+"""Accuracy or F1, peak memory, and time to converge of OPT-30B: bars by task and method (Addax, Figure 2).
 
-Source: arXiv 2410.06441. The panels are those of `plots.figure1`, for the one model of the paper's figure.
+The panels are the same as in `plots.figure1`, for OPT-30B only. Source: arXiv 2410.06441.
 """
 
 import pandas as pd
@@ -16,15 +16,15 @@ MODEL = "facebook/opt-30b"
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return one figure, where there are rows of the model."""
-    look = styles(display_order(results.runs, "label"))
-    return {stem: figure_of(means, look, page) for stem, means in _of_the_model(results).items()}
+    """Return one figure, or no figure if no rows of OPT-30B exist."""
+    style_of = styles(display_order(results.runs, "label"))
+    return {stem: figure_of(means, style_of, page) for stem, means in _means(results).items()}
 
 
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
-    """Return what the figure of `draw` shows."""
-    return {stem: shown_columns(means) for stem, means in _of_the_model(results).items()}
+    """Return the numbers in the figure of `draw`, keyed by file stem."""
+    return {stem: shown_columns(means) for stem, means in _means(results).items()}
 
 
-def _of_the_model(results: Results) -> dict[str, pd.DataFrame]:
+def _means(results: Results) -> dict[str, pd.DataFrame]:
     return by_model(results.means[results.means["model"] == MODEL], "figure2")

@@ -1,7 +1,7 @@
-"""Accuracy beside memory: IP-SGD with small batches, and Adam (Addax, Figure 3 right).
+"""Accuracy against peak memory: IP-SGD with small batches, and Adam (Addax, Figure 3 right).
 
-A point is a method with one batch size, the mean over seeds; bars are the standard deviation, where there are
-several. Source: arXiv 2410.06441.
+A point is the mean over seeds of a method at one batch size; with several seeds, error bars show the standard
+deviation. Source: arXiv 2410.06441.
 """
 
 import pandas as pd
@@ -16,12 +16,12 @@ from plots._style import PAGE, Page, format_model, small, styles
 
 SUITE = "figure3-right"
 METHODS = ("IP-SGD", "Adam")
-MIN_SIZES = 3  # batch sizes of IP-SGD
+MIN_SIZES = 3  # minimum number of batch sizes of IP-SGD
 MEGA, GIGA = 1e6, 1e9
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return a figure for each model that has both methods, a panel for each task."""
+    """Return a figure per model that has both methods, with a panel per task."""
     points = _points(results.runs)
     return {
         f"figure3_right-{model.replace('/', '_')}": _figure(points[points["model"] == model], model, page)
@@ -30,7 +30,7 @@ def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
 
 
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
-    """Return what each figure of `draw` shows."""
+    """Return the numbers in each figure of `draw`, keyed by file stem."""
     points = _points(results.runs)
     columns = ["model", "task", "label", "k1", "n", "score", "score_std", "peak_bytes", "peak_bytes_std"]
     return {
@@ -40,15 +40,15 @@ def numbers(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def _points(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each model, task, method and batch size, where a task has enough of them."""
+    """Return the mean over seeds of each model, task, method, and batch size, for tasks with enough sizes."""
     done = runs[(runs["outcome"] == "done") & runs["label"].isin(METHODS) & runs["fo_batch_size"].notna()]
     sizes = done.assign(k1=done["fo_batch_size"].astype(int))
     points = mean_over_seeds(keep_best(sizes, [*CELL, "k1"]), [*CELL, "k1"]).sort_values("k1", kind="stable")
     return points.groupby(["model", "task"], sort=False).filter(_has_both)
 
 
-def _has_both(here: pd.DataFrame) -> bool:
-    sizes = here.groupby("label")["k1"].nunique()
+def _has_both(subset: pd.DataFrame) -> bool:
+    sizes = subset.groupby("label")["k1"].nunique()
     return sizes.get("IP-SGD", 0) >= MIN_SIZES and "Adam" in sizes
 
 
@@ -62,9 +62,9 @@ def _figure(points: pd.DataFrame, model: str, page: Page) -> Figure:
     for axes in grid[len(tasks) :]:
         axes.remove()
     for axes, task in zip(grid, tasks, strict=False):
-        here = points[points["task"] == task]
-        _panel(axes, here, unit)
-        axes.set_title(here["title"].iloc[0])
+        subset = points[points["task"] == task]
+        _panel(axes, subset, unit)
+        axes.set_title(subset["title"].iloc[0])
     for axes in grid[: len(tasks) : columns]:
         axes.set_ylabel(f"{score_name(points)} (%)")
     figure.supxlabel(f"peak memory ({name})")
@@ -72,14 +72,14 @@ def _figure(points: pd.DataFrame, model: str, page: Page) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, here: pd.DataFrame, unit: float) -> None:
-    look = styles(METHODS)
-    for label in display_order(here, "label"):
-        line = here[here["label"] == label].sort_values("k1")
+def _panel(axes: Axes, subset: pd.DataFrame, unit: float) -> None:
+    style_of = styles(METHODS)
+    for label in display_order(subset, "label"):
+        line = subset[subset["label"] == label].sort_values("k1")
         x, y, spread = line["peak_bytes"] / unit, 100 * line["score"], 100 * line["score_std"]
         axes.errorbar(
-            x, y, yerr=spread if spread.notna().any() else None, color=look[label].color,
-            marker=look[label].marker, lw=0.8, elinewidth=0.8, capsize=2, label=label,
+            x, y, yerr=spread if spread.notna().any() else None, color=style_of[label].color,
+            marker=style_of[label].marker, lw=0.8, elinewidth=0.8, capsize=2, label=label,
         )  # fmt: skip
         for left, height, size in zip(x, y, line["k1"], strict=True):
             axes.annotate(f"{size}", (left, height), (4, 4), textcoords="offset points", fontsize=small())

@@ -1,19 +1,20 @@
-"""Peak memory against the length, OPT-13B, batch 8: MeZO, IP-SGD, SGD, LoRA; and Addax at its L_T.
+"""Peak memory of OPT-13B against the length, batch size 8: five methods (Addax, Figure 4).
 
-Without and with gradient checkpointing; open points on a line are predicted, filled ones measured. The
-length is that of Addax's zeroth-order batch; its K1 first-order examples are of at most L_T tokens. Rows of
-`benchmarks.studies.memory_curves`. Source: arXiv 2410.06441, Figure 4.
+The methods are MeZO, IP-SGD, SGD, LoRA, and Addax. Panels show steps without and with gradient checkpointing.
+Open points on a line are predicted, filled points are measured. For Addax, the length is that of the
+zeroth-order batch; its K1 first-order examples have at most L_T tokens. Drawn from rows of
+`benchmarks.studies.memory_curves`. Source: arXiv 2410.06441.
 """
 
 from matplotlib.figure import Figure
 
 from benchmarks.results.frame import Results
-from plots._memory import against
+from plots._memory import peak_figures
 from plots._style import PAGE, Page
 
 STUDY = "memory-curves"
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return a figure for each model; `results` hold one row a point."""
-    return against(results.runs, "figure4", "length", page)
+    """Return a figure per model; `results` hold one row per point."""
+    return peak_figures(results.runs, "figure4", "length", page)

@@ -1,7 +1,8 @@
-"""The largest OPT whose step fits on a card, for every method: one example, and the batches of training.
+"""The largest OPT model whose training step fits on a GPU, per method and GPU size.
 
-Rows of `memory_curves`. A size in bold rests on a measured peak, any other on a predicted one. Compare
-MeZO's Figure 4 right, arXiv 2305.17333, which has the batch of one.
+One panel is for a batch of one example, the other one for training batches. Sizes in bold rest on measured
+peaks, the others on predicted peaks. Drawn from rows of `benchmarks.studies.memory_curves`. Compare Figure 4
+right of MeZO (arXiv 2305.17333), which uses a batch of one example.
 """
 
 from matplotlib.axes import Axes
@@ -12,40 +13,44 @@ from plots._memory import CARDS, curve_label, largest, size_of
 from plots._style import PAGE, Page
 
 STUDY = "memory-curves"
-PANELS = ((True, "one example"), (False, "batches of training"))
+# Whether the batch is a single example, and the panel's title.
+PANELS = ((True, "one example"), (False, "training batches"))
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return one figure; `results` hold one row a model, method, and setting."""
-    here = results.runs[results.runs["what"] == "fits"]
-    if not len(here):
+    """Return one figure; `results` hold one row per model, method, and setting."""
+    data = results.runs[results.runs["what"] == "fits"]
+    if not len(data):
         return {}
-    here = here.assign(name=[curve_label(row) for row in here.to_dict("records")])
-    names = list(dict.fromkeys(here["name"]))
-    sizes = here.groupby("model")["split"].agg(lambda of: max(split["parameters"] for split in of))
+    data = data.assign(name=[curve_label(row) for row in data.to_dict("records")])
+    names = list(dict.fromkeys(data["name"]))
+    sizes = data.groupby("model")["split"].agg(lambda splits: max(split["parameters"] for split in splits))
     models = list(sizes.sort_values().index)
     columns = page.columns(len(PANELS))
     lines = len(PANELS) // columns
     figure = page.figure(len(PANELS), 0.6 + (0.2 + 0.19 * len(names)) * lines)
     panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-    for axes, (one, title) in zip(panels, PANELS, strict=True):
-        of = here[(here["batch_size"] == 1) == one]
-        found = [[largest(of[of["name"] == n].to_dict("records"), card) for card in CARDS] for n in names]
-        _panel(axes, found, models)
-        axes.set_title(f"{title}, {of['length'].iloc[0]:g} tokens")
+    for axes, (is_single, title) in zip(panels, PANELS, strict=True):
+        subset = data[(data["batch_size"] == 1) == is_single]
+        cells = [
+            [largest(subset[subset["name"] == name].to_dict("records"), card) for card in CARDS]
+            for name in names
+        ]
+        _panel(axes, cells, models)
+        axes.set_title(f"{title}, {subset['length'].iloc[0]:g} tokens")
     for axes in panels[::columns]:
         axes.set_yticks(range(len(names)), names)
         axes.set_ylabel("method")
-    measured = "; bold: measured" if "measured" in set(here["kind"]) else ""
-    figure.supxlabel(f"card (GB), and the largest OPT that fits{measured}")
+    measured = "; bold: measured" if "measured" in set(data["kind"]) else ""
+    figure.supxlabel(f"GPU memory (GB); cells: the largest OPT that fits{measured}")
     return {"largest_model": figure}
 
 
-def _panel(axes: Axes, found: list[list[tuple[str, str] | None]], models: list[str]) -> None:
-    """A cell for each method and card: the larger the model the darker."""
-    shades = [[1 + models.index(cell[0]) if cell else 0 for cell in line] for line in found]
+def _panel(axes: Axes, cells: list[list[tuple[str, str] | None]], models: list[str]) -> None:
+    """Draw a cell for each method and GPU size; larger models have darker cells."""
+    shades = [[1 + models.index(cell[0]) if cell else 0 for cell in line] for line in cells]
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=1.3 * len(models), aspect="auto")
-    for y, line in enumerate(found):
+    for y, line in enumerate(cells):
         for x, cell in enumerate(line):
             axes.text(
                 x,

@@ -15,9 +15,9 @@ from plots._style import DPI, FONT_SIZE, PAGE, Page, file_stem
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "figures"
-# Figures of every suite's report; a suite adds those that name it.
+# Figures in the report of every suite. A figure whose `SUITE` names a suite is added to that suite's report.
 DEFAULTS = ("figure1", "convergence")
-# Files carry no date: the same rows give the same bytes.
+# These files contain no dates or versions, so the same rows give the same bytes.
 UNDATED = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -27,56 +27,64 @@ FORMATS = (*UNDATED, "csv")
 
 
 def figures() -> list[str]:
-    """Return every figure's name: a file of this folder that does not begin with `_`."""
+    """Return the names of all figures: the modules in this folder without a leading `_`."""
     return sorted(f.stem for f in HERE.glob("*.py") if f.stem[0] != "_" and f.stem != "render")
 
 
 def module_of(figure: str) -> ModuleType:
-    """Return the file that draws a figure; `UserError` naming the nearest one if there is none."""
+    """Return the module that draws a figure.
+
+    Raises:
+        UserError: if the figure does not exist (the message suggests the nearest name), or if its module sets
+            neither `SUITE` nor `STUDY`.
+    """
     if figure not in figures():
         raise unknown("figure", figure, ["all", *figures()])
     module = registry.module("figure", figure)
     if not hasattr(module, "SUITE") and not hasattr(module, "STUDY"):
-        raise UserError(f"{registry.path('figure', figure)}: binds no SUITE or STUDY, whose rows it shows")
+        raise UserError(
+            f"{registry.path('figure', figure)}: set SUITE or STUDY to the name of the suite or study whose "
+            "rows the figure shows"
+        )
     return module
 
 
 def about(figure: str) -> str:
-    """Return what a figure shows: the first line of its file."""
+    """Return the description of a figure: the first line of its module's docstring."""
     return (module_of(figure).__doc__ or figure).split("\n", 1)[0]
 
 
 def rows_of(figure: str) -> str | None:
-    """Return the suite or study whose rows a figure shows by default; None if it shows no rows."""
+    """Return the suite or study whose rows a figure shows by default; None if it needs no rows."""
     module = module_of(figure)
     return getattr(module, "STUDY", None) or module.SUITE
 
 
 def command_for(figure: str) -> str:
-    """Return the command that makes a figure's rows."""
+    """Return the command that produces a figure's rows."""
     module = module_of(figure)
     study = getattr(module, "STUDY", None)
     return f"python -m benchmarks {f'study {study} --save' if study else f'sweep {module.SUITE}'}"
 
 
 def defaults(suite: str) -> list[str]:
-    """Return the figures that the report of a suite draws where its rows fill them."""
+    """Return the figures in the report of a suite; `draw` skips those that lack rows."""
     return [f for f in figures() if f in DEFAULTS or suite == getattr(module_of(f), "SUITE", None)]
 
 
 def draw(
     names: Sequence[str], results: Results, page: Page = PAGE, axis: str | None = None
 ) -> dict[str, dict[str, Figure]]:
-    """Draw those figures that the rows fill.
+    """Draw figures, skipping those that cannot be drawn from the rows.
 
     Args:
-        names: of figures.
-        results: rows of one suite or study, whatever the figures need.
+        names: names of figures.
+        results: rows of one suite or study.
         page: size of the figures and of their text.
-        axis: the budget that `convergence` is drawn against; None takes each suite's own.
+        axis: the budget on the x axis of `convergence`; None selects the budget of each suite.
 
     Returns:
-        For each figure that the rows fill: file stem -> what is drawn.
+        Name of a figure -> file stem -> matplotlib figure.
     """
     found = {}
     for name in names:
@@ -103,39 +111,41 @@ def render(
     methods: Sequence[str] | None = None,
     axis: str | None = None,
 ) -> list[Path]:
-    """Draw one figure, or with "all" every one that the rows fill, and save it.
+    """Draw and save one figure, or with "all" every figure that can be drawn from the rows.
 
     Args:
-        name: of a figure, or "all".
-        results: the rows; those of a figure that shows none may be empty.
+        name: name of a figure, or "all".
+        results: the rows; may be empty for a figure that needs no rows.
         out: folder of the files.
         formats: "png", "pdf", and "svg"; "csv" writes the numbers that a figure shows.
-        width: inches; None is one printed column for a single panel (3.3), or two (6.9).
-        font_size: points of labels; None is 7.5.
+        width: inches; None means one printed column (3.3) for a single panel, and two (6.9) for several.
+        font_size: size of labels in points; None means 7.5.
         methods: labels to draw; None draws all.
-        axis: the budget that `convergence` is drawn against: "steps", "seconds", "examples", or
-            "forward-equivalents"; None takes the suite's own.
+        axis: the budget on the x axis of `convergence`: "steps", "seconds", "examples", or
+            "forward-equivalents"; None selects the budget of the suite.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        UserError: an unknown figure, format, method, or axis; a size that is not positive; or rows that
-            hold nothing that the figure shows.
+        UserError: if a figure, format, method, or axis is unknown; if a size is not positive; if the figure
+            does not take an axis; or if the figure cannot be drawn from the rows.
     """
     for kind in formats:
         if kind not in FORMATS:
             raise unknown("figure format", kind, FORMATS)
     if axis is not None and name not in ("all", "convergence"):
-        raise UserError(f"{name} has no axis to choose: only convergence has")
+        raise UserError(f"{name} does not take an axis; only convergence does")
     page = Page(width, FONT_SIZE if font_size is None else font_size)
     if methods:
         results = results.only(methods)
-    # A figure that shows no rows is drawn by its own name alone.
+    # "all" leaves out figures that need no rows.
     names = [figure for figure in figures() if rows_of(figure)] if name == "all" else [name]
     drawn = draw(names, results, page, axis)
     if not drawn and name != "all":
-        raise UserError(f"no rows here that {name} shows: `{command_for(name)}` makes them")
+        raise UserError(
+            f"{name} cannot be drawn from these rows; run `{command_for(name)}` to produce its rows"
+        )
     return save(drawn, out, formats, page, results, axis)
 
 
@@ -147,14 +157,15 @@ def save(
     results: Results | None = None,
     axis: str | None = None,
 ) -> list[Path]:
-    """Write what `draw` returns; the same rows give the same bytes.
+    """Save figures, and return the paths of the files. The same rows give the same bytes.
 
     Args:
-        drawn: figures by name and file stem.
+        drawn: figures by name and file stem, as `draw` returns them.
         out: folder of the files.
         formats: see `render`.
         page: the page that the figures were drawn for.
-        results, axis: what the figures were drawn from, for "csv".
+        results: the rows that the figures were drawn from; needed for "csv".
+        axis: the axis that `convergence` was drawn with; needed for "csv".
     """
     out.mkdir(parents=True, exist_ok=True)
     files = []
@@ -186,7 +197,7 @@ def save_png(canvas: Figure, file: Path, metadata: Mapping[str, str | None], pag
 
 
 def numbers(name: str, results: Results, axis: str | None = None) -> dict[str, pd.DataFrame]:
-    """Return the numbers that each canvas of a figure shows, by file stem, where those are not all rows."""
+    """Return the numbers that a figure shows, by file stem; empty if the figure shows its rows unchanged."""
     module = module_of(name)
     options = {"axis": axis} if name == "convergence" else {}
     return module.numbers(results, **options) if hasattr(module, "numbers") else {}

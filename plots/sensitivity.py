@@ -1,6 +1,7 @@
-"""Heat maps of what settings change: alpha x K0, lr x alpha, and L_T, eps and the seed around one setting.
+"""Heat maps of scores over settings: alpha x K0, lr x alpha, and L_T, eps, and the seed around one setting.
 
-The best mean score on validation is framed: that is what would be chosen. Upper row validation, lower test.
+The upper row shows validation scores, the lower row test scores. A frame marks the setting with the best mean
+validation score, which model selection would pick.
 """
 
 import json
@@ -20,23 +21,23 @@ from benchmarks.results.order import display_order, format_value, value_order
 from plots._style import PAGE, TWO_COLUMNS, Page, format_model, small
 
 SUITE = "sensitivity"
-# What is drawn against what: two settings, or one beside the seed.
+# PAIRS are drawn against each other, and each setting in ALONE is drawn against the seed.
 PAIRS = (("alpha", "zo_batch_size"), ("lr", "alpha"))
 ALONE = ("length_threshold", "eps")
 NAMES = {
     "alpha": r"$\alpha$", "zo_batch_size": "$K_0$", "lr": "learning rate", "eps": r"$\epsilon$",
-    "seed": "seed", "length_threshold": "$L_T$ (tokens, or a quantile)",
+    "seed": "seed", "length_threshold": "$L_T$ (tokens or quantile)",
 }  # fmt: skip
 SCORES = {"validation_score": "validation", "score": "test"}
-MIN_VALUES = 3  # values of a setting that make a map of it
-MOSTLY = 0.75  # of a grid's cells have a score
-MAP = "cividis"  # its lightness grows evenly, also for readers who distinguish few colors
-# Of a cell in multiples of the font size; of what is beside a panel, and of the colors' scale, in cells.
-CELL_WIDTH, AROUND, SCALE = 3, 2.5, 3
+MIN_VALUES = 3  # minimum number of values of a setting for a map
+MIN_FILLED = 0.75  # minimum share of a grid's cells that have a score
+MAP = "cividis"  # perceptually uniform, also for readers with color-vision deficiencies
+CELL_WIDTH = 3  # width of a cell, in multiples of the font size
+AROUND, SCALE = 2.5, 3  # width of a panel's margins and of the color bar, in cells
 
 
 class Panel(NamedTuple):
-    """A map: two names, their values in order, and mean scores (down, across) of validation and test."""
+    """A heat map: two settings, their sorted values, and mean validation and test scores (rows, columns)."""
 
     down: str
     across: str
@@ -46,12 +47,12 @@ class Panel(NamedTuple):
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return a figure for each model, task, and method that was swept."""
+    """Return a figure for each model, task, and method with a sweep."""
     return {stem: _figure(panels, runs, page) for stem, runs, panels in _swept_methods(results.runs)}
 
 
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
-    """Return what each figure of `draw` shows: a line for each cell of each map."""
+    """Return the numbers in each figure of `draw`: one line per cell of each map."""
     return {stem: pd.DataFrame(_cells(panels)) for stem, _, panels in _swept_methods(results.runs)}
 
 
@@ -65,30 +66,30 @@ def _cells(panels: list[Panel]) -> Iterator[dict]:
 
 
 def _swept_methods(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[Panel]]]:
-    """File stem, runs and maps of each figure."""
+    """Yield the file stem, runs, and maps of each figure."""
     done = data[(data["outcome"] == "done") & (data["label"] != ZERO_SHOT)]
     for model in display_order(done, "model"):
         for task in display_order(done, "task"):
-            here = done[(done["model"] == model) & (done["task"] == task)]
-            for method in sorted(here["method"].unique()):
-                runs = here[here["method"] == method]
+            subset = done[(done["model"] == model) & (done["task"] == task)]
+            for method in sorted(subset["method"].unique()):
+                runs = subset[subset["method"] == method]
                 if panels := _panels(runs):
                     yield f"sensitivity-{model}-{task}-{method}", runs, panels
 
 
 def _panels(runs: pd.DataFrame) -> list[Panel]:
-    """A map of each setting that was swept; and of the seeds, where some was."""
+    """Return a map for each swept pair or setting, and a map of seeds if a setting has enough of them."""
     if runs["setting"].nunique() < MIN_VALUES:
         return []
-    runs = runs.assign(own=[setting_of(text) for text in runs["setting"]])
-    found = list(_of_settings(runs))
-    seeds = max((cell for _, cell in runs.groupby("setting")), key=lambda cell: cell["seed"].nunique())
-    if found and seeds["seed"].nunique() >= MIN_VALUES:
-        found.append(_grid(seeds, "", "seed"))
-    return found
+    runs = runs.assign(settings=[setting_of(text) for text in runs["setting"]])
+    panels = list(_setting_panels(runs))
+    seeds = max((group for _, group in runs.groupby("setting")), key=lambda group: group["seed"].nunique())
+    if panels and seeds["seed"].nunique() >= MIN_VALUES:
+        panels.append(_grid(seeds, "", "seed"))
+    return panels
 
 
-def _of_settings(runs: pd.DataFrame) -> Iterator[Panel]:
+def _setting_panels(runs: pd.DataFrame) -> Iterator[Panel]:
     for down, across in PAIRS:
         swept = _swept(runs, (down, across))
         panel = _grid(swept, down, across) if len(swept) else None
@@ -102,39 +103,40 @@ def _of_settings(runs: pd.DataFrame) -> Iterator[Panel]:
 
 
 def _is_grid(panel: Panel) -> bool:
-    """Whether both settings were swept, with each other: a few runs may have failed, a line is no grid."""
+    """Return whether both settings were swept together. A few runs may have failed; a line is not a grid."""
     sizes = sorted((len(panel.rows), len(panel.columns)))
     filled = 1 - np.isnan(panel.scores["score"]).mean()
-    return sizes[0] > 1 and sizes[1] >= MIN_VALUES and filled >= MOSTLY
+    return sizes[0] > 1 and sizes[1] >= MIN_VALUES and filled >= MIN_FILLED
 
 
 def _swept(runs: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """The runs that differ in these settings (and seeds) alone: where several groups do, the largest."""
+    """Return the largest group of runs that differ only in these settings (and seeds)."""
     rest = [
-        json.dumps({k: v for k, v in own.items() if k not in names}, sort_keys=True) for own in runs["own"]
+        json.dumps({k: v for k, v in settings.items() if k not in names}, sort_keys=True)
+        for settings in runs["settings"]
     ]
     groups = [group for _, group in runs.groupby(rest)]
     return max(groups, key=lambda group: (group["setting"].nunique(), len(group)))
 
 
 def _grid(runs: pd.DataFrame, down: str, across: str) -> Panel:
-    """Scores of the seeds that the most settings have: no cell is a mean over luckier seeds than another."""
+    """Return a map of mean scores. All cells average over the same seeds, those with the most settings."""
     if across != "seed":
         counts = runs.groupby("seed")["setting"].nunique()
         runs = runs[runs["seed"].isin(counts.index[counts == counts.max()])]
-    place = {name: [_value(line, name) for line in runs.itertuples()] for name in (down, across)}
-    rows, columns = (_distinct(place[name]) for name in (down, across))
-    at = [(rows.index(a), columns.index(b)) for a, b in zip(place[down], place[across], strict=True)]
+    values = {name: [_value(line, name) for line in runs.itertuples()] for name in (down, across)}
+    rows, columns = (_distinct(values[name]) for name in (down, across))
+    cells = [(rows.index(a), columns.index(b)) for a, b in zip(values[down], values[across], strict=True)]
     scores = {name: np.full((len(rows), len(columns)), np.nan) for name in SCORES}
-    for cell in set(at):
-        here = runs[[other == cell for other in at]]
+    for cell in set(cells):
+        subset = runs[[other == cell for other in cells]]
         for name, grid in scores.items():
-            grid[cell] = here[name].mean()
+            grid[cell] = subset[name].mean()
     return Panel(down, across, rows, columns, scores)
 
 
 def _value(line: Any, name: str) -> Any:
-    return line.seed if name == "seed" else line.own.get(name)
+    return line.seed if name == "seed" else line.settings.get(name)
 
 
 def _distinct(values: list) -> list:
@@ -160,38 +162,38 @@ def _figure(panels: list[Panel], runs: pd.DataFrame, page: Page) -> Figure:
 
 
 def _column(column: Iterable[Axes], panel: Panel, limits: tuple[float, float]) -> Any:
-    """Draw a panel's scores on validation above those on test, and frame what would be chosen."""
+    """Draw a panel's validation scores above its test scores, and frame the best validation score."""
     best = panel.scores["validation_score"]
-    framed = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
+    best_cell = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
     for axes, (name, title) in zip(column, SCORES.items(), strict=True):
         image = _map(axes, panel, 100 * panel.scores[name], limits)
         axes.set_title(title)
-        if framed is not None and panel.down:
-            corner = framed[1] - 0.5, framed[0] - 0.5
+        if best_cell is not None and panel.down:
+            corner = best_cell[1] - 0.5, best_cell[0] - 0.5
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2))
     return image
 
 
 def _width(panel: Panel) -> int:
-    """Cells that a panel is wide."""
+    """Return the width of a panel in cells."""
     return max(len(panel.columns), 2)
 
 
 def _lines(panels: list[Panel], page: Page) -> list[list[Panel]]:
-    """Panels that go side by side; all of them where the page is as wide as two columns."""
+    """Group panels into lines that fit the page. The default page has all panels in one line."""
     if page == PAGE:
         return [panels]
     fitting = 72 * (page.width or TWO_COLUMNS) / (CELL_WIDTH * page.font_size) - SCALE
     lines: list[list[Panel]] = [[]]
     for panel in panels:
-        if lines[-1] and sum(_width(one) + AROUND for one in [*lines[-1], panel]) > fitting:
+        if lines[-1] and sum(_width(other) + AROUND for other in [*lines[-1], panel]) > fitting:
             lines.append([])
         lines[-1].append(panel)
     return lines
 
 
 def _tick(value: Any) -> str:
-    """A value as short as it can be told.
+    """Return the shortest text for a value.
 
     >>> _tick(0.0003), _tick(0.1), _tick(None)
     ('3e-4', '0.1', 'none')

@@ -1,18 +1,18 @@
-"""What pytest does not collect doctests from, and what all tests share."""
+"""Settings of the test session: ignored files, handling of interrupts, and the marker `slow_except`."""
 
 import signal
 
 import pytest
 
-# Its import runs a model, for the server of `processes` alone.
+# Importing this file runs a model. Only the server in `tests/processes.py` needs it.
 collect_ignore = ["preload.py"]
 
 
 def pytest_sessionstart() -> None:
-    """Give the processes that tests start the default reaction to an interrupt.
+    """Restore the default handling of SIGINT, also for the processes that tests start.
 
-    A shell starts background jobs (`nohup ./run_tests.sh &`) with SIGINT ignored. A child process inherits
-    ignored signals, and resets signals that have a handler.
+    A shell starts background jobs (`nohup ./run_tests.sh &`) with SIGINT ignored. Child processes inherit
+    ignored signals, but reset signals that have a handler.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,7 +20,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the cases of a slow family as slow, apart from those that `slow_except` names by their ids."""
+    """Mark the cases of a parametrized test as slow, except those whose ids `slow_except` lists."""
     for item in items:
         if (marker := item.get_closest_marker("slow_except")) and item.callspec.id not in marker.args:
             item.add_marker("slow")

@@ -1,7 +1,7 @@
-"""Import libraries and run a tiny model, once for all processes that fork from the server of `processes`.
+"""Preloaded libraries and a warmed-up model for the processes that fork from the server in `processes.py`.
 
-It imports no module of the repository, because a process may use a copy of it. It runs no backward pass,
-because autograd's threads do not survive a fork.
+This module imports nothing from the repository, because a process may use a copy of it. It does not run a
+backward pass, because autograd's threads do not survive a fork.
 """
 
 import io

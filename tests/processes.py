@@ -1,6 +1,6 @@
-"""Start processes from a server that has imported the libraries, which saves seconds for each.
+"""Processes that fork from a server with preloaded libraries, which saves seconds per process.
 
-With Python's default reaction to SIGINT, as `conftest.py` arranges for every process that a test starts.
+They handle SIGINT in Python's default way, because `conftest.py` restores it for the test session.
 """
 
 import multiprocessing
@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @cache
 def context() -> ForkServerContext:
-    """Return a context of `multiprocessing` whose processes fork from the server."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["tests.preload"])
-    # The libraries read these when they are imported.
+    """Return a `multiprocessing` context whose processes fork from the server."""
+    forkserver_context = multiprocessing.get_context("forkserver")
+    forkserver_context.set_forkserver_preload(["tests.preload"])
+    # The libraries read these variables when they are imported.
     environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with mock.patch.dict(os.environ, environment):
         forkserver.ensure_running()
-    return made
+    return forkserver_context
 
 
 def python(
@@ -37,13 +37,13 @@ def python(
     """Run `python -m MODULE ...` or `python FILE ...` in a new process.
 
     Args:
-        words: the arguments of `python`.
+        words: the command-line arguments of `python`.
         cwd: the working directory.
-        env: the whole environment.
+        env: the complete environment.
         timeout: seconds after which the process is killed.
 
     Returns:
-        The same as `subprocess.run` with captured text.
+        The same object as `subprocess.run` with captured text.
     """
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
@@ -62,11 +62,14 @@ def _main(words: list[str], cwd: Path, env: Mapping[str, str], out: Path, err: P
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    # The command may come from a copy of the repository with a package `tests` of the same name.
+    # The command may come from a copy of the repository, whose package is also named `tests`.
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    own = [str(cwd) if words[0] == "-m" else os.path.dirname(words[0]), *env.get("PYTHONPATH", "").split(":")]
-    sys.path[:] = [*filter(None, own), *(path for path in sys.path if path and Path(path) != ROOT)]
+    first = [
+        str(cwd) if words[0] == "-m" else os.path.dirname(words[0]),
+        *env.get("PYTHONPATH", "").split(":"),
+    ]
+    sys.path[:] = [*filter(None, first), *(path for path in sys.path if path and Path(path) != ROOT)]
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""The settings of the test session: reaction to interrupts, also in a background job, and slow families."""
+"""Tests of the session's settings: interrupts, also in a background job, and the marker `slow_except`."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ def test_a_process_that_a_test_starts_handles_interrupts():
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_it_does_so_where_the_session_is_a_background_job(workers):
-    """A shell without job control starts `COMMAND &` with SIGINT ignored; here `trap` does."""
+def test_it_does_so_if_the_session_is_a_background_job(workers):
+    """A shell without job control starts `COMMAND &` with SIGINT ignored; `trap` has the same effect here."""
     words = [
         sys.executable,
         "-m",
@@ -40,7 +40,7 @@ def test_it_does_so_where_the_session_is_a_background_job(workers):
     assert "100%" in done.stdout
 
 
-@pytest.mark.slow_except("kept")
-@pytest.mark.parametrize("_case", [pytest.param(0, id="kept"), pytest.param(1, id="left out")])
-def test_a_slow_family_keeps_the_cases_that_its_marker_names(request, _case):
-    assert ("slow" in request.node.keywords) == (request.node.callspec.id == "left out")
+@pytest.mark.slow_except("listed")
+@pytest.mark.parametrize("_case", [pytest.param(0, id="listed"), pytest.param(1, id="unlisted")])
+def test_slow_except_marks_all_cases_except_those_that_it_lists(request, _case):
+    assert ("slow" in request.node.keywords) == (request.node.callspec.id == "unlisted")

@@ -1,4 +1,4 @@
-"""pyproject.toml declares every package that the sources import, and no others."""
+"""Tests that pyproject.toml declares exactly the packages that the sources use."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ from pathlib import Path
 from tests.test_imports import PACKAGES, ROOT, imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Commands and plugins of the development extra: nothing imports them.
+# Commands and plugins of the development extra, which no source imports.
 TOOLS = {"pytest-xdist", "pytest-timeout", "ruff", "setuptools"}
 
 
 def normalized(name: str) -> str:
-    """Return a distribution's name as PEP 503 writes it."""
+    """Return the name of a distribution, normalized as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -26,20 +26,20 @@ def declared() -> set[str]:
 
 
 def distributions(modules: set[str]) -> set[str]:
-    """Return the distributions that provide top-level modules."""
-    found = packages_distributions()
-    return {normalized(name) for module in modules for name in found.get(module, [module])}
+    """Return the distributions that provide the given top-level modules."""
+    providers = packages_distributions()
+    return {normalized(name) for module in modules for name in providers.get(module, [module])}
 
 
 def imported(folders: tuple[str, ...]) -> set[str]:
-    """Return the third-party top-level modules that the files of some folders import."""
+    """Return the third-party top-level modules that the files in these folders import."""
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     names = {name.split(".")[0] for file in files for name, _ in imports(ROOT, file)}
     return names - sys.stdlib_module_names - {*PACKAGES, "tests"}
 
 
 def named_in_strings(file: Path) -> set[str]:
-    """Return the string constants of a file: data files of a package are opened by its name."""
+    """Return the string constants of a file, because code may refer to a package by name to open its data."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return {
         node.value
@@ -48,7 +48,7 @@ def named_in_strings(file: Path) -> set[str]:
     }
 
 
-def test_the_sources_import_declared_packages_only():
+def test_the_sources_import_only_declared_packages():
     assert distributions(imported((*PACKAGES, "examples", "scripts"))) <= declared()
 
 

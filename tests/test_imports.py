@@ -1,8 +1,8 @@
-"""Packages import in one direction: read from the sources, imports inside functions included.
+"""Tests that package imports are acyclic, including imports inside functions.
 
-A node of the graph is a package (`benchmarks.config`), a single file at the top of `benchmarks`
-(`benchmarks.registry`), or one of `addax`, `baselines`, and `plots`. Imports for annotations alone
-(`if TYPE_CHECKING:`) count like all others: whoever reads a signature needs the other package, too.
+The graph is read from the sources. A node is a package (`benchmarks.config`), a file at the top level of
+`benchmarks` (`benchmarks.registry`), or one of `addax`, `baselines`, and `plots`. Imports for annotations
+only (`if TYPE_CHECKING:`) also count, because a reader of the signature depends on the other package, too.
 """
 
 import ast
@@ -20,14 +20,14 @@ PACKAGES = ("addax", "baselines", "benchmarks", "plots")
 
 
 class Import(NamedTuple):
-    """One imported module and the line that imports it."""
+    """An imported module and the line that imports it."""
 
     module: str
     where: str
 
 
 def sources(root: Path, packages: tuple[str, ...] = PACKAGES) -> dict[str, Path]:
-    """Return every module of the packages by its dotted name."""
+    """Return the file of every module in the packages, keyed by dotted name."""
     files = [file for package in packages for file in (root / package).rglob("*.py")]
     return {
         ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file
@@ -36,7 +36,7 @@ def sources(root: Path, packages: tuple[str, ...] = PACKAGES) -> dict[str, Path]
 
 
 def imports(root: Path, file: Path) -> Iterator[Import]:
-    """Yield what a file imports anywhere in it; a name that is a module counts as that module."""
+    """Yield all imports in a file. If an imported name is a module, it counts as that module."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import():
@@ -67,13 +67,13 @@ def _is_module(root: Path, name: str) -> bool:
 
 
 def package_of(module: str) -> str:
-    """Return the node of a module: `benchmarks.config.spec` is part of `benchmarks.config`."""
+    """Return the node of a module; `benchmarks.config.spec` belongs to `benchmarks.config`."""
     parts = module.split(".")
     return ".".join(parts[:2] if parts[0] == "benchmarks" else parts[:1])
 
 
 def package_graph(root: Path) -> dict[str, dict[str, list[str]]]:
-    """Return importing package -> imported package -> the lines that do it, each with the module's name."""
+    """Return importing package -> imported package -> descriptions of the import lines."""
     graph: dict[str, dict[str, list[str]]] = {}
     for module, file in sorted(sources(root).items()):
         edges = graph.setdefault(package_of(module), {})
@@ -85,11 +85,11 @@ def package_graph(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def cycle_of(graph: dict[str, dict[str, list[str]]]) -> list[str]:
-    """Return the lines of one import cycle, or an empty list where the graph has none."""
+    """Return a line per import of one cycle, or an empty list if the graph is acyclic."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        # graphlib lists what is imported before what imports it.
+        # graphlib lists an imported package before the package that imports it.
         nodes = error.args[1][::-1]
         return [
             f"{importer} -> {imported}: " + "; ".join(graph[importer][imported])
@@ -99,7 +99,7 @@ def cycle_of(graph: dict[str, dict[str, list[str]]]) -> list[str]:
 
 
 def reachable(graph: dict[str, dict[str, list[str]]], package: str) -> set[str]:
-    """Return every package that one imports, directly or through others."""
+    """Return every package that a package imports, directly or indirectly."""
     seen, queue = set(), [package]
     while queue:
         for target in graph.get(queue.pop(), {}):
@@ -127,7 +127,7 @@ def test_a_package_does_not_reach_those_above_it(package, foreign):
     assert reachable(package_graph(ROOT), package) & foreign == set()
 
 
-def test_addax_imports_torch_alone_and_its_trainer_transformers():
+def test_addax_imports_only_torch_and_its_trainer_also_transformers():
     for file in sorted((ROOT / "addax").rglob("*.py")):
         allowed = {"torch", "addax"} | (
             {"transformers", "accelerate"} if file.name == "hf_trainer.py" else set()
@@ -137,6 +137,7 @@ def test_addax_imports_torch_alone_and_its_trainer_transformers():
 
 
 def write(root, files):
+    """Create empty packages and the given files below a folder."""
     for package in PACKAGES:
         (root / package).mkdir()
     for name, text in files.items():
@@ -145,7 +146,7 @@ def write(root, files):
         file.write_text(text)
 
 
-def test_a_cycle_through_an_import_in_a_function_is_found_and_shown(tmp_path):
+def test_a_cycle_through_an_import_in_a_function_is_reported(tmp_path):
     write(
         tmp_path,
         {

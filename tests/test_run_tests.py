@@ -1,4 +1,4 @@
-"""run_tests.sh selects a lane, passes other arguments on, and installs nothing but Python packages."""
+"""Tests of run_tests.sh: it selects a lane, forwards other arguments, and installs only Python packages."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ echo "$(basename "$0") $(printf '[%s]' "$@")" >>"{log}"
 
 @pytest.fixture
 def calls(tmp_path):
-    """Return a function that runs the script with stub programs and returns the commands it calls."""
+    """Return a function that runs the script with stub programs and returns the commands that it calls."""
     log, folder = tmp_path / "log", tmp_path / "bin"
     folder.mkdir()
     for name in ("python", "ruff", "apt-get", "sudo"):
@@ -41,12 +41,12 @@ def calls(tmp_path):
         (["--all"], ""),
     ],
 )
-def test_a_lane_selects_by_markers_and_other_arguments_go_to_pytest(calls, lane, markers):
+def test_a_lane_selects_markers_and_other_arguments_go_to_pytest(calls, lane, markers):
     last = calls(*lane, "tests/plots", "-x")[-1]
     assert last == f"python [-m][pytest][-n][3][--dist][worksteal][-m][{markers}][tests/plots][-x]"
 
 
-def test_it_lints_before_the_tests_and_installs_packages_once_and_no_system_packages(calls):
+def test_it_lints_first_and_installs_packages_once_and_no_system_packages(calls):
     first, second = calls(), calls()
     assert [line for line in first if line.startswith("ruff")] == [
         "ruff [check][.]",

@@ -1,4 +1,4 @@
-"""The command line: what it prints, its exit codes, and a sweep in a fresh copy."""
+"""Tests of the command line: its output, its exit codes, and a sweep in a fresh copy of the repository."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def no_data_folder(monkeypatch):
 
 @pytest.fixture
 def suite():
-    """A folder of results/runs of its own, gone afterwards."""
+    """Return the name of a new suite, and remove its folder in `results/runs` afterwards."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield name
     shutil.rmtree(store.folder(name), ignore_errors=True)
@@ -49,7 +49,7 @@ def test_list_names_everything_without_torch():
     for kind, heading in HEADINGS.items():
         start = lines.index(heading)
         for name in registry.files(kind):
-            line = next(found for found in lines[start:] if found.split()[:1] == [name])
+            line = next(line for line in lines[start:] if line.split()[:1] == [name])
             assert line.split(maxsplit=1)[1] == registry.summary(kind, name)
     assert "nano-llama" in done.stdout
     assert "smollm2-135m" in done.stdout
@@ -97,7 +97,7 @@ def test_list_explains_a_name_with_an_example_command(capsys, name):
     assert ("--anchor-every" in out) == (name == "mezo-svrg")
 
 
-def test_a_study_prints_its_table_and_saves_its_rows_only_if_asked(capsys, monkeypatch, tmp_path):
+def test_a_study_prints_its_table_and_saves_its_rows_only_with_save(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(store, "REFERENCE", tmp_path)
     study = dataclasses.replace(
         studies.load("step-speed"), measure=lambda given, say: [{"part": given.shape}]
@@ -114,7 +114,7 @@ def test_a_study_prints_its_table_and_saves_its_rows_only_if_asked(capsys, monke
 
 @pytest.mark.medium
 @pytest.mark.parametrize("method", ["mezo", "zero-shot"])
-def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
+def test_a_run_writes_its_row_and_prints_its_score(capsys, suite, method):
     budget = [] if method == "zero-shot" else ["--steps", "2", "--lr", "1e-4"]
     code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", *ROWS, *budget])
     out, err = capsys.readouterr()
@@ -127,7 +127,7 @@ def test_a_run_writes_its_row_and_says_what_came_out(capsys, suite, method):
     assert row["steps"] == (0 if method == "zero-shot" else 2)
 
 
-def test_a_run_that_fails_keeps_its_row_and_ends_with_1(capsys, suite):
+def test_a_failed_run_writes_its_row_and_exits_with_1(capsys, suite):
     words = [*ROWS, "--lr", "1e30", "--steps", "40"]
     code = main([*RUN, "--method", "sgd", "--suite", suite, *words])
     err = capsys.readouterr().err
@@ -149,7 +149,7 @@ def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite,
     assert main([*words, "--data", str(tmp_path), *ROWS]) == 0
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
     assert main([*words, *ROWS]) == 0
-    # The folder's place is no part of what defines a run.
+    # The path of the folder is not part of a run's identity.
     (row,) = store.read_suite(suite)
     assert row["config"]["data"] == "folder"
     capsys.readouterr()
@@ -161,14 +161,14 @@ def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite,
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_said_so(capsys):
+def test_a_missing_gpu_is_a_one_line_error(capsys):
     assert main([*ADDAX, "--device", "cuda:0"]) == 2
     assert "torch sees no GPU" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_what_would_run_and_runs_nothing(capsys, monkeypatch, tmp_path):
+def test_a_dry_run_lists_the_runs_and_starts_nothing(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(store, "RUNS", tmp_path)
-    # A folder in the environment is no matter of this suite.
+    # The suite `quick` uses built-in rows, so it ignores ADDAX_DATA.
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
     words = ["--only", "model=nano-opt,nano-llama", "task=cb"]
     assert main(["sweep", "quick", "--dry-run", *words]) == 0
@@ -188,15 +188,15 @@ TINY = {"model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1, "evaluation
 
 
 def specs():
-    """No example of these is longer than 150 tokens: the second run cannot be."""
-    return [from_dict({"method": m, **TINY, **own})
-            for m, own in (("sgd", {}), ("addax", {"length_threshold": 150}), ("mezo", {}))]
+    """The second run fails, because no example is longer than 150 tokens."""
+    return [from_dict({"method": m, **TINY, **fields})
+            for m, fields in (("sgd", {}), ("addax", {"length_threshold": 150}), ("mezo", {}))]
 '''
 
 
 @pytest.mark.process
 def test_a_sweep_in_a_fresh_copy(tmp_path):
-    """Two workers; a failed run; finished ones skipped; changed sources and committed rows."""
+    """A sweep with two workers writes a row for a failed run. A later sweep skips current finished runs."""
     for name in ("addax", "baselines", "benchmarks"):
         shutil.copytree(registry.ROOT / name, tmp_path / name)
     (tmp_path / "benchmarks" / "suites" / "tiny.py").write_text(SUITE)
@@ -224,7 +224,7 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     reference = tmp_path / "results" / "reference"
     reference.mkdir()
     (reference / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    # Committed rows never count, nor finished ones whose sources have changed: here those of SGD.
+    # Committed rows never count as finished. Neither do rows whose sources have changed, here those of SGD.
     with (tmp_path / "baselines" / "sgd.py").open("a") as source:
         source.write("# changed\n")
     code, out = command("sweep", "tiny", "--dry-run")

@@ -1,4 +1,4 @@
-"""A sweep that is stopped by Ctrl-C or killed: the same command continues it, and nothing is lost."""
+"""Tests that the same command continues a sweep after Ctrl-C or a kill, without losing any work."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from benchmarks import registry
 from tests import processes
 
-# A run saves a checkpoint at each evaluation: here every half a second.
+# A run saves a checkpoint at each evaluation. In the 10-second run, that is every half a second.
 SUITE = '''"""Two short runs and a long one."""
 
 from benchmarks.config.spec import from_dict
@@ -30,7 +30,7 @@ def specs():
 
 @pytest.fixture
 def copy(tmp_path):
-    """The sources with one more suite, and no rows."""
+    """Copy the sources without any rows, add the suite, and return the folder."""
     for name in ("addax", "baselines", "benchmarks", "plots"):
         shutil.copytree(registry.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("figures"))
     (tmp_path / "benchmarks" / "suites" / "stopped.py").write_text(SUITE)
@@ -63,26 +63,26 @@ def wait_for(condition, process):
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy):
-    """A terminal sends an interrupt to the whole process group; the kill reaches the sweep only."""
+    """The interrupt goes to the whole process group, as from a terminal; the kill goes only to the sweep."""
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
-    # A run with several threads is slow where the cores are not idle.
+    # A run with several threads is slow if other processes use the cores.
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_THREAD_LIMIT": "1"}
 
-    def states():
+    def checkpoint_times():
         return {file.stat().st_mtime_ns for file in checkpoints.glob("*/last.pt")}
 
     first = sweep(copy, environment)
-    wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and states(), first)
+    wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and checkpoint_times(), first)
     os.killpg(first.pid, signal.SIGINT)
-    _, said = first.communicate(timeout=60)
+    _, message = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert said.splitlines() == [
+    assert message.splitlines() == [
         "stopped: finished runs and checkpoints are kept; continue with",
         "  python -m benchmarks sweep stopped --jobs 1 --wandb disabled",
     ]
-    before = states()
+    before = checkpoint_times()
     second = sweep(copy, environment)
-    wait_for(lambda: states() - before, second)
+    wait_for(lambda: checkpoint_times() - before, second)
     os.kill(second.pid, signal.SIGKILL)
     second.communicate(timeout=60)
     third = processes.python(*WORDS, cwd=copy, env=environment)
@@ -91,8 +91,8 @@ def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy)
     found = [json.loads(file.read_text()) for file in rows.glob("*.json")]
     assert [row["status"] for row in found] == ["done"] * 3
     (long,) = (row for row in found if row["steps"] > 1)
-    at = long["resumed_at_steps"]
-    assert 0 < at[0] < at[1] < long["steps"]
-    assert len(at) == 2
+    resumed_at = long["resumed_at_steps"]
+    assert 0 < resumed_at[0] < resumed_at[1] < long["steps"]
+    assert len(resumed_at) == 2
     assert long["train_seconds"] >= 10
     assert not list(checkpoints.iterdir())

@@ -1,4 +1,4 @@
-"""The wheel: it contains `addax` alone, requires torch alone, and works away from the repository."""
+"""Tests of the wheel: it contains only `addax`, requires only torch, and works outside the repository."""
 
 import json
 import re
@@ -61,9 +61,9 @@ def wheel(tmp_path_factory):
 def python(wheel, tmp_path_factory):
     """Create an environment with the wheel and the torch of the tests, and return its interpreter.
 
-    `--system-site-packages` adds the packages of the base interpreter, not those of the environment that the
-    tests run in. A `.pth` file adds the folder of torch as a plain path: Python reads no `.pth` files there,
-    so an editable install of the repository stays out.
+    `--system-site-packages` adds the packages of the base interpreter, not those of the environment of the
+    tests. A `.pth` file adds the folder of torch as a plain path. Python does not read the `.pth` files in
+    that folder, so an editable install of the repository is not visible.
     """
     home = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", home, folder=home)
@@ -82,7 +82,7 @@ def metadata(wheel):
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_the_wheel_contains_addax_and_the_license_alone(wheel):
+def test_the_wheel_contains_only_addax_and_the_license(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         license_file = next(n for n in names if n.endswith("LICENSE"))
@@ -92,7 +92,7 @@ def test_the_wheel_contains_addax_and_the_license_alone(wheel):
     assert metadata(wheel)["License-Expression"] == "Apache-2.0"
 
 
-def test_the_wheel_requires_torch_alone(wheel):
+def test_the_wheel_requires_only_torch(wheel):
     lines = [Requirement(line) for line in metadata(wheel).get_all("Requires-Dist")]
     extras = set(metadata(wheel).get_all("Provides-Extra"))
     always = [r for r in lines if r.marker is None]
@@ -101,11 +101,11 @@ def test_the_wheel_requires_torch_alone(wheel):
 
 
 def test_the_installed_wheel_runs_the_loop_of_the_readme(python, tmp_path):
-    shown = run(python, "-I", "-c", USE, LOOP, folder=tmp_path).splitlines()
-    assert 0 < float(shown[0]) < 100
-    said = json.loads(shown[1])
-    assert Path(said["file"]).is_relative_to(python.parents[1])
-    assert {"Addax", "StepStats", "assign"} <= set(said["names"])
-    assert said["step"] == 10
-    assert said["optional"] == []
-    assert [Requirement(r).name for r in said["requires"] if "extra ==" not in r] == ["torch"]
+    loss, report_json = run(python, "-I", "-c", USE, LOOP, folder=tmp_path).splitlines()[:2]
+    assert 0 < float(loss) < 100
+    report = json.loads(report_json)
+    assert Path(report["file"]).is_relative_to(python.parents[1])
+    assert {"Addax", "StepStats", "assign"} <= set(report["names"])
+    assert report["step"] == 10
+    assert report["optional"] == []
+    assert [Requirement(r).name for r in report["requires"] if "extra ==" not in r] == ["torch"]

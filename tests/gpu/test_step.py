@@ -1,4 +1,4 @@
-"""On a GPU: steps wait for nothing, the noise is a function of seed and index, and nothing drifts."""
+"""Tests on a GPU: steps do not synchronize, noise depends on seed and index, and parameters do not drift."""
 
 import pytest
 import torch
@@ -17,8 +17,8 @@ CUDA = torch.device("cuda", 0)
 
 
 @pytest.fixture
-def no_waiting():
-    """Any operation that waits for the device is an error from here on."""
+def forbid_synchronization():
+    """Return a function that makes every later wait for the device an error, until the test ends."""
     before = torch.cuda.get_sync_debug_mode()
     yield lambda: torch.cuda.set_sync_debug_mode("error")
     torch.cuda.set_sync_debug_mode(before)
@@ -26,14 +26,15 @@ def no_waiting():
 
 @DTYPES
 @pytest.mark.parametrize("name", sorted(files("method")))
-def test_steps_do_not_synchronize_with_the_gpu(name, dtype, no_waiting):
+def test_steps_do_not_synchronize_with_the_gpu(name, dtype, forbid_synchronization):
     model = MLP.build(dtype).to(CUDA)
     opt = class_of(name)(model, lr=1e-3)
     x = torch.randn(6, 5, device=CUDA, dtype=dtype)
     closures = dict.fromkeys(opt.closures, lambda: model(x).float().square().mean())
-    # The first step checks for weights used outside their modules, and MeZO-SVRG waits at anchor steps.
+    # The first step may wait: it checks for weights used outside their modules, and for MeZO-SVRG it is an
+    # anchor step.
     opt.step(**closures)
-    no_waiting()
+    forbid_synchronization()
     opt.step(**closures)
 
 

@@ -1,7 +1,7 @@
-"""What the tests of the optimizers share: small problems, and the dense arithmetic they are held to.
+"""Small problems for the optimizer tests, and a dense oracle that computes the expected results.
 
-The oracle keeps theta as plain tensors by name, evaluates losses through a copy of the model of its own and
-knows nothing of hooks, blocks or in-place steps; of the code under test it uses `addax.noise.draw` alone.
+The oracle stores theta as plain tensors by name and evaluates losses with a separate copy of the model. It
+uses no hooks, blocks, or in-place steps. The only code under test that it calls is `addax.noise.draw`.
 """
 
 import copy
@@ -23,33 +23,33 @@ Point = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Problem:
-    """A model to build in a dtype, and its loss on the batch of a number."""
+    """A model that can be built in any dtype, and its loss on a numbered batch."""
 
     name: str
     build: Callable[[torch.dtype], nn.Module]
     loss: Callable[[nn.Module, int], Tensor]
 
     def closure(self, model: nn.Module, batch: int) -> Callable[[], Tensor]:
-        """The loss closure that a step takes."""
+        """Return a loss closure for a step."""
         return lambda: self.loss(model, batch)
 
 
 def upcast(logits: Tensor) -> Tensor:
-    """Logits in at least float32, as losses are computed."""
+    """Return logits in at least float32, the precision in which losses are computed."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def generator(seed: int) -> torch.Generator:
-    """A generator of its own, so that no test depends on the global one."""
+    """Return a new generator, so that tests do not depend on the global one."""
     return torch.Generator().manual_seed(seed)
 
 
 def fill(model: nn.Module, dtype: torch.dtype, scale: float = 0.3) -> nn.Module:
-    """Gives a model weights that depend on nothing but its shapes."""
-    own = generator(1)
+    """Fill a model with weights that depend only on the shapes of its parameters."""
+    rng = generator(1)
     with torch.no_grad():
         for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=own) * scale + (1 if p.dim() == 1 else 0))
+            p.copy_(torch.randn(p.shape, generator=rng) * scale + (1 if p.dim() == 1 else 0))
     return model.to(dtype)
 
 
@@ -58,9 +58,9 @@ def _mlp(dtype: torch.dtype) -> nn.Module:
 
 
 def _mlp_loss(model: nn.Module, batch: int) -> Tensor:
-    own = generator(100 + batch)
-    x = torch.randn(6, 5, generator=own, dtype=torch.float64)
-    y = torch.randint(0, 3, (6,), generator=own)
+    rng = generator(100 + batch)
+    x = torch.randn(6, 5, generator=rng, dtype=torch.float64)
+    y = torch.randint(0, 3, (6,), generator=rng)
     return F.cross_entropy(upcast(model(x.to(next(model.parameters()).dtype))), y)
 
 
@@ -75,12 +75,12 @@ class TiedLM(nn.Module):
         self.head.weight = self.embed.weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits `(batch, seq, 11)` of ids `(batch, seq)`."""
+        """Return logits `(batch, seq, 11)` for ids `(batch, seq)`."""
         return self.head(torch.tanh(self.body(self.embed(ids))))
 
 
 def tokens(batch: int, shape: tuple[int, int] = (3, 7), vocab: int = 11) -> Tensor:
-    """The token ids of a batch."""
+    """Return the token ids of a numbered batch."""
     return torch.randint(0, vocab, shape, generator=generator(200 + batch))
 
 
@@ -99,7 +99,7 @@ def _transformer_loss(model: nn.Module, batch: int) -> Tensor:
 
 
 def opt_model(dtype: torch.dtype, dropout: float = 0.0) -> nn.Module:
-    """A two-layer OPT with tied embeddings."""
+    """Build a two-layer OPT with tied embeddings."""
     from transformers import OPTConfig, OPTForCausalLM
 
     config = OPTConfig(
@@ -111,7 +111,7 @@ def opt_model(dtype: torch.dtype, dropout: float = 0.0) -> nn.Module:
 
 
 def gpt2_model(dtype: torch.dtype) -> nn.Module:
-    """A two-layer GPT-2 with tied embeddings, whose Conv1D weights are (in, out)."""
+    """Build a two-layer GPT-2 with tied embeddings. Its Conv1D weights have the shape (in, out)."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
@@ -122,21 +122,21 @@ def gpt2_model(dtype: torch.dtype) -> nn.Module:
 
 
 def lora_model(dtype: torch.dtype, build: Callable[..., nn.Module] = opt_model, **settings: Any) -> nn.Module:
-    """A model under LoRA adapters whose weights are not zero; `settings` are those of `LoraConfig`."""
+    """Build a model with LoRA adapters whose weights are not zero; `settings` go to `LoraConfig`."""
     from peft import LoraConfig, get_peft_model
 
     settings = {"r": 2, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"} | settings
     model = get_peft_model(build(dtype), LoraConfig(**settings))
-    own = generator(7)
+    rng = generator(7)
     with torch.no_grad():
         for p in model.parameters():
             if p.requires_grad:
-                p.add_(torch.randn(p.shape, generator=own) * 0.3)
+                p.add_(torch.randn(p.shape, generator=rng) * 0.3)
     return model
 
 
 def llama_model(dtype: torch.dtype) -> nn.Module:
-    """A two-layer Llama with tied embeddings and grouped heads."""
+    """Build a two-layer Llama with tied embeddings and grouped-query attention."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -148,7 +148,7 @@ def llama_model(dtype: torch.dtype) -> nn.Module:
 
 
 def roberta_model(dtype: torch.dtype) -> nn.Module:
-    """A one-layer RoBERTa with its masked-LM head, tied."""
+    """Build a one-layer RoBERTa whose masked-LM head is tied to its embedding."""
     from transformers import RobertaConfig, RobertaForMaskedLM
 
     config = RobertaConfig(
@@ -174,7 +174,7 @@ ROBERTA = Problem("roberta", roberta_model, _masked_loss)
 
 
 class Dense:
-    """theta as float64 tensors by name, with losses, gradients and estimates at any point."""
+    """The oracle: theta as plain tensors by name, with losses, gradients, and estimates at any point."""
 
     def __init__(self, model: nn.Module, problem: Problem) -> None:
         self.model = copy.deepcopy(model)
@@ -185,68 +185,68 @@ class Dense:
         self.read(model)
 
     def read(self, model: nn.Module) -> None:
-        """Takes theta from a model."""
-        held = dict(model.named_parameters())
-        self.theta = {name: held[name].detach().clone() for name in self.index}
+        """Copy theta from a model."""
+        parameters = dict(model.named_parameters())
+        self.theta = {name: parameters[name].detach().clone() for name in self.index}
 
-    def _put(self, point: Point) -> list[nn.Parameter]:
-        held = dict(self.model.named_parameters())
+    def _set(self, point: Point) -> list[nn.Parameter]:
+        parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in point.items():
-                held[name].copy_(value)
-        return [held[name] for name in point]
+                parameters[name].copy_(value)
+        return [parameters[name] for name in point]
 
     def loss(self, batch: int, point: Point | None = None) -> float:
-        """The loss at a point (theta where None)."""
-        self._put(self.theta if point is None else point)
+        """Return the loss at a point; None means theta."""
+        self._set(self.theta if point is None else point)
         with torch.no_grad():
             return self.problem.loss(self.model, batch).item()
 
     def grad(self, batch: int) -> Point:
-        """The gradient at theta."""
-        parameters = self._put(self.theta)
+        """Return the gradient at theta."""
+        parameters = self._set(self.theta)
         grads = torch.autograd.grad(self.problem.loss(self.model, batch), parameters)
         return dict(zip(self.index, grads, strict=True))
 
     def z(self, seed: int) -> Point:
-        """The direction of a seed."""
+        """Return the direction of a step seed, in float64."""
         return {n: noise.draw(seed, i, self.theta[n].shape, CPU).double() for n, i in self.index.items()}
 
     def g0(self, batch: int, eps: float, z: Point, point: Point | None = None) -> float:
-        """( L(point + eps z) - L(point - eps z) ) / (2 eps)."""
+        """Return ( L(point + eps z) - L(point - eps z) ) / (2 eps)."""
         point = self.theta if point is None else point
         plus = self.loss(batch, {n: point[n] + eps * z[n] for n in point})
         minus = self.loss(batch, {n: point[n] - eps * z[n] for n in point})
         return (plus - minus) / (2 * eps)
 
     def move(self, lr: float | dict[str, float], step: Point) -> None:
-        """theta <- theta - lr step, with one learning rate or one a name."""
+        """Update theta <- theta - lr step, with one learning rate for all names or one per name."""
         for n in self.theta:
             rate = lr if isinstance(lr, float) else lr[n]
             self.theta[n] = self.theta[n] - rate * step[n]
 
 
 def distance(model: nn.Module, dense: Dense) -> float:
-    """The largest difference of any coordinate between a model and the oracle's theta."""
-    held = dict(model.named_parameters())
-    return max((held[n].detach() - value).abs().max().item() for n, value in dense.theta.items())
+    """Return the largest absolute difference between a coordinate of a model and of the oracle's theta."""
+    parameters = dict(model.named_parameters())
+    return max((parameters[n].detach() - value).abs().max().item() for n, value in dense.theta.items())
 
 
 def bits(model: nn.Module) -> list[bytes]:
-    """Every parameter's bytes, in order: equal lists are equal bits, signs of zeros included."""
+    """Return the bytes of every parameter in order. Equal lists mean equal bits, including signs of zeros."""
     return [p.detach().contiguous().view(torch.uint8).numpy().tobytes() for p in model.parameters()]
 
 
 def hooks(model):
-    """The ids of every module's forward hooks."""
+    """Return the ids of the forward hooks of every module."""
     return [(*m._forward_pre_hooks, *m._forward_hooks) for m in model.modules()]
 
 
 def check_unmoved(model, run):
-    """Runs something that evaluates perturbed losses; theta keeps its bits and its memory."""
-    before, memory, hooked = bits(model), [p.data_ptr() for p in model.parameters()], hooks(model)
+    """Call `run`, and check that theta keeps its bits and addresses and that no gradient or hook remains."""
+    before, addresses, hooks_before = bits(model), [p.data_ptr() for p in model.parameters()], hooks(model)
     run()
     assert bits(model) == before
-    assert [p.data_ptr() for p in model.parameters()] == memory
+    assert [p.data_ptr() for p in model.parameters()] == addresses
     assert all(p.grad is None for p in model.parameters())
-    assert hooks(model) == hooked
+    assert hooks(model) == hooks_before

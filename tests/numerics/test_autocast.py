@@ -1,4 +1,4 @@
-"""Autocast around a step, or around many, takes the steps that it takes within the closures."""
+"""Tests of autocast: a region around several steps gives the same steps as a region within each closure."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ STEPS = 3
 
 
 def autocast():
-    """What keeps each float32 weight's cast until the outermost of its regions ends."""
+    """Return an autocast region; torch caches casts of float32 weights until the outermost region ends."""
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 def outside(opt, model):
-    """One region around all steps; also the loss that the model has after them, within it."""
+    """Take all steps within one region, and return the loss after them, computed in the same region."""
     with autocast():
         for k in range(STEPS):
             opt.step(**dict.fromkeys(opt.closures, MLP.closure(model, k)))
@@ -25,7 +25,7 @@ def outside(opt, model):
 
 
 def inside(opt, model):
-    """A region in each closure."""
+    """Take all steps with a region in each closure, and return the loss after them."""
 
     def closure(k):
         with autocast():
@@ -36,24 +36,26 @@ def inside(opt, model):
     return closure(0)
 
 
-WAYS = [(name, {}) for name in sorted(files("method"))]
-WAYS += [(name, {"arithmetic": "released"}) for name in ("addax", "mezo")]
+VARIANTS = [(name, {}) for name in sorted(files("method"))]
+VARIANTS += [(name, {"arithmetic": "released"}) for name in ("addax", "mezo")]
 
 
-@pytest.mark.parametrize(("name", "options"), WAYS, ids=[f"{n}-{'-'.join(o.values())}" for n, o in WAYS])
+@pytest.mark.parametrize(
+    ("name", "options"), VARIANTS, ids=[f"{n}-{'-'.join(o.values())}" for n, o in VARIANTS]
+)
 def test_autocast_around_steps_equals_autocast_in_each_closure(name, options):
-    ends = []
+    results = []
     for run in (outside, inside):
         model = MLP.build(torch.float32)
         before = bits(model)
-        shown = run(class_of(name)(model, lr=1e-2, **options), model)
+        loss = run(class_of(name)(model, lr=1e-2, **options), model)
         assert bits(model) != before
-        ends.append((bits(model), shown.item()))
-    assert ends[0] == ends[1]
+        results.append((bits(model), loss.item()))
+    assert results[0] == results[1]
 
 
-def test_an_estimate_that_fails_leaves_no_cast_behind():
-    """What the model gives afterwards in the region is what it gives in one of its own."""
+def test_a_failed_estimate_leaves_no_cast_in_the_autocast_cache():
+    """After the failure, the loss within the same region equals the loss within a new region."""
     model = MLP.build(torch.float32)
     opt = MeZO(model, lr=0.0, eps=0.5)
 

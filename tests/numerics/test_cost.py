@@ -1,4 +1,4 @@
-"""The head of each module promises a cost; here forwards, backwards, draws and passes are counted."""
+"""Tests of the costs in module docstrings, by counting forwards, backwards, draws, and passes over theta."""
 
 import ast
 import re
@@ -19,20 +19,20 @@ NUMBERS = {
 }
 
 
-def head(method: str) -> str:
-    """The cost that a method's module promises, on one line."""
+def documented_cost(method: str) -> str:
+    """Return the `Cost:` section of a method's module docstring on one line."""
     text = ast.get_docstring(ast.parse(files("method")[method].read_text()))
     return " ".join(re.search(r"Cost:(.*?)(?:Memory:|$)", text, re.S).group(1).split())
 
 
-def promised(cost: str) -> dict[str, int]:
-    """The numbers in a cost; what it does not state is missing."""
-    found = {name: re.search(pattern, cost) for name, pattern in NUMBERS.items()}
-    return {name: int(m.group(1)) for name, m in found.items() if m}
+def parse_cost(cost: str) -> dict[str, int]:
+    """Return the numbers in a `Cost:` section; quantities that it does not state are missing."""
+    matches = {name: re.search(pattern, cost) for name, pattern in NUMBERS.items()}
+    return {name: int(m.group(1)) for name, m in matches.items() if m}
 
 
 class Writes(TorchDispatchMode):
-    """Elements written into given memory, and how many of them during a backward pass."""
+    """A counter of elements written into a model's parameters, in total and during backward passes."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Writes(TorchDispatchMode):
         self.backward = False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Runs an operation and counts what it writes."""
+        """Run an operation, and count the elements that it writes."""
         for argument, value in zip(func._schema.arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 for tensor in value if isinstance(value, list | tuple) else [value]:
@@ -53,7 +53,10 @@ class Writes(TorchDispatchMode):
 
 
 def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bfloat16, **options):
-    """What each step does. In 16 bits a pass over theta writes each element once, whatever is in it."""
+    """Return the counts of each step, relative to the size of theta.
+
+    In 16 bits, a pass over theta writes each element once, however many terms it adds.
+    """
     model = problem.build(dtype)
     size = sum(p.numel() for p in model.parameters())
     built = module("method", method)
@@ -98,24 +101,24 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
 
 @pytest.mark.parametrize("method", sorted(set(files("method")) - {"mezo-svrg"}))
 def test_a_step_costs_what_the_module_docstring_states(method, monkeypatch):
-    cost = head(method)
-    said = promised(cost)
-    assert set(said) == set(NUMBERS), f"{method}: its Cost: line states {sorted(said)} only"
-    (done,) = measured(method, MLP, monkeypatch)
-    assert {name: done[name] for name in NUMBERS} == pytest.approx(said)
+    cost = documented_cost(method)
+    documented = parse_cost(cost)
+    assert set(documented) == set(NUMBERS), f"{method}: its Cost: line states {sorted(documented)} only"
+    (measurements,) = measured(method, MLP, monkeypatch)
+    assert {name: measurements[name] for name in NUMBERS} == pytest.approx(documented)
     during = 1 if "during the backward" in cost else 0
-    assert done["in_backward"] == pytest.approx(during)
+    assert measurements["in_backward"] == pytest.approx(during)
 
 
 @pytest.mark.parametrize("problem", [TIED, OPT], ids=lambda p: p.name)
 @pytest.mark.parametrize("method", ["mezo", "addax"])
-def test_a_tied_parameter_costs_no_more_draws(method, problem, monkeypatch):
-    (done,) = measured(method, problem, monkeypatch)
-    assert done["draws"] == pytest.approx(3)
+def test_a_tied_parameter_costs_no_extra_draws(method, problem, monkeypatch):
+    (measurements,) = measured(method, problem, monkeypatch)
+    assert measurements["draws"] == pytest.approx(3)
 
 
 def test_a_tied_parameter_is_drawn_once_in_each_forward_of_a_closure(monkeypatch):
-    """Which may evaluate its batch in parts, or the embedding alone."""
+    """A closure may evaluate its batch in parts or call only the embedding."""
     model, drawn, normal = TIED.build(torch.float32), [], noise.normal
     monkeypatch.setattr(noise, "normal", lambda *a: drawn.append(a[1:4]) or normal(*a))
     opt = module("method", "mezo").MeZO(model, lr=1e-3)
@@ -131,8 +134,12 @@ def test_a_tied_parameter_is_drawn_once_in_each_forward_of_a_closure(monkeypatch
 
 
 def test_mezo_svrg_costs_what_its_docstring_states(monkeypatch):
-    """Two full losses and three draws; else four losses, a draw each, and one for each direction taken."""
-    cost = head("mezo-svrg")
+    """Check both kinds of step.
+
+    An anchor step evaluates two full losses and draws z three times. Any other step evaluates four losses
+    with one draw each, and draws once more for each direction of its update.
+    """
+    cost = documented_cost("mezo-svrg")
     anchor, minibatch = measured("mezo-svrg", MLP, monkeypatch, steps=2)
     assert "2 full losses every q-th step, else 4 forwards, 0 backwards" in cost
     assert "1 pass over theta" in cost
@@ -146,23 +153,23 @@ def test_mezo_svrg_costs_what_its_docstring_states(monkeypatch):
 
 
 def svrg_draws(cost: str) -> tuple[int, ...]:
-    """Draws at an anchor step, otherwise, and otherwise where released, as the head states them."""
-    said = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) where released", cost)
-    return tuple(int(n) for n in said.groups())
+    """Return the documented draws at an anchor step, at other steps, and at other steps of `released`."""
+    match = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) where released", cost)
+    return tuple(int(n) for n in match.groups())
 
 
-def test_mezo_svrg_draws_a_tied_parameter_no_more_often(monkeypatch):
-    cost = head("mezo-svrg")
-    done = measured("mezo-svrg", TIED, monkeypatch, steps=2)
-    for step, draws in zip(done, svrg_draws(cost), strict=False):
+def test_a_tied_parameter_costs_mezo_svrg_no_extra_draws(monkeypatch):
+    cost = documented_cost("mezo-svrg")
+    measurements = measured("mezo-svrg", TIED, monkeypatch, steps=2)
+    for step, draws in zip(measurements, svrg_draws(cost), strict=False):
         assert step["draws"] == pytest.approx(draws)
 
 
 def test_released_arithmetic_costs_what_its_docstring_states(monkeypatch):
-    """Three moves and the update, each a pass."""
+    """Each of the three perturbations and the update is one pass over theta."""
     from addax import released
 
-    said = promised(" ".join(released.__doc__.split()))
+    documented = parse_cost(" ".join(released.__doc__.split()))
     model = MLP.build(torch.float32)
     opt = module("method", "mezo").MeZO(model, lr=1e-3, arithmetic="released")
     size = sum(p.numel() for p in model.parameters())
@@ -171,5 +178,5 @@ def test_released_arithmetic_costs_what_its_docstring_states(monkeypatch):
     writes = Writes(model)
     with writes:
         opt.step(zo_loss=MLP.closure(model, 0))
-    assert sum(drawn) == pytest.approx(said["draws"])
-    assert writes.elements / size == pytest.approx(said["passes"])
+    assert sum(drawn) == pytest.approx(documented["draws"])
+    assert writes.elements / size == pytest.approx(documented["passes"])

@@ -1,4 +1,4 @@
-"""Methods that are special cases of each other agree bit for bit, in every dtype."""
+"""Tests that methods that are special cases of each other agree bit for bit in every dtype."""
 
 import pytest
 import torch
@@ -14,20 +14,20 @@ PROBLEMS = pytest.mark.parametrize("problem", [MLP, TIED, OPT], ids=lambda p: p.
 
 
 def trajectory(problem, dtype, make, name, steps=4, train=lambda model: model):
-    """A model's bits after each step, and what the steps reported."""
+    """Take steps, and return the model's bits and the statistics after each of them."""
     model = train(problem.build(dtype))
     opt = make(model)
     start = bits(model)
-    seen, stats = [], []
+    states, stats = [], []
     for k in range(steps):
         stats.append(opt.step(**{name: problem.closure(model, k)}))
-        seen.append(bits(model))
-    assert seen[-1] != start, "nothing moved: the comparison says nothing"
-    return seen, stats
+        states.append(bits(model))
+    assert states[-1] != start, "no parameter moved, so the comparison is meaningless"
+    return states, stats
 
 
 def same_values(a, b):
-    """Whether two steps reported the same loss and projected_grad, to the bit."""
+    """Return whether two trajectories reported bit-identical losses and projected gradients."""
     pairs = [(x.loss, y.loss) for x, y in zip(a, b, strict=True)]
     pairs += [(x.projected_grad, y.projected_grad) for x, y in zip(a, b, strict=True) if x.projected_grad]
     return all(torch.equal(x, y) for x, y in pairs)
@@ -36,19 +36,19 @@ def same_values(a, b):
 @ALL
 @PROBLEMS
 def test_addax_with_alpha_0_is_ip_sgd(problem, dtype):
-    ours, said = trajectory(problem, dtype, lambda m: Addax(m, lr=0.05, alpha=0, seed=5), "fo_loss")
-    theirs, reported = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
+    ours, our_stats = trajectory(problem, dtype, lambda m: Addax(m, lr=0.05, alpha=0, seed=5), "fo_loss")
+    theirs, their_stats = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
     assert ours == theirs
-    assert same_values(said, reported)
+    assert same_values(our_stats, their_stats)
 
 
 @ALL
 @PROBLEMS
 def test_addax_with_alpha_1_is_mezo(problem, dtype):
-    ours, said = trajectory(problem, dtype, lambda m: Addax(m, lr=1e-3, alpha=1, seed=5), "zo_loss")
-    theirs, reported = trajectory(problem, dtype, lambda m: MeZO(m, lr=1e-3, seed=5), "zo_loss")
+    ours, our_stats = trajectory(problem, dtype, lambda m: Addax(m, lr=1e-3, alpha=1, seed=5), "zo_loss")
+    theirs, their_stats = trajectory(problem, dtype, lambda m: MeZO(m, lr=1e-3, seed=5), "zo_loss")
     assert ours == theirs
-    assert same_values(said, reported)
+    assert same_values(our_stats, their_stats)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -60,7 +60,7 @@ def test_released_addax_with_alpha_1_is_released_mezo(dtype):
 
 
 def test_released_arithmetic_is_exact_in_float64():
-    """The two arithmetics differ by rounding alone."""
+    """The two arithmetics differ only by rounding, which is negligible in float64."""
     models = []
     for arithmetic in ("exact", "released"):
         model = TIED.build(torch.float64)
@@ -75,14 +75,14 @@ def test_released_arithmetic_is_exact_in_float64():
 @ALL
 @PROBLEMS
 def test_ip_sgd_equals_sgd(problem, dtype):
-    ours, said = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
-    theirs, reported = trajectory(problem, dtype, lambda m: SGD(m, lr=0.05, seed=5), "fo_loss")
+    ours, our_stats = trajectory(problem, dtype, lambda m: IPSGD(m, lr=0.05, seed=5), "fo_loss")
+    theirs, their_stats = trajectory(problem, dtype, lambda m: SGD(m, lr=0.05, seed=5), "fo_loss")
     assert ours == theirs
-    assert same_values(said, reported)
+    assert same_values(our_stats, their_stats)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_sgd_equals_torchs(dtype):
+def test_sgd_equals_torch_sgd(dtype):
     ours, theirs = TIED.build(dtype), TIED.build(dtype)
     opt, reference = SGD(ours, lr=0.05), torch.optim.SGD(theirs.parameters(), lr=0.05)
     for k in range(4):
@@ -90,7 +90,7 @@ def test_sgd_equals_torchs(dtype):
         reference.zero_grad()
         TIED.loss(theirs, k).backward()
         reference.step()
-    # Multiply then subtract, against torch's fused multiply-add: the last bit may differ.
+    # We multiply, then subtract; torch uses a fused multiply-add. The last bit may differ.
     eps = torch.finfo(dtype).eps
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=4 * eps, atol=4 * eps)
@@ -102,7 +102,7 @@ def test_sgd_equals_torchs(dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("method", ["addax", "ip-sgd", "mezo"])
 def test_gradient_checkpointing_changes_nothing(method, dtype, reentrant):
-    """In-place updates during a checkpointed backward, with tied embeddings and dropout."""
+    """In-place updates during a checkpointed backward pass are correct with tied embeddings and dropout."""
 
     def checkpointed(model):
         model.gradient_checkpointing_enable({"use_reentrant": reentrant})

@@ -1,6 +1,6 @@
-"""Losses are evaluated, steps of learning rate 0 taken and runs interrupted without one bit of theta moving.
+"""Tests that evaluations, steps at learning rate 0, and interrupts leave every bit of theta unchanged.
 
-On the three families, tied embeddings included, with negative zeros and subnormals among the weights.
+They use four model families with tied embeddings. The weights include negative zeros and subnormals.
 """
 
 import os
@@ -23,12 +23,12 @@ TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 CHECKPOINTED = pytest.mark.parametrize("checkpointed", [False, True], ids=["plain", "checkpointed"])
 ZEROTH_ORDER = ("addax", "mezo", "mezo-svrg")
 FIRST_ORDER = ("addax", "ip-sgd", "sgd", "adam")
-# MeZO-SVRG: a full-batch step, a minibatch step, and one more of each.
+# MeZO-SVRG takes a full-batch step, a minibatch step, and one more of each.
 STEPS = 4
 
 
 def build(family, dtype, checkpointed=False):
-    """A tiny model of a family, with a negative zero and both smallest subnormals in every parameter."""
+    """Build a tiny model with a negative zero and both smallest subnormals in every parameter."""
     model = family.build(dtype)
     embeddings = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     assert embeddings[0] is embeddings[1]
@@ -44,14 +44,14 @@ def build(family, dtype, checkpointed=False):
 
 
 def method(name, model, lr, **options):
-    """A method with weight on both parts."""
-    made = module("method", name)
-    cls = next(c for c in vars(made).values() if isinstance(c, type) and c.__module__ == made.__name__)
+    """Build a method; Addax gets weight on both parts of its update."""
+    source = module("method", name)
+    cls = next(c for c in vars(source).values() if isinstance(c, type) and c.__module__ == source.__name__)
     return cls(model, lr, **options | ({"alpha": 0.5} if name == "addax" else {}))
 
 
 def closures(opt, family, model):
-    """All that a method takes."""
+    """Return all closures that a method takes, each on a different batch."""
     return {name: family.closure(model, k) for k, name in enumerate(opt.closures)}
 
 
@@ -59,7 +59,7 @@ def closures(opt, family, model):
 @FAMILIES
 @TYPES
 @CHECKPOINTED
-def test_a_learning_rate_of_zero_moves_no_bit(family, dtype, checkpointed):
+def test_a_learning_rate_of_zero_changes_no_bit(family, dtype, checkpointed):
     for name in files("method"):
         model = build(family, dtype, checkpointed)
         opt = method(name, model, 0.0)
@@ -74,12 +74,14 @@ def test_a_learning_rate_of_zero_moves_no_bit(family, dtype, checkpointed):
         before = bits(model)
         method(name, model, 1e-2).step(**closures(opt, family, model))
         if dtype != torch.float16:
-            assert bits(model) != before, f"{name} moves nothing at any rate"
+            assert bits(model) != before, (
+                f"{name} does not change the model at a positive learning rate either"
+            )
 
 
 @TYPES
-def test_a_group_at_zero_among_others_moves_no_bit(dtype):
-    """Each group has a rate of its own; a schedule may bring one to 0."""
+def test_a_parameter_group_at_learning_rate_zero_changes_no_bit(dtype):
+    """Parameter groups have separate learning rates, and a schedule may set one of them to 0."""
     for name in files("method"):
         model = build(OPT, dtype)
         still = [p for p in model.parameters() if p.dim() == 1]
@@ -94,7 +96,7 @@ def test_a_group_at_zero_among_others_moves_no_bit(dtype):
 
 
 def test_adam_counts_steps_at_a_learning_rate_of_zero():
-    """As torch's does: a warm-up that starts at 0 fills the moments meanwhile."""
+    """torch's Adam does the same: a warm-up that starts at 0 already updates the moments."""
     models = [build(OPT, torch.float32) for _ in range(2)]
     opt = method("adam", models[0], 0.0)
     theirs = torch.optim.Adam(models[1].parameters(), lr=0.0, fused=True)
@@ -113,36 +115,36 @@ def test_adam_counts_steps_at_a_learning_rate_of_zero():
 @FAMILIES
 @TYPES
 @CHECKPOINTED
-def test_perturbed_evaluations_move_no_bit(family, dtype, checkpointed):
+def test_perturbed_evaluations_change_no_bit(family, dtype, checkpointed):
     for name in ZEROTH_ORDER:
         model = build(family, dtype, checkpointed)
         opt = method(name, model, 1e-2)
-        seen = []
+        estimates = []
 
-        def run(opt=opt, model=model, seen=seen):
+        def run(opt=opt, model=model, estimates=estimates):
             for k in range(3):
-                seen.append(opt.estimate(family.closure(model, k), k).projected_grad.item())
+                estimates.append(opt.estimate(family.closure(model, k), k).projected_grad.item())
 
         check_unmoved(model, run)
-        assert all(seen)
-        assert len(set(seen)) == 3
+        assert all(estimates)
+        assert len(set(estimates)) == 3
 
 
 def send_interrupt():
-    """A real SIGINT to this process, and time for it to arrive."""
+    """Send a real SIGINT to this process, and wait for it to arrive."""
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(5)
     pytest.fail("SIGINT did not arrive")
 
 
 def send_error():
-    """What a closure may raise."""
+    """Raise an error as a closure may do."""
     raise RuntimeError("broken")
 
 
 @pytest.fixture
 def interruptible():
-    """Python's own handler: a shell starts background jobs with SIGINT ignored."""
+    """Install Python's default handler, because a shell starts background jobs with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -157,27 +159,27 @@ WHERE = ["in the closure", "inside a module", "between the evaluations"]
 @TYPES
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.usefixtures("interruptible")
-def test_a_stopped_estimate_moves_no_bit(family, dtype, stop, monkeypatch):
-    """Wherever each evaluation is stopped, the step taken in the end is the one that was never stopped."""
-    # MeZO-SVRG's second step evaluates at the anchor too.
-    for name, done, evaluations in (("addax", 0, 2), ("mezo-svrg", 1, 4)):
+def test_a_stopped_estimate_changes_no_bit(family, dtype, stop, monkeypatch):
+    """After stops at any point of any evaluation, the next step equals that of an undisturbed method."""
+    # MeZO-SVRG's second step also evaluates at the anchor.
+    for name, steps_before, evaluations in (("addax", 0, 2), ("mezo-svrg", 1, 4)):
         models = [build(family, dtype) for _ in range(2)]
         opts = [method(name, m, 1e-3) for m in models]
         for opt, model in zip(opts, models, strict=True):
-            for _ in range(done):
+            for _ in range(steps_before):
                 opt.step(**closures(opt, family, model))
         for where in WHERE:
             for at in range(1, evaluations + 1, 2 if where == "between the evaluations" else 1):
                 with monkeypatch.context() as patch:
                     stopped(opts[0], family, models[0], at, where, *STOPS[stop], patch)
-        assert opts[0].steps == done
+        assert opts[0].steps == steps_before
         for opt, model in zip(opts, models, strict=True):
             opt.step(**closures(opt, family, model))
         assert bits(models[0]) == bits(models[1]), name
 
 
 def stopped(opt, family, model, at, where, send, error, patch):
-    """A step whose evaluation number `at` is stopped; theta must not move."""
+    """Take a step whose evaluation number `at` is stopped, and check that theta does not change."""
     calls = []
 
     def counted(closure):
@@ -191,7 +193,7 @@ def stopped(opt, family, model, at, where, send, error, patch):
         return loss
 
     if where == "inside a module":
-        # The embedding is perturbed at that moment.
+        # The embedding's weights are perturbed during its forward pass.
         inner = model.get_input_embeddings()
         forward = inner.forward
         patch.setattr(inner, "forward", lambda ids: send() if len(calls) == at else forward(ids))
@@ -215,8 +217,8 @@ def stopped(opt, family, model, at, where, send, error, patch):
 @CHECKPOINTED
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.usefixtures("interruptible")
-def test_a_first_order_loss_that_is_stopped_moves_no_bit(family, dtype, checkpointed, stop):
-    """After Addax's estimate as well; the next step is the one never stopped."""
+def test_a_stopped_first_order_loss_changes_no_bit(family, dtype, checkpointed, stop):
+    """For Addax, the stop comes after the estimate. The next step equals that of an undisturbed method."""
     send, error = STOPS[stop]
     for name in FIRST_ORDER:
         models = [build(family, dtype, checkpointed) for _ in range(2)]

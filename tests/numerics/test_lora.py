@@ -1,6 +1,6 @@
-"""LoRA adapters of peft: every method perturbs and moves them, and nothing else.
+"""Tests with LoRA adapters of peft: every method perturbs and updates the adapters and nothing else.
 
-Each method's arithmetic on them is held to the dense oracle in `test_oracle.py` (the problem `lora`).
+`test_oracle.py` compares each method's arithmetic on adapters with the dense oracle (the problem `lora`).
 """
 
 import pytest
@@ -25,14 +25,14 @@ BUILDS = pytest.mark.parametrize("build", [opt_model, llama_model])
 
 
 def parts(model):
-    """The names of adapters' weights and of all others."""
+    """Return the names of the adapters' weights, and the names of all other weights."""
     names = [name for name, _ in model.named_parameters()]
     adapters = {name for name in names if "lora_" in name}
     return adapters, set(names) - adapters
 
 
 def moved(model, before):
-    """The names of the parameters that do not hold the bits they had."""
+    """Return the names of the parameters whose bits have changed."""
     names = [name for name, _ in model.named_parameters()]
     return {n for n, old, new in zip(names, before, bits(model), strict=True) if old != new}
 
@@ -41,7 +41,7 @@ def moved(model, before):
 @BUILDS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_only_adapters_move(method, build, dtype):
-    """All of them, and of the weights below them no bit; peft keeps adapters in float32."""
+    """All adapters change, and no bit of the base weights does. peft keeps adapters in float32."""
     model = lora_model(dtype, build)
     adapters, rest = parts(model)
     assert len(adapters) == 8
@@ -58,7 +58,7 @@ def test_only_adapters_move(method, build, dtype):
 
 @METHODS
 def test_a_frozen_adapter_does_not_move(method):
-    """Of the trainable parameters, whatever made them so."""
+    """Methods update exactly the parameters with `requires_grad`, even if peft did not set it."""
     model = lora_model(torch.float32)
     for name, p in model.named_parameters():
         p.requires_grad_("lora_B" in name and "layers.1" in name)
@@ -72,7 +72,7 @@ KINDS = {
     "linear": {"target_modules": ["q_proj", "v_proj"]},
     "embedding": {"target_modules": ["embed_tokens", "q_proj"]},
     "magnitudes": {"target_modules": ["q_proj", "v_proj"], "use_dora": True},
-    "whole modules beside": {"target_modules": "all-linear", "modules_to_save": ["final_layer_norm"]},
+    "fully trained modules": {"target_modules": "all-linear", "modules_to_save": ["final_layer_norm"]},
     "rows of the embedding": {"target_modules": ["q_proj"], "trainable_token_indices": [3, 4]},
     "biases": {"target_modules": ["q_proj"], "bias": "lora_only"},
 }
@@ -80,16 +80,16 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_adapter_is_perturbed(kind):
-    """Against the loss of a copy whose weights are moved, in float64."""
+    """The estimate equals that of a dense copy with perturbed weights, in float64."""
     problem = Problem(kind, lambda dtype: lora_model(dtype, **KINDS[kind]).to(dtype), LORA.loss)
     model = problem.build(torch.float64)
     dense, eps, seed = Dense(model, problem), 1e-3, 17
-    held = PerturbedForward(model, {p: i for i, p in enumerate(model.parameters()) if p.requires_grad})
-    seen = []
-    check_unmoved(model, lambda: seen.append(held.estimate(problem.closure(model, 0), eps, seed)))
+    perturbed = PerturbedForward(model, {p: i for i, p in enumerate(model.parameters()) if p.requires_grad})
+    estimates = []
+    check_unmoved(model, lambda: estimates.append(perturbed.estimate(problem.closure(model, 0), eps, seed)))
     z = dense.z(seed)
-    assert seen[0].projected_grad.item() == pytest.approx(dense.g0(0, eps, z), rel=1e-9, abs=1e-10)
-    # Each parameter counts: the oracle without its part of z sees something else.
+    assert estimates[0].projected_grad.item() == pytest.approx(dense.g0(0, eps, z), rel=1e-9, abs=1e-10)
+    # Each parameter contributes: the oracle gives another result without its part of z.
     for name in z:
         without = z | {name: torch.zeros_like(z[name])}
-        assert abs(dense.g0(0, eps, without) - seen[0].projected_grad.item()) > 1e-9
+        assert abs(dense.g0(0, eps, without) - estimates[0].projected_grad.item()) > 1e-9

@@ -1,4 +1,4 @@
-"""What a step holds beyond theta and activations, measured with the tracker on a model of 24 layers."""
+"""Tests of the memory of a step beyond theta and activations, measured on a model with 24 layers."""
 
 import math
 import re
@@ -14,18 +14,18 @@ from benchmarks.profiling.peak_memory import LiveBytes
 from tests.baselines.test_methods import class_of
 
 WIDTH, VOCABULARY = 64, 96
-LAYER_WEIGHTS = 4 * WIDTH  # rows of the largest matrix
+FFN_DIM = 4 * WIDTH  # rows of the largest matrix
 
 
 def build(dtype: torch.dtype) -> nn.Module:
-    """OPT with tied embeddings: 24 layers of 50,000 parameters."""
+    """Build an OPT with tied embeddings and 24 layers of 50,000 parameters."""
     from transformers import OPTConfig, OPTForCausalLM
 
     config = OPTConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
         word_embed_proj_dim=WIDTH,
-        ffn_dim=LAYER_WEIGHTS,
+        ffn_dim=FFN_DIM,
         num_hidden_layers=24,
         num_attention_heads=2,
         max_position_embeddings=16,
@@ -35,14 +35,14 @@ def build(dtype: torch.dtype) -> nn.Module:
 
 
 def largest(model: nn.Module) -> tuple[int, int]:
-    """Bytes of the module that owns most, and of the tied embedding."""
-    own = [sum(p.numel() * p.element_size() for p in m.parameters(recurse=False)) for m in model.modules()]
+    """Return the bytes of the largest module (without its submodules) and of the tied embedding."""
+    sizes = [sum(p.numel() * p.element_size() for p in m.parameters(recurse=False)) for m in model.modules()]
     embedding = model.get_input_embeddings().weight
-    return max(own), embedding.numel() * embedding.element_size()
+    return max(sizes), embedding.numel() * embedding.element_size()
 
 
 def beyond_theta(model: nn.Module, work) -> int:
-    """Peak bytes of tensors while it works, theta apart."""
+    """Return the peak bytes of all tensors except theta while `work` runs, after one warm-up call."""
     work()
     with LiveBytes(model.parameters()) as tracker:
         theta = tracker.live
@@ -52,20 +52,20 @@ def beyond_theta(model: nn.Module, work) -> int:
 
 @pytest.fixture(autouse=True)
 def fresh_buffers(monkeypatch):
-    """A thread keeps its buffers for z: tests before may have made larger ones than these models need."""
+    """Replace the thread's buffers for z, which earlier tests may have grown beyond the size needed here."""
     monkeypatch.setattr(noise, "workspace", noise.Workspace())
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=str)
 def problem(request):
-    """A model, its loss on few tokens, and the bytes of a block of float32 that holds its largest matrix."""
+    """Return a model, its loss on four tokens, and the bytes of its largest matrix in float32."""
     model = build(request.param)
     ids = torch.arange(4)[None]
-    block = 4 * LAYER_WEIGHTS * WIDTH
+    block = 4 * FFN_DIM * WIDTH
     return model, lambda: model(input_ids=ids, labels=ids).loss, block
 
 
-def test_a_perturbation_holds_one_module_and_the_tied_embedding(problem):
+def test_a_perturbation_allocates_one_module_and_the_tied_embedding(problem):
     model, loss, block = problem
     opt = class_of("mezo")(model, lr=1e-3, check=False)
 
@@ -75,7 +75,7 @@ def test_a_perturbation_holds_one_module_and_the_tied_embedding(problem):
 
     module, tied = largest(model)
     scratch = beyond_theta(model, lambda: opt.estimate(loss)) - beyond_theta(model, bare)
-    # Scalars of a few bytes: losses, g0.
+    # The last 100 bytes are for scalars: the losses and g0.
     assert module < scratch <= module + tied + block + 100
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
     assert module + tied + block < theta / 20
@@ -83,11 +83,11 @@ def test_a_perturbation_holds_one_module_and_the_tied_embedding(problem):
 
 @pytest.mark.medium
 @pytest.mark.parametrize("method", ["ip-sgd", "addax"])
-def test_a_first_order_step_holds_one_gradient(method, problem):
-    """Beside a backward whose gradients are dropped one by one: blocks of the update, no second gradient."""
+def test_a_first_order_step_holds_one_gradient_at_a_time(method, problem):
+    """A step needs at most a few blocks more than a backward pass that frees each gradient at once."""
     model, loss, block = problem
-    made = class_of(method)
-    opt = made(model, lr=1e-3, **({"check": False} if "zo_loss" in made.closures else {}))
+    cls = class_of(method)
+    opt = cls(model, lr=1e-3, **({"check": False} if "zo_loss" in cls.closures else {}))
     names = {p: name for name, p in model.named_parameters()}
 
     def bare():
@@ -98,20 +98,21 @@ def test_a_first_order_step_holds_one_gradient(method, problem):
         loss().backward()
         model.zero_grad()
 
-    least = beyond_theta(model, bare)
-    held = beyond_theta(model, lambda: opt.step(**dict.fromkeys(made.closures, loss)))
-    # z or the gradient in float32, theta and the result in float32, bits and rounded values in 16-bit.
-    assert held - least <= (3 if model.dtype == torch.float32 else 7) * block
+    baseline = beyond_theta(model, bare)
+    step = beyond_theta(model, lambda: opt.step(**dict.fromkeys(cls.closures, loss)))
+    # The blocks are z or the gradient, theta, and the result in float32. In 16-bit, there are also random
+    # bits and rounded values.
+    assert step - baseline <= (3 if model.dtype == torch.float32 else 7) * block
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
-    assert beyond_theta(model, all_gradients) - least > 0.6 * theta
+    assert beyond_theta(model, all_gradients) - baseline > 0.6 * theta
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("parts", ["direction", "gradient", "both", "two directions"])
-def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypatch):
-    """On one thread, with the buffers that a thread keeps."""
-    said = re.search(r"(\d) in float32, (\d) in bfloat16,\s(\d) in float16, and (\d) more", rounding.__doc__)
-    *each, more = (int(n) for n in said.groups())
+def test_an_update_needs_the_blocks_that_the_module_docstring_states(dtype, parts, monkeypatch):
+    """The count is for one thread and includes the buffers that the thread keeps."""
+    match = re.search(r"(\d) in float32, (\d) in bfloat16,\s(\d) in float16, and (\d) more", rounding.__doc__)
+    *each, more = (int(n) for n in match.groups())
     blocks = dict(zip((torch.float32, torch.bfloat16, torch.float16), each, strict=True))[dtype]
     blocks += more * (parts in ("both", "two directions"))
     theta, grad = (torch.ones(3 * noise.CPU_BLOCK, dtype=dtype) for _ in range(2))
@@ -130,8 +131,8 @@ def test_an_update_holds_the_blocks_that_its_head_states(dtype, parts, monkeypat
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_a_mask_makes_no_second_gradient(dtype):
-    """As on a GPU, where whether the losses were finite travels with the update, and in float16 anywhere."""
+def test_masking_does_not_copy_the_gradient(dtype):
+    """An update is masked if a loss is not finite (on a GPU) or a gradient overflows (in float16)."""
     numel = 64 * noise.CPU_BLOCK
     theta, x = nn.Parameter(torch.zeros(numel, dtype=dtype)), torch.ones(numel, dtype=dtype)
 
@@ -154,7 +155,7 @@ def test_all_finite_finds_every_non_finite_element():
         assert all_finite(grad)
         assert all_finite(grad[:0])
         for bad in (math.nan, math.inf, -math.inf):
-            for at in (0, 501, 999):
+            for index in (0, 501, 999):
                 broken = grad.clone()
-                broken[at] = bad
+                broken[index] = bad
                 assert not all_finite(broken)

@@ -1,4 +1,4 @@
-"""Non-finite losses move nothing and are counted; float16 gradients are scaled, and overflows masked."""
+"""Tests that non-finite losses skip the step and are counted, and that float16 overflows are masked."""
 
 import math
 
@@ -28,8 +28,8 @@ EACH = [(method, name) for method, make in MAKE.items() for name in make(nn.Line
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("method", "name"), EACH)
-def test_a_non_finite_loss_moves_nothing(method, name, dtype, bad):
-    """Two bad steps, then a good one; MeZO-SVRG's bad minibatch comes after a good full-batch step."""
+def test_a_non_finite_loss_changes_no_parameter(method, name, dtype, bad):
+    """Two bad steps are followed by a good one. MeZO-SVRG's bad minibatches follow a good full-batch step."""
     model = MLP.build(dtype)
     opt = MAKE[method](model)
     good = {n: MLP.closure(model, 0) for n in opt.closures}
@@ -37,18 +37,18 @@ def test_a_non_finite_loss_moves_nothing(method, name, dtype, bad):
     if method == "mezo-svrg":
         opt.anchor_every = 1 if name == "full_loss" else 10
         opt.step(**good)
-    done = opt.steps
+    steps_before = opt.steps
     for k in (1, 2):
         before = bits(model)
         stats = opt.step(**broken)
         assert bits(model) == before
         assert bool(stats.skipped)
-        assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (k, k, done + k)
+        assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (k, k, steps_before + k)
         assert all(p.grad is None for p in model.parameters())
     stats = opt.step(**good)
     assert bits(model) != before
     assert not bool(stats.skipped)
-    assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (2, 0, done + 3)
+    assert (int(opt.skipped_steps), int(opt.consecutive_skips), opt.steps) == (2, 0, steps_before + 3)
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
@@ -69,7 +69,7 @@ def test_one_non_finite_evaluation_of_two_skips_the_step(evaluation):
 
 
 def test_adam_does_not_count_a_skipped_step():
-    """A skipped step leaves its moments and its bias correction alone."""
+    """A skipped step changes neither the moments nor the bias correction."""
     models = [MLP.build(torch.float32) for _ in range(2)]
     opts = [Adam(m, lr=0.01) for m in models]
     for k in range(3):
@@ -79,14 +79,14 @@ def test_adam_does_not_count_a_skipped_step():
     assert bits(models[0]) == bits(models[1])
 
 
-def test_a_skipped_step_reports_the_passes_it_made():
+def test_a_skipped_step_reports_its_forwards_and_backwards():
     model = MLP.build(torch.float32)
     stats = IPSGD(model, lr=0.01).step(fo_loss=lambda: MLP.loss(model, 0) * math.nan)
     assert (stats.forwards, stats.backwards) == (1, 0)
 
 
 class Pair(nn.Module):
-    """Two float16 tensors with gradients of different size."""
+    """A model of two float16 tensors with gradients of different magnitude."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,13 +94,13 @@ class Pair(nn.Module):
         self.large = nn.Parameter(torch.ones(4, dtype=torch.float16))
 
     def forward(self) -> torch.Tensor:
-        """d loss / d small = 0.5, d loss / d large = 10, each element."""
+        """Return a loss whose gradient is 0.5 for each element of `small` and 10 for those of `large`."""
         return self.small.float().sum() * 0.5 + self.large.float().sum() * 10
 
 
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 def test_an_overflow_masks_its_tensor_and_lowers_the_scale(method):
-    """10 x 2^15 does not fit float16, 10 x 2^12 does."""
+    """A gradient of 10 x 2^15 overflows float16, and 10 x 2^12 does not."""
     model = Pair()
     opt = method(model, lr=0.125, rounding="nearest")
     for k in range(3):

@@ -1,4 +1,4 @@
-"""Each method alone, in float64, against a dense computation of its formula."""
+"""Tests of each method in float64 against a dense computation of its formula."""
 
 import math
 
@@ -21,13 +21,13 @@ F64 = torch.float64
 
 
 def run(opt, dense, problem, model, step, steps=5):
-    """Steps method and oracle together; they may drift apart by rounding only."""
+    """Step the method and the oracle together, and check that they differ only by rounding."""
     start = {n: v.clone() for n, v in dense.theta.items()}
     for k in range(steps):
         step(k)
         assert distance(model, dense) < TOL, f"step {k}"
     moved = max((dense.theta[n] - start[n]).abs().max().item() for n in start)
-    assert moved > 1e-6, "nothing moved: the comparison says nothing"
+    assert moved > 1e-6, "no parameter moved, so the comparison is meaningless"
 
 
 @PROBLEMS
@@ -78,7 +78,7 @@ def test_addax_follows_the_oracle(problem):
 
 
 def test_addax_on_llama_follows_the_oracle():
-    """Llama's norms compute in float32 whatever the weights, so each step starts from the same theta."""
+    """Llama's norms always compute in float32, so the oracle reads theta from the model before each step."""
     model = LLAMA.build(F64)
     dense, opt = Dense(model, LLAMA), Addax(model, lr=0.01, alpha=0.5, eps=EPS)
 
@@ -99,17 +99,17 @@ def test_mezo_svrg_follows_the_oracle(problem):
     opt = MeZOSVRG(model, lr=eta1, lr_ratio=ratio, anchor_every=q, eps=EPS)
     dense = Dense(model, problem)
     full = 99
-    held = {}
+    anchor = {}
 
     def step(k):
         z = dense.z(opt.step_seed())
         opt.step(zo_loss=problem.closure(model, k), full_loss=problem.closure(model, full))
         if k % q == 0:
-            held.update(anchor=dict(dense.theta), g=dense.g0(full, EPS, z), z=z)
-            dense.move(eta1, {n: held["g"] * z[n] for n in z})
+            anchor.update(anchor=dict(dense.theta), g=dense.g0(full, EPS, z), z=z)
+            dense.move(eta1, {n: anchor["g"] * z[n] for n in z})
         else:
-            reduced = dense.g0(k, EPS, z) - dense.g0(k, EPS, z, held["anchor"])
-            dense.move(eta1 * ratio, {n: reduced * z[n] + held["g"] * held["z"][n] for n in z})
+            reduced = dense.g0(k, EPS, z) - dense.g0(k, EPS, z, anchor["anchor"])
+            dense.move(eta1 * ratio, {n: reduced * z[n] + anchor["g"] * anchor["z"][n] for n in z})
 
     run(opt, dense, problem, model, step, steps=7)
 
@@ -122,8 +122,8 @@ def test_adam_follows_the_oracle(problem):
     v = {n: torch.zeros_like(w) for n, w in dense.theta.items()}
 
     def step(k):
-        # A gradient that is zero but for rounding (the bias of OPT's keys) becomes a step of lr x 1e-8 of
-        # that rounding, so both sides take it at the same bits.
+        # Some gradients are zero except for rounding (the bias of OPT's keys). Adam divides them by about
+        # 1e-8, which amplifies the rounding, so the oracle reads theta from the model before each step.
         dense.read(model)
         g, t = dense.grad(k), k + 1
         opt.step(fo_loss=problem.closure(model, k))
@@ -137,7 +137,7 @@ def test_adam_follows_the_oracle(problem):
     run(opt, dense, problem, model, step)
 
 
-def test_adam_equals_torchs():
+def test_adam_equals_torch_adam():
     ours, theirs = MLP.build(torch.float32), MLP.build(torch.float32)
     opt, reference = Adam(ours, lr=0.01), torch.optim.Adam(theirs.parameters(), lr=0.01, fused=True)
     for k in range(5):
@@ -164,7 +164,7 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_groups_and_schedulers_follow_the_oracle(schedule):
-    """Two groups, each with its learning rate, under a schedule written out here."""
+    """Two groups have different learning rates; the expected schedule is a formula in this file."""
     make, rate = SCHEDULES[schedule]
     model = MLP.build(F64)
     dense = Dense(model, MLP)
@@ -189,7 +189,7 @@ def test_groups_and_schedulers_follow_the_oracle(schedule):
 
 @pytest.mark.parametrize("method", ["mezo", "addax", "ip-sgd", "mezo-svrg"])
 def test_one_cycle_scales_every_method(method):
-    """A step of a scheduled method is the scheduled learning rate times the same direction."""
+    """A scheduler changes only the length of a step: step / learning rate is the same with and without it."""
     make = {
         "mezo": lambda m: MeZO(m, lr=1e-3),
         "addax": lambda m: Addax(m, lr=1e-3, alpha=0.5),

@@ -1,4 +1,4 @@
-"""Closures that go on after an error of a module, as where memory ran out: theta and the estimate stay."""
+"""Tests of closures that recover from an error in a module: theta and the estimate are unaffected."""
 
 import contextlib
 
@@ -14,21 +14,21 @@ PROBLEMS = pytest.mark.parametrize("problem", [MLP, TIED, OPT], ids=lambda p: p.
 
 
 class Failing:
-    """Fails once, at its n-th call."""
+    """A callable that raises an out-of-memory error at its n-th call only."""
 
     def __init__(self, n: int) -> None:
-        self.left = n
+        self.remaining = n
 
     def __call__(self) -> None:
-        """Counts."""
-        self.left -= 1
-        if self.left == 0:
+        """Count calls, and raise at the n-th."""
+        self.remaining -= 1
+        if self.remaining == 0:
             raise torch.OutOfMemoryError("none left")
 
 
 @contextlib.contextmanager
-def without_memory(n, monkeypatch):
-    """The n-th tensor of perturbed weights cannot be had."""
+def failing_allocation(n, monkeypatch):
+    """Fail the n-th allocation of perturbed weights."""
     failing, take = Failing(n), Scratch.take
     with monkeypatch.context() as patch:
         patch.setattr(Scratch, "take", lambda *a, **k: failing() or take(*a, **k))
@@ -36,8 +36,8 @@ def without_memory(n, monkeypatch):
 
 
 @contextlib.contextmanager
-def without_entry(n, _monkeypatch):
-    """The n-th module call fails before any hook of the module's own; these hooks run first."""
+def failing_module_call(n, _monkeypatch):
+    """Fail the n-th module call in a global hook, which runs before the module's hooks."""
     failing = Failing(n)
     handle = register_module_forward_pre_hook(lambda _module, _inputs: failing())
     yield failing
@@ -46,32 +46,32 @@ def without_entry(n, _monkeypatch):
 
 @pytest.mark.medium
 @PROBLEMS
-@pytest.mark.parametrize("fault", [without_memory, without_entry])
-def test_a_closure_that_continues_after_an_error_gets_the_same_estimate(fault, problem, monkeypatch):
+@pytest.mark.parametrize("fault", [failing_allocation, failing_module_call])
+def test_a_closure_that_recovers_from_an_error_gets_the_same_estimate(fault, problem, monkeypatch):
     model = problem.build(torch.float32)
-    whole = MeZO(model, lr=0.0).estimate(problem.closure(model, 0))
+    expected = MeZO(model, lr=0.0).estimate(problem.closure(model, 0))
 
-    def careful():
+    def loss_with_retry():
         try:
             return problem.loss(model, 0)
         except torch.OutOfMemoryError:
             return problem.loss(model, 0)
 
     def closure():
-        careful()
-        return careful()
+        loss_with_retry()
+        return loss_with_retry()
 
     failed, n = True, 0
     while failed:
         n += 1
         opt = MeZO(model, lr=0.0, check=False)
         with fault(n, monkeypatch) as failing:
-            check_unmoved(model, lambda opt=opt: compare(opt.estimate(closure), whole))
-        failed = failing.left <= 0
+            check_unmoved(model, lambda opt=opt: check_equal(opt.estimate(closure), expected))
+        failed = failing.remaining <= 0
     assert n > len(list(model.parameters()))
 
 
-def compare(estimate, whole):
-    """Bit for bit."""
-    assert torch.equal(estimate.projected_grad, whole.projected_grad)
-    assert torch.equal(estimate.loss, whole.loss)
+def check_equal(estimate, expected):
+    """Check that two estimates are equal bit for bit."""
+    assert torch.equal(estimate.projected_grad, expected.projected_grad)
+    assert torch.equal(estimate.loss, expected.loss)

@@ -1,4 +1,4 @@
-"""A run stopped anywhere and resumed follows the same trajectory, bit for bit."""
+"""Tests of saved state: a resumed run follows the same trajectory as an uninterrupted one, bit for bit."""
 
 import copy
 import io
@@ -30,7 +30,7 @@ K = 3
 
 
 def steps(opt, model, problem, first, number, scheduler=None):
-    """Steps `number` batches from `first` on."""
+    """Step through `number` batches, starting with batch `first`."""
     for k in range(first, first + number):
         opt.step(**{name: problem.closure(model, k) for name in opt.closures})
         if scheduler is not None:
@@ -38,7 +38,7 @@ def steps(opt, model, problem, first, number, scheduler=None):
 
 
 def through_a_file(state):
-    """What is read back of a state that was saved, by the reader that runs no code of the file's."""
+    """Save a state and load it with `weights_only=True`, which executes no code from the file."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -48,10 +48,10 @@ def through_a_file(state):
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
 @METHODS
 def test_a_resumed_run_is_the_same_run(method, dtype):
-    whole = TIED.build(dtype)
-    opt = MAKE[method](whole)
+    uninterrupted = TIED.build(dtype)
+    opt = MAKE[method](uninterrupted)
     schedule = CosineAnnealingLR(opt, 2 * K)
-    steps(opt, whole, TIED, 0, 2 * K, schedule)
+    steps(opt, uninterrupted, TIED, 0, 2 * K, schedule)
 
     half = TIED.build(dtype)
     opt = MAKE[method](half)
@@ -71,13 +71,13 @@ def test_a_resumed_run_is_the_same_run(method, dtype):
     opt.load_state_dict(saved["method"])
     schedule.load_state_dict(saved["schedule"])
     steps(opt, resumed, TIED, K, K, schedule)
-    assert bits(resumed) == bits(whole)
-    assert bits(half) != bits(whole)
+    assert bits(resumed) == bits(uninterrupted)
+    assert bits(half) != bits(uninterrupted)
 
 
 @METHODS
-def test_every_part_of_the_state_matters_or_is_a_counter(method):
-    """A fresh method on the saved weights goes elsewhere, unless all that its step keeps is theta."""
+def test_the_next_step_depends_on_the_state(method):
+    """A new method that starts from the same weights, but without the state, takes a different step."""
     model = MLP.build(torch.bfloat16)
     opt = MAKE[method](model)
     steps(opt, model, MLP, 0, K)
@@ -98,7 +98,7 @@ def test_the_seed_is_part_of_the_state(method):
 
 @METHODS
 def test_a_state_holds_plain_data_only(method):
-    """So that `torch.load` reads it without unpickling code; float16 has a loss scale too."""
+    """`torch.load(weights_only=True)` can read the state; in float16, it includes a loss scale."""
     model = MLP.build(torch.float16)
     opt = MAKE[method](model)
     steps(opt, model, MLP, 0, K)
@@ -107,20 +107,20 @@ def test_a_state_holds_plain_data_only(method):
 
 
 @METHODS
-def test_a_loaded_state_is_not_written_into(method):
-    """One state in memory starts two runs."""
+def test_a_loaded_state_is_not_modified(method):
+    """Two runs that start from the same state in memory give the same result."""
     model = MLP.build(torch.float16)
     opt = MAKE[method](model)
     steps(opt, model, MLP, 0, K)
-    held, weights = copy.deepcopy(opt.state_dict()), copy.deepcopy(model.state_dict())
-    ends = []
+    state, weights = copy.deepcopy(opt.state_dict()), copy.deepcopy(model.state_dict())
+    results = []
     for _ in range(2):
         model.load_state_dict(weights)
         opt = MAKE[method](model)
-        opt.load_state_dict(held)
+        opt.load_state_dict(state)
         steps(opt, model, MLP, K, K)
-        ends.append(bits(model))
-    assert ends[0] == ends[1]
+        results.append(bits(model))
+    assert results[0] == results[1]
 
 
 @METHODS
@@ -135,8 +135,8 @@ def test_counters_are_saved(method):
     assert (int(fresh.skipped_steps), int(fresh.consecutive_skips), fresh.steps) == (2, 2, 2)
 
 
-def refused(opt, state, match):
-    """A state that raises `ValueError` and leaves the method as it was."""
+def check_rejected(opt, state, match):
+    """Check that loading a state raises `ValueError` and leaves the method unchanged."""
     before = copy.deepcopy(opt.state_dict())
     with pytest.raises(ValueError, match=match):
         opt.load_state_dict(state)
@@ -144,42 +144,44 @@ def refused(opt, state, match):
 
 
 @METHODS
-def test_wrong_states_are_refused(method):
+def test_wrong_states_are_rejected(method):
     model = MLP.build(torch.float32)
     opt = MAKE[method](model)
-    refused(opt, torch.optim.SGD(model.parameters(), lr=0.1).state_dict(), type(opt).__name__)
+    check_rejected(opt, torch.optim.SGD(model.parameters(), lr=0.1).state_dict(), type(opt).__name__)
     other = MAKE[method](TIED.build(torch.float32))
-    refused(opt, other.state_dict(), "parameter group")
+    check_rejected(opt, other.state_dict(), "parameter group")
 
 
 OTHERS = {"addax": "ip-sgd", "mezo": "ip-sgd", "ip-sgd": "mezo", "sgd": "mezo"}
 
 
 @pytest.mark.parametrize("method", OTHERS)
-def test_a_state_of_another_class_is_refused(method):
+def test_a_state_of_another_class_is_rejected(method):
     model = MLP.build(torch.float32)
-    refused(MAKE[method](model), MAKE[OTHERS[method]](model).state_dict(), type(MAKE[method](model)).__name__)
+    check_rejected(
+        MAKE[method](model), MAKE[OTHERS[method]](model).state_dict(), type(MAKE[method](model)).__name__
+    )
 
 
-def test_an_anchor_of_another_model_is_refused():
+def test_an_anchor_of_another_model_is_rejected():
     from torch import nn
 
     wide, narrow = nn.Linear(6, 2), nn.Linear(3, 2)
     opt, other = MeZOSVRG(narrow, lr=0.1), MeZOSVRG(wide, lr=0.1)
     other.step(full_loss=lambda: wide(torch.ones(1, 6)).sum())
-    refused(opt, other.state_dict(), "anchor")
+    check_rejected(opt, other.state_dict(), "anchor")
 
 
 @pytest.mark.parametrize("variants", [("paper", "released"), ("released", "paper")])
-def test_a_state_of_another_variant_is_refused(variants):
+def test_a_state_of_another_variant_is_rejected(variants):
     model = MLP.build(torch.float32)
     opt, other = (MeZOSVRG(model, lr=0.1, variant=v) for v in variants)
     other.step(full_loss=MLP.closure(model, 0))
-    refused(opt, other.state_dict(), "another variant")
+    check_rejected(opt, other.state_dict(), "another variant")
 
 
 def test_a_loaded_anchor_moves_to_the_parameters_device():
-    """Read in another dtype, which stands for another device here."""
+    """The test uses another dtype instead of another device, so that it also runs on a CPU."""
     model = MLP.build(torch.float32)
     opt = MeZOSVRG(model, lr=0.1)
     opt.step(full_loss=MLP.closure(model, 0))

@@ -1,20 +1,23 @@
-"""Rows that several figures are tested with."""
+"""Result rows shared by the tests of several figures."""
 
 import pytest
 
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Nine tasks, all methods, one out of memory, one failed, one killed, and a sweep on one task."""
+    """Return rows of nine tasks and all methods: one OOM, one failed, and one killed run, and a K0 sweep."""
     rows = [
         r
-        for r in made.suite()
+        for r in result_rows.suite()
         if (r["config"]["method"], r["config"]["task"])
         not in {("sgd", "record"), ("mezo", "cb"), ("mezo-svrg", "wsc")}
     ]
-    rows += [*made.k0_sweep(), made.row(task="multirc", label="Addax-WA", length_threshold=None)]
-    rows += [made.row("sgd", "record", status="OOM", reason="out of memory at a batch of one")]
-    rows += [made.row("mezo-svrg", "wsc", status="killed", reason="the worker died twice")]
-    return [*rows, made.row("mezo", "cb", status="failed", reason="out of memory while loading")]
+    rows += [
+        *result_rows.k0_sweep(),
+        result_rows.row(task="multirc", label="Addax-WA", length_threshold=None),
+    ]
+    rows += [result_rows.row("sgd", "record", status="OOM", reason="out of memory at a batch of one")]
+    rows += [result_rows.row("mezo-svrg", "wsc", status="killed", reason="the worker died twice")]
+    return [*rows, result_rows.row("mezo", "cb", status="failed", reason="out of memory while loading")]

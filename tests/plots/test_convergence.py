@@ -1,4 +1,4 @@
-"""Convergence: every evaluation against the budget of the runs, or another one on request."""
+"""Tests of the convergence figure: every evaluation against the budget of the runs or a selected axis."""
 
 from statistics import mean
 
@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.errors import UserError
 from plots._style import styles
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import drawn
 
 AXES = {
@@ -18,8 +18,8 @@ AXES = {
 
 
 @pytest.mark.parametrize(("axis", "key"), AXES.items())
-def test_every_evaluation_and_the_chosen_checkpoint_are_drawn(axis, key):
-    rows = made.suite(methods=("zero-shot", "adam", "mezo"), tasks=("wic", "cb"))
+def test_every_evaluation_and_the_selected_checkpoint_are_drawn(axis, key):
+    rows = result_rows.suite(methods=("zero-shot", "adam", "mezo"), tasks=("wic", "cb"))
     (figure,) = drawn("convergence", rows, axis=axis).values()
     top, _, bottom, _ = figure.axes
     assert top.get_title() == "CB"
@@ -38,25 +38,25 @@ def test_every_evaluation_and_the_chosen_checkpoint_are_drawn(axis, key):
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_the_axis_is_the_budget_of_the_runs(axis):
-    rows = made.suite(methods=("zero-shot", "adam"), tasks=("cb",))
+def test_the_default_axis_is_the_budget_of_the_runs(axis):
+    rows = result_rows.suite(methods=("zero-shot", "adam"), tasks=("cb",))
     for row in rows[1:]:
         row["config"] |= {"steps": None, axis.replace("-", "_"): 64}
     assert set(drawn("convergence", rows)) == {f"convergence-nano-opt-{axis}"}
     assert set(drawn("convergence", rows, axis="steps")) == {"convergence-nano-opt-steps"}
 
 
-def test_an_unknown_axis_is_named():
+def test_an_unknown_axis_is_an_error_that_suggests_a_name():
     with pytest.raises(UserError, match="unknown axis 'step': did you mean 'steps'"):
-        drawn("convergence", [made.row()], axis="step")
+        drawn("convergence", [result_rows.row()], axis="step")
 
 
-def test_seeds_that_were_evaluated_at_other_steps_make_one_line():
-    """Under a budget of seconds each seed gets as far as it gets."""
-    rows = [made.row("adam", "wic", seed=seed) for seed in (0, 1)]
-    for row, late in zip(rows, (0, 3), strict=True):
-        row["curve"] = [e | {"step": e["step"] + late * bool(e["step"])} for e in row["curve"]]
-        row["best_step"] += late
+def test_seeds_evaluated_at_different_steps_form_one_line():
+    """Under a budget of seconds, each seed completes a different number of steps."""
+    rows = [result_rows.row("adam", "wic", seed=seed) for seed in (0, 1)]
+    for row, offset in zip(rows, (0, 3), strict=True):
+        row["curve"] = [e | {"step": e["step"] + offset * bool(e["step"])} for e in row["curve"]]
+        row["best_step"] += offset
     top = drawn("convergence", rows)["convergence-nano-opt-steps"].axes[0]
     line = next(line for line in top.lines if line.get_linestyle() == "-")
     both = list(zip(*(row["curve"] for row in rows), strict=True))
@@ -68,8 +68,8 @@ def test_seeds_that_were_evaluated_at_other_steps_make_one_line():
     ]
 
 
-def test_a_budget_that_some_rows_did_not_count_has_no_figure():
-    rows = made.suite(methods=("adam", "mezo"), tasks=("wic",))
+def test_an_axis_that_some_rows_lack_gives_no_figure():
+    rows = result_rows.suite(methods=("adam", "mezo"), tasks=("wic",))
     for point in rows[0]["curve"]:
         del point["forward_equivalents"]
     assert drawn("convergence", rows, axis="forward-equivalents") == {}

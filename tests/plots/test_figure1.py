@@ -1,4 +1,4 @@
-"""Figure 1: bars have the heights, order, and colors of their rows."""
+"""Tests of Figure 1: the heights, order, and colors of bars match the rows."""
 
 import math
 from collections import Counter
@@ -12,10 +12,10 @@ from matplotlib.text import Annotation
 
 from benchmarks.results.order import METHODS
 from plots._style import styles
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import bars, drawn
 
-TASKS = list(made.TITLES)
+TASKS = list(result_rows.TITLES)
 
 
 def test_each_run_has_a_bar_in_the_color_of_its_method(rows):
@@ -36,7 +36,7 @@ def test_each_run_has_a_bar_in_the_color_of_its_method(rows):
             assert to_hex(patch.get_facecolor()).upper() == styles([label])[label].color
         marks = [t.get_text() for t in axes.texts if isinstance(t, Annotation)]
         assert sorted(marks) == ["OOM", "failed", "killed"]
-    assert [t.get_text() for t in time.get_xticklabels()] == list(made.TITLES.values())
+    assert [t.get_text() for t in time.get_xticklabels()] == list(result_rows.TITLES.values())
 
 
 @pytest.mark.parametrize(
@@ -49,33 +49,33 @@ def test_bars_have_the_heights_of_the_rows(rows, panel, field, scale):
     assert {i: heights["Adam", i] for i in range(9)} == pytest.approx({i: scale * v for i, v in adam.items()})
 
 
-def test_bars_keep_the_fixed_order_and_do_not_overlap(rows):
+def test_bars_are_in_display_order_and_do_not_overlap(rows):
     axes = drawn("figure1", rows)["figure1-nano-opt"].axes[0]
     for i in range(9):
-        here = [
+        intervals = [
             (p.get_x(), p.get_x() + p.get_width(), label)
             for label, p in bars(axes)
             if round(p.get_x() + 0.05) == i
         ]
-        here.sort()
-        order = [METHODS.index(label) for *_, label in here]
+        intervals.sort()
+        order = [METHODS.index(label) for *_, label in intervals]
         assert order == sorted(order)
-        assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(here))
+        assert all(a[1] <= b[0] + 1e-9 for a, b in pairwise(intervals))
 
 
-def test_zero_shot_is_a_line_at_its_score(rows):
+def test_zero_shot_is_a_horizontal_line_at_its_score(rows):
     axes = drawn("figure1", rows)["figure1-nano-opt"].axes[0]
     lines = {
         round(sum(line.get_xdata()) / 2): line.get_ydata()[0]
         for line in axes.lines
         if line.get_label() == "zero-shot"
     }
-    told = {TASKS.index(r["config"]["task"]): 100 * r["score"] for r in rows if r["label"] == "zero-shot"}
-    assert lines == pytest.approx(told)
+    expected = {TASKS.index(r["config"]["task"]): 100 * r["score"] for r in rows if r["label"] == "zero-shot"}
+    assert lines == pytest.approx(expected)
 
 
-def test_error_bars_are_the_deviation_over_seeds():
-    rows = made.suite(seeds=(0, 1, 2), methods=("adam", "mezo"), tasks=("rte", "sst2"))
+def test_error_bars_are_the_standard_deviation_over_seeds():
+    rows = result_rows.suite(seeds=(0, 1, 2), methods=("adam", "mezo"), tasks=("rte", "sst2"))
     axes = drawn("figure1", rows)["figure1-nano-opt"].axes[0]
     scores = [100 * r["score"] for r in rows if r["label"] == "Adam" and r["config"]["task"] == "sst2"]
     box = next(
@@ -89,7 +89,7 @@ def test_error_bars_are_the_deviation_over_seeds():
 
 
 def test_a_time_of_zero_is_marked_on_the_logarithmic_axis():
-    rows = made.suite(methods=("adam", "mezo"), tasks=("rte",))
+    rows = result_rows.suite(methods=("adam", "mezo"), tasks=("rte",))
     rows[1]["train_seconds_to_best"] = 0.0
     time = drawn("figure1", rows)["figure1-nano-opt"].axes[2]
     assert [t.get_text() for t in time.texts] == ["0"]

@@ -1,4 +1,4 @@
-"""Fitting: long titles break, crowded names turn, and ticks that touch go."""
+"""Tests of text fitting: long titles are broken, crowded names rotated, and touching ticks dropped."""
 
 import pytest
 from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ def test_a_title_that_fits_is_left_alone(figure):
     assert axes.get_title() == "a short title"
 
 
-def test_names_that_touch_are_turned(figure):
+def test_names_that_touch_are_rotated(figure):
     axes = figure.subplots()
     axes.bar(range(9), range(9))
     axes.set_xticks(range(9), [f"a long name {i}" for i in range(9)])
@@ -54,7 +54,7 @@ def test_numbers_that_touch_are_thinned(figure):
     assert {label.get_rotation() for label in axes.get_xticklabels()} == {0}
 
 
-def test_faults_are_noticed():
+def test_the_checker_finds_every_kind_of_defect():
     figure = Figure(figsize=(3.0, 2.0))
     axes = figure.subplots(1, 2)
     axes[0].plot([0, 1])

@@ -1,12 +1,12 @@
-"""The sweep of K0: its points are the rows, and 0 is IP-SGD."""
+"""Tests of the K0 sweep: its points match the rows, and K0 = 0 is IP-SGD."""
 
 import pytest
 from matplotlib.colors import to_hex
 
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import drawn, faults
 
-TASKS = list(made.TITLES)
+TASKS = list(result_rows.TITLES)
 
 
 def test_the_curve_starts_at_ip_sgd(rows):
@@ -20,16 +20,16 @@ def test_the_curve_starts_at_ip_sgd(rows):
     }
     assert colors == {"#009E73": [0], "#D55E00": sorted(sizes - {0})}
     curve = next(line for line in axes.lines if line.get_linestyle() == "-")
-    told = {r["config"]["settings"]["zo_batch_size"]: 100 * r["score"] for r in made.k0_sweep()}
-    assert dict(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == pytest.approx(told)
+    expected = {r["config"]["settings"]["zo_batch_size"]: 100 * r["score"] for r in result_rows.k0_sweep()}
+    assert dict(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == pytest.approx(expected)
 
 
-def test_a_sweep_without_assignment_shows_no_run_with_it():
+def test_a_sweep_without_assignment_excludes_runs_with_assignment():
     sweep = [
-        made.row(zo_batch_size=k, fo_batch_size=4, length_threshold=None, label="Addax-WA")
+        result_rows.row(zo_batch_size=k, fo_batch_size=4, length_threshold=None, label="Addax-WA")
         for k in (0, 2, 8, 16)
     ]
-    other = made.row(zo_batch_size=6, fo_batch_size=4)
+    other = result_rows.row(zo_batch_size=6, fo_batch_size=4)
     (axes,) = drawn("k0_sweep", [*sweep, other])["k0_sweep-nano-opt"].axes
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["Addax-WA", "IP-SGD"]
     curve = next(line for line in axes.lines if line.get_linestyle() == "-")
@@ -38,13 +38,13 @@ def test_a_sweep_without_assignment_shows_no_run_with_it():
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5])
-def test_there_is_a_panel_for_each_swept_task_and_no_other(count):
-    rows = [row for task in TASKS[:count] for row in made.k0_sweep(task=task)]
+def test_each_swept_task_has_a_panel(count):
+    rows = [row for task in TASKS[:count] for row in result_rows.k0_sweep(task=task)]
     figure = drawn("k0_sweep", rows)["k0_sweep-nano-opt"]
-    titles = [f"{title}, nano-opt" for title in list(made.TITLES.values())[:count]]
+    titles = [f"{title}, nano-opt" for title in list(result_rows.TITLES.values())[:count]]
     assert [axes.get_title() for axes in figure.axes] == titles
     assert faults(figure) == []
 
 
 def test_without_a_sweep_there_is_no_figure():
-    assert drawn("k0_sweep", made.suite()) == {}
+    assert drawn("k0_sweep", result_rows.suite()) == {}

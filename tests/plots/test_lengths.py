@@ -1,36 +1,36 @@
-"""The lengths figure: a panel per task, a bar per bin, and L_T between the two shades."""
+"""Tests of the lengths figure: a panel per task, a bar per bin, and L_T between the two shades."""
 
 import pytest
 from matplotlib.colors import to_hex
 
 from plots import lengths
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import bars, drawn, faults
 
 
-def test_a_panel_shows_each_bin_in_the_shade_of_its_side():
-    rows = made.lengths()
+def test_bins_are_shaded_by_their_side_of_the_threshold():
+    rows = result_rows.lengths()
     found = drawn("lengths", rows)
     assert set(found) == {"lengths-builtin-nano-opt", "lengths-folder-smollm2-135m"}
     canvas = found["lengths-folder-smollm2-135m"]
-    assert [a.get_title() for a in canvas.axes] == [f"{t} (n = 270)" for t in made.TITLES.values()]
+    assert [a.get_title() for a in canvas.axes] == [f"{t} (n = 270)" for t in result_rows.TITLES.values()]
     assert canvas.legends[0].get_title().get_text() == "smollm2-135m, real rows"
     assert [t.get_text() for t in canvas.legends[0].get_texts()][-1] == "$L_T$ (q0.75)"
     for axes, row in zip(canvas.axes, rows[9:], strict=True):
-        at = row["length_threshold_tokens"]
+        threshold = row["length_threshold_tokens"]
         boxes = [patch for _, patch in bars(axes)]
         assert [b.get_height() for b in boxes] == row["counts"]
         assert [b.get_x() for b in boxes] == pytest.approx(row["edges"][:-1])
         shades = [to_hex(b.get_facecolor()).upper() for b in boxes]
         assert shades == [lengths.SHADES["D1"]] * 6 + [lengths.SHADES["D0"]] * 3
         (line,) = axes.lines
-        assert set(line.get_xdata()) == {at + 0.5}
-        assert [t.get_text() for t in axes.texts] == [str(at)]
+        assert set(line.get_xdata()) == {threshold + 0.5}
+        assert [t.get_text() for t in axes.texts] == [str(threshold)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 7, 9])
-def test_any_number_of_tasks_is_readable(count):
-    rows = made.lengths((("folder", "me/a-model"),))[:count]
+def test_the_figure_is_readable_for_any_number_of_tasks(count):
+    rows = result_rows.lengths((("folder", "me/a-model"),))[:count]
     rows[0] |= {"max_length": rows[0]["maximum"]}
     (canvas,) = drawn("lengths", rows).values()
     assert len(canvas.axes) == count
@@ -38,8 +38,8 @@ def test_any_number_of_tasks_is_readable(count):
     assert faults(canvas) == []
 
 
-def test_the_number_beside_a_late_l_t_stays_inside():
-    row = made.lengths()[0]
+def test_the_label_of_a_threshold_near_the_right_edge_stays_inside():
+    row = result_rows.lengths()[0]
     row |= {"counts": row["counts"][:6], "edges": row["edges"][:7]}
     (canvas,) = drawn("lengths", [row]).values()
     assert faults(canvas) == []

@@ -1,4 +1,4 @@
-"""Rendering: the figures that rows fill, in the formats, size, and methods asked for."""
+"""Tests of rendering: which figures are drawn, and their formats, sizes, and methods."""
 
 import json
 import re
@@ -15,19 +15,19 @@ from benchmarks.errors import UserError
 from benchmarks.results.frame import Results
 from plots import render
 from plots._style import Page
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import drawn, faults, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# One kind of row that no figure shows.
-NOTHING = [made.row("zero-shot")]
-SHOWING_ROWS = [name for name, rows in made.FIGURES.items() if rows]
-# The default lane draws one figure; `--all` draws the others, too.
+# No figure can be drawn from this row.
+NOTHING = [result_rows.row("zero-shot")]
+SHOWING_ROWS = [name for name, rows in result_rows.FIGURES.items() if rows]
+# The default lane draws only this figure; `--all` draws the others, too.
 REPRESENTATIVE = "figure1"
 
 
 def each(names):
-    """Names of figures, all but one marked slow."""
+    """Return the names of figures, with all but one marked as slow."""
     return [name if name == REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
@@ -36,17 +36,17 @@ EACH = each(render.figures())
 
 @cache
 def canvases(name, page=render.PAGE):
-    rows = made.FIGURES[name]
+    rows = result_rows.FIGURES[name]
     return drawn(name, rows() if rows else [], page)
 
 
 def results(name):
-    rows = made.FIGURES[name]
+    rows = result_rows.FIGURES[name]
     return Results.of(rows() if rows else [])
 
 
 def test_every_figure_has_rows_for_tests():
-    assert set(made.FIGURES) == set(render.figures())
+    assert set(result_rows.FIGURES) == set(render.figures())
     assert {name for name in render.figures() if render.rows_of(name)} == set(SHOWING_ROWS)
 
 
@@ -57,9 +57,9 @@ def test_a_figure_is_readable(name):
         assert faults(figure) == []
         for axes in figure.axes:
             place, ticks = axes.get_subplotspec(), {t.get_text() for t in axes.get_xticklabels()}
-            tasks = ticks & set(made.TITLES.values())
+            tasks = ticks & set(result_rows.TITLES.values())
             if place is None:
-                # A bar of colors.
+                # This is a color bar.
                 assert axes.get_ylabel()
                 continue
             if place.is_last_row():
@@ -70,36 +70,36 @@ def test_a_figure_is_readable(name):
 
 @pytest.mark.parametrize(("width", "font_size"), [(3.3, 7), (6.9, 9)])
 @pytest.mark.parametrize("name", EACH)
-def test_a_figure_fits_a_column(name, width, font_size):
+def test_a_figure_is_readable_at_other_sizes(name, width, font_size):
     page = Page(width, font_size)
     for figure in canvases(name, page).values():
         assert faults(figure, page) == []
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_a_figure_is_saved_under_its_own_name(name, tmp_path):
+def test_the_files_of_a_figure_start_with_its_name(name, tmp_path):
     files = render.render(name, results(name), tmp_path / "out")
     assert sorted(files) == sorted((tmp_path / "out").iterdir())
     assert {file.name for file in files} == {f"{s.replace('/', '_')}.png" for s in canvases(name)}
     assert all(file.stem.startswith(name) for file in files)
 
 
-def test_a_width_and_a_font_size_are_those_of_the_file(tmp_path):
-    rows = Results.of(made.suite(tasks=("sst2", "rte")))
+def test_the_file_has_the_requested_width_and_font_size(tmp_path):
+    rows = Results.of(result_rows.suite(tasks=("sst2", "rte")))
     (file,) = render.render("figure1", rows, tmp_path, width=5, font_size=10)
     assert imread(file).shape[1] == 5 * 300
     (figure,) = drawn("figure1", rows.rows, Page(5, 10)).values()
     assert figure.axes[0].yaxis.label.get_fontsize() == 10
 
 
-@pytest.mark.parametrize(("size", "said"), [({"width": 0}, "width"), ({"font_size": -1}, "font size")])
-def test_a_size_that_is_not_positive_is_one_line(size, said, tmp_path):
-    with pytest.raises(UserError, match=rf"^a figure's {said} must be greater than 0, not \S+$"):
-        render.render("figure1", Results.of(made.suite(tasks=("rte",))), tmp_path, **size)
+@pytest.mark.parametrize(("size", "name"), [({"width": 0}, "width"), ({"font_size": -1}, "font size")])
+def test_a_size_that_is_not_positive_is_a_one_line_error(size, name, tmp_path):
+    with pytest.raises(UserError, match=rf"^a figure's {name} must be greater than 0, not \S+$"):
+        render.render("figure1", Results.of(result_rows.suite(tasks=("rte",))), tmp_path, **size)
 
 
-def test_methods_are_chosen_by_their_labels(tmp_path):
-    rows = Results.of(made.suite(tasks=("rte",)))
+def test_methods_are_selected_by_their_labels(tmp_path):
+    rows = Results.of(result_rows.suite(tasks=("rte",)))
     (file,) = render.render("figure1", rows, tmp_path, formats=("csv",), methods=["Addax", "Adam"])
     assert list(pd.read_csv(file)["label"]) == ["Addax", "Adam"]
     with pytest.raises(UserError, match="unknown method in these rows 'Adax': did you mean 'Addax'"):
@@ -113,37 +113,39 @@ def test_the_numbers_of_a_figure_are_written_as_csv(name, tmp_path):
     assert all(len(pd.read_csv(file)) for file in files)
 
 
-def test_an_unknown_format_or_figure_is_named(tmp_path):
-    rows = Results.of([made.row()])
+def test_an_unknown_format_or_figure_or_an_unexpected_axis_is_an_error(tmp_path):
+    rows = Results.of([result_rows.row()])
     with pytest.raises(UserError, match="unknown figure format 'pgn': did you mean 'png'"):
         render.render("figure1", rows, tmp_path, formats=("pgn",))
     with pytest.raises(UserError, match="unknown figure 'figur1': did you mean 'figure1'"):
         render.render("figur1", rows, tmp_path)
-    with pytest.raises(UserError, match="figure1 has no axis to choose"):
+    with pytest.raises(UserError, match="figure1 does not take an axis; only convergence does"):
         render.render("figure1", rows, tmp_path, axis="steps")
 
 
 @pytest.mark.parametrize("name", SHOWING_ROWS)
-def test_rows_that_do_not_fill_a_figure_name_the_command_that_does(name, tmp_path):
+def test_the_error_for_missing_rows_states_the_command_that_produces_them(name, tmp_path):
     kind = "study .* --save" if hasattr(render.module_of(name), "STUDY") else "sweep .*"
-    with pytest.raises(UserError, match=f"no rows here that {name} shows: `python -m benchmarks {kind}`"):
+    with pytest.raises(
+        UserError, match=f"{name} cannot be drawn from these rows; run `python -m benchmarks {kind}`"
+    ):
         render.render(name, Results.of(NOTHING), tmp_path)
 
 
 @pytest.mark.slow
-def test_all_draws_what_the_rows_fill_and_no_more():
+def test_all_draws_every_figure_that_the_rows_allow():
     everything = [name for name in render.figures() if render.rows_of(name)]
-    for rows in {made.FIGURES[name] for name in SHOWING_ROWS}:
+    for rows in {result_rows.FIGURES[name] for name in SHOWING_ROWS}:
         found = render.draw(everything, Results.of(rows()))
-        for name in (name for name, own in made.FIGURES.items() if own is rows):
+        for name in (name for name, build in result_rows.FIGURES.items() if build is rows):
             assert set(found[name]) == set(canvases(name))
     assert render.draw(everything, Results.of(NOTHING)) == {}
 
 
-def test_rows_of_a_study_fill_the_figures_of_that_study_alone(tmp_path):
-    measured = Results.of(made.precision())
+def test_rows_of_a_study_give_only_the_figures_of_that_study(tmp_path):
+    measured = Results.of(result_rows.precision())
     assert [file.name for file in render.render("all", measured, tmp_path)] == ["precision.png"]
-    with pytest.raises(UserError, match="no rows here that figure1 shows"):
+    with pytest.raises(UserError, match="figure1 cannot be drawn from these rows"):
         render.render("figure1", measured, tmp_path)
 
 
@@ -162,9 +164,9 @@ def test_a_report_draws_the_figures_of_its_suite():
         ("/home/me/a/long/way/down/models/tiny", "_home_me_a_long_way_down_models_tiny", "tiny"),
     ],
 )
-def test_a_hub_model_or_a_folder_makes_files_side_by_side(model, file, title, tmp_path):
-    rows = [made.row(m, t, model) for m in ("adam", "mezo") for t in ("rte", "sst2")]
-    rows += [*made.k0_sweep(model), *made.figure11(model)]
+def test_a_hub_model_or_a_folder_gives_files_without_subfolders(model, file, title, tmp_path):
+    rows = [result_rows.row(m, t, model) for m in ("adam", "mezo") for t in ("rte", "sst2")]
+    rows += [*result_rows.k0_sweep(model), *result_rows.figure11(model)]
     files = render.render("k0_sweep", Results.of(rows), tmp_path, formats=("png", "pdf"))
     assert files == [tmp_path / f"k0_sweep-{file}.{kind}" for kind in ("png", "pdf")]
     assert all(f.is_file() for f in files)
@@ -177,8 +179,8 @@ def test_a_hub_model_or_a_folder_makes_files_side_by_side(model, file, title, tm
 
 
 @pytest.mark.medium
-def test_files_are_the_same_bytes_in_another_process(tmp_path):
-    source = file_of(made.k0_sweep(), tmp_path)
+def test_files_have_the_same_bytes_in_another_process(tmp_path):
+    source = file_of(result_rows.k0_sweep(), tmp_path)
     code = (
         "import sys; from pathlib import Path; from plots import render\n"
         "from benchmarks.results.frame import Results; from benchmarks.results.sources import match_rows\n"
@@ -199,8 +201,8 @@ def test_files_are_the_same_bytes_in_another_process(tmp_path):
 
 
 @pytest.mark.process
-def test_ranks_are_the_same_bytes_in_another_process(tmp_path):
-    """The library joins the ranks of a bar in the order of a set."""
+def test_the_critical_difference_figure_has_the_same_bytes_in_another_process(tmp_path):
+    """The library orders the points of a bar by a set, which differs between processes."""
     for out, seed in (("a", "1"), ("b", "2")):
         subprocess.run(
             [sys.executable, "-m", "benchmarks", "plots", "critical_difference", "--rows",
@@ -215,7 +217,7 @@ def test_ranks_are_the_same_bytes_in_another_process(tmp_path):
 
 
 @pytest.mark.process
-def test_plots_does_without_torch():
+def test_plots_does_not_import_torch():
     names = ", ".join(["render", *render.figures()])
     code = f"import sys; from plots import {names}; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
@@ -223,7 +225,7 @@ def test_plots_does_without_torch():
     assert "torch" not in loaded
 
 
-def test_only_figures_that_a_page_shows_are_committed():
+def test_the_committed_figures_are_those_that_pages_show():
     listed = subprocess.run(
         ["git", "ls-files", "docs/figures"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -234,10 +236,10 @@ def test_only_figures_that_a_page_shows_are_committed():
     assert set(listed.stdout.split()) == {f"docs/{name}" for name in shown}
 
 
-def test_rows_made_for_tests_are_like_those_of_runs():
+def test_synthetic_rows_have_no_fields_that_real_rows_lack():
     real = json.loads((ROOT / "results/reference/quick.jsonl").read_text().splitlines()[0])
-    own = made.row()
-    assert own.keys() <= real.keys()
+    synthetic = result_rows.row()
+    assert synthetic.keys() <= real.keys()
     for name in ("test", "validation", "config"):
-        assert own[name].keys() <= real[name].keys(), name
-    assert own["curve"][0].keys() <= real["curve"][0].keys()
+        assert synthetic[name].keys() <= real[name].keys(), name
+    assert synthetic["curve"][0].keys() <= real["curve"][0].keys()

@@ -1,21 +1,21 @@
-"""One style for each method, and pages whose text has the size asked for."""
+"""Tests of method styles, page sizes, and model names."""
 
 import pytest
 
 from benchmarks.results.frame import frame
 from benchmarks.results.order import METHODS, display_order
 from plots._style import PAGE, Page, file_stem, format_model, styles
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import bars, drawn, faults
 
 
-def test_methods_have_colors_and_markers_of_their_own():
+def test_each_method_has_a_unique_color_and_marker():
     found = styles([*METHODS, "Mine", "Yours", "Theirs"])
     assert len({x.color for x in found.values()}) == len({x.marker for x in found.values()}) == len(found)
     assert styles(["Yours", "Mine"]) == styles(["Mine", "Yours"])
 
 
-def test_variants_share_the_hue_of_their_method_and_no_color_is_used_twice():
+def test_variants_share_the_hue_of_their_method_and_all_colors_differ():
     labels = [*METHODS, *(f"{m} bfloat16" for m in METHODS), "MeZO (released)", "Mine bfloat16"]
     found = styles(labels)
     assert len({style.color for style in found.values()}) == len(labels)
@@ -27,15 +27,15 @@ def test_variants_share_the_hue_of_their_method_and_no_color_is_used_twice():
 
 
 def rounding():
-    """Three methods in every arithmetic of the suite `rounding`: fourteen labels."""
+    """Return rows of three methods in every arithmetic of the suite `rounding`, with fourteen labels."""
     rows = []
     for method in ("addax", "mezo", "ip-sgd"):
-        ways = [("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", " (nearest)")]
-        ways += [("bfloat16", " (released)")] if method != "ip-sgd" else []
+        variants = [("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", " (nearest)")]
+        variants += [("bfloat16", " (released)")] if method != "ip-sgd" else []
         for task in ("cb", "wsc", "squad"):
-            for dtype, other in ways:
-                row = made.row(method, task)
-                row["config"]["dtype"], row["label"] = dtype, row["label"] + other
+            for dtype, suffix in variants:
+                row = result_rows.row(method, task)
+                row["config"]["dtype"], row["label"] = dtype, row["label"] + suffix
                 rows.append(row)
     return rows
 
@@ -48,8 +48,8 @@ def test_fourteen_labels_fit_and_can_be_distinguished():
                                                            " bfloat16", " float16"))]  # fmt: skip
     assert faults(figure) == []
     for axes in figure.axes:
-        here = [label for label, patch in bars(axes) if patch.get_x() < 0.5]
-        assert here == labels
+        bar_labels = [label for label, patch in bars(axes) if patch.get_x() < 0.5]
+        assert bar_labels == labels
         assert len({(p.get_facecolor(), p.get_hatch()) for _, p in bars(axes)}) == 14
     steps = drawn("convergence", rounding())["convergence-nano-opt-steps"]
     assert len(steps.legends[0].get_texts()) == 14
@@ -67,5 +67,5 @@ def test_a_narrow_page_has_fewer_panels_side_by_side():
     ("model", "name", "stem"),
     [("./mine/opt", "opt", "._mine_opt"), ("facebook/opt-13b", "facebook/opt-13b", "facebook_opt-13b")],
 )
-def test_a_model_named_by_its_path_is_printed_short_and_stays_in_its_folder(model, name, stem):
+def test_a_model_path_gives_a_short_name_and_a_file_stem_without_slashes(model, name, stem):
     assert (format_model(model), file_stem(model)) == (name, stem)
