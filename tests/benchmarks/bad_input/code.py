@@ -114,5 +114,7 @@ CASES = [
         "baselines/mine.py: First has no closures",
     ),
     file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
-    file("model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, no Family"),
+    file(
+        "model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, not a Family"
+    ),
 ]
