@@ -77,7 +77,7 @@ CASES = [
     ),
     folder("an unnamed architecture", configured(model_type=None), "KeyError('model_type')", loads=False),
     folder(
-        "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file in", loads=False
+        "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file to", loads=False
     ),
     folder("sizes that are words", configured(hidden_size="wide"), "cannot be read", "expected int, got str"),
     folder("no weights", lambda m: (m / "model.safetensors").unlink(), "cannot be read", "model.safetensors"),
@@ -89,7 +89,7 @@ CASES = [
         "weights of other shapes",
         configured(ffn_dim=8),
         "fc1.bias has the stored shape (256,)",
-        "this run makes it (8,)",
+        "this run needs (8,)",
         "config.json",
     ),
     folder(

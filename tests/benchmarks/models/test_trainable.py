@@ -41,7 +41,7 @@ def test_lora_trains_two_matrices_at_two_projections_of_each_layer(name, head):
 
 @pytest.mark.parametrize("name", NANO)
 def test_lora_begins_as_the_model_itself(name):
-    """B is zero. A has the same values on every load and differs between modules. Torch's generator is kept."""
+    """B is zero; A is the same on every load and differs between modules; torch's generator is unchanged."""
     task = tasks.load("sst2")
     rows = train.load(from_dict(spec("mezo", name) | {"train_rows": 8}), None).train
     before = models.load(name, dtype=torch.float32, device="cpu", head="lm")
