@@ -44,8 +44,8 @@ CASES = [
     file("suite", "a suite that is no Python", "def specs(:\n", "suites/mine.py, line 1: SyntaxError"),
     file("suite", "a suite that wants a package", "import nowhere\n", "mine.py, line 1", "'nowhere'"),
     file("suite", "a suite without specs", "RUNS = []\n", "suites/mine.py: binds no specs"),
-    suite("a suite of nothing", "return []", "specs() makes no runs"),
-    suite("a suite that returns nothing", "pass", "specs() gives None, not a list of runs"),
+    suite("a suite of nothing", "return []", "specs() returned no runs"),
+    suite("a suite that returns nothing", "pass", "specs() returned None, not a list of runs"),
     suite(
         "a suite of plain dictionaries", "return [{'method': 'addax'}]", "dict, not a RunSpec", "from_dict"
     ),
