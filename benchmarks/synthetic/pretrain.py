@@ -1,7 +1,7 @@
 """Pretraining of a nano model on the built-in language: `python -m benchmarks pretrain nano-opt`.
 
 Causal models predict the next token, and masked models predict the masked tokens, of lines about the nine
-tasks. The loss of the answers has twice the weight of the loss of the other tokens.
+tasks. The mean loss of the answers has twice the weight of the mean loss of the other tokens.
 
 With a causal attention mask, a token can tell the first remark from the last by what it cannot see yet, and
 selection by order is learned within a thousand steps. Without the mask it was not learned in four thousand
