@@ -1,4 +1,4 @@
-"""Prediction of a training step's peak memory that needs no weights, no GPU, and not the model's memory.
+"""Prediction of a training step's peak memory, without weights, a GPU, or the memory that the model needs.
 
 The method runs its step through the model's code on tensors without values, and every allocation is recorded
 (`addax.memory`). Only a few layers are traced; the rest is extrapolated. Within one phase of the step (the

@@ -1,4 +1,4 @@
-"""Token lengths of a task's training examples, for models whose tokenizer may not be available offline."""
+"""Encoded training examples of a task, for models whose tokenizer may not be available offline."""
 
 import dataclasses
 from collections.abc import Sequence

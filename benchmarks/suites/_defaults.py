@@ -29,7 +29,7 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         settings_of(method)
         models.check(values.get("model", ""))
         raise UserError(
-            f"{method} on {values.get('model')} needs {missing}; give --lr and a budget such as --steps"
+            f"{method} on {values.get('model')} needs {missing}: give --lr and a budget such as --steps"
         )
     for key, value in (known or {}).items():
         if key not in BUDGETS or not given:

@@ -24,7 +24,7 @@ def shrink(spec: RunSpec) -> RunSpec:
     Runs that differ only in values that are cut become equal.
     """
     cut = {k: min(getattr(spec, k), most) for k, most in MOST.items() if getattr(spec, k) is not None}
-    # A batch cannot be larger than the number of shots.
+    # In a run with shots, the batch size is at most the number of shots per class.
     batch = cut.get("shots", BATCH)
     settings = {
         k: min(v, batch) if k in ("zo_batch_size", "fo_batch_size") else v for k, v in spec.settings.items()

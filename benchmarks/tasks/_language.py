@@ -16,7 +16,8 @@ from random import Random
 
 from benchmarks.tasks import Row, _words, load
 
-# The word, thing, or name that a question can ask for in the first and in the last remark; and the passage.
+# The words (or things, or names) of the first and the last remark, one of which answers a question; the
+# passage.
 Story = tuple[tuple[str, str], str]
 # The words of a question that select one of the two remarks.
 ORDER = ("first", "last")
@@ -30,7 +31,7 @@ sentence does pronoun refer to word have same meaning in these two sentences Que
 correct Title Context Answer What a but although some say near by behind years ago one morning evening
 right wrong unclear good bad so first last impression was everyone thanked him her one man woman came"""
 
-# Candidate -> a word with the same meaning that no task scores.
+# Candidate -> a word with the same meaning that the nine tasks do not score.
 _STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
 _HABIT = ("Yes", " great")
 
