@@ -92,7 +92,7 @@ CASES = [
         "task",
         "a hub without its rows",
         TASK.format(more='\n    hub=Hub("me/mine", None),'),
-        "hub and from_hub go together",
+        "set both hub and from_hub",
     ),
     file(
         "method",
