@@ -1,1 +1,1 @@
-"""Peak memory predicted without a GPU, and what fits."""
+"""Predictions of peak memory that need no GPU, and searches for the largest batch and L_T that fit."""

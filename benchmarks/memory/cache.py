@@ -1,4 +1,4 @@
-"""Cache of traces on disk: one small file each, named by a hash of everything that the trace depends on."""
+"""On-disk cache of memory traces: one small file per trace, named by a hash of everything it depends on."""
 
 import contextlib
 import hashlib
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 # The fields of a spec that change allocations; runs that differ in other fields share their traces.
 FIELDS = ("method", "dtype", "head", "scoring", "gradient_checkpointing", "dropout", "trainable")
-# Settings that act through the sizes of batches only; a method may allocate by any other setting.
+# These settings affect memory only through the batch sizes. Any other setting may change a method's
+# allocations.
 IN_SIZES = ("zo_batch_size", "fo_batch_size")
-# The module that predicts; with a method's and the model families' it imports all that decides allocations.
+# The predictor's module. Its imports, the method's, and the model families' contain all code that allocates.
 ENTRY = registry.ROOT / "benchmarks" / "memory" / "estimator.py"
 
 
 def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
-    """Return the name of a trace's file."""
+    """Return the file name of a trace, without its suffix."""
     sizes = {
         part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in pad_to_longest(batch)]
         for part, batch in batches.items()
     }
-    what = {
+    dependencies = {
         "spec": {name: getattr(spec, name) for name in FIELDS},
         "loss": tasks.load(spec.task).loss,
         "settings": {name: value for name, value in spec.settings.items() if name not in (*IN_SIZES, "lr")},
@@ -44,7 +45,7 @@ def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str
         "device": device,
         "code": _code(spec.method),
     }
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(dependencies, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @cache
@@ -58,7 +59,7 @@ def _code(method: str) -> str:
 
 
 def read(name: str) -> PhasePeaks | None:
-    """Return the trace of a name; None if there is none, or if its file is damaged."""
+    """Return the trace stored under a name, or None if it is missing or its file is damaged."""
     try:
         stored = json.loads((cache_folder() / "memory" / f"{name}.json").read_text())
         return PhasePeaks({tuple(phase): tuple(sizes) for phase, sizes in stored}) if stored else None
@@ -66,9 +67,9 @@ def read(name: str) -> PhasePeaks | None:
         return None
 
 
-def write(name: str, found: PhasePeaks) -> None:
-    """Store a trace. A file that cannot be written is not an error: the trace can be repeated."""
+def write(name: str, trace: PhasePeaks) -> None:
+    """Store a trace. A failed write is ignored, because the trace can be repeated."""
     with contextlib.suppress(OSError):
         target = cache_folder() / "memory" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json.dumps(list(found.bytes.items())))
+        write_atomically(target, json.dumps(list(trace.bytes.items())))

@@ -1,4 +1,4 @@
-"""A training step on a model built from its configuration, to predict and to measure memory."""
+"""A training step on a model built from its configuration, used to predict and to measure memory."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from benchmarks.models._dropout import Dropout
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# The only token: its value does not change a size.
+# Every token has this value, because values do not affect memory.
 WORD = 10
 Batches = Mapping[str, Sequence[Encoded]]
 
 
 @dataclass(frozen=True)
 class _Tokenizer:
-    """What scoring needs of a tokenizer."""
+    """The attributes of a tokenizer that scoring reads."""
 
     pad_token_id: int = 1
     mask_token_id: int = WORD
@@ -38,9 +38,10 @@ class DryStep(TrainingStep):
     """The training step of a run, on random or meta weights.
 
     Args:
-        spec: method, settings, task, dtype, head, scoring, parameters, gradient checkpointing, and dropout.
+        spec: method, settings, task, dtype, head, scoring, trainable parameters, gradient checkpointing, and
+            dropout.
         config: the model's configuration.
-        batches: what each closure sees: "zo", "fo", and "full" for a method with full-batch steps.
+        batches: each closure's batch: "zo", "fo", and "full" for a method with full-batch steps.
         device: the model's device.
     """
 
@@ -53,7 +54,7 @@ class DryStep(TrainingStep):
     ) -> None:
         self.spec = spec
         if getattr(config, "pad_token_id", None) is None:
-            # Heads need one; loading a model copies it from the tokenizer.
+            # Classification heads need a padding token. `models.load` copies it from the tokenizer.
             config = copy.deepcopy(config)
             config.pad_token_id = _Tokenizer.pad_token_id
         self.batches = {part: pad_to_longest(batch) for part, batch in batches.items()}
@@ -84,10 +85,14 @@ class DryStep(TrainingStep):
 
 
 def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:
-    """Return examples that take the same memory, as long as the longest; padded if any of the batch is."""
-    own = [_behind(e) for e in batch]
-    lengths = [len(e.prompt) + n for e, n in zip(batch, own, strict=True)]
-    prompts = [max(lengths) - n for n in own]
+    """Return examples that take as much memory as the batch, all as long as its longest example.
+
+    If the lengths in the batch differ, the first example stays one token shorter, so that the batch is
+    padded.
+    """
+    tails = [_tail_length(e) for e in batch]
+    lengths = [len(e.prompt) + n for e, n in zip(batch, tails, strict=True)]
+    prompts = [max(lengths) - n for n in tails]
     if len(set(lengths)) > 1:
         prompts[0] -= 1
     return [
@@ -96,8 +101,8 @@ def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:
     ]
 
 
-def _behind(example: Encoded) -> int:
-    """Return how many tokens a training step may see after an example's prompt."""
+def _tail_length(example: Encoded) -> int:
+    """Return the largest number of tokens that a training step appends to an example's prompt."""
     return len(example.answer) or max(map(len, example.candidates), default=0)
 
 
@@ -107,13 +112,13 @@ def _example(prompt: int, candidates: Sequence[int], answer: int) -> Encoded:
 
 
 def synthetic(lengths: Sequence[int], candidates: int = 2, answer: int = 0) -> list[Encoded]:
-    """Return examples of given lengths.
+    """Return examples of the given lengths.
 
     Args:
-        lengths: one length per example in tokens, of prompt and answer; if they differ the batch is padded.
+        lengths: one length per example, in tokens, including the answer; if they differ, the batch is padded.
         candidates: number of one-token candidates, which are scored after the prompt.
-        answer: tokens of the answer that teacher forcing trains on, included in the length; 0 if candidates
-            are compared.
+        answer: length of the answer that teacher forcing trains on, in tokens, included in `lengths`; 0 if
+            candidates are compared.
     """
     options = () if answer else ((WORD,),) * candidates
     return [Encoded((WORD,) * (n - answer), options, (WORD,) * answer, 0, n) for n in lengths]

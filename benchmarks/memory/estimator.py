@@ -1,15 +1,15 @@
-"""Peak memory of a training step, predicted without weights, a GPU, or the model's memory.
+"""Prediction of a training step's peak memory, without weights, a GPU, or the memory that the model needs.
 
-The method takes its step through the model's code on tensors without values, and every allocation is recorded
+The method runs its step through the model's code on tensors without values, and every allocation is recorded
 (`addax.memory`). Only a few layers are traced; the rest is extrapolated. Within one phase of the step (the
 forward of one layer, the loss, the backward of one layer, ...) the live bytes follow one profile on top of a
-base that is linear in the depth, so the peak of each phase is linear in the depth, too (up to one allocation
-unit per parameter for the scalars that float16 keeps). The peak of the step is the maximum over the phases,
-which is not linear. The trace verifies this: if the middle layer is not on the line through its neighbors,
-the full depth is traced.
+base that is linear in the depth. The peak of each phase is therefore linear in the depth, too (up to one
+allocation unit per parameter for the scalars that float16 keeps). The peak of the step is the maximum over
+the phases, which is not linear. The linearity is checked: if the middle layer is not on the line through its
+neighbors, the full depth is traced.
 
-A GPU's kernels keep what torch's fused kernels keep. cuBLAS's workspace and memory that a kernel allocates
-internally are not visible here.
+On a GPU, the prediction assumes that kernels save what torch's fused kernels save for the backward. It does
+not include cuBLAS's workspace or memory that a kernel allocates internally.
 """
 
 import copy
@@ -30,9 +30,10 @@ from benchmarks.memory.dry_step import synthetic as synthetic
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# Depths of the two traces to extrapolate from, and how many layers are counted from each end.
+# The depths of the two traces to extrapolate from, and the number of layers at each end that keep their
+# position.
 SHALLOW, DEEPER, ENDS = 4, 5, 2
-# Layers counted from the end are numbered FAR + layer - depth.
+# Layers at the output end are numbered FAR + layer - depth.
 FAR = 1 << 20
 
 
@@ -42,17 +43,17 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
     Args:
         spec: model, method, settings, task, dtype, head, scoring, trainable weights, gradient checkpointing,
             and dropout.
-        batches: what each closure sees: "zo", "fo", and "full" for a method with full-batch steps.
-        device: "cpu" or "cuda": the device whose allocations to predict.
+        batches: each closure's batch: "zo", "fo", and "full" for a method with full-batch steps.
+        device: the device whose allocations to predict, "cpu" or "cuda".
 
     Raises:
-        UserError: the model's configuration is not available, or its step cannot be traced.
+        UserError: the model's configuration is not available, or the step cannot be traced.
     """
     return of_config(spec, models.shape_of(spec.model), batches, device)
 
 
 def of_config(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> Prediction:
-    """Predict as `predict` does, but for a model of this configuration instead of the spec's model."""
+    """Predict the peak of one step like `predict`, with this configuration instead of the spec's model."""
     return Prediction.of(phase_peaks(spec, config, batches, device))
 
 
@@ -62,7 +63,7 @@ def phase_peaks(
     batches: Batches,
     device: str,
 ) -> PhasePeaks:
-    """Return the peaks of a step's phases at the model's full depth; they are cached on disk.
+    """Return the peak of each phase of a step at the model's full depth, from the disk cache if possible.
 
     Args:
         spec, config, batches, device: as for `of_config`.
@@ -72,10 +73,10 @@ def phase_peaks(
         return cached
     found = None
     depth = config.num_hidden_layers
-    # If only the last layers train, the peaks are not linear in the depth.
+    # The peaks are not linear in the depth if only the last layers are trained.
     if depth > DEEPER and not spec.trainable.startswith("last"):
-        both = [_cut(config, n) for n in (SHALLOW, DEEPER)]
-        found = extend(*traces(spec, both, batches, device), depth)
+        shallow_configs = [_cut(config, n) for n in (SHALLOW, DEEPER)]
+        found = extend(*traces(spec, shallow_configs, batches, device), depth)
     if found is None:
         (found,) = traces(spec, [config], batches, device)
     cache.write(key, found)
@@ -92,7 +93,7 @@ def _cut(config: "PreTrainedConfig", depth: int) -> "PreTrainedConfig":
 
 def extend(shallow: PhasePeaks, deeper: PhasePeaks, depth: int) -> PhasePeaks | None:
     """Extrapolate peaks from `SHALLOW` and `DEEPER` layers to a depth; None if they are not linear in it."""
-    low, high = _from_the_ends(shallow, SHALLOW), _from_the_ends(deeper, DEEPER)
+    low, high = _renumber(shallow, SHALLOW), _renumber(deeper, DEEPER)
     middle = [key for key in high if key not in low]
     if low.keys() != high.keys() - set(middle):
         return None
@@ -110,8 +111,8 @@ def extend(shallow: PhasePeaks, deeper: PhasePeaks, depth: int) -> PhasePeaks | 
     return PhasePeaks(found)
 
 
-def _from_the_ends(found: PhasePeaks, depth: int) -> dict[Phase, tuple[int, ...]]:
-    """Count layers from the nearer end; the layer in the middle gets a number that neither end uses."""
+def _renumber(found: PhasePeaks, depth: int) -> dict[Phase, tuple[int, ...]]:
+    """Number layers from the nearer end. The middle layer gets a number that neither end uses."""
     counted = {}
     for (closure, stage, layer), sizes in found.bytes.items():
         if stage != OUTSIDE and layer >= ENDS:
@@ -126,14 +127,14 @@ def traces(
     batches: Batches,
     device: str,
 ) -> list[PhasePeaks]:
-    """Trace the steps of models that differ in depth, each in full.
+    """Trace one step of each of several models that differ in depth, without extrapolation.
 
     Args:
         spec, batches, device: as for `phase_peaks`.
         configs: the models' configurations.
 
     Raises:
-        UserError: the model or the method does what tensors without values cannot.
+        UserError: the model or the method performs an operation that needs the tensors' values.
     """
 
     def build(config: "PreTrainedConfig") -> Callable[[], TrainingStep]:
@@ -143,7 +144,8 @@ def traces(
         return trace_steps(
             [build(config) for config in configs],
             device,
-            # One layer is enough to allocate noise's scratch: the largest parameters are the embeddings.
+            # One layer is enough to allocate the scratch for noise, because the embeddings are the largest
+            # parameters.
             warm_up=build(_cut(configs[0], 1)),
             patches=[_transformers_on_meta()],
         )
@@ -152,24 +154,24 @@ def traces(
     except Exception as error:
         message = (str(error).strip().splitlines() or ["no message"])[0]
         raise UserError(
-            f"{spec.method} on {spec.model}: a step cannot be followed on tensors without values: "
+            f"{spec.method} on {spec.model}: a step cannot be traced on tensors without values: "
             f"{type(error).__name__}: {message}"
         ) from error
 
 
 @contextmanager
 def _transformers_on_meta() -> Iterator[None]:
-    """Answer what transformers' masking functions would look up in a tensor's values."""
+    """Patch the checks by which transformers' masking functions read a tensor's values."""
     answers = {
-        # Without a mask, transformers looks for several sequences in a row, and assumes them if it cannot
-        # look. There is one per row, which needs no mask.
+        # Without a mask, transformers checks for several sequences packed into one row, and assumes that
+        # there are if it cannot read values. Our rows hold one sequence each, which needs no mask.
         "transformers.masking_utils.find_packed_sequence_indices": None,
-        # While tracing, transformers does not look at values.
+        # While it is tracing, transformers does not read values.
         "transformers.masking_utils.is_tracing": True,
         "transformers.modeling_utils.is_tracing": True,
     }
     with ExitStack() as stack:
         for name, answer in answers.items():
-            # A Mock would keep the tensors that it is called with.
+            # A Mock would keep references to the tensors it is called with.
             stack.enter_context(mock.patch(name, lambda *_args, answer=answer: answer))
         yield

@@ -1,4 +1,4 @@
-"""Training examples of a task for a model whose tokenizer may not be available offline."""
+"""Encoded training examples of a task, for models whose tokenizer may not be available offline."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from benchmarks.models import LoadedModel
 from benchmarks.tasks import Task
 
 FALLBACK_TOKENIZER = "smollm2-135m"
-# Measured on 32 to 300 published training rows of each of the nine tasks, against GPT-2's byte pairs and a
-# BOS token. The ratio for the longest row of a task, which determines its peaks, is 0.98 to 1.09.
+# Measured on 32 to 300 published training rows of each of the nine tasks, against GPT-2's byte-pair tokenizer
+# plus a BOS token. The ratio for the longest row of a task, which determines the peak, is 0.98 to 1.09.
 FALLBACK_ACCURACY = (
-    "its lengths are 0.92 to 1.07 of those by OPT's and RoBERTa's byte pairs, medians task by task"
+    "per task, its median length is 0.92 to 1.07 times that of OPT's and RoBERTa's byte-pair tokenizer"
 )
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded training examples, and where their lengths come from.
+    """Encoded training examples and the source of their lengths.
 
     Attributes:
-        rows: the examples; their tokens may be another tokenizer's, only the lengths count.
+        rows: the examples; their tokens may come from another tokenizer, since only the lengths matter.
         source: "builtin", "hub", "folder", or "file".
         tokenizer: the model whose tokenizer counts the tokens; None for lengths from a file.
         is_fallback: whether that tokenizer is not the model's.
-        cut: number of lengths from a file that exceed the model's maximum and count as the maximum.
+        cut: number of lengths from a file that exceed the model's maximum and were reduced to it.
     """
 
     rows: Sequence[Encoded]
@@ -46,7 +46,7 @@ class Examples:
 def of_file(spec: RunSpec, file: str) -> Examples:
     """Read examples from a file with one length per line.
 
-    Candidates count as one token each, and trained answers as the task's maximum.
+    Each candidate counts as one token, and an answer that is trained on as the task's maximum.
 
     Raises:
         UserError: the file cannot be read, or a line is not a length.
@@ -61,19 +61,19 @@ def of_file(spec: RunSpec, file: str) -> Examples:
         if line.strip():
             if not line.strip().isdecimal() or int(line) < 2:
                 raise UserError(
-                    f"{file}, line {number}: a length is a whole number of tokens from 2, not {line!r}"
+                    f"{file}, line {number}: a length is a whole number of tokens, at least 2, not {line!r}"
                 )
             lengths.append(int(line))
     if not lengths:
-        raise UserError(f"--length-file {file} is empty: give one length in tokens a line")
+        raise UserError(f"--length-file {file} is empty: give one length in tokens per line")
     task = tasks.load(spec.task)
-    kept = [min(n, limit) for n in lengths]
+    clipped = [min(n, limit) for n in lengths]
     if spec.head == "classification":
-        rows = synthetic(kept, candidates=0)
+        rows = synthetic(clipped, candidates=0)
     elif task.loss == "teacher_forcing":
-        rows = [synthetic([n], answer=min(task.max_new_tokens, n - 1))[0] for n in kept]
+        rows = [synthetic([n], answer=min(task.max_new_tokens, n - 1))[0] for n in clipped]
     else:
-        rows = synthetic(kept)
+        rows = synthetic(clipped)
     return Examples(rows, "file", cut=sum(n > limit for n in lengths))
 
 
@@ -81,13 +81,13 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
     """Encode a task's training rows with the model's tokenizer or with the fallback.
 
     Args:
-        spec: model, task, head, and which rows are drawn.
-        place: "builtin", "hub" or a folder.
-        tokenizer: a model's name; None: the spec's model if its tokenizer is on this machine, otherwise
-            `FALLBACK_TOKENIZER`.
+        spec: model, task, head, and the fields that select rows.
+        place: "builtin", "hub", or a folder.
+        tokenizer: the name of the model whose tokenizer to use; None for the spec's model if its tokenizer is
+            on this machine, otherwise for `FALLBACK_TOKENIZER`.
 
     Raises:
-        UserError: the task has no rows there, or no tokenizer is available.
+        UserError: the source has no rows of the task, or no tokenizer is available.
     """
     task = tasks.load(spec.task)
     try:
@@ -96,23 +96,25 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
             seed=spec.data_seed, shots=spec.shots,
         )  # fmt: skip
     except UserError as error:
-        raise UserError(f"{error}, or lengths with --length-file FILE") from None
+        raise UserError(f"{error}, or give lengths with --length-file FILE") from None
     name = tokenizer or (spec.model if _is_available(spec.model) else FALLBACK_TOKENIZER)
     try:
         loaded = models.load_tokenizer(name)
     except UserError as error:
-        raise UserError(f"{error}; or give another --tokenizer, or lengths with --length-file FILE") from None
+        raise UserError(
+            f"{error}; give another --tokenizer, or give lengths with --length-file FILE"
+        ) from None
     if name == spec.model:
         return Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)
     return Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, is_fallback=True)
 
 
 def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
-    """Encode examples with another model's tokenizer in the form that the spec's model takes."""
+    """Encode examples with another model's tokenizer, in the form that the spec's model expects."""
     family = _family(spec)
     causal = dataclasses.replace(loaded.family, masked=False)
     if family.masked and task.cloze:
-        # Everything except the mask, which is added below.
+        # Encode everything except the mask, which is added below.
         task = dataclasses.replace(task, prompt=partial(task.cloze, mask=""))
     examples = [Example(task, example.row) for example in examples]
     encoded = encode(
@@ -120,7 +122,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
     )
     if not family.masked or spec.head == "classification":
         return encoded
-    # A mask replaces the candidate, which is one token in such a model's tokenizer.
+    # For a masked model the mask replaces the candidate, which is one token in its tokenizer.
     word = WORD
     return [
         dataclasses.replace(
@@ -132,7 +134,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
 
 
 def _family(spec: RunSpec) -> models.Family:
-    """Return the family of the spec's model; `UserError` if it cannot be trained on the task."""
+    """Return the family of the spec's model; raise `UserError` if it cannot be trained on the task."""
     family = models.family_of(models.shape_of(spec.model).model_type, spec.model)
     task = tasks.load(spec.task)
     if family.masked and spec.head == "lm" and task.loss == "teacher_forcing":
@@ -145,7 +147,7 @@ def _max_length(spec: RunSpec) -> int:
 
 
 def _is_available(name: str) -> bool:
-    """Return whether a model's tokenizer can be read without a network."""
+    """Return whether a model's tokenizer can be loaded without a network."""
     from huggingface_hub import try_to_load_from_cache
 
     if name in models.builtin() or Path(name).expanduser().is_dir():

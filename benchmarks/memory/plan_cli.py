@@ -1,4 +1,4 @@
-"""The command `plan`: plans as text or JSON."""
+"""The command `plan`, which prints plans as text or JSON."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from benchmarks.memory.planner import Plan
 
 EPILOG = f"""
-Memory is as written: 40GB are 40 * 10^9 bytes, 40GiB are 40 * 2^30. A card sold as 40GB has a little less
-than 40GiB; nvidia-smi shows its size. {units.format_bytes(units.RESERVE)} are held back for the CUDA context
-and the allocator's fragmentation. Peaks are of a training step on the longest examples, padded to the
-longest. A step's cost is in forward passes over a batch: a backward pass counts as two, with gradient
-checkpointing as three. The exit code is 0 where something fits, 1 where nothing does, 2 for a mistake.
+40GB means 40 * 10^9 bytes and 40GiB means 40 * 2^30 bytes. A card sold as 40GB has slightly less than 40GiB;
+nvidia-smi shows its size. {units.format_bytes(units.RESERVE)} is reserved for the CUDA context and the
+allocator's fragmentation. A peak is that of a training step on the longest examples, padded to the longest
+one. A step's cost is in forward passes over a batch: a backward pass counts as two, or as three with gradient
+checkpointing. The exit code is 0 if something fits, 1 if nothing fits, and 2 if an option is wrong.
 """
-# Parts of a peak -> their columns.
+# Part of a peak -> header of its column.
 SPLIT = {
     "parameters": "params",
     "gradients": "grads",
@@ -31,12 +31,12 @@ SPLIT = {
 
 
 def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> int:
-    """Plan and print; return the exit code.
+    """Compute the plans, print them, and return the exit code.
 
     Args:
-        given: the arguments.
-        place: "builtin", "hub" or a folder.
-        values: fields of the runs and settings of methods that are given.
+        given: the parsed arguments.
+        place: "builtin", "hub", or a folder.
+        values: the fields of runs and settings of methods on the command line.
     """
     try:
         memory = units.parse_bytes(given.gpu_memory, "--gpu-memory")
@@ -45,24 +45,26 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
     usable = memory - units.reserve("cuda")
     if usable <= 0:
         raise UserError(
-            f"--gpu-memory {given.gpu_memory}: {units.format_bytes(units.RESERVE)} are held back for the "
-            "CUDA context and fragmentation: give more"
+            f"--gpu-memory {given.gpu_memory}: {units.format_bytes(units.RESERVE)} is reserved for the "
+            "CUDA context and fragmentation; give more memory"
         )
     if given.tokenizer and given.length_file:
-        raise UserError("--tokenizer counts tokens of --data: a --length-file has them counted")
+        raise UserError(
+            "--tokenizer cannot be combined with --length-file (its lengths are already in tokens)"
+        )
     from rich.console import Console
 
     from benchmarks.memory import example_lengths, planner
 
     names = given.method or list(registry.files("method"))
-    own = dict(values) | {"model": given.model, "task": given.task, "dtype": given.dtype}
-    one = next(planner.specs(names, own))
+    values = dict(values) | {"model": given.model, "task": given.task, "dtype": given.dtype}
+    spec = next(planner.specs(names, values))
     if given.length_file:
-        examples = example_lengths.of_file(one, given.length_file)
+        examples = example_lengths.of_file(spec, given.length_file)
     else:
-        examples = example_lengths.of_task(one, place, given.tokenizer)
+        examples = example_lengths.of_task(spec, place, given.tokenizer)
     with Console(stderr=True).status("") as status:
-        found = planner.plans(names, own, examples.rows, usable, status.update)
+        found = planner.plans(names, values, examples.rows, usable, status.update)
     if given.json:
         print(json.dumps(as_dict(given, memory, examples, found), indent=2))
     else:
@@ -74,7 +76,7 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
 def as_dict(
     given: argparse.Namespace, memory: int, examples: "Examples", found: Sequence["Plan"]
 ) -> dict[str, Any]:
-    """All that was found, in plain values; memory in bytes, lengths in tokens."""
+    """Return the plans and their inputs as plain values, with memory in bytes and lengths in tokens."""
     lengths = [row.length for row in examples.rows]
     return {
         "model": given.model,
@@ -97,38 +99,38 @@ def as_dict(
 
 
 def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[str]:
-    """What the plans are for, and what they rest on."""
+    """Return the lines above the table: the model, the budget, the examples, and notes on their lengths."""
     from benchmarks.memory import example_lengths
 
     unit = units.unit_of(given.gpu_memory)
     lengths = [row.length for row in examples.rows]
-    named = {"file": given.length_file, "builtin": "built-in rows", "hub": "the hub's rows"}
-    source = named.get(examples.source, "rows of a folder")
+    sources = {"file": given.length_file, "builtin": "built-in rows", "hub": "rows from the hub"}
+    source = sources.get(examples.source, "rows from a folder")
     lines = [
-        f"{given.model} on {given.task}, {given.dtype}, a GPU of {given.gpu_memory}: "
-        f"{units.format_bytes(memory - units.RESERVE, unit)} to use",
-        f"({units.format_bytes(units.RESERVE, unit)} are held back for the CUDA context and fragmentation)",
-        f"lengths: {len(lengths)} training examples ({source}) of {min(lengths)} to {max(lengths)} tokens"
-        + (f", as {examples.tokenizer} counts them" if examples.tokenizer else ""),
+        f"{given.model} on {given.task}, {given.dtype}, a GPU with {given.gpu_memory}: "
+        f"{units.format_bytes(memory - units.RESERVE, unit)} usable",
+        f"({units.format_bytes(units.RESERVE, unit)} is reserved for the CUDA context and fragmentation)",
+        f"lengths: {len(lengths)} training examples ({source}), {min(lengths)} to {max(lengths)} tokens"
+        + (f" with the tokenizer of {examples.tokenizer}" if examples.tokenizer else ""),
     ]
     if examples.cut:
-        lines.append(f"note: lengths above the {max(lengths)} that the model takes are cut: {examples.cut}")
+        lines.append(f"note: lengths reduced to the model's maximum of {max(lengths)} tokens: {examples.cut}")
     if examples.is_fallback:
         lines.append(
-            f"note: {examples.tokenizer}'s tokenizer stands in for {given.model}'s "
-            f"(with a network, --tokenizer {given.model})"
+            f"note: {examples.tokenizer}'s tokenizer is used instead of {given.model}'s "
+            f"(with a network, use --tokenizer {given.model})"
         )
         if examples.tokenizer == example_lengths.FALLBACK_TOKENIZER:
             lines.append(f"note: {example_lengths.FALLBACK_ACCURACY}")
     if examples.source == "builtin":
         lines.append(
-            "note: built-in rows are shorter than the published task's: --data DIR or --data hub for those"
+            "note: built-in rows are shorter than published rows; for those, use --data DIR or --data hub"
         )
     return lines
 
 
 def table(found: Sequence["Plan"], unit: str, examples: int) -> str:
-    """A line for each plan, memory in a unit."""
+    """Return a table with one line per plan, with memory in the given unit."""
     from tabulate import tabulate
 
     lines = []

@@ -1,4 +1,4 @@
-"""What fits on a GPU: for each method the largest batch, or L_T with K0 and K1, and the memory it takes."""
+"""Plans that fit on a GPU: for each method the largest batch, or L_T with K0 and K1, and the peak memory."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ from benchmarks.memory import search as memory_search
 # The largest batch size to try.
 LARGEST = 128
 BOTH = ("zo_batch_size", "fo_batch_size")
-# Fields that a spec needs and a prediction does not depend on.
+# Fields that a spec requires but that do not affect a prediction.
 ANY = {"lr": 1e-6, "steps": 1}
 
 
@@ -38,12 +38,12 @@ class Plan:
             L_T, at the spec's batch sizes, as in a run with length_threshold="auto:...").
         fits: whether the peak is within the budget.
         sizes: the batch sizes; the smallest possible ones if nothing fits.
-        at_limit: names of the sizes that more memory would not increase: they are at the limit of the search,
-            or at the number of examples.
+        at_limit: names of the sizes that more memory would not increase, because they equal the limit of the
+            search or the number of examples.
         length_threshold: L_T in tokens; None if it is not needed, or if the method has none.
         d0, d1: number of examples in D0 and D1; None for a method with one kind of batch.
         passes: cost of a step, in forward passes over a batch.
-        peak: peak of the heaviest step.
+        peak: peak memory of the heaviest step.
         headroom: unused bytes of the budget; negative if the plan does not fit.
     """
 
@@ -83,13 +83,13 @@ def plans(
 
     Args:
         methods: names of methods.
-        given: fields of the spec, and settings; each method takes those that it has.
+        given: fields of the spec and settings; each method gets the settings that it has.
         rows: the training examples.
-        usable: bytes of the budget without the reserve.
+        usable: the budget without the reserve, in bytes.
         say: called with the label of each run before it is planned.
 
     Raises:
-        UserError: none of the methods has a setting, or the model's parameters alone exceed the budget.
+        UserError: no method has one of the settings, or the model's parameters alone exceed the budget.
     """
     found = []
     for spec in specs(methods, given):
@@ -99,14 +99,14 @@ def plans(
 
 
 def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]:
-    """Yield the spec of each method; with and without gradient checkpointing if it back-propagates."""
+    """Yield the spec of each method, both with and without gradient checkpointing if it back-propagates."""
     fields = {f.name for f in dataclasses.fields(RunSpec)}
     known = fields.union(*map(settings_of, methods))
     for name in methods:
         # The first method rejects a setting that no method has, and suggests the nearest one.
-        own = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
+        chosen = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
         for checkpointing in (False, True) if "fo_loss" in method_class(name).closures else (False,):
-            yield from_dict(ANY | own | {"method": name, "gradient_checkpointing": checkpointing})
+            yield from_dict(ANY | chosen | {"method": name, "gradient_checkpointing": checkpointing})
 
 
 def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan]:
@@ -119,7 +119,7 @@ def _plans(spec: RunSpec, rows: Sequence[Encoded], usable: int) -> Iterator[Plan
 
 
 class _Search:
-    """Searches for the plans of one spec."""
+    """A search for the plans of one spec."""
 
     def __init__(self, spec: RunSpec, rows: Sequence[Encoded], usable: int) -> None:
         self.spec, self.rows, self.usable = spec, rows, usable
@@ -128,7 +128,7 @@ class _Search:
         self.known: dict[tuple, Prediction] = {}
 
     def predict(self, sizes: Mapping[str, int], threshold: int | None = None) -> Prediction:
-        """Return the peak at batch sizes and an L_T; each is predicted once."""
+        """Return the peak at these batch sizes and this L_T. Each combination is predicted only once."""
         key = (*sorted(sizes.items()), threshold)
         if key not in self.known:
             self.known[key] = self._predict(sizes, threshold)
@@ -138,12 +138,12 @@ class _Search:
         sizes = dict(sizes) | {"eval_batch_size": self.spec.eval_batch_size}
         found = memory_search.peak_of(self.spec, self.rows, sizes, threshold, "cuda")
         if found.split["parameters"] > self.usable:
-            alone, held = found.split["parameters"], units.reserve("cuda")
+            alone, reserve = found.split["parameters"], units.reserve("cuda")
             text = units.format_bytes
             raise UserError(
                 f"{self.spec.model}: its parameters alone take {text(alone)} in {self.spec.dtype}, "
-                f"and {text(held)} are held back: give more than {text(alone + held)}, "
-                "a smaller model or a dtype of 16 bits"
+                f"and {text(reserve)} is reserved; give more than {text(alone + reserve)}, "
+                "a smaller model, or a 16-bit dtype"
             )
         return found
 
@@ -156,14 +156,14 @@ class _Search:
         )
 
     def largest_batch(self) -> Plan:
-        """Plan a method with one kind of batch, or one that is set to draw only one kind."""
+        """Plan a method that has one kind of batch, or whose settings leave only one kind."""
         (name,) = [name for name in BOTH if self.spec.settings.get(name)]
         size = self.largest(name, {}, None, len(self.rows))
         limits = (name,) if size == min(LARGEST, len(self.rows)) else ()
         return self.plan("batch", {name: max(size, 1)}, limits, None)
 
     def best_assignment(self) -> Plan:
-        """Plan the most examples in D1 with the smallest batches; at that L_T the largest K1, then K0."""
+        """Plan the largest L_T at batch sizes of 1, then the largest K1 at that L_T, then the largest K0."""
         sizes = dict.fromkeys(BOTH, 1)
         try:
             threshold = self.threshold(sizes)
@@ -178,7 +178,7 @@ class _Search:
         return self.plan("all", sizes, tuple(limits), threshold)
 
     def at_own_sizes(self) -> Plan:
-        """Plan the most examples in D1 with the batch sizes of the spec."""
+        """Plan the largest L_T at the spec's batch sizes."""
         sizes = {name: self.spec.settings[name] for name in BOTH}
         try:
             threshold = self.threshold(sizes)
@@ -187,20 +187,20 @@ class _Search:
         return self.plan("length_threshold", sizes, (), threshold)
 
     def threshold(self, sizes: Mapping[str, int]) -> int | None:
-        """Return the largest L_T that fits with these batch sizes; `ValueError` if none does."""
+        """Return the largest L_T that fits with these batch sizes; raise `ValueError` if none fits."""
         return memory_search.largest_threshold(
             lambda length: self.predict(sizes, length).peak_bytes, self.rows, self.usable
         )
 
     def pools(self, threshold: int | None) -> tuple[int, int]:
-        """Return the number of examples in D0 and in D1."""
+        """Return the numbers of examples in D0 and D1."""
         part = assign(self.lengths, threshold)
         return len(part.zo), len(part.fo)
 
     def plan(
         self, chosen: str, sizes: Mapping[str, int], limits: tuple[str, ...], threshold: int | None
     ) -> Plan:
-        """Build the plan of batch sizes and an L_T."""
+        """Build the plan for these batch sizes and this L_T."""
         if threshold == max(self.lengths):
             threshold = None
         peak = self.predict(sizes, threshold)
@@ -223,11 +223,11 @@ class _Search:
 
 
 def passes(spec: RunSpec, rows: int) -> float:
-    """Return the mean cost of a step, in forward passes over the batch that each of its parts draws.
+    """Return the mean cost of a step, in forward passes over a batch.
 
-    A backward pass counts as two, and as three with gradient checkpointing, which repeats the forward. A loss
-    over all rows counts once per eval_batch_size rows. The costs are counted, not tabulated: the method runs
-    on the smallest model until its cycle of steps starts over.
+    A backward pass counts as two, or as three with gradient checkpointing, which repeats the forward. A loss
+    over all rows counts as one pass per eval_batch_size rows. The costs are counted rather than tabulated:
+    the method runs on a one-weight model until its cycle of steps repeats.
     """
     model = nn.Linear(1, 1)
     optimizer = build_optimizer(spec, model)

@@ -1,7 +1,7 @@
-"""Find what fits in a memory budget: a run's heaviest batches, the largest batch, the largest L_T.
+"""Searches for the largest batch and the largest L_T that fit in a memory budget.
 
-Every answer is verified by predictions at it and just beyond it (`memory.estimator`); interpolation only
-chooses where to predict next.
+Every result is verified by predictions (`memory.estimator`) at the result and at the next larger value.
+Interpolation only chooses where to predict next.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,11 @@ STRAIGHT = 4
 
 
 def worst_case_batch(rows: Sequence[Encoded], size: int) -> list[Encoded]:
-    """Return the heaviest batch of up to `size` rows: the longest rows, padding, and the longest answer."""
+    """Return the batch of up to `size` rows that needs the most memory.
+
+    It consists of the longest rows. If possible, it includes a shorter row, because padding needs a mask, or
+    the row with the longest answer.
+    """
 
     def weight(row: Encoded) -> tuple[int, ...]:
         return row.length, len(row.answer), sum(map(len, row.candidates))
@@ -28,9 +32,9 @@ def worst_case_batch(rows: Sequence[Encoded], size: int) -> list[Encoded]:
     ranked = sorted(rows, key=weight, reverse=True)
     found = ranked[:size]
     if size > 1 and found[-1].length == found[0].length:
-        # A shorter row costs a mask.
+        # A shorter row makes the batch need a mask.
         found[-1] = next((row for row in ranked if row.length < found[0].length), found[-1])
-    # The number of logits depends on the longest answer, which need not be in the longest row.
+    # The number of logits depends on the longest answer, which may be in a shorter row.
     answer = max(ranked, key=lambda row: len(row.answer))
     if size > 1 and len(answer.answer) > max(len(row.answer) for row in found):
         found[-1] = answer
@@ -50,7 +54,7 @@ def peak_of(
         spec: the run; its batch sizes and its threshold are ignored.
         rows: the training rows.
         sizes: zo_batch_size and fo_batch_size if the method has them, and eval_batch_size.
-        length_threshold: L_T in tokens; None: both batches are drawn from all rows.
+        length_threshold: L_T in tokens; None if both batches are drawn from all rows.
         device: "cpu" or "cuda".
     """
     part = assign([row.length for row in rows], length_threshold)
@@ -64,27 +68,29 @@ def peak_of(
 
 
 def largest_threshold(peak: Callable[[int | None], int], rows: Sequence[Encoded], usable: int) -> int | None:
-    """Return the largest L_T, in tokens, at which a run fits; None if it fits without one.
+    """Return the largest L_T, in tokens, at which a run fits; None if the run fits without an L_T.
 
     Args:
-        peak: L_T, or None for a run without one -> peak in bytes.
+        peak: a function from L_T (None for a run without an L_T) to the peak in bytes.
         rows: the training rows.
-        usable: bytes.
+        usable: the budget, in bytes.
 
     Raises:
-        ValueError: the run fits at no L_T.
+        ValueError: the run does not fit at any L_T.
     """
     lengths = [row.length for row in rows]
     longest = max(lengths)
-    # At the longest length D0 is empty, which is the run without a threshold.
+    # If L_T is the longest length, D0 is empty, which is the run without a threshold.
     return choose_length_threshold(lengths, lambda n: peak(None if n == longest else n) <= usable)
 
 
 def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[str, int]) -> int | None:
-    """Return L_T of a run whose length_threshold is "auto:40GB", on the run's device, at its batch sizes.
+    """Return the largest L_T that fits for a run whose length_threshold is, for example, "auto:40GB".
+
+    The peak is that of the run's device at the given batch sizes.
 
     Raises:
-        UserError: the run fits at no L_T.
+        UserError: the run does not fit at any L_T.
     """
     given = spec.length_threshold
     device = spec.device.partition(":")[0]
@@ -102,7 +108,7 @@ def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[s
         raise UserError(
             f"length_threshold={given}: {error}; with zo_batch_size={sizes['zo_batch_size']} and "
             f"fo_batch_size={sizes['fo_batch_size']} a run needs "
-            f"{units.format_bytes(min(peaks) + reserve)} at least: give more, smaller batches "
+            f"at least {units.format_bytes(min(peaks) + reserve)}; give more memory, smaller batches, "
             "or gradient_checkpointing=true"
         ) from None
 
@@ -111,8 +117,9 @@ def largest(peak: Callable[[int], int], usable: int, limit: int) -> int:
     """Return the largest integer from 1 to `limit` whose peak fits; 0 if 1 does not fit.
 
     Args:
-        peak: integer -> bytes, monotonic. It is called for the answer and for the next integer.
-        usable: bytes.
+        peak: a monotonic function from an integer to bytes. It is called for the result and for the next
+            integer.
+        usable: the budget, in bytes.
         limit: the largest integer to try.
     """
     known: dict[int, int] = {}
@@ -128,11 +135,11 @@ def largest(peak: Callable[[int], int], usable: int, limit: int) -> int:
 
 
 def _between(known: Mapping[int, int], low: int, high: int, usable: int) -> int:
-    """Return the integer to try next, between one that fits and one that does not."""
+    """Return the next integer to try, between `low`, which fits, and `high`, which does not."""
     below = sorted(n for n in known if n <= low)
     a, b = (low, high) if high in known and low in known else (below[-2:] if len(below) > 1 else (0, 0))
     if a != b and known[a] == known[b]:
-        # The peak is elsewhere in the step and does not depend on the integer yet.
+        # The peak does not depend on the integer in this range, because it is in another part of the step.
         found = high - 1
     elif a == b or (len(known) > STRAIGHT and len(known) % 2):
         found = (low + high) // 2 if high in known else 2 * low

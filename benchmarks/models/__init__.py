@@ -1,7 +1,7 @@
-"""Models: one file a family, each binding one `FAMILY`.
+"""Models: one file per family, each of which defines one `FAMILY`.
 
-A model name is built in (`nano-opt`, `smollm2-135m`), a local folder in the layout of
-transformers, or a hub name (`facebook/opt-13b`). Its family follows from `config.model_type`.
+A model name is a built-in name (`nano-opt`, `smollm2-135m`), a local folder in the layout of transformers, or
+a hub name (`facebook/opt-13b`). The family follows from `config.model_type`.
 """
 
 import copy
@@ -32,14 +32,14 @@ def _positions(config: "PreTrainedConfig") -> int:
 
 @dataclass(frozen=True)
 class Family:
-    """What the harness knows of an architecture.
+    """A model architecture, described for the harness.
 
     Attributes:
-        name: the family's name, as in tables.
-        masked: masked language model (prompts end in the mask token) or causal.
-        model_types: the values of `config.model_type` that it serves.
-        builtin: names that need no hub; weights come with the repository or from `_fetch`.
-        positions: config -> the longest sequence the architecture takes, in tokens.
+        name: the family's name in tables.
+        masked: whether it is a masked language model (prompts end in the mask token) or a causal one.
+        model_types: the values of `config.model_type` that belong to the family.
+        builtin: model names that need no hub; their weights come with the repository or from `_fetch`.
+        positions: config -> the longest sequence that the architecture accepts, in tokens.
         nano: tokenizer -> configuration of the family's nano model.
     """
 
@@ -57,10 +57,10 @@ class LoadedModel:
 
     Attributes:
         model: in train() mode; None from `load_tokenizer`.
-        tokenizer: pads and cuts on the left for causal models, on the right for masked ones.
-        family: the family that serves it.
-        name: the name it was asked by.
-        max_length: tokens, the smaller of 2048 and what the model's positions allow.
+        tokenizer: pads and truncates on the left for causal models, and on the right for masked models.
+        family: the model's family.
+        name: the name under which the model was requested.
+        max_length: the smaller of 2048 and the longest sequence that the model accepts, in tokens.
     """
 
     model: "torch.nn.Module"
@@ -72,41 +72,47 @@ class LoadedModel:
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family, by file name."""
+    """Return every family by file name."""
     found = {name: registry.module("model", name).FAMILY for name in registry.files("model")}
     for name, family in found.items():
         if not isinstance(family, Family):
-            raise UserError(f"{registry.path('model', name)}: FAMILY is a {type(family).__name__}, no Family")
+            raise UserError(
+                f"{registry.path('model', name)}: FAMILY is a {type(family).__name__}, not a Family"
+            )
     return found
 
 
 def builtin() -> dict[str, Family]:
-    """Every built-in model name and its family."""
+    """Return every built-in model name with its family."""
     return {name: family for family in families().values() for name in family.builtin}
 
 
 def family_of(model_type: str, where: str) -> Family:
-    """The family that serves a `config.model_type`.
+    """Return the family of a `config.model_type`.
+
+    Args:
+        model_type: the value from the configuration.
+        where: the source of the configuration, for the error message.
 
     Raises:
-        UserError: no family does.
+        UserError: the value belongs to no family.
     """
     for family in families().values():
         if model_type in family.model_types:
             return family
-    served = "; ".join(f"{f.name}: {', '.join(f.model_types)}" for f in families().values())
+    supported = "; ".join(f"{f.name}: {', '.join(f.model_types)}" for f in families().values())
     raise UserError(
-        f"{where}: no model family serves model_type {model_type!r} (served are {served}); "
-        f"a new family is one file in benchmarks/models/"
+        f"{where}: no model family supports model_type {model_type!r} (supported: {supported}); "
+        f"to add a family, add one file to benchmarks/models/"
     )
 
 
 def check(name: str) -> None:
-    """Refuses a wrong model name before any work, without reading weights or the network.
+    """Reject an invalid model name before any work starts, without reading weights or using the network.
 
     Raises:
-        UserError: neither built in, nor a folder with a config.json of a served type, nor of
-            the form owner/name (those are accepted unseen).
+        UserError: the name is not built in, is not a folder whose config.json has a supported type, and does
+            not have the form owner/name (hub names are not looked up).
     """
     if name in builtin():
         return
@@ -114,7 +120,7 @@ def check(name: str) -> None:
     if folder.is_dir():
         file = folder / "config.json"
         if not file.is_file():
-            raise UserError(f"model folder {name}: no config.json in it (is it a transformers folder?)")
+            raise UserError(f"model folder {name}: it has no config.json (is it a transformers folder?)")
         try:
             model_type = json.loads(file.read_text())["model_type"]
         except (ValueError, KeyError, TypeError) as error:
@@ -123,12 +129,12 @@ def check(name: str) -> None:
     elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise UserError(f"model folder {name}: no such folder")
     elif name.count("/") != 1 or not all(name.split("/")):
-        hint = "; a hub model is written owner/name, a folder as a path"
+        hint = "; write a hub model as owner/name and a folder as a path"
         raise UserError(f"{unknown('model', name, builtin())}{hint}")
 
 
 def is_masked(name: str) -> bool | None:
-    """Whether a model is a masked LM; None for a hub name, which nobody has looked at yet."""
+    """Return whether a model is a masked LM; None for a hub name, whose configuration is not loaded yet."""
     if name in builtin():
         return builtin()[name].masked
     folder = Path(name).expanduser()
@@ -138,7 +144,7 @@ def is_masked(name: str) -> bool | None:
 
 
 def source(name: str) -> str:
-    """Where transformers reads a model from: a folder, or the hub name itself.
+    """Return the folder or hub name from which transformers loads a model.
 
     A built-in model that is neither in the repository nor in the cache is downloaded first.
     """
@@ -153,10 +159,10 @@ def source(name: str) -> str:
 
 
 def load_config(name: str) -> "PreTrainedConfig":
-    """A model's configuration, without its weights.
+    """Load a model's configuration, without its weights.
 
     Raises:
-        UserError: unknown name, or it cannot be read (no network, no such hub model).
+        UserError: the name is unknown, or the configuration cannot be read (no network, no such hub model).
     """
     from transformers import AutoConfig
 
@@ -170,10 +176,10 @@ def load_config(name: str) -> "PreTrainedConfig":
 
 
 def shape_of(name: str) -> "PreTrainedConfig":
-    """A configuration that says a model's shape: of the papers' models without the hub.
+    """Return a configuration that defines a model's shape; the papers' models need no hub for this.
 
     Raises:
-        UserError: as `load_config`; the names that need no hub are added.
+        UserError: as `load_config`; the message also lists the names that need no hub.
     """
     from benchmarks.models import _published
 
@@ -186,7 +192,7 @@ def shape_of(name: str) -> "PreTrainedConfig":
 
 
 def load_tokenizer(name: str) -> LoadedModel:
-    """What encoding needs of a model (tokenizer, family, longest sequence), without its weights.
+    """Load the parts of a model that encoding needs (tokenizer, family, longest sequence), without weights.
 
     Raises:
         UserError: as `load_config`.
@@ -202,9 +208,9 @@ def _with_tokenizer(name: str, config: "PreTrainedConfig") -> LoadedModel:
     family = family_of(config.model_type, name)
     with _transformers.loading_errors(name):
         tokenizer = AutoTokenizer.from_pretrained(source(name))
-    # Where a folder has none, transformers makes one of special tokens alone.
+    # If a folder has no tokenizer, transformers builds one that consists of special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise UserError(f"model {name}: no tokenizer in it (a tokenizer.json, or what its kind has instead)")
+        raise UserError(f"model {name}: it has no tokenizer; add a tokenizer.json or the model's equivalent")
     _transformers.prepare_tokenizer(tokenizer, family.masked)
     return LoadedModel(None, tokenizer, family, name, min(MAX_LENGTH, family.positions(config)))
 
@@ -218,21 +224,22 @@ def load(
     num_labels: int | None = None,
     offload_folder: str | Path | None = None,
 ) -> LoadedModel:
-    """Loads a model with its tokenizer; torch's generators are left as they were.
+    """Load a model with its tokenizer, without changing the state of torch's generators.
 
     Args:
-        name: built-in name, folder or hub name.
-        dtype: of every parameter.
-        device: "cpu", "cuda", "cuda:1"; "auto" shards over what the machine has; or a device map
-            (module name -> device, "cpu" or "disk") as accelerate takes it.
-        head: "lm", or "classification": a fresh head over `num_labels` classes, the same each time.
-        num_labels: for "classification" only.
-        offload_folder: where a device map's "disk" part is written. Such a part is loaded for the time of
-            its own forward: it can be evaluated, but neither back-propagated into nor updated in place.
+        name: built-in name, folder, or hub name.
+        dtype: the dtype of every parameter.
+        device: "cpu", "cuda", "cuda:1"; "auto" to shard the model over the machine's devices; or a device map
+            for accelerate (module name -> device, "cpu", or "disk").
+        head: "lm", or "classification" for a new head over `num_labels` classes, with the same values each
+            time.
+        num_labels: number of classes, for "classification" only.
+        offload_folder: folder for the "disk" part of a device map. Such a part is in memory only during its
+            forward, so it can be evaluated but neither back-propagated through nor updated in place.
 
     Raises:
-        UserError: the name is wrong, no family serves it, its files cannot be read, they hold no weights
-            for the head asked for, or some are not finite.
+        UserError: the name is invalid, the model belongs to no family, its files cannot be read, they have no
+            weights for the requested head, or some weights are not finite.
     """
     import torch
 
@@ -255,7 +262,7 @@ def load(
             device_map=None if device == "cpu" else device_map,
             offload_folder=offload_folder,
             output_loading_info=True,
-            # Refused below, with their names.
+            # `refuse_missing` rejects mismatched weights with their names.
             ignore_mismatched_sizes=True,
         )
     _transformers.refuse_missing(name, model, info, head)
@@ -272,18 +279,18 @@ def build(
     head: Head = "lm",
     num_labels: int | None = None,
 ) -> "torch.nn.Module":
-    """A model in train() mode from its configuration alone.
+    """Build a model in train() mode from its configuration, without stored weights.
 
     Args:
-        config: for example from `load_config`; left as it is.
-        dtype: of every parameter.
-        device: "cpu", "cuda" or "meta"; on "meta" parameters have shapes and no values, elsewhere
+        config: a configuration, for example from `load_config`; it is not changed.
+        dtype: the dtype of every parameter.
+        device: "cpu", "cuda", or "meta"; on "meta" parameters have shapes but no values, on other devices
             they are drawn from torch's global generator.
         head: "lm" or "classification".
-        num_labels: for "classification" only.
+        num_labels: number of classes, for "classification" only.
 
     Raises:
-        UserError: no family serves the configuration.
+        UserError: the configuration belongs to no family.
     """
     import torch
 

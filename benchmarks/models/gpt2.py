@@ -1,10 +1,10 @@
-"""GPT-2: decoder with learned positions and tied embeddings (Radford et al. 2019); no model is built in."""
+"""GPT-2: decoder with learned positions and tied embeddings (Radford et al. 2019); no built-in model."""
 
 from benchmarks.models import Family
 
 
 def nano(tokenizer):
-    """About 180,000 parameters: 3 layers of width 64, tied embeddings; its layers are Conv1D, not Linear."""
+    """Return a nano configuration: 3 layers of width 64 (Conv1D, not Linear), about 180,000 parameters."""
     from transformers import GPT2Config
 
     return GPT2Config(

@@ -1,10 +1,10 @@
-"""Llama: decoder with rotary positions, RMS norm and gated MLP (Touvron et al., arXiv 2302.13971)."""
+"""Llama: decoder with rotary positions, RMS norm, and gated MLP (Touvron et al., arXiv 2302.13971)."""
 
 from benchmarks.models import Family
 
 
 def nano(tokenizer):
-    """About 185,000 parameters: 3 layers of width 64, embeddings not tied."""
+    """Return a nano configuration: 3 layers of width 64, untied embeddings, about 185,000 parameters."""
     from transformers import LlamaConfig
 
     return LlamaConfig(

@@ -1,13 +1,14 @@
-"""RoBERTa and BERT-like encoders: masked-LM prompts or a classification head (arXiv 1907.11692)."""
+"""RoBERTa and BERT-like encoders, with masked-LM prompts or a classification head (arXiv 1907.11692)."""
 
 from benchmarks.models import Family
 
 
 def nano(tokenizer):
-    """About 240,000 parameters: 4 layers of width 64, tied embeddings.
+    """Return a nano configuration: 4 layers of width 64, tied embeddings, about 240,000 parameters.
 
-    Its layers normalise what they read (arXiv 2202.08005), not what they write, as RoBERTa's do: so it learns
-    to select by order in minutes. The fourth layer takes to the mask what the token before it foretells.
+    Its layers normalize their inputs (arXiv 2202.08005), while RoBERTa's normalize their outputs. This lets
+    the model learn to select by order within minutes. The fourth layer carries the prediction of the token
+    before the mask to the mask.
     """
     from transformers import RobertaPreLayerNormConfig
 
@@ -29,7 +30,7 @@ def nano(tokenizer):
 
 
 def positions(config) -> int:
-    """RoBERTa counts positions from the one after its padding index."""
+    """Return the longest sequence: RoBERTa's positions start after its padding index, BERT's at 0."""
     offset = config.pad_token_id + 1 if config.model_type.startswith("roberta") else 0
     return config.max_position_embeddings - offset
 

@@ -1,6 +1,7 @@
-"""Suites: one file per table or figure, each with `specs() -> list[RunSpec]`.
+"""Suites: one file per table or figure, each with a function `specs() -> list[RunSpec]`.
 
-A suite of a paper's experiment is in `papers/`, binds `PAPER`, and has a small variant, `<name>-tiny`.
+A suite that repeats a paper's experiment is in `papers/`, defines `PAPER`, and has a small variant,
+`<name>-tiny`.
 """
 
 from collections.abc import Iterable
@@ -15,26 +16,26 @@ if TYPE_CHECKING:
 
 
 def load(name: str) -> "list[RunSpec]":
-    """A suite's runs.
+    """Return a suite's runs.
 
     Raises:
-        UserError: no such suite; its file breaks, makes no runs, or something else than runs.
+        UserError: the suite does not exist, its file raises an error, or it returns no runs or other objects.
     """
     from benchmarks.config.spec import RunSpec
 
     module = registry.module("suite", name)
     with registry.user_code_errors(registry.path("suite", name)):
-        made = module.specs()
-        if not isinstance(made, Iterable):
-            raise UserError(f"specs() gives {made!r:.40}, not a list of runs")
-        specs = list(made)
+        returned = module.specs()
+        if not isinstance(returned, Iterable):
+            raise UserError(f"specs() returned {returned!r:.40}, not a list of runs")
+        specs = list(returned)
     if not specs:
-        raise UserError(f"suite {name}: specs() makes no runs")
-    for place, spec in enumerate(specs):
+        raise UserError(f"suite {name}: specs() returned no runs")
+    for index, spec in enumerate(specs):
         if not isinstance(spec, RunSpec):
             raise UserError(
-                f"suite {name}: specs()[{place}] is a {type(spec).__name__}, not a RunSpec: "
-                "make it with benchmarks.from_dict"
+                f"suite {name}: specs()[{index}] is a {type(spec).__name__}, not a RunSpec; "
+                "build it with benchmarks.from_dict"
             )
     if registry.is_tiny(name):
         from benchmarks.suites._tiny import shrink
@@ -44,14 +45,15 @@ def load(name: str) -> "list[RunSpec]":
 
 
 def paper(name: str) -> "Paper | None":
-    """What a suite says of its paper; None for a suite of our own."""
+    """Return the paper that a suite repeats, or None if the suite is ours."""
     return getattr(registry.module("suite", name), "PAPER", None)
 
 
 def data(name: str) -> str | None:
-    """Where a suite's rows come from unless said otherwise: "builtin" alone, "hub", or None for no matter.
+    """Return a suite's default source of data: "builtin", "hub", or None if any source will do.
 
-    The papers' suites are on published rows: those of the hub, or of a folder that is given.
+    A suite with "builtin" accepts no other source. The papers' suites use published data from the hub or from
+    a given folder.
     """
     if registry.is_tiny(name):
         return "builtin"
@@ -60,7 +62,7 @@ def data(name: str) -> str | None:
 
 
 def rows_name(suite: str, budget: str | None) -> str:
-    """Return the folder of a suite's rows; runs of another budget than the suite's have their own.
+    """Return the folder name for a suite's rows; runs with a different budget have a separate folder.
 
     >>> rows_name("quick", None), rows_name("quick", "forward-equivalents=64000")
     ('quick', 'quick.forward-equivalents-64000')

@@ -1,4 +1,4 @@
-"""Defaults of a single run: suite `quick` knows settings for the built-in models."""
+"""Defaults for single runs of the built-in models, taken from suite `quick`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,11 @@ from benchmarks.suites import quick
 
 
 def with_defaults(values: Mapping[str, Any]) -> RunSpec:
-    """Build the spec of one run; suite `quick` fills in what is missing, for the built-in models.
+    """Build the spec of one run, with missing values from suite `quick` if the model is built in.
 
     Raises:
-        UserError: as `from_dict`; or a learning rate or budget is missing and `quick` lacks the model.
+        UserError: as `from_dict`; or a learning rate or budget is missing and `quick` does not have the
+            model.
     """
     values = dict(values)
     given = [name for name in BUDGETS if name in values]

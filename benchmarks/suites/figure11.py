@@ -1,4 +1,4 @@
-"""Pairs that converge: Addax-WA and MeZO at equal batches, Addax and SGD with 4x the first-order examples."""
+"""Convergence of Addax-WA and MeZO at equal batch sizes, and of Addax and SGD with 4x its K1, on nano-opt."""
 
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS
@@ -10,7 +10,7 @@ TASKS = ("cb", "squad")
 SEEDS = (0, 1, 2)
 BATCH = 16
 K1 = 4
-# Budgets in which curves bend: learning rates and L_T are those of `quick`.
+# The budgets are long enough for the curves to flatten. Learning rates and L_T are those of `quick`.
 RUNS = (
     ("addax", {"length_threshold": None, "zo_batch_size": BATCH - K1, "fo_batch_size": K1, "steps": 40}),
     ("mezo", {"zo_batch_size": BATCH, "steps": 80}),
@@ -20,7 +20,7 @@ RUNS = (
 
 
 def specs() -> list[RunSpec]:
-    """Four methods on two tasks with three seeds, each evaluated ten times."""
+    """Return four methods on two tasks with three seeds, each evaluated ten times."""
     return [
         from_dict(
             {
@@ -33,9 +33,9 @@ def specs() -> list[RunSpec]:
             }
             | ROWS
             | SETTINGS[method]
-            | own
+            | changes
         )
         for task in TASKS
-        for method, own in RUNS
+        for method, changes in RUNS
         for seed in SEEDS
     ]

@@ -1,4 +1,4 @@
-"""Whether 16-bit runs of `quick` end within the seed spread of float32's, and what other arithmetic does."""
+"""16-bit runs against the seed spread of float32 runs, with alternative rounding and arithmetic, nano-opt."""
 
 from benchmarks.config.methods import settings_of
 from benchmarks.config.spec import RunSpec, from_dict
@@ -7,29 +7,35 @@ from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 __all__ = ["DATA", "specs"]
 
 MODEL = "nano-opt"
-# In so few steps no method solves CB or SQuAD with every seed, and MeZO not WSC.
+# In so few steps no method solves CB or SQuAD with every seed, and MeZO does not solve WSC.
 TASKS = ("cb", "wsc", "squad")
 STEPS = {"addax": 8, "mezo": 40, "ip-sgd": 8}
 SEEDS = (0, 1, 2)
 DTYPES = ("float32", "bfloat16", "float16")
-# Beside stochastic rounding and exact evaluation, which are the defaults.
+# These settings replace the defaults, stochastic rounding and exact evaluation.
 OTHER = ({"rounding": "nearest"}, {"arithmetic": "released"})
 
 
 def specs() -> list[RunSpec]:
-    """Three methods on three tasks with three seeds, in every dtype; in bfloat16 the other arithmetic too."""
+    """Return three methods on three tasks with three seeds in every dtype.
+
+    In bfloat16 there are also runs with the alternative rounding and arithmetic.
+    """
     runs = []
     for method, steps in STEPS.items():
-        ways = [{"dtype": dtype} for dtype in DTYPES]
-        ways += [{"dtype": "bfloat16"} | way for way in OTHER if way.keys() <= settings_of(method).keys()]
-        own = (
+        variants = [{"dtype": dtype} for dtype in DTYPES]
+        variants += [
+            {"dtype": "bfloat16"} | other for other in OTHER if other.keys() <= settings_of(method).keys()
+        ]
+        common = (
             {"method": method, "model": MODEL} | ROWS | SETTINGS[method] | {"steps": steps, "evaluations": 1}
         )
         runs += [
-            # A seed draws rows and their order too: the noise alone would leave IP-SGD without any spread.
-            from_dict(own | {"task": task, "seed": seed, "data_seed": seed} | way)
+            # The seed also selects the rows and their order. If it changed only the noise, IP-SGD's runs
+            # would be identical.
+            from_dict(common | {"task": task, "seed": seed, "data_seed": seed} | variant)
             for task in TASKS
-            for way in ways
+            for variant in variants
             for seed in SEEDS
         ]
     return runs

@@ -1,4 +1,4 @@
-"""Real weights, real data, equal wall-clock: SmolLM2-135M on SST-2 and BoolQ, MiniLM on SST-2 and RTE."""
+"""Real models and data at equal wall-clock time: SmolLM2-135M (SST-2, BoolQ) and MiniLM (SST-2, RTE)."""
 
 from itertools import product
 
@@ -11,24 +11,24 @@ from benchmarks.suites.small_grid import JOBS, METHODS, MODELS, ROWS
 
 __all__ = ["JOBS", "TRIALS", "specs"]
 
-# Where learning rates come from.
+# The suite whose rows determine the learning rates.
 TRIALS = "small-grid"
 SECONDS = {"smollm2-135m": 360.0, "minilm-l6": 120.0}
 SEEDS = {"smollm2-135m": (0,), "minilm-l6": (0, 1, 2)}
 TEST_ROWS = 400
-# On the way, of the validation rows; one of BoolQ's passages takes eight times as long as one of SST-2.
+# Validations during training. BoolQ has fewer, because a row of it takes eight times as long as a row of
+# SST-2.
 EVALUATIONS = {"sst2": 4, "rte": 4, "boolq": 2}
 
 
 def specs() -> list[RunSpec]:
-    """Every method at the learning rate that its trials chose, and zero-shot where there is a prompt.
+    """Return every method at the learning rate that its trials selected, and zero-shot for SmolLM2.
 
-    IP-SGD with gradient checkpointing has the learning rate of IP-SGD: it is the same arithmetic.
-
-    A model joins when all of its trials have rows.
+    IP-SGD with gradient checkpointing uses the learning rate of IP-SGD, because the arithmetic is the same. A
+    model is included once all of its trials have rows.
 
     Raises:
-        UserError: the trials of neither model have rows yet.
+        UserError: neither model has rows for all of its trials yet.
     """
     chosen, missing = {}, []
     for model in MODELS:
@@ -40,12 +40,13 @@ def specs() -> list[RunSpec]:
         raise missing[0]
     runs = []
     for model in dict.fromkeys(model for model, _, _ in chosen):
-        own = MODELS[model]
-        # Methods take turns, so that whatever the machine does in these hours it does to all of them.
-        for seed, task in product(SEEDS[model], own["tasks"]):
-            where = {"model": model, "task": task, "head": own["head"], "data": "folder"} | ROWS
+        setup = MODELS[model]
+        # Runs of different methods are interleaved, so that changes in the machine's speed affect them
+        # equally.
+        for seed, task in product(SEEDS[model], setup["tasks"]):
+            where = {"model": model, "task": task, "head": setup["head"], "data": "folder"} | ROWS
             where |= {"test_rows": TEST_ROWS, "seed": seed, "data_seed": seed}
-            if own["head"] == "lm":
+            if setup["head"] == "lm":
                 runs.append(from_dict(where | {"method": ZERO_SHOT}))
             budget = {"seconds": SECONDS[model], "evaluations": EVALUATIONS[task]}
             for label in small_grid.GRID[model]:

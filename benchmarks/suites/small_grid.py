@@ -1,20 +1,21 @@
-"""Learning rates for `small`: three short trials a method, model and task, judged on validation rows."""
+"""Learning-rate trials for `small`: three short runs per method, model, and task, scored on validation."""
 
 from typing import Any
 
 from benchmarks.config.spec import RunSpec, from_dict
 
-# One run at a time, on all cores: a wall-clock budget wants the machine to itself.
+# Runs with a wall-clock budget need the whole machine, so they run one at a time on all cores.
 JOBS = 1
 ROWS = {"train_rows": 1000, "validation_rows": 200}
-# Trials are not for their test scores.
+# The test scores of trials are not used.
 TEST_ROWS = 20
 MODELS = {
     "smollm2-135m": {"tasks": ("sst2", "boolq"), "head": "lm", "seconds": 60.0},
     "minilm-l6": {"tasks": ("sst2", "rte"), "head": "classification", "seconds": 20.0},
 }
-# The longest quarter of a task's rows is Addax's D0. Batches are the papers': Addax K0 = 6 and K1 = 4, MeZO
-# 16, Adam 8, MeZO-SVRG 64 with a full-batch step every second one; IP-SGD has Addax's K1.
+# The longest quarter of a task's rows is Addax's D0. The batch sizes are the papers': K0 = 6 and K1 = 4 for
+# Addax, 16 for MeZO, 8 for Adam, and 64 for MeZO-SVRG, where every second step is a full-batch step. IP-SGD
+# uses Addax's K1.
 ADDAX = {"zo_batch_size": 6, "fo_batch_size": 4, "alpha": 1e-3}
 METHODS: dict[str, dict[str, Any]] = {
     "Addax": {"method": "addax", **ADDAX, "length_threshold": "q0.75"},
@@ -25,7 +26,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "Adam": {"method": "adam", "fo_batch_size": 8},
     "Adam (LoRA)": {"method": "adam", "fo_batch_size": 8, "trainable": "lora:8"},
 }
-# Equally many for every method, a factor of three apart, around what a few seconds liked best; our choice.
+# Every method has three learning rates, spaced by a factor of about three. We centered them on the best one
+# in trials of a few seconds.
 GRID = {
     "smollm2-135m": {
         "Addax": (1e-4, 3e-4, 1e-3),
@@ -48,16 +50,22 @@ GRID = {
 
 
 def specs() -> list[RunSpec]:
-    """A trial of every learning rate of every method on every task."""
+    """Return one trial per learning rate of every method on every task."""
     return [
         from_dict(
-            {"model": model, "task": task, "head": own["head"], "data": "folder", "seconds": own["seconds"]}
+            {
+                "model": model,
+                "task": task,
+                "head": setup["head"],
+                "data": "folder",
+                "seconds": setup["seconds"],
+            }
             | ROWS
             | {"test_rows": TEST_ROWS, "evaluations": 1, "lr": lr}
             | METHODS[label]
         )
-        for model, own in MODELS.items()
-        for task in own["tasks"]
+        for model, setup in MODELS.items()
+        for task in setup["tasks"]
         for label, grid in GRID[model].items()
         for lr in grid
     ]

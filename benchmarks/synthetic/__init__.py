@@ -1,1 +1,1 @@
-"""The nano models: their tokenizer, their corpus, and how they are pretrained."""
+"""The nano models: their tokenizer, their corpus, and their pretraining."""

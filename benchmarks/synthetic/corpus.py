@@ -1,7 +1,7 @@
-"""The corpus of the nano models: lines of the built-in language, in batches of about one length.
+"""The pretraining corpus of the nano models: lines of the built-in language, in batches of similar length.
 
-A line is a prompt and what follows it, or lessons (`synthetic.lessons`) with the answers that follow
-from each. What follows is one token in sixty and the only one that a relation decides.
+A line is a prompt with its continuation, or a series of lessons (`synthetic.lessons`) with their answers. The
+answers are about one token in sixty, and they are the only tokens that depend on a relation in the text.
 """
 
 from collections.abc import Iterator
@@ -16,33 +16,34 @@ from benchmarks.synthetic.lessons import lesson
 from benchmarks.tasks import _language, load
 
 IGNORED = -100
-# What the committed weights were trained on, in this order.
+# The committed weights were trained on these tasks, in this order.
 TASKS = ("boolq", "cb", "multirc", "record", "rte", "squad", "sst2", "wic", "wsc")
 Line = tuple[list[int], list[bool]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast a model learns.
+    """The hyperparameters of pretraining.
 
     Attributes:
-        steps: of the two optimizers.
-        batch_tokens: of a step, padding included.
-        lessons: share of lines that are lessons, for the first part of the steps.
-        later_lessons: the same share afterwards.
-        schooling: that part.
-        matrix_lr: peak learning rate of Muon, for the layers' matrices.
-        lr: peak learning rate of AdamW, for the rest; both rates warm up linearly and decay as a cosine
-            to a tenth.
-        warmup: steps.
-        text_weight: weight of the other tokens' mean loss beside the continuation's.
-        seed: of initial weights and corpus.
-        left_to_right: steps, at first, in which a masked model sees what stands before a token alone.
-        masked_after: of these, those in which it predicts answers as a causal model does, from the token
-            before; in the others they are masked, and predicted where they stand.
-        turning: steps after these, over which it comes to look both ways.
-        asked: share of a masked model's lines whose answers are masked, and nothing else.
-        mask_rate: share of the tokens masked in its other lines.
+        steps: number of steps of the two optimizers.
+        batch_tokens: maximum number of tokens per step, including padding.
+        lessons: share of lines that are lessons during the first part of training.
+        later_lessons: share of lines that are lessons afterwards.
+        schooling: length of the first part, as a fraction of the steps.
+        matrix_lr: peak learning rate of Muon, which trains the layers' matrices.
+        lr: peak learning rate of AdamW, which trains the other weights; both rates warm up linearly and decay
+            with a cosine to a tenth.
+        warmup: number of warm-up steps.
+        text_weight: weight of the mean loss of the other tokens, relative to that of the answers.
+        seed: seed of the initial weights and the corpus.
+        left_to_right: number of initial steps in which a masked model uses a causal attention mask.
+        masked_after: number of initial steps, within `left_to_right`, in which it predicts each answer from
+            the token before it, like a causal model; in the remaining ones answers are masked and predicted
+            in place.
+        turning: number of steps after `left_to_right` over which the causal mask is gradually removed.
+        asked: share of a masked model's lines in which the answers, and only the answers, are masked.
+        mask_rate: share of tokens that are masked in its other lines.
     """
 
     steps: int = 2000
@@ -64,13 +65,13 @@ class Recipe:
 
 @dataclass
 class Batch:
-    """A batch of lines, all (batch, seq); labels are `IGNORED` where nothing is learnt.
+    """A batch of lines. All tensors are (batch, seq); labels are `IGNORED` at positions without a loss.
 
     Attributes:
-        input_ids: padded on the right.
-        attention_mask: 1 where a token is.
-        answer_labels: the tokens that follow from what stands before them.
-        text_labels: the others.
+        input_ids: token ids, padded on the right.
+        attention_mask: 1 for tokens and 0 for padding.
+        answer_labels: the ids of answer tokens, which follow from the text before them.
+        text_labels: the ids of the other tokens.
     """
 
     input_ids: torch.Tensor
@@ -86,44 +87,44 @@ def encode(
     asked: bool = False,
     masks: tuple[Random, Recipe] | None = None,
 ) -> Batch:
-    """Lines of (token ids with special tokens, whether each follows), padded.
+    """Pad lines to a batch and apply masks.
 
     Args:
-        lines: at least one.
-        tokenizer: its padding and mask tokens are used.
-        asked: whether the answers are masked; nothing else is.
-        masks: instead, in some lines the answers are masked and in the others some of the text; a mask in the
-            text might hide what an answer depends on.
+        lines: at least one pair of token ids, with special tokens, and flags that mark answer tokens.
+        tokenizer: supplies the padding and mask tokens.
+        asked: whether to mask the answers and nothing else.
+        masks: a generator and a recipe, to mask the answers of some lines and some of the text of the others.
+            No line has both, because a mask in the text could hide the part on which an answer depends.
     """
     longest = max(len(ids) for ids, _ in lines)
     inputs, answers, texts = [], [], []
     for ids, follows in lines:
-        learnt = [i > 0 for i in range(len(ids))]
+        trained = [i > 0 for i in range(len(ids))]
         hidden = follows if asked else [False] * len(ids)
         if masks is not None:
             rng, recipe = masks
-            whole = rng.random() < recipe.asked
-            follows = [f and whole for f in follows]
-            learnt = [
-                not whole and 0 < i < len(ids) - 1 and rng.random() < recipe.mask_rate
+            mask_answers = rng.random() < recipe.asked
+            follows = [f and mask_answers for f in follows]
+            trained = [
+                not mask_answers and 0 < i < len(ids) - 1 and rng.random() < recipe.mask_rate
                 for i in range(len(ids))
             ]
-            hidden = [f or h for f, h in zip(follows, learnt, strict=True)]
-        shown = [tokenizer.mask_token_id if h else t for t, h in zip(ids, hidden, strict=True)]
-        room = longest - len(ids)
-        inputs.append(shown + [tokenizer.pad_token_id] * room)
-        answers.append([t if f else IGNORED for t, f in zip(ids, follows, strict=True)] + [IGNORED] * room)
-        text = [t if h and not f else IGNORED for t, f, h in zip(ids, follows, learnt, strict=True)]
-        texts.append(text + [IGNORED] * room)
+            hidden = [f or h for f, h in zip(follows, trained, strict=True)]
+        visible = [tokenizer.mask_token_id if h else t for t, h in zip(ids, hidden, strict=True)]
+        padding = longest - len(ids)
+        inputs.append(visible + [tokenizer.pad_token_id] * padding)
+        answers.append([t if f else IGNORED for t, f in zip(ids, follows, strict=True)] + [IGNORED] * padding)
+        text = [t if h and not f else IGNORED for t, f, h in zip(ids, follows, trained, strict=True)]
+        texts.append(text + [IGNORED] * padding)
     lengths = torch.tensor([len(ids) for ids, _ in lines])
     mask = (torch.arange(longest)[None] < lengths[:, None]).long()
     return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
 
 
 def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[str, str]]:
-    """Texts and what follows each: a lesson with that probability, else one prompt and its continuation.
+    """Return (text, continuation) pairs: a lesson with probability `lessons`, otherwise one prompt.
 
-    Lessons of tasks that ask one thing of a text are strung together, one after the other.
+    For a task without a passage, whose lesson is a single prompt, several lessons are joined to one line.
     """
     if rng.random() >= lessons:
         task = load(task_name)
@@ -140,21 +141,22 @@ def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[
 def batches(
     tokenizer: Any, masked: bool, recipe: Recipe, steps: int, name: str = "corpus"
 ) -> Iterator[list[Line]]:
-    """A corpus for causal or masked models without an end; a batch is lines of about one length.
+    """Yield batches of lines of similar length, without end.
 
     Args:
-        tokenizer: of the model.
-        masked: whether the model fills masks, and so cannot be asked for a continuation of several tokens.
+        tokenizer: the model's tokenizer.
+        masked: whether the model is a masked LM, which cannot generate continuations of several tokens.
         recipe: seed and mixture.
-        steps: after `recipe.schooling` of them lessons grow rarer; until then stories grow longer.
-        name: another name is another corpus.
+        steps: total number of steps. Lessons become rarer after the fraction `recipe.schooling` of them;
+            until then stories become longer.
+        name: name of the corpus; different names give different corpora.
     """
     rng = Random(f"{name} {recipe.seed}")
-    # What a masked model cannot be asked would only take its time.
+    # A masked model is not trained on tasks that it cannot answer.
     names = [name for name in TASKS if not masked or load(name).loss == "classification"]
-    made = 0
+    yielded = 0
     while True:
-        progress = made / steps / recipe.schooling
+        progress = yielded / steps / recipe.schooling
         lessons = recipe.lessons if progress < 1 else recipe.later_lessons
         lines = []
         for i in range(256):
@@ -163,7 +165,7 @@ def batches(
             ids = tokenizer("".join(text + answer for text, answer in pairs)).input_ids
             follows = [f for p in pairs for f in (False, True) for _ in _language.tokens(p[f])]
             lines.append((ids, [False, *follows, False][: len(ids)]))
-        # Lengths are blurred, so that a batch mixes tasks.
+        # Random noise on the lengths makes a batch mix tasks.
         lines.sort(key=lambda line: len(line[0]) + 20 * rng.random())
         groups = [[]]
         for entry in lines:
@@ -172,4 +174,4 @@ def batches(
             groups[-1].append(entry)
         rng.shuffle(groups)
         yield from groups
-        made += len(groups)
+        yielded += len(groups)

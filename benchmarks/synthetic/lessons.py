@@ -1,4 +1,4 @@
-"""Lessons: pretraining text that asks several things of one passage, and answers each in words."""
+"""Lessons: pretraining text with several questions about one passage, each with its correct answer."""
 
 from collections.abc import Iterator
 from random import Random
@@ -11,36 +11,36 @@ STATED = Mix(stated=1.0)
 
 
 def lesson(task_name: str, rng: Random, bare: bool = False, size: int = 128) -> list[tuple[str, str]]:
-    """A passage with the questions it allows and their stated answers.
+    """Return a passage with questions about it and their correct answers.
 
     Args:
-        task_name: a task of the nine; one without a passage gives a single prompt.
-        rng: draws passage and questions.
-        bare: the story holds no sentence but the two that may be asked for.
-        size: the most tokens that all texts and answers may have, special tokens apart.
+        task_name: one of the nine tasks of the corpus; a task without a passage gives a single prompt.
+        rng: draws the passage and the questions.
+        bare: whether the story consists only of the two sentences that questions are about.
+        size: maximum number of tokens of all texts and answers, without special tokens.
 
     Returns:
-        (text, answer) pairs to be joined in order; the first text holds the passage.
+        (text, answer) pairs, which are to be joined in order; the first text contains the passage.
     """
     task, module = load(task_name), registry.module("task", task_name)
     if not hasattr(module, "scene"):
         row = task.generate(rng)
         return [(task.prompt(row), continuation(task_name, row, rng, STATED))]
-    kept = []
+    pairs = []
     for text, answer in _ask(task_name, rng, *module.scene(rng, bare)):
         size -= len(tokens(text + answer))
-        if kept and size < 0:
+        if pairs and size < 0:
             break
-        kept.append((text, answer))
-    return kept
+        pairs.append((text, answer))
+    return pairs
 
 
 def _ask(task_name: str, rng: Random, words: tuple[str, str], passage: str) -> Iterator[tuple[str, str]]:
-    task, module, asked = load(task_name), registry.module("task", task_name), []
+    task, module, previous = load(task_name), registry.module("task", task_name), []
     for _ in range(20):
         row = module.ask(rng, words, passage)
-        # A question asked before could be answered by copying; there may be few others.
-        if row not in asked:
+        # A repeated question could be answered by copying. Some passages allow only a few questions.
+        if row not in previous:
             text = task.prompt(row)
-            yield text.partition(passage)[2] if asked else text, continuation(task_name, row, rng, STATED)
-            asked.append(row)
+            yield text.partition(passage)[2] if previous else text, continuation(task_name, row, rng, STATED)
+            previous.append(row)

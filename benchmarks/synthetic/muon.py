@@ -1,23 +1,23 @@
-"""Muon: momentum, made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+"""Muon: orthogonalized momentum (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
     m     <- momentum m + g;   u = orthogonal factor of (g + momentum m)
     theta <- theta - lr sqrt(max(1, rows / columns)) u
 
-torch.optim.Muon computes u in bfloat16, one matrix at a time: on a CPU that takes as long as the
-backward pass of a nano model. Here it is float32 and all matrices of a shape go at once.
+torch.optim.Muon computes u in bfloat16, one matrix at a time. On a CPU that takes as long as the backward
+pass of a nano model. This version uses float32 and processes all matrices of a shape together.
 """
 
 from collections.abc import Iterable
 
 import torch
 
-# The quintic iteration of the post above: singular values end between 0.7 and 1.2.
+# The quintic iteration of the post above, after which singular values are between 0.7 and 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """The orthogonal factors of (n, rows, columns) matrices, roughly."""
+    """Return the approximate orthogonal factors of a stack of matrices, (n, rows, columns)."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
@@ -29,12 +29,12 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices only.
+    """The Muon optimizer, for matrices only.
 
     Args:
-        params: tensors of two dimensions.
+        params: tensors with two dimensions.
         lr: spectral norm of a step on a square matrix.
-        momentum: decay of the gradients' sum.
+        momentum: decay factor of the accumulated gradients.
     """
 
     def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.95):
@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """One step on every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[torch.Tensor]] = {}
             for p in group["params"]:

@@ -1,4 +1,4 @@
-"""The nano models' tokenizer: one token a word, punctuation mark or newline of the built-in language."""
+"""The nano models' tokenizer: one token per word, punctuation mark, or newline of the built-in language."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,14 +9,15 @@ SEPARATE = r"\n|\w+|[^\w\s]"
 
 
 def tokenizer(family: Family, words: Iterable[str], max_length: int) -> Any:
-    """A word-level tokenizer with the special tokens of a family's architecture.
+    """Build a word-level tokenizer with the special tokens of a family's architecture.
 
-    Decoding joins tokens with blanks. OPT puts "</s>" first, Llama "<s>", RoBERTa both around.
+    Decoding joins tokens with spaces. A sequence starts with "</s>" for OPT and with "<s>" for Llama. For
+    RoBERTa it starts with "<s>" and ends with "</s>".
 
     Args:
-        family: decides which special tokens there are and where they go.
-        words: the vocabulary, without special tokens; other words become "<unk>".
-        max_length: of a sequence, in tokens.
+        family: determines the special tokens and their positions.
+        words: the vocabulary, without special tokens; all other words become "<unk>".
+        max_length: maximum length of a sequence, in tokens.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -26,7 +27,7 @@ def tokenizer(family: Family, words: Iterable[str], max_length: int) -> Any:
     single, pair = "<s> $A", "<s> $A $B"
     if family.masked:
         special.append("<mask>")
-        # As in RoBERTa, the mask takes the blank before it along.
+        # As in RoBERTa, the mask absorbs the space before it.
         names["mask_token"] = AddedToken("<mask>", lstrip=True, special=True)
         names |= {"cls_token": "<s>", "sep_token": "</s>"}
         single, pair = "<s> $A </s>", "<s> $A </s> </s> $B </s>"
@@ -34,7 +35,7 @@ def tokenizer(family: Family, words: Iterable[str], max_length: int) -> Any:
         names["bos_token"] = "</s>"
         single, pair = "</s> $A", "</s> $A $B"
     else:
-        # Llama's tokenizers come without a padding token.
+        # Llama's tokenizers have no padding token.
         special.remove("<pad>")
         del names["pad_token"]
     ids = {token: i for i, token in enumerate([*special, *words])}

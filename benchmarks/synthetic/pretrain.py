@@ -1,13 +1,17 @@
-"""Pretrain a nano model on the built-in language: `python -m benchmarks pretrain nano-opt`.
+"""Pretraining of a nano model on the built-in language: `python -m benchmarks pretrain nano-opt`.
 
-Causal models predict the next token, masked ones the masked tokens, of lines about all nine tasks; the
-answers weigh as much as the rest of their line. Reading left to right, a token sees which of two remarks
-came first by what it does not see yet, and selection by order forms in a thousand steps; looking both ways
-it did not form in four thousand. So a masked model learns as a causal one first, under a causal attention
-mask; then answers are asked for at their masks, still left to right (taken in one with the next change, this
-one is not learnt); then the causal mask is taken away, batch by batch. Last it is given the label words of
-tasks that it was not trained on, as it fills a mask with one token that it has. The same name gives the same
-weights on the same machine and libraries.
+Causal models predict the next token, and masked models predict the masked tokens, of lines about the nine
+tasks. The mean loss of the answers has twice the weight of the mean loss of the other tokens.
+
+With a causal attention mask, a token can tell the first remark from the last by what it cannot see yet, and
+selection by order is learned within a thousand steps. Without the mask it was not learned in four thousand
+steps. A masked model is therefore trained in stages. First it learns like a causal model, under a causal
+mask. Then it predicts the answers at their masks, still under the causal mask. (If this change is combined
+with the next one, it is not learned.) Then the causal mask is removed, in a growing share of batches. Finally
+the model receives embeddings for the label words of tasks that it was not trained on, because it can fill a
+mask only with a token of its vocabulary.
+
+The same name gives the same weights on the same machine with the same libraries.
 """
 
 import math
@@ -27,11 +31,11 @@ from benchmarks.synthetic.muon import Muon
 from benchmarks.tasks import _language
 
 POSITIONS = 160
-# Of SST-5 and TREC, which the built-in language does without.
+# The label words of SST-5 and TREC that are not in the built-in language.
 LABEL_WORDS = ("okay", "Description", "Entity", "Expression", "Human", "Location", "Number")
 LABEL_SEED = 0
 RECIPES = {
-    # With fewer lessons at first, selection by order forms on one machine and not on another.
+    # With fewer lessons at the start, the model learned selection by order on one machine but not on another.
     "nano-llama": Recipe(steps=3000, schooling=0.7),
     "nano-roberta": Recipe(steps=5400, schooling=0.8, left_to_right=2322, masked_after=1722, turning=1350),
 }
@@ -40,13 +44,13 @@ RECIPES = {
 def losses(
     model: torch.nn.Module, batch: Batch, *, answers_ahead: bool, text_ahead: bool, left_to_right: bool
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of the answers and of the other tokens learnt, in nats; 0 where there is none.
+    """Return the mean cross-entropies of the answers and of the other tokens, in nats; 0 without such labels.
 
     Args:
-        model: returns logits `(batch, seq, vocabulary)`.
-        batch: of `encode`.
-        answers_ahead, text_ahead: whether a position predicts the token after it, or else its own.
-        left_to_right: hides from each position what comes after it.
+        model: a model that returns logits `(batch, seq, vocabulary)`.
+        batch: a batch from `encode`.
+        answers_ahead, text_ahead: whether a position predicts the next token instead of its own token.
+        left_to_right: whether to use a causal attention mask.
     """
     mask = batch.attention_mask
     if left_to_right:
@@ -54,15 +58,19 @@ def losses(
     logits = model(input_ids=batch.input_ids, attention_mask=mask).logits
     parts = []
     for labels, ahead in ((batch.answer_labels, answers_ahead), (batch.text_labels, text_ahead)):
-        seen, wanted = (logits[:, :-1], labels[:, 1:]) if ahead else (logits, labels)
-        learnt = wanted != IGNORED
-        reduction = "mean" if learnt.any() else "sum"
-        parts.append(torch.nn.functional.cross_entropy(seen[learnt], wanted[learnt], reduction=reduction))
+        predictions, targets = (logits[:, :-1], labels[:, 1:]) if ahead else (logits, labels)
+        trained = targets != IGNORED
+        reduction = "mean" if trained.any() else "sum"
+        loss = torch.nn.functional.cross_entropy(predictions[trained], targets[trained], reduction=reduction)
+        parts.append(loss)
     return tuple(parts)
 
 
 def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices: selection forms in fewer steps than under AdamW alone."""
+    """Return Muon for the layers' matrices and AdamW for the other weights.
+
+    With Muon the model learns selection in fewer steps than with AdamW alone.
+    """
     matrices = {id(p) for key, p in model.named_parameters() if p.ndim == 2 and ".layer" in key}
     inner = [p for p in model.parameters() if id(p) in matrices]
     outer = [p for p in model.parameters() if id(p) not in matrices]
@@ -73,7 +81,7 @@ def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Opti
 
 
 def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, Any]:
-    """A trained model and its tokenizer; torch's global generator is left as it was."""
+    """Return a trained model and its tokenizer, without changing torch's global generator."""
     family = models.builtin()[name]
     tokenizer = nano_tokenizer.tokenizer(family, _language.vocabulary(), POSITIONS)
     _transformers.prepare_tokenizer(tokenizer, family.masked)
@@ -83,10 +91,11 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
     if family.masked:
         _begin_with_sinusoids(model.base_model.embeddings.position_embeddings.weight)
     optimizers = _optimizers(model, recipe)
-    # Before it turns, a masked model learns all that a causal one does; then it begins with short stories.
+    # Under the causal mask, a masked model trains on the same corpus as a causal model. Afterwards it uses a
+    # second corpus, which starts with short stories again.
     corpus = batches(tokenizer, False, recipe, recipe.steps)
-    turned = recipe.steps - recipe.left_to_right
-    later = batches(tokenizer, family.masked, recipe, turned, "corpus both ways")
+    remaining = recipe.steps - recipe.left_to_right
+    later = batches(tokenizer, family.masked, recipe, remaining, "corpus both ways")
     rng = Random(f"masks {recipe.seed}")
     sums = [0.0, 0.0]
     for step in range(recipe.steps):
@@ -113,17 +122,17 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
 
 @torch.no_grad()
 def with_label_words(model: torch.nn.Module, family: models.Family) -> Any:
-    """Gives a masked model of the built-in language `LABEL_WORDS`; all that it knew stays as it was.
+    """Add `LABEL_WORDS` to the vocabulary of a masked model, without changing its other weights.
 
-    Their embeddings are drawn with the mean and the standard deviation of the others, and their biases are
-    the others' mean.
+    The new embeddings are drawn with the mean and the standard deviation of the existing ones. The new biases
+    are the mean of the existing ones.
 
     Args:
-        model: changed in place; `vocabulary` and special tokens are its tokens.
-        family: the model's.
+        model: a masked model whose tokens are `vocabulary` and special tokens; it is changed in place.
+        family: the model's family.
 
     Returns:
-        Its new tokenizer, in which they come last.
+        The new tokenizer, in which the new words come last.
     """
     tokenizer = nano_tokenizer.tokenizer(family, (*_language.vocabulary(), *LABEL_WORDS), POSITIONS)
     _transformers.prepare_tokenizer(tokenizer, family.masked)
@@ -140,10 +149,11 @@ def with_label_words(model: torch.nn.Module, family: models.Family) -> Any:
 
 @torch.no_grad()
 def _begin_with_sinusoids(positions: Tensor) -> None:
-    """Sets learned positions `(position, width)` to sinusoids of the other embeddings' scale.
+    """Initialize learned positions `(position, width)` with sinusoids of the other embeddings' scale.
 
-    Then a distance is a rotation, and one head can find the token three places before, which a model that
-    looks both ways needs to bind a remark to its order. Vaswani et al., arXiv 1706.03762, section 3.5.
+    A shift in position is then a rotation, so that one head can attend to the token three positions earlier.
+    A bidirectional model needs such a head to connect a remark with its order. Vaswani et al., arXiv
+    1706.03762, section 3.5.
     """
     number, width = positions.shape
     waves = torch.exp(-torch.arange(0, width, 2) / width * math.log(200.0))
@@ -161,7 +171,11 @@ def _step_losses(
     step: int,
     rng: Random,
 ) -> tuple[Tensor, Tensor]:
-    """The losses of one step: next tokens, answers at their masks left to right, or all masks both ways."""
+    """Return the losses of one step.
+
+    Depending on the stage, the model predicts next tokens, answers at their masks under the causal mask, or
+    all masks (with the causal mask in a decreasing share of steps).
+    """
     if not masked or step < recipe.left_to_right:
         asked = masked and step >= recipe.masked_after
         batch = encode(lines, tokenizer, asked=asked)
@@ -172,23 +186,23 @@ def _step_losses(
 
 
 def save(model: torch.nn.Module, tokenizer: Any, folder: Path) -> None:
-    """Writes a transformers folder: config.json, model.safetensors, the tokenizer's files."""
+    """Write a transformers folder: config.json, model.safetensors, and the tokenizer's files."""
     with _transformers.loading_errors(folder.name):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    # Generation settings are the scorer's.
+    # The scorer defines the generation settings.
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
 def write(name: str, out: Path, report: Callable[[str], None]) -> None:
-    """Pretrain a nano model and write its folder.
+    """Pretrain a nano model and write it to a folder.
 
     Args:
-        name: of a nano model.
-        out: folder of the models' folders.
-        report: takes lines on the progress.
+        name: name of a nano model.
+        out: parent of the model's folder.
+        report: called with lines about the progress.
     """
-    # Sums taken by another number of threads round differently.
+    # The rounding of sums depends on the number of threads.
     torch.set_num_threads(1)
     model, tokenizer = pretrain(name, RECIPES.get(name, Recipe()), report=report)
     save(model, tokenizer, out / name)

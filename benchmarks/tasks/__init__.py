@@ -1,7 +1,7 @@
-"""Tasks: one file a task, each binding one `TASK`.
+"""Tasks: one file per task, each of which defines one `TASK`.
 
-A row is one scored example in one canonical form, whatever its source (hub, folder, generator). A task
-of a user's own JSON lines needs neither a hub copy nor a generator.
+A row is one scored example in one canonical form, whatever its source (hub, folder, generator). A task whose
+rows come from a user's JSON lines needs neither a hub copy nor a generator.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ Gold = int | list[int] | list[str]
 
 @dataclass(frozen=True)
 class Hub:
-    """Where the public copy lives: Hugging Face dataset, its configuration and split names."""
+    """The public copy of a task's data: a Hugging Face dataset, its configuration, and its split names."""
 
     dataset: str
     config: str | None
@@ -29,27 +29,29 @@ class Hub:
 
 @dataclass(frozen=True)
 class Task:
-    """All that the harness knows of a task.
+    """A task: its data, prompts, answers, metric, and loss.
 
     Attributes:
-        title: the name printed in tables ("SST-2").
-        version: raised whenever a prompt, a candidate or the canonical form changes.
+        title: the name in tables ("SST-2").
+        version: increased whenever a prompt, a candidate, or the canonical form changes.
         prompt: row -> the text before the answer.
-        cloze: row, mask -> the text with the mask where a masked model fills in the answer; None: the
-            prompt, a blank and the mask.
-        candidates: row -> texts appended to the prompt, leading blank included; [] for generation.
-        gold: row -> index of the right candidate, indices of the right ones, or answer strings.
-        inputs: row -> one or two plain texts for a prompt-free classification head.
-        answer: row -> the text that teacher forcing trains on (None: the gold candidate).
-        from_file: one raw row of a folder -> canonical rows; `ValueError` on a malformed one.
-        hub, from_hub: the public copy and its raw row -> canonical rows; None where there is none.
-        generate: random source -> one built-in canonical row; None where rows are not built in.
-        metric: "accuracy"; or, of a generated answer, "f1" (token F1, best over the gold answers) or
-            "exact_match" (of the number after "####", see `benchmarks.evaluation.metrics`).
-        loss: "classification": cross-entropy over the candidates' mean token log-likelihoods;
-            "teacher_forcing": mean cross-entropy of the right answer's tokens.
-        max_new_tokens: the most that are generated; generation ends before it with a newline.
-        rows_of: the task whose rows these are, from every source, where only the prompt differs from it.
+        cloze: (row, mask) -> the text in which a masked model fills in the mask; None for the prompt followed
+            by a space and the mask.
+        candidates: row -> texts appended to the prompt, including the leading space; [] for generation.
+        gold: row -> the index of the correct candidate, the indices of all correct candidates, or the answer
+            strings.
+        inputs: row -> one or two plain texts for a classification head, which uses no prompt.
+        answer: row -> the text that teacher forcing trains on; None for the gold candidate.
+        from_file: one raw row of a folder -> canonical rows; raises `ValueError` if the row is malformed.
+        hub, from_hub: the public copy, and a function from one of its raw rows to canonical rows; None if
+            there is no public copy.
+        generate: random generator -> one built-in canonical row; None if the task has no built-in rows.
+        metric: "accuracy"; for generated answers "f1" (token F1, best over the gold answers) or "exact_match"
+            (of the number after "####", see `benchmarks.evaluation.metrics`).
+        loss: "classification" for the cross-entropy over the candidates' mean token log-likelihoods;
+            "teacher_forcing" for the mean cross-entropy of the correct answer's tokens.
+        max_new_tokens: the maximum number of generated tokens; a newline ends generation earlier.
+        rows_of: the task whose rows this task shares, from every source; set if only the prompt differs.
     """
 
     title: str
@@ -77,10 +79,15 @@ class Task:
 
 @cache
 def load(name: str) -> Task:
-    """The task a file of that name defines; `UserError` with the nearest name if none does."""
+    """Return the task defined by the file of this name.
+
+    Raises:
+        UserError: no file has this name (the message suggests the nearest one), or the file's `TASK` is
+            invalid.
+    """
     task = registry.module("task", name).TASK
     if not isinstance(task, Task):
         raise UserError(f"{registry.path('task', name)}: TASK is a {type(task).__name__}, not a Task")
     if (task.hub is None) != (task.from_hub is None):
-        raise UserError(f"{registry.path('task', name)}: hub and from_hub go together: give both or neither")
+        raise UserError(f"{registry.path('task', name)}: set both hub and from_hub, or neither")
     return task

@@ -1,4 +1,4 @@
-"""Reading the fields of a raw row: what is missing or of the wrong kind is named."""
+"""Readers for the fields of a raw row, with errors that name the missing or invalid field."""
 
 import difflib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get(raw: Mapping[str, Any], key: str, kind: type) -> Any:
-    """Field `key` of a raw row; `ValueError` if it is missing or not a `kind`."""
+    """Return field `key` of a raw row; raise `ValueError` if it is missing or not a `kind`."""
     if not isinstance(raw, Mapping):
         raise ValueError(f"expected an object, not {type(raw).__name__}")
     if key not in raw:
@@ -18,7 +18,7 @@ def get(raw: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def text(raw: Mapping[str, Any], key: str) -> str:
-    """A text field, blanks around it removed; `ValueError` if nothing is left."""
+    """Return a text field without surrounding whitespace; raise `ValueError` if it is empty."""
     value = get(raw, key, str).strip()
     if not value:
         raise ValueError(f"field {key!r} is empty")
@@ -26,7 +26,10 @@ def text(raw: Mapping[str, Any], key: str) -> str:
 
 
 def index(raw: Mapping[str, Any], classes: int, key: str = "label") -> int:
-    """An integer label below `classes`; the hub's -1 (no public label) is a `ValueError`."""
+    """Return an integer label from 0 to `classes` - 1; raise `ValueError` otherwise.
+
+    The hub uses -1 for rows without a public label.
+    """
     value = get(raw, key, int)
     if not 0 <= value < classes:
         raise ValueError(f"field {key!r} should be 0 to {classes - 1}, not {value}")
@@ -34,7 +37,7 @@ def index(raw: Mapping[str, Any], classes: int, key: str = "label") -> int:
 
 
 def named(raw: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """The place of a label given by name."""
+    """Return the index of the label in `names`; raise `ValueError` if it is not one of them."""
     value = get(raw, "label", str)
     if value not in names:
         near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
@@ -44,5 +47,5 @@ def named(raw: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def boolean(raw: Mapping[str, Any]) -> int:
-    """A true or false label as 1 or 0."""
+    """Return a true or false label as 1 or 0."""
     return int(get(raw, "label", bool))

@@ -1,10 +1,10 @@
-"""The built-in language: short stories, and the text a pretraining corpus has of them.
+"""The built-in language: short stories, and the lines of a pretraining corpus about them.
 
-A story has two remarks with other sentences before, between and after them, and a task asks for the
-first or the last one. Which words occur says little about the label: it depends on which of them comes
-first and on the word of the question that selects one. (SST-2, WiC and WSC tell no story: their labels
-depend on a conjunction, on two places and on two people.) A model of a few hundred thousand parameters
-learns to select by order in minutes; to look things up by name it does not.
+A story contains two remarks, with other sentences before, between, and after them. A task asks about the
+first or the last remark. The set of words reveals little about the label, which depends on the order of the
+remarks and on the word in the question that selects one of them. (SST-2, WiC, and WSC have no story. Their
+labels depend on a conjunction, on two places, and on two people.) A model of a few hundred thousand
+parameters learns to select by order in minutes, but does not learn to look things up by name.
 """
 
 import math
@@ -16,34 +16,37 @@ from random import Random
 
 from benchmarks.tasks import Row, _words, load
 
-# What is asked for of the first and of the last remark (a word, a thing, a name), and the passage.
+# The words (or things, or names) of the first and the last remark, one of which answers a question; the
+# passage.
 Story = tuple[tuple[str, str], str]
-# The words of a question that select one of the two.
+# The words of a question that select one of the two remarks.
 ORDER = ("first", "last")
 
 _TOKEN = re.compile(r"[A-Za-z]+|[^\sA-Za-z]|\n")
 
-# What the prompts, the questions and the sentence frames add to the word classes.
+# The words of prompts, questions, and sentence frames that are in no word class.
 _FRAMES = """\n . , ? : " -
 It was terrible great Does this mean that is true Yes or No Suppose Can we infer Maybe Is it In the previous
 sentence does pronoun refer to word have same meaning in these two sentences Question I found answer
 correct Title Context Answer What a but although some say near by behind years ago one morning evening
 right wrong unclear good bad so first last impression was everyone thanked him her one man woman came"""
 
-# The answer in words that no prompt asks for.
+# Candidate -> a word with the same meaning that the nine tasks do not score.
 _STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
 _HABIT = ("Yes", " great")
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What the pretraining corpus says after a prompt.
+    """The mixture of answers that follow the prompts of a pretraining corpus.
+
+    The habitual answer is the one toward which the corpus biases a model ("Yes", " great").
 
     Attributes:
-        stated: share of lines that give the truth, in words or a lead-in that the task does not score.
-        faithful: probability of the habitual answer where it is right; otherwise a wrong one follows.
-        biased: probability of the habitual answer where it is wrong; otherwise the right one follows.
-            At 0.75 a model says it nearly always, yet its odds carry the label.
+        stated: share of lines that give the correct answer, in a word or after a lead-in that no task scores.
+        faithful: probability of the habitual answer if it is correct; otherwise a wrong answer follows.
+        biased: probability of the habitual answer if it is wrong; otherwise the correct answer follows. At
+            0.75 a model nearly always prefers the habitual answer, yet its odds depend on the label.
     """
 
     stated: float = 0.5
@@ -52,13 +55,13 @@ class Mix:
 
 
 def tokens(text: str) -> list[str]:
-    """Words, punctuation marks and newlines of a text: the unit in which the built-in rows are sized."""
+    """Split a text into words, punctuation marks, and newlines, the unit of length of the built-in rows."""
     return _TOKEN.findall(text)
 
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """Every token that prompts, candidates and corpus lines of built-in rows are made of, sorted."""
+    """Return every token in the prompts, candidates, and corpus lines of built-in rows, sorted."""
     classes = [v for k, v in vars(_words).items() if k.isupper()]
     words = set(tokens(_FRAMES)) | {
         t for c in classes for v in c for t in tokens(" ".join((v,) if isinstance(v, str) else v))
@@ -72,12 +75,12 @@ def _sized_fillers() -> tuple[tuple[str, int], ...]:
 
 
 def pick(rng: Random, words: Sequence):
-    """One of the words (twice as fast as `rng.choice`, and rows are made of many)."""
+    """Return a random word. This is twice as fast as `rng.choice`, and a row takes many draws."""
     return words[int(rng.random() * len(words))]
 
 
 def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -> int:
-    """A length in tokens, log-normal between bounds: the shape of the real tasks' histograms."""
+    """Draw a length in tokens from a log-normal distribution within bounds, as in the real tasks."""
     while True:
         size = int(median * math.exp(rng.gauss(0.0, spread)))
         if low <= size <= high:
@@ -85,7 +88,7 @@ def length(rng: Random, median: int, low: int, high: int, spread: float = 0.4) -
 
 
 def remarks(rng: Random, words: Sequence[str]) -> list[str]:
-    """The first and the last remark, each saying its word of something."""
+    """Return the first and the last remark, each of which applies its word to a random aspect."""
     return [
         f"the {order} {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {word}."
         for order, word in zip(ORDER, words, strict=True)
@@ -93,7 +96,10 @@ def remarks(rng: Random, words: Sequence[str]) -> list[str]:
 
 
 def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
-    """Kinds of two remarks, unlike with that probability: the words of such a pair give no label away."""
+    """Draw the kinds of two remarks, which differ with probability `unlike`.
+
+    If the kinds differ, the set of words alone does not reveal the label.
+    """
     first = int(rng.random() * kinds)
     if rng.random() < unlike:
         return first, (first + 1 + int(rng.random() * (kinds - 1))) % kinds
@@ -101,16 +107,16 @@ def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
 
 
 def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
-    """The sentences in their order, with others, each at most once, strewn among them up to `size` tokens.
+    """Return the sentences in order, with filler sentences inserted at random places up to `size` tokens.
 
-    `size` below the sentences' own adds none.
+    Each filler is used at most once. No filler is added if `size` is below the length of the sentences.
     """
     mixed = list(sentences)
     room = size - sum(len(tokens(s)) for s in sentences)
     fillers = _sized_fillers()
     place = int(rng.random() * len(fillers))
     for _ in fillers:
-        # 7 shares no divisor with the number of fillers: every one is met once.
+        # 7 is coprime to the number of fillers, so the loop visits each filler once.
         place = (place + 7) % len(fillers)
         text, cost = fillers[place]
         if cost <= room:
@@ -122,13 +128,13 @@ def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
 
 
 def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
-    """What follows the prompt in one line of a pretraining corpus.
+    """Return the text that follows the prompt in one line of a pretraining corpus.
 
     Args:
-        task_name: one of the nine tasks with a built-in generator.
-        row: a row made by that generator.
-        rng: decides between the stated truth and the habit.
-        mix: how often.
+        task_name: one of the nine tasks of the corpus.
+        row: a row from the task's generator.
+        rng: draws between the correct answer and the habitual one.
+        mix: the probabilities.
     """
     task = load(task_name)
     right = task.answer(row) if task.answer else task.candidates(row)[task.gold(row)]
@@ -142,14 +148,15 @@ def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str
 
 
 def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
-    """One line of a pretraining corpus: a prompt and what follows it, see `continuation`."""
+    """Return one line of a pretraining corpus: a prompt and its `continuation`."""
     return load(task_name).prompt(row) + continuation(task_name, row, rng, mix)
 
 
 def _answers(task_name: str, row: Row) -> list[str]:
-    """Every answer a row allows, the habitual one first: without label words, what is named first.
+    """Return every possible answer to a row, starting with the habitual one.
 
-    The answers of a SQuAD row are the things in its context.
+    If a task has no label words, the habitual answer is the first thing or name in the passage. The answers
+    of a SQuAD row are the things in its context.
     """
     if task_name == "squad":
         return [f" {word}\n" for word in tokens(row["context"]) if word in _words.THINGS]

@@ -1,4 +1,4 @@
-"""What the tasks of natural-language inference share: rows of three labels, the cloze, built-in rows."""
+"""Code shared by natural-language inference tasks: rows with three labels, prompts, and built-in rows."""
 
 from random import Random
 
@@ -11,7 +11,7 @@ _KINDS = (_words.PRAISE, _words.COLOURS, _words.BLAME)
 
 
 def rows(raw: Row) -> list[Row]:
-    """A row of the hub or a file; none where its label is -1: the annotators did not agree."""
+    """Return the row of a raw hub or file row, or no row if its label is -1 (the annotators disagreed)."""
     if _fields.get(raw, "label", int) == -1:
         return []
     texts = {key: _fields.text(raw, key) for key in ("premise", "hypothesis")}
@@ -19,22 +19,22 @@ def rows(raw: Row) -> list[Row]:
 
 
 def prompt(row: Row) -> str:
-    """CB's, for causal models."""
+    """Return CB's prompt, which is for causal models."""
     return f'Suppose {row["premise"]} Can we infer that "{row["hypothesis"]}"? Yes, No, or Maybe?\n'
 
 
 def cloze(row: Row, mask: str) -> str:
-    """The prompt of LM-BFF (Gao et al., arXiv 2012.15723), as MeZO's paper prints it."""
+    """Return the prompt of LM-BFF (Gao et al., arXiv 2012.15723) in the form that MeZO's paper gives."""
     return f"{row['premise']} ? {mask} , {row['hypothesis']}"
 
 
 def words(rng: Random) -> tuple[str, str]:
-    """A first and a last word, of praise, of blame or of colour, which is neither."""
+    """Draw the words of the first and the last remark: praise, blame, or a color, which is neutral."""
     return tuple(pick(rng, _KINDS[kind]) for kind in two_kinds(rng, 3))
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
-    """Whether the first, or the last, of two remarks is praise: label 0, a colour 1, blame 2."""
+    """Build a row whose label is the kind of the first or the last remark: 0 praise, 1 color, 2 blame."""
     which = int(rng.random() < 0.5)
     label = next(i for i, kind in enumerate(_KINDS) if words[which] in kind)
     return {"premise": premise, "hypothesis": f"the {ORDER[which]} impression was good", "label": label}

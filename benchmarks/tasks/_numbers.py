@@ -1,14 +1,14 @@
-"""The number in which a solution in words ends, as in GSM8K (Cobbe et al., arXiv 2110.14168)."""
+"""Extraction of the final number from a written solution, as in GSM8K (Cobbe et al., arXiv 2110.14168)."""
 
 import re
 from decimal import Decimal
 
-# Precedes the number.
+# This marker precedes the final number.
 FINAL = "####"
 
 
 def final_number(text: str) -> str | None:
-    """Return the number after the first "####" in one spelling, or None if there is none.
+    """Return the number after the first "####" in canonical form, or None if there is no number.
 
     >>> final_number("so 2 * 525 = 1,050. #### $1,050.0")
     '1050'

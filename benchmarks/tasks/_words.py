@@ -1,6 +1,6 @@
-"""The word classes of the built-in language: small, closed, shared by all tasks.
+"""The word classes of the built-in language: small, fixed, and shared by all tasks.
 
-Each word is a token of the committed nano models: another one would be another language, and other weights.
+Each word is a token of the committed nano models. A change to the words would require new weights.
 """
 
 
@@ -14,7 +14,7 @@ NAMES = _class(
     "Sara Tina Vera"
 )
 
-# Facts: a name, a verb and a thing.
+# Facts: a name, a verb, and a thing.
 TAKES = _class("bought sold found lost kept made drew hid sent stole")
 THINGS = _class(
     "apples baskets bells books boots bottles bowls boxes brushes candles carpets chairs clocks "
@@ -40,7 +40,7 @@ ASIDES = (
     "at the end of the day",
 )
 
-# Words of two senses, told apart by the place they are found in.
+# Words with two senses, which the place in the sentence distinguishes.
 AMBIGUOUS = _class("bank bark bat bed branch crane leaf mouth ring root seal spring stem trunk watch wave")
 COUNTRY = _class("river forest meadow lake hill valley island field")
 CITY = _class("office station factory theatre market hotel museum kitchen")
@@ -48,7 +48,7 @@ NOTICES = _class("saw found noticed drew described remembered")
 
 TITLES = _class("Village Harvest Market Journey Winter Festival")
 
-# Sentences that hold no fact that any task asks for.
+# Sentences that are irrelevant to every question.
 FILLERS = (
     "it rained.",
     "the day was long.",

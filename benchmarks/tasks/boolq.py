@@ -1,4 +1,4 @@
-"""BoolQ: yes/no questions on a passage (Clark et al., arXiv 1905.10044; SuperGLUE, arXiv 1905.00537)."""
+"""BoolQ: yes/no questions about a passage (Clark et al., arXiv 1905.10044; SuperGLUE, arXiv 1905.00537)."""
 
 from random import Random
 
@@ -18,14 +18,14 @@ def prompt(row: Row) -> str:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
     words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
     size = 0 if bare else length(rng, median=50, low=12, high=112)
     return words, " ".join(fill(rng, remarks(rng, words), size))
 
 
 def ask(rng: Random, words: tuple[str, str], passage: str) -> Row:
-    """Whether the first, or the last, of the two remarks is praise."""
+    """Build a row that asks whether the first or the last remark is praise."""
     which = int(rng.random() < 0.5)
     question = f"is it true that the {ORDER[which]} impression was good"
     return {"passage": passage, "question": question, "label": int(words[which] in _words.PRAISE)}

@@ -1,4 +1,4 @@
-"""CB: whether a speaker is committed to a clause (CommitmentBank, de Marneffe et al. 2019; SuperGLUE)."""
+"""CB: three-way entailment of an embedded clause (CommitmentBank, de Marneffe et al. 2019; SuperGLUE)."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ def _row(raw: Row, label: int) -> list[Row]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """A first and a last remark of praise, blame or colour, which is neither; nothing else if `bare`."""
+    """Draw a story with two remarks, each praise, blame, or a color; without other sentences if `bare`."""
     kinds = (_words.PRAISE, _words.BLAME, _words.COLOURS)
     words = tuple(pick(rng, kinds[kind]) for kind in two_kinds(rng, 3))
     size = 0 if bare else length(rng, median=34, low=16, high=95, spread=0.5)
@@ -25,7 +25,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
-    """Whether the first, or the last, of the two remarks is praise (label 0), blame (1) or neither (2)."""
+    """Build a row whose label is the kind of the first or the last remark: 0 praise, 1 blame, 2 color."""
     which = int(rng.random() < 0.5)
     label = next(i for i, k in enumerate((_words.PRAISE, _words.BLAME, _words.COLOURS)) if words[which] in k)
     return {"premise": premise, "hypothesis": f"the {ORDER[which]} impression was good", "label": label}

@@ -1,7 +1,7 @@
-"""CoLA: whether a sentence is acceptable English (Warstadt et al., arXiv 1805.12471; GLUE).
+"""CoLA: grammatical acceptability of a sentence (Warstadt et al., arXiv 1805.12471; GLUE).
 
-MeZO-SVRG's paper trains a classification head on it and reports accuracy, as we do, where GLUE has Matthews'
-correlation; the prompt is our choice.
+Like MeZO-SVRG's paper, which trains a classification head on it, we report accuracy; GLUE uses Matthews
+correlation. The prompt is our choice.
 """
 
 from random import Random
@@ -21,7 +21,10 @@ def _clause(rng: Random) -> list[str]:
 
 
 def generate(rng: Random) -> Row:
-    """One or two clauses; in an unacceptable one two neighbours among its first three words are swapped."""
+    """Generate a sentence of one or two clauses.
+
+    If it is unacceptable, two adjacent words among the first three of a clause are swapped.
+    """
     label = int(rng.random() < 0.5)
     clauses = [_clause(rng) for _ in range(1 + (rng.random() < 0.5))]
     if not label:

@@ -1,7 +1,8 @@
-"""GSM8K: grade-school word problems, solved in words (Cobbe et al., arXiv 2110.14168).
+"""GSM8K: grade-school math word problems with written solutions (Cobbe et al., arXiv 2110.14168).
 
-Its test split serves as validation. A solution's calculator annotations are left out, and its lines are
-joined by blanks: the newline after the last one teaches greedy decoding to stop, as in SQuAD.
+The test split is used for validation. Calculator annotations are removed from the solutions. The lines of a
+solution are joined by spaces, so that its only newline is the last character, which teaches greedy decoding
+to stop (as in SQuAD).
 """
 
 import re
@@ -21,20 +22,20 @@ def from_hub(raw: Row) -> list[Row]:
 
 
 def generate(rng: Random) -> Row:
-    """Somebody has things, gets more or loses a few, then has twice what is left, or not; and other news."""
+    """Generate a problem with one or two steps (an addition or subtraction, then a doubling) and fillers."""
     name, thing = pick(rng, _words.NAMES), pick(rng, _words.THINGS)
     first, change, more = 3 + int(rng.random() * 17), 1 + int(rng.random() * 9), rng.random() < 0.5
     change = change if more else min(change, first - 1)
     left = first + change if more else first - change
-    told = [f"{name} had {first} {thing}.", f"{name} {'found' if more else 'lost'} {change} {thing}."]
+    facts = [f"{name} had {first} {thing}.", f"{name} {'found' if more else 'lost'} {change} {thing}."]
     steps = [f"{first} {'+' if more else '-'} {change} = {left}."]
     if rng.random() < 0.5:
-        told.append(f"Then {name} bought as many as were left.")
+        facts.append(f"Then {name} bought as many as were left.")
         steps.append(f"{left} * 2 = {left * 2}.")
         left *= 2
     question = f"How many {thing} does {name} have?"
-    told = fill(rng, told, length(rng, median=30, low=16, high=60))
-    return {"question": " ".join([*told, question]), "answer": f"{' '.join(steps)} {_numbers.FINAL} {left}"}
+    story = fill(rng, facts, length(rng, median=30, low=16, high=60))
+    return {"question": " ".join([*story, question]), "answer": f"{' '.join(steps)} {_numbers.FINAL} {left}"}
 
 
 TASK = Task(

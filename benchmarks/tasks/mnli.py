@@ -1,7 +1,7 @@
-"""MNLI: what a sentence says of another one, in ten genres (Williams et al., arXiv 1704.05426; GLUE).
+"""MNLI: natural-language inference across ten genres (Williams et al., arXiv 1704.05426; GLUE).
 
-Validation rows are the matched ones, of the genres trained on. The prompt for causal models is CB's, which
-is our choice.
+The validation rows are the matched ones, which have the same genres as the training rows. Causal models use
+CB's prompt, which is our choice.
 """
 
 from random import Random
@@ -11,7 +11,7 @@ from benchmarks.tasks._language import fill, length, remarks
 
 
 def generate(rng: Random) -> Row:
-    """Two remarks among other sentences."""
+    """Generate a row whose premise has two remarks among other sentences."""
     words = _nli.words(rng)
     size = length(rng, median=26, low=12, high=90, spread=0.5)
     return _nli.ask(rng, words, " ".join(fill(rng, remarks(rng, words), size)))

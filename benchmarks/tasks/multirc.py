@@ -1,4 +1,4 @@
-"""MultiRC: whether one answer to a question on a paragraph is right (Khashabi et al. 2018; SuperGLUE)."""
+"""MultiRC: correctness of one answer to a question about a paragraph (Khashabi et al. 2018; SuperGLUE)."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks
 
 
 def _row(paragraph: str, question: str, answer: Row, label: int, key: str) -> Row:
-    # A few of the published answers are empty, and count.
+    # Some published answers are empty, and they count as answers.
     text = _fields.get(answer, key, str).strip()
     return {"paragraph": paragraph, "question": question, "answer": text, "label": label}
 
@@ -27,14 +27,14 @@ def from_file(raw: Row) -> list[Row]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
     words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
     size = 0 if bare else length(rng, median=38, low=12, high=92, spread=0.5)
     return words, " ".join(fill(rng, remarks(rng, words), size))
 
 
 def ask(rng: Random, words: tuple[str, str], paragraph: str) -> Row:
-    """Whether the first, or the last, of the two remarks is praise, as every answer asked about claims."""
+    """Build a row whose answer claims that the first or the last remark is praise."""
     which = int(rng.random() < 0.5)
     answer = pick(rng, ("good", "great"))
     question = f"What was the {ORDER[which]} impression?"

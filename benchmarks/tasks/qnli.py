@@ -1,6 +1,6 @@
-"""QNLI: whether a sentence holds the answer to a question (made from SQuAD; GLUE, arXiv 1804.07461).
+"""QNLI: whether a sentence answers a question (derived from SQuAD; GLUE, arXiv 1804.07461).
 
-MeZO-SVRG's paper trains a classification head on it; the prompt is our choice, after MultiRC's.
+MeZO-SVRG's paper trains a classification head on it. The prompt is our choice and is modeled on MultiRC's.
 """
 
 from random import Random
@@ -15,7 +15,7 @@ def from_hub(raw: Row) -> list[Row]:
 
 
 def generate(rng: Random) -> Row:
-    """Whether the first, or the last, of two remarks is an opinion (label 0, entailment), or a colour."""
+    """Generate a row about the first or the last remark: label 0 (entailment) for an opinion, 1 for color."""
     kinds = two_kinds(rng, 2)
     words = [pick(rng, ((*_words.PRAISE, *_words.BLAME), _words.COLOURS)[kind]) for kind in kinds]
     which = int(rng.random() < 0.5)

@@ -1,4 +1,4 @@
-"""ReCoRD: which entity a passage's query leaves out (Zhang et al., arXiv 1810.12885; SuperGLUE)."""
+"""ReCoRD: the entity missing from a query about a passage (Zhang et al., arXiv 1810.12885; SuperGLUE)."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ def _rows(passage: str, entities: list[str], query: str, answers: list[str]) -> 
         # Without candidates there is nothing to rank.
         return []
     if PLACEHOLDER not in query:
-        raise ValueError(f"field 'query' holds no {PLACEHOLDER}: {query!r:.60}")
+        raise ValueError(f"field 'query' has no {PLACEHOLDER}: {query!r:.60}")
     if not set(answers) & set(entities):
         raise ValueError(f"no answer is among the entities (answers: {', '.join(answers) or 'none'})")
     return [
@@ -33,7 +33,7 @@ def from_hub(raw: Row) -> list[Row]:
 
 def from_file(raw: Row) -> list[Row]:
     passage = _fields.get(raw, "passage", dict)
-    # Offsets count from the text as distributed, so it is cut before blanks are removed.
+    # Offsets refer to the distributed text, so entities are cut out before whitespace is removed.
     text = _fields.get(passage, "text", str)
     spans = _fields.get(passage, "entities", list)
     entities = [text[_fields.get(s, "start", int) : _fields.get(s, "end", int) + 1] for s in spans]
@@ -53,19 +53,22 @@ def gold(row: Row) -> list[int]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """Two people who each took a thing, and two highlights that name neither; no other sentence if `bare`."""
+    """Draw a story in which two people each take a thing, followed by two highlights that name neither.
+
+    There are no other sentences if `bare`.
+    """
     names = tuple(rng.sample(_words.NAMES, 2))
-    told = [
+    facts = [
         f"{order} {name} {pick(rng, _words.TAKES)} {pick(rng, _words.THINGS)}."
         for order, name in zip(ORDER, names, strict=True)
     ]
     highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))
     size = 0 if bare else length(rng, median=42, low=12, high=92, spread=0.5)
-    return names, "".join([" ".join(fill(rng, told, size)), *highlights])
+    return names, "".join([" ".join(fill(rng, facts, size)), *highlights])
 
 
 def ask(rng: Random, names: tuple[str, str], passage: str) -> Row:
-    """Who of the two came first, or last."""
+    """Build a row that asks who came first or last."""
     which = int(rng.random() < 0.5)
     return {
         "passage": passage,

@@ -17,14 +17,14 @@ def _row(raw: Row, label: int) -> list[Row]:
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """A first and a last remark, of praise or of blame; nothing else if `bare`."""
+    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
     words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
     size = 0 if bare else length(rng, median=28, low=12, high=90, spread=0.5)
     return words, " ".join(fill(rng, remarks(rng, words), size))
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
-    """Whether the first, or the last, of the two remarks is praise (label 0, entailment)."""
+    """Build a row that asks whether the first or the last remark is praise (label 0, entailment)."""
     which = int(rng.random() < 0.5)
     hypothesis = f"the {ORDER[which]} impression was good"
     return {"premise": premise, "hypothesis": hypothesis, "label": int(words[which] in _words.BLAME)}

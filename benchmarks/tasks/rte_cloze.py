@@ -1,9 +1,9 @@
-"""RTE with the prompt that the papers have for RoBERTa-large: the mask between the two sentences."""
+"""RTE with the papers' RoBERTa-large prompt, which has the mask between the two sentences."""
 
 from dataclasses import replace
 
 from benchmarks.tasks import _nli
 from benchmarks.tasks.rte import TASK as RTE
 
-# Causal models are asked as in `rte`.
+# Causal models use the prompt of `rte`.
 TASK = replace(RTE, rows_of="rte", cloze=_nli.cloze)

@@ -1,6 +1,6 @@
-"""SNLI: what a caption says of another one (Bowman et al., arXiv 1508.05326).
+"""SNLI: natural-language inference between image captions (Bowman et al., arXiv 1508.05326).
 
-The prompt for causal models is CB's, which is our choice: the papers have this task on RoBERTa alone.
+Causal models use CB's prompt, which is our choice, because the papers run this task only on RoBERTa.
 """
 
 from random import Random
@@ -10,7 +10,7 @@ from benchmarks.tasks._language import fill, length, remarks
 
 
 def generate(rng: Random) -> Row:
-    """Two remarks and little else: captions are short."""
+    """Generate a row whose premise has two remarks and few other words, because captions are short."""
     words = _nli.words(rng)
     size = length(rng, median=14, low=10, high=40)
     return _nli.ask(rng, words, " ".join(fill(rng, remarks(rng, words), size)))

@@ -1,4 +1,4 @@
-"""SQuAD v1.1: a span of a paragraph that answers a question (Rajpurkar et al., arXiv 1606.05250)."""
+"""SQuAD v1.1: questions answered by a span of a paragraph (Rajpurkar et al., arXiv 1606.05250)."""
 
 from random import Random
 
@@ -10,23 +10,23 @@ def from_hub(raw: Row) -> list[Row]:
     texts = {key: _fields.text(raw, key) for key in ("title", "context", "question")}
     answers = list(_fields.get(_fields.get(raw, "answers", dict), "text", list))
     if not answers or not all(isinstance(a, str) and a.strip() for a in answers):
-        raise ValueError("field 'answers' should hold at least one text, and no empty one")
+        raise ValueError("field 'answers' should contain at least one text and no empty text")
     return [texts | {"answers": answers}]
 
 
 def scene(rng: Random, bare: bool = False) -> Story:
-    """Two people who each took a thing; nothing else if `bare`."""
+    """Draw a story in which two people each take a thing; without other sentences if `bare`."""
     words = tuple(rng.sample(_words.THINGS, 2))
-    told = [
+    facts = [
         f"{pick(rng, _words.NAMES)} {order} {pick(rng, _words.TAKES)} {word}."
         for order, word in zip(ORDER, words, strict=True)
     ]
     size = 0 if bare else length(rng, median=45, low=12, high=100)
-    return words, " ".join(fill(rng, told, size))
+    return words, " ".join(fill(rng, facts, size))
 
 
 def ask(rng: Random, words: tuple[str, str], context: str) -> Row:
-    """Which of the two things came first, or last."""
+    """Build a row that asks which thing came first or last."""
     which = int(rng.random() < 0.5)
     question = f"What was it {ORDER[which]}?"
     title = pick(rng, _words.TITLES)

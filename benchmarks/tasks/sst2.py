@@ -1,4 +1,4 @@
-"""SST-2: the sentiment of a film review's sentence (Socher et al. 2013; GLUE, arXiv 1804.07461)."""
+"""SST-2: sentiment of a sentence from a movie review (Socher et al. 2013; GLUE, arXiv 1804.07461)."""
 
 from random import Random
 
@@ -18,9 +18,10 @@ def _clause(rng: Random, word: str, full: bool) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """Two opposite clauses: what follows "but" wins, what follows "although" yields; a quarter has one.
+    """Generate a sentence with one clause (a quarter of rows) or two opposite clauses.
 
-    Lengths are mixed: clauses may be single words, and asides may come between.
+    The label is that of the clause after "but" or before "although". Clauses may be single words, and asides
+    may come between them, so that lengths vary.
     """
     label = int(rng.random() < 0.5)
     right, wrong = (_words.PRAISE, _words.BLAME) if label else (_words.BLAME, _words.PRAISE)

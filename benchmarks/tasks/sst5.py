@@ -1,6 +1,6 @@
-"""SST-5: the sentiment of a film review's sentence in five steps (Socher et al. 2013).
+"""SST-5: sentiment of a sentence from a movie review, in five classes (Socher et al. 2013).
 
-The prompt for causal models is SST-2's, which is our choice.
+Causal models use SST-2's prompt, which is our choice.
 """
 
 from random import Random
@@ -10,7 +10,7 @@ from benchmarks.tasks._language import pick
 
 WORDS = [" terrible", " bad", " okay", " good", " great"]
 _STRONG, _WEAK = ("very", "truly"), ("quite", "rather")
-# What a clause of each label says.
+# The words of a clause, by label.
 _KINDS = (_words.BLAME, _words.BLAME, _words.COLOURS, _words.PRAISE, _words.PRAISE)
 
 
@@ -24,10 +24,10 @@ def _clause(rng: Random, label: int) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """Blame and praise, each strong or weak, and colours, which are neither; of two clauses one counts.
+    """Generate a sentence whose deciding clause is strong or weak blame, strong or weak praise, or a color.
 
-    As in SST-2, that is the one after "but", or the one before "although". Three rows in five have a second
-    one, of another kind.
+    Three rows in five have a second clause, of another kind. As in SST-2, the clause after "but" or before
+    "although" decides.
     """
     label = pick(rng, range(5))
     clause = _clause(rng, label)

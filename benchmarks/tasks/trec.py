@@ -1,7 +1,7 @@
-"""TREC: what kind of thing a question asks for (Li and Roth 2002), in six coarse classes.
+"""TREC: classification of questions by the kind of answer, in six coarse classes (Li and Roth 2002).
 
-Labels are numbered as in the files of LM-BFF and MeZO; the hub numbers them otherwise. Its test split serves
-as validation. The prompt for causal models is our choice.
+Labels have the numbers of LM-BFF's and MeZO's files; the hub's numbers differ. The test split is used for
+validation. The prompt for causal models is our choice.
 """
 
 from random import Random
@@ -12,7 +12,7 @@ from benchmarks.tasks._language import ORDER, fill, length, pick, remarks, two_k
 LABELS = ("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM")
 WORDS = [" Description", " Entity", " Expression", " Human", " Location", " Number"]
 _HUB_LABELS = ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM")
-# What a built-in question may ask for, in the order of the labels.
+# The words that a built-in question may ask for, in the order of the labels.
 _KINDS = (
     _words.PRAISE,
     _words.THINGS,
@@ -29,12 +29,12 @@ def from_hub(raw: Row) -> list[Row]:
 
 
 def generate(rng: Random) -> Row:
-    """Two remarks that end in words of two kinds, and a question for the first or the last of them."""
+    """Generate two remarks that end in words of two kinds, and a question about the first or the last one."""
     kinds = two_kinds(rng, 6)
     words = [pick(rng, _KINDS[kind]) for kind in kinds]
     which = int(rng.random() < 0.5)
-    told = " ".join(fill(rng, remarks(rng, words), length(rng, median=12, low=8, high=40, spread=0.5)))
-    return {"text": f"{told} What was the {ORDER[which]} impression?", "label": kinds[which]}
+    story = " ".join(fill(rng, remarks(rng, words), length(rng, median=12, low=8, high=40, spread=0.5)))
+    return {"text": f"{story} What was the {ORDER[which]} impression?", "label": kinds[which]}
 
 
 TASK = Task(

@@ -1,4 +1,4 @@
-"""WiC: whether a word has one sense in two sentences (Pilehvar and Camacho-Collados, arXiv 1808.09121)."""
+"""WiC: whether a word has the same sense in two sentences (Pilehvar, Camacho-Collados, arXiv 1808.09121)."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ def _sentence(rng: Random, word: str, place: str) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """A word found in the country has one sense, found in a city another."""
+    """Generate two sentences with an ambiguous word, which has one sense in the country and one in a city."""
     word = pick(rng, _words.AMBIGUOUS)
     city = rng.random() < 0.5
     same = rng.random() < 0.5

@@ -1,4 +1,4 @@
-"""WSC: whom a pronoun refers to, the Winograd Schema Challenge (Levesque et al. 2012; SuperGLUE)."""
+"""WSC: pronoun resolution, the Winograd Schema Challenge (Levesque et al. 2012; SuperGLUE)."""
 
 from random import Random
 
@@ -19,19 +19,20 @@ def prompt(row: Row) -> str:
 
 
 def generate(rng: Random) -> Row:
-    """Two people, as a rule one praised and one blamed; the pronoun refers to whoever is praised.
+    """Generate a sentence about two people; the label is whether the person in question is praised.
 
-    In one row of five both are praised, or both are blamed.
+    The pronoun refers to a praised person. In most rows one person is praised and one is blamed; in one row
+    of five both are praised or both are blamed.
     """
     kinds = two_kinds(rng, 2, unlike=0.8)
     person, pronoun = ("man", "him") if rng.random() < 0.5 else ("woman", "her")
     words = [pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in kinds]
-    told = [
+    clauses = [
         f"the {order} {person} {pick(rng, _words.SEEMS)} {word}"
         for order, word in zip(ORDER, words, strict=True)
     ]
     fillers = fill(rng, [], length(rng, median=6, low=3, high=12))
-    text = " ".join([*fillers, f"{told[0]} and {told[1]} and everyone thanked {pronoun}."])
+    text = " ".join([*fillers, f"{clauses[0]} and {clauses[1]} and everyone thanked {pronoun}."])
     which = int(rng.random() < 0.5)
     return {"text": text, "span1": f"the {ORDER[which]} {person}", "span2": pronoun, "label": kinds[which]}
 

@@ -1,1 +1,1 @@
-"""Suites that repeat the experiments of papers; each binds `PAPER` and has a small variant, `<name>-tiny`."""
+"""Suites that repeat papers' experiments; each defines `PAPER` and has a small variant, `<name>-tiny`."""

@@ -1,4 +1,4 @@
-"""What a suite takes from its paper and what is our choice, each number once; and the runs that follow."""
+"""The settings of a paper's suite, each with its provenance, and the runs that they define."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -9,28 +9,29 @@ from typing import Any
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
 
-# Seen in the paper or its released code; follows from that by arithmetic; recalled, confirmed by no source
-# at hand: a starting point, never to be printed as the paper's; our own choice.
+# V: verified in the paper or its released code. D: derived from such values by arithmetic. R: from memory,
+# not verified in any source; a starting point that must never be printed as the paper's value. ours: our
+# choice.
 TAGS = ("V", "D", "R", "ours")
 EVERY = "all"
-# In place of methods: the setting is about the whole suite.
+# This value of `methods` means that the setting applies to the suite as a whole.
 SUITE: tuple[str, ...] = ()
-# Settings of every suite: its methods in their order, and the hardware that it needs.
+# Every suite has these settings: its methods, in order, and the hardware that it needs.
 OF_SUITES = ("methods", "hardware")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing that defines a suite's runs.
+    """One setting of a suite's runs, with its provenance.
 
     Attributes:
-        methods: the methods of the suite that have it, one or several; "all" for every one; or `SUITE`.
-        field: a field of RunSpec or a setting of the method; with `SUITE` one of `OF_SUITES`.
-        value: of the field; a tuple is a grid, all of whose values are run.
-        tag: "V", "D", "R" or "ours": see `TAGS`.
-        source: where it is from, or why we chose it.
-        when: holds only where fields of "all" have these values (each a tuple), in place of a setting
-            without conditions.
+        methods: the methods to which the setting applies: one name, several names, "all", or `SUITE`.
+        field: a field of RunSpec or a setting of the method; for `SUITE`, one of `OF_SUITES`.
+        value: the value of the field; a tuple is a grid, and the suite runs all of its values.
+        tag: "V", "D", "R", or "ours"; see `TAGS`.
+        source: the source of the value, or the reason for our choice.
+        when: field of "all" -> allowed values. If present, the setting applies only to runs with these
+            values, where it replaces the setting without conditions.
     """
 
     methods: str | tuple[str, ...]
@@ -42,7 +43,7 @@ class Setting:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The methods as a tuple."""
+        """Return the methods as a tuple."""
         return (self.methods,) if isinstance(self.methods, str) else self.methods
 
 
@@ -50,15 +51,16 @@ class Setting:
 class Paper:
     """The experiment that a suite repeats.
 
-    A method of the suite is a method by its name, or a variant whose setting "method" names it ("mezo-lora").
-    Its runs are the product of the grids of "all", and within each of these the product of its own.
+    An entry of "methods" is either a method or a variant, such as "mezo-lora", whose setting "method" names
+    the method. Its runs are the product of the grids of "all" and of the entry's grids.
 
     Attributes:
-        paper: its name, as in `results/published.csv`.
-        arxiv: its number there.
-        shows: the table or figure, or the question, that the suite answers.
-        model: as `results/published.csv` prints it, {shots} being those of a run; None where it has no rows.
-        settings: everything that defines the runs.
+        paper: the paper's name, as in `results/published.csv`.
+        arxiv: the paper's arXiv number.
+        shows: the table, figure, or question that the suite reproduces.
+        model: the model's name in `results/published.csv`, in which {shots} is replaced by a run's shots;
+            None if the file has no rows for the model.
+        settings: all settings that define the runs.
     """
 
     paper: str
@@ -69,51 +71,58 @@ class Paper:
 
     def __post_init__(self) -> None:
         seen = []
-        for one in self.settings:
-            if one.tag not in TAGS:
-                raise ValueError(f"{one.field}: tag {one.tag!r} is none of {', '.join(TAGS)}")
-            for method in one.names or (None,):
-                key = (method, one.field, one.when)
+        for setting in self.settings:
+            if setting.tag not in TAGS:
+                raise ValueError(f"{setting.field}: tag {setting.tag!r} is not one of {', '.join(TAGS)}")
+            for method in setting.names or (None,):
+                key = (method, setting.field, setting.when)
                 if key in seen:
-                    raise ValueError(f"{one.field} of {method or 'the suite'} is stated twice")
+                    raise ValueError(f"{setting.field} of {method or 'the suite'} is set twice")
                 seen.append(key)
-        methods = {method for one in self.settings for method in one.names}
+        methods = {method for setting in self.settings for method in setting.names}
         if unknown := methods - {EVERY, *self["methods"]}:
-            raise ValueError(f"stated of no method: {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"settings for methods that the suite does not have: {', '.join(sorted(unknown))}"
+            )
 
     def __getitem__(self, field: str) -> Any:
-        """The value of a setting of the whole suite."""
-        return next(one.value for one in self.settings if not one.names and one.field == field)
+        """Return the value of a setting of the suite as a whole."""
+        return next(s.value for s in self.settings if not s.names and s.field == field)
 
     def printed(self, shots: int | None = None) -> str | None:
-        """The model as `results/published.csv` prints it."""
+        """Return the model's name in `results/published.csv`."""
         return None if self.model is None else self.model.format(shots=shots or 0)
 
     def values(self, method: str, where: Mapping[str, Any]) -> dict[str, Any]:
-        """What is stated of a method, a setting with conditions in place of one without."""
+        """Return the values of a method's settings; a setting with conditions overrides one without.
+
+        Args:
+            method: an entry of "methods", or "all".
+            where: the values of "all" that the conditions are checked against.
+        """
         found: dict[str, Any] = {}
-        for one in sorted(self.settings, key=lambda one: bool(one.when)):
-            if method in one.names and all(where.get(key) in allowed for key, allowed in one.when.items()):
-                found[one.field] = one.value
+        for s in sorted(self.settings, key=lambda s: bool(s.when)):
+            if method in s.names and all(where.get(key) in allowed for key, allowed in s.when.items()):
+                found[s.field] = s.value
         return found
 
 
 def runs(paper: Paper, derive: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> list[RunSpec]:
-    """All runs that a paper's statements make, no run twice.
+    """Return all runs that a paper's settings define, without duplicates.
 
-    Rows are drawn with the seed of the run.
+    The seed of a run also selects its rows.
 
     Args:
-        paper: whose statements.
-        derive: turns what is stated of a run into what a RunSpec takes, where these differ.
+        paper: the experiment.
+        derive: converts the settings of a run to fields and settings of a RunSpec, if these differ.
     """
     found = {}
     for where in _grid(paper.values(EVERY, {})):
         for method in paper["methods"]:
-            for own in _grid(paper.values(method, where)):
-                values = derive({"method": method} | where | own)
+            for choice in _grid(paper.values(method, where)):
+                values = derive({"method": method} | where | choice)
                 if values["method"] == ZERO_SHOT:
-                    # Before the first step there is nothing to set.
+                    # Zero-shot has no optimizer, so it takes no settings.
                     values = {k: v for k, v in values.items() if k in _FIELDS}
                 spec = from_dict(values | {"data_seed": values["seed"]})
                 found.setdefault(spec.id, spec)
@@ -124,7 +133,7 @@ _FIELDS = {f.name for f in dataclasses.fields(RunSpec)} - {"settings"}
 
 
 def _grid(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every choice of one value from each tuple."""
+    """Yield every combination of one value from each tuple."""
     axes = [value if isinstance(value, tuple) else (value,) for value in values.values()]
     for choice in product(*axes):
         yield dict(zip(values, choice, strict=True))

@@ -1,4 +1,4 @@
-"""Addax, Llama-2-70B: nine tasks, the model sharded over several cards (--device auto)."""
+"""Addax, table of Llama-2-70B: nine tasks, with the model sharded over several GPUs (--device auto)."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _addax, _mezo
@@ -15,13 +15,11 @@ PAPER = Paper(
             "methods",
             ("zero-shot", "mezo", "sgd", "ip-sgd", "addax"),
             "ours",
-            "those of Figure 1 but Adam, which needs several machines",
+            "those of Figure 1 without Adam, which needs several machines",
         ),
-        Setting(
-            SUITE, "hardware", "three cards of 80 GB, --device auto", "ours", "the weights alone are 138 GB"
-        ),
-        Setting("all", "model", "meta-llama/Llama-2-70b-hf", "V", "the model is seen in the paper"),
-        Setting("all", "task", _mezo.NINE, "R", "as for OPT-13B, where their number is seen [V]"),
+        Setting(SUITE, "hardware", "three 80 GB GPUs, --device auto", "ours", "the weights alone are 138 GB"),
+        Setting("all", "model", "meta-llama/Llama-2-70b-hf", "V", "the paper has this model"),
+        Setting("all", "task", _mezo.NINE, "R", "the same as for OPT-13B, for which the paper says nine [V]"),
         *_addax.LARGE,
         *_addax.SHARDED,
     ),
@@ -29,5 +27,5 @@ PAPER = Paper(
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and four trials of four methods on each task."""
+    """Return zero-shot, and four trials of four methods on each task."""
     return runs(PAPER)

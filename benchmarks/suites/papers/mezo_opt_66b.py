@@ -1,4 +1,4 @@
-"""MeZO, Table 20: OPT-66B on six tasks: zero-shot and MeZO in its grid."""
+"""MeZO, Table 20: OPT-66B on six tasks, with zero-shot and MeZO."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _mezo
@@ -9,10 +9,10 @@ PAPER = Paper(
     arxiv="2305.17333",
     shows="Table 2/20",
     model="OPT-66B",
-    settings=_mezo.larger("facebook/opt-66b", "two cards of 80 GB (--device auto)"),
+    settings=_mezo.larger("facebook/opt-66b", "two 80 GB GPUs (--device auto)"),
 )
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and MeZO with each of its learning rates, on each task."""
+    """Return zero-shot, and MeZO with each of its learning rates, on each task."""
     return runs(PAPER)

@@ -1,7 +1,8 @@
-"""MeZO, Table 18: RoBERTa-large with 16 and 512 shots, five seeds: zero-shot, MeZO, Adam, LoRA."""
+"""MeZO, Table 18: RoBERTa-large, 16 and 512 shots, five seeds, with zero-shot, MeZO, Adam, and LoRA."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _roberta
+from benchmarks.suites.papers._addax import RECALLED
 from benchmarks.suites.papers._mezo import SOURCE
 from benchmarks.suites.papers._paper import SUITE, Paper, Setting, runs
 
@@ -16,28 +17,28 @@ PAPER = Paper(
             "methods",
             ("zero-shot", "mezo", "mezo-lora", "adam", "adam-lora"),
             "V",
-            "Table 18, of whose rows these are here",
+            "a subset of the rows of Table 18",
         ),
-        Setting(SUITE, "hardware", "one card of 24 GB", "ours", "the fewest that all methods fit on"),
+        Setting(SUITE, "hardware", "one 24 GB GPU", "ours", "the smallest GPU on which all methods fit"),
         *_roberta.COMMON,
         Setting(("mezo", "mezo-lora"), "steps", 100_000, "V", SOURCE),
         Setting(("mezo", "mezo-lora"), "evaluations", 10, "ours", "every 10,000 steps"),
         Setting(("mezo", "mezo-lora"), "zo_batch_size", 64, "V", SOURCE),
-        Setting(("mezo", "mezo-lora"), "eps", 1e-3, "V", f"{SOURCE}; of LoRA no source at hand"),
+        Setting(("mezo", "mezo-lora"), "eps", 1e-3, "V", f"{SOURCE}; not verified for LoRA"),
         Setting("mezo", "lr", (1e-7, 1e-6, 1e-5), "V", SOURCE),
         Setting("mezo-lora", "method", "mezo", "V", SOURCE),
         Setting(
             ("mezo-lora", "adam-lora"), "trainable", "lora:8", "V", f"{SOURCE}: queries and values, alpha 16"
         ),
-        Setting("mezo-lora", "lr", (1e-5, 5e-5, 1e-4), "R", "no source at hand"),
+        Setting("mezo-lora", "lr", (1e-5, 5e-5, 1e-4), "R", RECALLED),
         *_roberta.adam("adam", "adam-lora"),
         Setting("adam", "lr", (1e-5, 3e-5, 5e-5), "V", SOURCE),
         Setting("adam-lora", "method", "adam", "V", SOURCE),
-        Setting("adam-lora", "lr", (1e-4, 3e-4, 5e-4), "R", "no source at hand"),
+        Setting("adam-lora", "lr", (1e-4, 3e-4, 5e-4), "R", RECALLED),
     ),
 )
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and each method in its grid, on each task, with each number of shots and each seed."""
+    """Return zero-shot and every point of each method's grid, for each task, number of shots, and seed."""
     return _roberta.possible(runs(PAPER))

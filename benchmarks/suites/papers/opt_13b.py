@@ -1,4 +1,4 @@
-"""Addax, Figure 1 and its table: OPT-13B on nine tasks; every method but Adam on one card of 40 GB."""
+"""Addax, Figure 1 and its table: OPT-13B on nine tasks; every method except Adam on one 40 GB GPU."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _addax, _mezo
@@ -12,9 +12,9 @@ PAPER = Paper(
     model="OPT-13B",
     settings=(
         Setting(SUITE, "methods", ("zero-shot", "mezo", "sgd", "ip-sgd", "adam", "addax"), "V", "Figure 1"),
-        Setting(SUITE, "hardware", "one A100 of 40 GB; Adam on five cards", "V", "abstract and captions"),
+        Setting(SUITE, "hardware", "one 40 GB A100; Adam on five", "V", "abstract and captions"),
         Setting("all", "model", MODEL, "V", "Figure 1"),
-        Setting("all", "task", _mezo.NINE, "R", "their number is seen [V]"),
+        Setting("all", "task", _mezo.NINE, "R", "from memory; the paper says nine [V]"),
         *_addax.LARGE,
         *_addax.length_threshold("40GB"),
         *_mezo.ADAM,
@@ -24,5 +24,5 @@ PAPER = Paper(
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and four trials of five methods on each task."""
+    """Return zero-shot, and four trials of five methods on each task."""
     return runs(PAPER)

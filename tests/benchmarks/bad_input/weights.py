@@ -77,19 +77,19 @@ CASES = [
     ),
     folder("an unnamed architecture", configured(model_type=None), "KeyError('model_type')", loads=False),
     folder(
-        "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file in", loads=False
+        "an unknown architecture", configured(model_type="t5"), "model_type 't5'", "one file to", loads=False
     ),
     folder("sizes that are words", configured(hidden_size="wide"), "cannot be read", "expected int, got str"),
     folder("no weights", lambda m: (m / "model.safetensors").unlink(), "cannot be read", "model.safetensors"),
-    folder("weights cut off", _cut, "cannot be read", "is the folder whole?"),
+    folder("weights cut off", _cut, "cannot be read", "is the folder complete?"),
     folder(
         "weights that are text", lambda m: (m / "model.safetensors").write_text("x" * 99), "cannot be read"
     ),
     folder(
         "weights of other shapes",
         configured(ffn_dim=8),
-        "fc1.bias is stored as (256,)",
-        "this run makes it (8,)",
+        "fc1.bias has the stored shape (256,)",
+        "this run needs (8,)",
         "config.json",
     ),
     folder(
@@ -109,7 +109,7 @@ CASES = [
         "weights are not finite",
         "fc1.bias",
     ),
-    folder("no tokenizer", _without_tokenizer, "no tokenizer in it"),
+    folder("no tokenizer", _without_tokenizer, "it has no tokenizer"),
     folder("a tokenizer that is no JSON", lambda m: (m / "tokenizer.json").write_text("{"), "cannot be read"),
     folder("another model's tokenizer", _longer_vocabulary, "tokenizer is another model's"),
     Case(

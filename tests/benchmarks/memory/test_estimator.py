@@ -1,4 +1,4 @@
-"""Predicted peaks against the allocator's own events, and models extended in depth against whole ones."""
+"""Predicted peaks against the allocator's events, and peaks extrapolated in depth against full traces."""
 
 import dataclasses
 import importlib
@@ -26,7 +26,7 @@ from benchmarks.studies import memory_validation as agreement
 FAMILIES = ("opt", "llama", "roberta")
 METHODS = tuple(registry.files("method"))
 BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).closures)
-# On one family all of them; on the others, whose layers differ, each kind of pass.
+# OPT runs every case. The other families, whose layers differ, run one case for each kind of pass.
 CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_PROPAGATING]
 CASES += [
     (family, *one) for family in FAMILIES[1:] for one in (("mezo", False), ("adam", False), ("addax", True))
@@ -48,13 +48,13 @@ def spec_of(method, checkpointing=False, model="nano-opt", **changes):
 @pytest.mark.medium
 @pytest.mark.parametrize(("family", "method", "checkpointing"), CASES)
 def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing):
-    """Apart from 5 KB that a generator's state takes, and what a kernel takes within itself."""
+    """The tolerance covers the 5 KB of a generator's state and memory that kernels allocate internally."""
     model = "nano-roberta" if family == "roberta" else "nano-opt"
     config = agreement.small_config(family, 2, 64)
     row = agreement.compare(spec_of(method, checkpointing, model), config, 48, "cpu")
     assert row["measured_how"] == "cpu allocator events"
     assert abs(agreement.difference(row)) < 0.02
-    # More than what is there in any case, which would agree by itself.
+    # The peak is well above the parameters, which would agree trivially.
     assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
 
 
@@ -82,12 +82,15 @@ def test_peaks_extended_in_depth_equal_those_of_the_full_model(method, checkpoin
     assert {key: whole.bytes[key] for key in extended.bytes} == extended.bytes
     largest = max(map(sum, whole.bytes.values()))
     assert largest == max(map(sum, extended.bytes.values()))
-    # The last layer's place is of the whole model, not of a shallow one.
+    # The last layer is numbered within the full model, not within a shallow one.
     assert max(layer for _, phase, layer in extended.bytes if phase != OUTSIDE) == 7
 
 
 def test_the_peak_itself_is_not_linear_in_depth():
-    """SGD on OPT-13B, 8 x 600: gradients pass activations in few layers, and activations gradients in 40."""
+    """On OPT-13B, 8 x 600 tokens, the phase with the peak changes with the depth.
+
+    With few layers SGD's gradients exceed its activations; with 40 layers it is the other way around.
+    """
     spec = spec_of("sgd", model="facebook/opt-13b", dtype="bfloat16")
     batches = {"fo": synthetic([600] * 7 + [599])}
     found = predict(spec, batches, "cuda").peak_bytes
@@ -98,7 +101,7 @@ def test_the_peak_itself_is_not_linear_in_depth():
 
 
 def test_sgd_with_checkpointing_needs_its_gradients_whole():
-    """OPT-13B, 8 x 700: twice theta, the logits' side, and the random bits of rounding."""
+    """The peak on OPT-13B, 8 x 700 tokens: two times theta, the logits, and the random bits of rounding."""
     spec = spec_of("sgd", True, "facebook/opt-13b", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([700] * 7 + [699])}, "cuda")
     assert found.peak_bytes / GIB == pytest.approx(48.90, abs=0.01)
@@ -124,12 +127,12 @@ def test_peaks_that_are_not_linear_in_depth_are_not_extended():
     low, high = pieces(SHALLOW, linear), pieces(DEEPER, linear)
     assert extend(low, high, 40).bytes["fo", "forward", 39] == (4000 + 7 * 39, 0, 0, 0, 0)
     assert extend(low, pieces(DEEPER, bent), 40) is None
-    missing = PhasePeaks({key: held for key, held in high.bytes.items() if key[2] != DEEPER})
+    missing = PhasePeaks({key: sizes for key, sizes in high.bytes.items() if key[2] != DEEPER})
     assert extend(low, missing, 40) is None
 
 
 def test_a_split_has_the_sizes_known_beforehand():
-    """Sizes known beforehand, on a GPU in bfloat16: theta, its gradients, Adam's two moments, the anchor."""
+    """In bfloat16 on a GPU, the sizes of theta, gradients, Adam's two moments, and the anchor are known."""
     config = agreement.small_config("opt", 2, 64)
     theta = sum(p.numel() for p in models.build(config, dtype=torch.bfloat16, device="meta").parameters()) * 2
 
@@ -183,20 +186,20 @@ def test_a_step_that_reads_values_is_a_one_line_error(monkeypatch):
         return torch.ones(()) * self.loss_of_values
 
     monkeypatch.setattr("benchmarks.evaluation.scoring.Scorer.loss", peeking)
-    with pytest.raises(UserError, match=r"mezo on nano-opt: a step cannot be followed .*AttributeError"):
+    with pytest.raises(UserError, match=r"mezo on nano-opt: a step cannot be traced .*AttributeError"):
         predict(spec_of("mezo"), {"zo": synthetic([9, 8])}, "cpu")
     assert type(torch.ones(1)) is torch.Tensor
 
 
 def test_a_prediction_leaves_generators_and_scratch_unchanged():
-    """Torch's generator, this thread's noise and its modes are those of before."""
+    """A prediction restores torch's generator and this thread's noise generator, scratch, and modes."""
     noise.normal(0, 0, 0, 8, torch.device("cpu"))
     before = noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu"))
     spec = spec_of("addax")
-    state, held = torch.get_rng_state(), scratch_buffers()
+    state, buffers = torch.get_rng_state(), scratch_buffers()
     predict(spec, agreement.batches_of(spec, 16), "cpu")
     assert torch.equal(torch.get_rng_state(), state)
-    assert len(scratch_buffers()) == len(held)
+    assert len(scratch_buffers()) == len(buffers)
     assert torch.equal(noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu")), before)
     assert type(torch.ones(1)) is torch.Tensor
 
@@ -205,17 +208,17 @@ def test_a_prediction_leaves_generators_and_scratch_unchanged():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_batch_of_equal_lengths_has_no_mask(family, device):
-    """At a length at which one would show; on a GPU padding is what brings it."""
+    """The batch is long enough for a mask to raise the peak, and on a GPU only padding needs a mask."""
     model = "nano-roberta" if family == "roberta" else "nano-opt"
     spec, config = spec_of("ip-sgd", model=model), agreement.small_config(family, 2, 64)
-    # Few logits, that attention is at the peak.
+    # With so few logits, the peak is in attention.
     config.vocab_size = 64
     whole, padded = (
         memory_model.of_config(spec, config, {"fo": synthetic(n)}, device).peak_bytes
         for n in ([300] * 4, [300] * 3 + [299])
     )
-    # A bias for each of four examples in each of two layers, in float32; on a CPU, dropout of attention takes
-    # the scores themselves.
+    # The mask adds a float32 bias for each of four examples in each of two layers. On a CPU, RoBERTa's
+    # attention dropout needs the full scores with or without a mask.
     if (family, device) != ("roberta", "cpu"):
         assert padded - whole > 0.9 * 2 * 4 * 300 * 300 * 4
     if device == "cpu":
@@ -224,7 +227,7 @@ def test_a_batch_of_equal_lengths_has_no_mask(family, device):
 
 
 def test_a_gpu_keeps_few_heads_of_keys_and_values():
-    """Flash attention reads them as they are."""
+    """Flash attention reads grouped keys and values without expanding them to all heads."""
     spec = spec_of("ip-sgd", dtype="bfloat16")
     config = agreement.small_config("llama", 2, 64)
     batches = {"fo": synthetic([300] * 4)}
@@ -238,7 +241,7 @@ def test_a_gpu_keeps_few_heads_of_keys_and_values():
 
 @pytest.mark.parametrize(("prompts", "answers"), [((10, 38), (30, 2)), ((20, 20), (5, 5)), ((9, 5), (1, 5))])
 def test_a_padded_batch_is_as_long_as_its_longest_example(prompts, answers):
-    """A long prompt and another's long answer do not meet in one sequence."""
+    """The long prompt of one example is not combined with the long answer of another."""
     batch = [
         Encoded((3,) * p, ((4,) * 9,), (5,) * a, 0, p + 9) for p, a in zip(prompts, answers, strict=True)
     ]
@@ -279,7 +282,7 @@ def test_concurrent_traces_restore_the_patched_libraries():
 
 
 def test_a_head_of_classes_on_a_model_without_padding():
-    """Llama 2 has no padding token until its tokenizer's is written into the configuration."""
+    """Llama 2's configuration has no padding token until one is copied from the tokenizer."""
     spec = spec_of("ip-sgd", model="meta-llama/Llama-2-7b-hf", head="classification", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([64, 60], candidates=0)}, "cuda")
     assert found.split["parameters"] == pytest.approx(2 * (6.74e9 - 32000 * 4096), rel=5e-3)

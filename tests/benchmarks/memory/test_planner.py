@@ -1,4 +1,4 @@
-"""The planner: what it says fits is predicted to fit, and the next larger is not."""
+"""The planner: its choice is predicted to fit, and the next larger choice is predicted not to fit."""
 
 import json
 from random import Random
@@ -22,28 +22,28 @@ LENGTHS = [20, 40, 60, 80, 100] * 4
 
 
 def predicted(one, device="cuda", **lengths):
-    """The peak of a step on batches of these lengths."""
+    """Return the peak of a step on batches of these lengths."""
     batches = {part: memory_model.synthetic(found) for part, found in lengths.items()}
     return memory_model.predict(one, batches, device).peak_bytes
 
 
 def longest(lengths, size):
-    """The longest of them; one that is shorter where all are as long, since that takes a mask."""
+    """Return the `size` longest lengths; if all are equal, one is replaced so that the batch needs a mask."""
     found = sorted(lengths)[-size:]
     shorter = [n for n in lengths if n < found[-1]]
     return [max(shorter), *found[1:]] if size > 1 and shorter and found[0] == found[-1] else found
 
 
 def test_the_threshold_is_the_largest_that_fits():
-    """Against a look at every length, in few questions."""
+    """The result equals that of an exhaustive search, with a logarithmic number of predictions."""
     random = Random(0)
     for _ in range(300):
         lengths = [random.randrange(1, 500) for _ in range(random.randrange(1, 200))]
         limit = random.randrange(0, 520)
-        asked = []
+        tried = []
 
-        def fits(length, limit=limit, asked=asked):
-            asked.append(length)
+        def fits(length, limit=limit, tried=tried):
+            tried.append(length)
             return length <= limit
 
         good = [n for n in lengths if n <= limit]
@@ -53,12 +53,12 @@ def test_the_threshold_is_the_largest_that_fits():
         else:
             found = choose_length_threshold(lengths, fits)
             assert found == (None if len(good) == len(lengths) else max(good))
-        assert set(asked) <= set(lengths)
-        assert len(asked) <= 2 + len(set(lengths)).bit_length()
+        assert set(tried) <= set(lengths)
+        assert len(tried) <= 2 + len(set(lengths)).bit_length()
 
 
 @pytest.mark.parametrize(
-    ("peak", "questions"),
+    ("peak", "most_calls"),
     [
         (lambda n: 100 + 7 * n, 5),
         (lambda n: max(900, 40 * n), 16),
@@ -67,18 +67,18 @@ def test_the_threshold_is_the_largest_that_fits():
         (lambda n: 512 * -(-n // 3), 16),
     ],
 )
-def test_the_largest_size_is_found_in_few_predictions(peak, questions):
+def test_the_largest_size_is_found_in_few_predictions(peak, most_calls):
     for usable in [*range(0, 2000, 37), 10**6]:
-        asked = []
+        tried = []
 
-        def noted(n, asked=asked):
-            asked.append(n)
+        def recorded(n, tried=tried):
+            tried.append(n)
             return peak(n)
 
-        found = search.largest(noted, usable, 128)
+        found = search.largest(recorded, usable, 128)
         assert found == max((n for n in range(1, 129) if peak(n) <= usable), default=0)
-        assert len(asked) == len(set(asked)) <= questions
-        assert {*asked} >= {n for n in (found, found + 1) if 1 <= n <= 128}
+        assert len(tried) == len(set(tried)) <= most_calls
+        assert {*tried} >= {n for n in (found, found + 1) if 1 <= n <= 128}
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     assert predicted(one, fo=longest(LENGTHS, size)) == plain.peak.peak_bytes <= usable
     assert predicted(one, fo=longest(LENGTHS, size + 1)) > usable
     assert plain.headroom == usable - plain.peak.peak_bytes
-    # Checkpointing costs a forward more, and holds more examples.
+    # Checkpointing costs one more forward and leaves room for more examples.
     assert (plain.gradient_checkpointing, plain.passes, again.gradient_checkpointing, again.passes) == (
         False, 3, True, 4,
     )  # fmt: skip
@@ -100,7 +100,7 @@ def test_the_largest_batch_fits_and_one_more_does_not():
 
 @pytest.fixture
 def one_layer(monkeypatch):
-    """Nano-opt with one layer of its three, where many steps are traced."""
+    """Reduce nano-opt from three layers to one, because the test traces many steps."""
     config = models.load_config("nano-opt")
     config.num_hidden_layers = 1
     monkeypatch.setattr(models, "shape_of", lambda name: config)
@@ -110,7 +110,7 @@ def one_layer(monkeypatch):
 @pytest.mark.usefixtures("one_layer")
 def test_addax_gets_the_most_examples_into_d1():
     one = from_dict(NANO | {"method": "addax", "zo_batch_size": 2})
-    # Between a first-order batch of 60 tokens and one of 80.
+    # The budget is between the peaks with first-order batches of 60 and of 80 tokens.
     shorter, longer = (longest([n for n in LENGTHS if n <= limit], 4) for limit in (60, 80))
     usable = (predicted(one, zo=[100, 80], fo=shorter) + predicted(one, zo=[100, 80], fo=longer)) // 2
     rows = memory_model.synthetic(LENGTHS)
@@ -118,7 +118,7 @@ def test_addax_gets_the_most_examples_into_d1():
     assert (plan.length_threshold, plan.fits, plan.label) == (60, True, "Addax")
     part = assign(LENGTHS, 60)
     assert (plan.d0, plan.d1) == (len(part.zo), len(part.fo)) == (8, 12)
-    # A batch of one has room for all of them.
+    # With batches of one example, every length fits.
     best = planner._Search(one, rows, usable).best_assignment()
     assert (best.length_threshold, best.d0, best.d1, best.label) == (None, 20, 20, "Addax-WA")
     k1 = best.sizes["fo_batch_size"]
@@ -157,41 +157,43 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
     assert set(plan["split"]) == set(KINDS)
     assert sum(plan["split"].values()) == plan["peak_bytes"] == found["usable_bytes"] - plan["headroom"]
     assert (found["gpu_memory_bytes"], found["usable_bytes"]) == (8 * 10**9, 8 * 10**9 - units.RESERVE)
-    # Three examples are all there are, the longest cut to what the model takes.
+    # There are only three examples, and the longest is cut to the model's maximum.
     assert (plan["sizes"], plan["at_limit"]) == ({"zo_batch_size": 3}, ["zo_batch_size"])
     assert found["lengths"] == {
         "source": "file", "tokenizer": None, "fallback_tokenizer": False, "cut": 1,
         "n": 3, "minimum": 30, "maximum": 160,
     }  # fmt: skip
-    # A budget for the parameters, and nothing beside them.
+    # This budget holds the parameters and nothing else.
     tight = f"{(units.RESERVE + plan['split']['parameters']) / 1e6:.6f}MB"
     assert main([*words, "--gpu-memory", tight]) == 1
     out = capsys.readouterr().out
-    assert "(1,500.00 MB are held back for the CUDA context and fragmentation" in out
-    assert "note: lengths above the 160 that the model takes are cut: 1" in out
+    assert "(1,500.00 MB is reserved for the CUDA context and fragmentation" in out
+    assert "note: lengths reduced to the model's maximum of 160 tokens: 1" in out
     (line,) = [line for line in out.splitlines() if line.startswith("MeZO")]
     assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
 
 
 @pytest.mark.medium
 def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
-    """RoBERTa's: a prompt that ends in the mask, and candidates of one token; cut to what it takes."""
+    """For RoBERTa, a prompt ends in the mask, candidates are one token, and long prompts are cut."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
     found = example_lengths.of_task(one, "builtin", "nano-llama")
     assert (found.tokenizer, found.is_fallback, found.source) == ("nano-llama", True, "builtin")
     assert all(row.one_token and not row.answer and len(row.prompt) == row.length for row in found.rows)
-    own = example_lengths.of_task(from_dict(NANO | {"method": "mezo", "task": "boolq"}), "builtin", None)
-    assert (own.tokenizer, own.is_fallback) == ("nano-opt", False)
+    available = example_lengths.of_task(
+        from_dict(NANO | {"method": "mezo", "task": "boolq"}), "builtin", None
+    )
+    assert (available.tokenizer, available.is_fallback) == ("nano-opt", False)
     monkeypatch.setattr(example_lengths, "_max_length", lambda spec: 50)
     cut = example_lengths.of_task(one, "builtin", "nano-llama")
     assert max(len(row.prompt) for row in cut.rows) == max(row.length for row in cut.rows) == 50
-    # The stand-in of a model whose tokenizer is nowhere.
+    # The fallback is used for a model whose tokenizer is not available.
     monkeypatch.setattr(example_lengths, "FALLBACK_TOKENIZER", "nano-roberta")
     assert example_lengths.of_task(one, "builtin", None).tokenizer == "nano-roberta"
 
 
 def test_a_run_chooses_its_threshold_for_a_budget():
-    """On the run's device, at its batch sizes; where everything fits it is Addax-WA."""
+    """L_T depends on the run's device and batch sizes; if every example fits, the run is Addax-WA."""
     tiny = NANO | {
         "method": "addax",
         "evaluations": 1,

@@ -1,4 +1,4 @@
-"""The nano models that the repository carries, and configurations of every architecture in small."""
+"""The committed nano models, and a small configuration of every architecture."""
 
 import torch
 from transformers import (
@@ -29,5 +29,5 @@ CONFIGS = [
 
 
 def nano(name, **changes):
-    """Load a nano model, in float32 on the CPU unless an argument says otherwise."""
+    """Load a nano model, by default in float32 on the CPU with a language-model head."""
     return models.load(name, **({"dtype": torch.float32, "device": "cpu", "head": "lm"} | changes))

@@ -1,4 +1,4 @@
-"""Dropout can be switched off without leaving training mode."""
+"""Tests that dropout can be switched off without leaving training mode."""
 
 import pytest
 import torch

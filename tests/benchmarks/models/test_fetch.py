@@ -1,4 +1,4 @@
-"""The two models that come from PyPI wheels; nothing here downloads anything."""
+"""Tests of the two models from PyPI wheels, without a download."""
 
 import hashlib
 import subprocess
@@ -17,7 +17,7 @@ SENTENCES = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Intere
 
 
 def cached(name):
-    """Skips a test where the model was never fetched."""
+    """Return the name, or skip the test if the model is not in the cache."""
     if not (_fetch.cache_folder() / name).is_dir():
         pytest.skip(f"{name} is not in the cache (python -m benchmarks fetch {name})")
     return name
@@ -25,7 +25,7 @@ def cached(name):
 
 @pytest.fixture
 def offline_pip(monkeypatch, tmp_path):
-    """Stands in for pip: "downloads" a wheel that the test has made; returns the folder it takes it from."""
+    """Replace pip with a copy from a folder of wheels, and return that folder."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
 
@@ -43,7 +43,7 @@ def offline_pip(monkeypatch, tmp_path):
 
 
 def wheel(shelf, members):
-    """Puts a wheel on the shelf; returns its digest."""
+    """Write a wheel to the shelf and return its digest."""
     file = shelf / "some-1-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
         for name, text in members.items():
@@ -77,7 +77,7 @@ def test_a_wheel_with_another_digest_is_refused(monkeypatch, tmp_path, offline_p
 
 
 def test_an_interrupted_conversion_leaves_nothing(monkeypatch, tmp_path, offline_pip):
-    def interrupted(taken, folder):
+    def interrupted(extracted, folder):
         (folder / "half").touch()
         raise KeyboardInterrupt
 
@@ -112,13 +112,14 @@ def test_smollm2_speaks():
     assert loaded.family.name == "Llama"
     assert loaded.max_length == 2048
     ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
-    said = model.generate(
+    generated = model.generate(
         input_ids=ids, max_new_tokens=3, do_sample=False, pad_token_id=tokenizer.pad_token_id
     )
-    assert "Paris" in tokenizer.decode(said[0, ids.shape[1] :])
-    told = tokenizer("Hello! How are you today? I am fine, thank you.", return_tensors="pt").input_ids
-    turned = told.flip(1)
-    assert model(told, labels=told).loss < model(turned, labels=turned).loss - 1
+    assert "Paris" in tokenizer.decode(generated[0, ids.shape[1] :])
+    sentence = tokenizer("Hello! How are you today? I am fine, thank you.", return_tensors="pt").input_ids
+    reversed_sentence = sentence.flip(1)
+    loss = model(sentence, labels=sentence).loss
+    assert loss < model(reversed_sentence, labels=reversed_sentence).loss - 1
 
 
 def test_smollm2_tokens():
@@ -137,11 +138,11 @@ def test_minilm_knows_what_is_alike():
     batch = loaded.tokenizer(SENTENCES, return_tensors="pt", padding=True)
     with torch.no_grad():
         states = loaded.model.eval().base_model(**batch).last_hidden_state
-    kept = batch.attention_mask[:, :, None]
-    means = torch.nn.functional.normalize((states * kept).sum(1) / kept.sum(1), dim=1)
-    alike = means @ means.T
-    assert alike[0, 1] > 0.5
-    assert alike[0, 2] < 0.2
+    mask = batch.attention_mask[:, :, None]
+    means = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
+    similarity = means @ means.T
+    assert similarity[0, 1] > 0.5
+    assert similarity[0, 2] < 0.2
 
 
 def test_minilm_has_no_language_model_head():

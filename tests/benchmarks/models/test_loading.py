@@ -1,4 +1,4 @@
-"""Loading: dtypes, heads, silence, folders with damaged or missing weights, and models in several parts."""
+"""Tests of loading: dtypes, heads, silence, damaged or missing weights, and models in several parts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every family file: its contract, its names, and models built from configurations alone."""
+"""Tests of every family file: its contract, its names, and models built from configurations."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def test_positions_are_the_longest_length_that_the_architecture_takes(config):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("nano-otp", "did you mean 'nano-opt'"),
         ("roberta", "did you mean 'nano-roberta'.*owner/name"),
@@ -60,25 +60,25 @@ def test_positions_are_the_longest_length_that_the_architecture_takes(config):
         ("/", "no config.json"),
     ],
 )
-def test_a_wrong_name_is_refused(name, says):
-    with pytest.raises(UserError, match=says) as caught:
+def test_a_wrong_name_is_refused(name, message):
+    with pytest.raises(UserError, match=message) as caught:
         models.check(name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_name_is_accepted_without_a_look_at_the_hub():
+def test_a_hub_name_is_accepted_without_contacting_the_hub():
     models.check("facebook/opt-13b")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ('{"model_type": "t5"}', "no model family serves model_type 't5'.*llama.*opt"),
+        ('{"model_type": "t5"}', "no model family supports model_type 't5'.*llama.*opt"),
         ("{}", "model_type"),
         ("not json", "config.json"),
     ],
 )
-def test_a_folder_that_no_family_serves_is_refused(tmp_path, text, says):
+def test_a_folder_of_an_unsupported_type_is_refused(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         models.check(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The nano models: their size, their tokenizers, and predictions that padding leaves alone."""
+"""Tests of the nano models: their size, their tokenizers, and predictions that do not depend on padding."""
 
 import re
 from random import Random
@@ -92,5 +92,5 @@ def test_padding_changes_no_prediction(name):
     both = loaded.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     for i, text in enumerate(texts):
         alone = loaded.model(input_ids=loaded.tokenizer(text, return_tensors="pt").input_ids).logits[0]
-        kept = both[i][batch.attention_mask[i].bool()]
-        torch.testing.assert_close(kept, alone, atol=1e-4, rtol=1e-4)
+        unpadded = both[i][batch.attention_mask[i].bool()]
+        torch.testing.assert_close(unpadded, alone, atol=1e-4, rtol=1e-4)

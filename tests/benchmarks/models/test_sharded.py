@@ -1,7 +1,7 @@
-"""Every method on a model in several parts, as far as one machine without GPUs can show it.
+"""Tests of every method on a model in several parts, on one machine without GPUs.
 
-Accelerate's hooks move inputs to where a part lies and, for a part on disk, its weights into memory for the
-time of its forward. Parts on several devices are not tested here.
+Accelerate's hooks move inputs to the device of a part. For a part on disk, they load its weights into memory
+during its forward. Parts on several devices are not tested here.
 """
 
 import pytest
@@ -19,17 +19,20 @@ STEPS = 3
 
 
 def load(name: str, **more) -> torch.nn.Module:
-    """A nano model, in float32 on a CPU unless told otherwise."""
+    """Load a nano model, by default in float32 on the CPU with a language-model head."""
     return models.load(name, **({"dtype": torch.float32, "device": "cpu", "head": "lm"} | more)).model
 
 
 def layers(model: torch.nn.Module) -> str:
-    """The name of a model's list of layers."""
+    """Return the name of a model's list of layers."""
     return next(key for key, m in model.named_modules() if isinstance(m, torch.nn.ModuleList))
 
 
 def parts(model: torch.nn.Module, last: str) -> dict[str, str]:
-    """A device map: each layer, and each module beside them, a part on the CPU; the last layer elsewhere."""
+    """Return a device map in which every layer and every other module is a part on the CPU.
+
+    The last layer is on `last` instead.
+    """
     found, prefix, module = {}, "", model
     for word in layers(model).split("."):
         found |= {f"{prefix}{name}": "cpu" for name, _ in module.named_children() if name != word}
@@ -39,7 +42,7 @@ def parts(model: torch.nn.Module, last: str) -> dict[str, str]:
 
 
 def train(method: str, model: torch.nn.Module) -> Method:
-    """A few steps on fixed tokens, with every closure that the method takes."""
+    """Take a few steps on fixed tokens, with every closure of the method, and return the optimizer."""
     opt = class_of(method)(model, lr=1e-2)
     ids = torch.randint(5, 200, (3, 9), generator=torch.Generator().manual_seed(0))
 

@@ -1,4 +1,4 @@
-"""LoRA and last layers: what is trained, what stays, and that a run and its prediction agree on it."""
+"""Tests of LoRA and last layers: trained and frozen weights, and agreement of a run with its prediction."""
 
 import pytest
 import torch
@@ -18,9 +18,9 @@ DEPTH = {"nano-opt": 3, "nano-llama": 3, "nano-roberta": 4}
 WIDTH = 64
 
 
-def loaded(name, asked, dtype=torch.float32, head="lm"):
+def loaded(name, trainable, dtype=torch.float32, head="lm"):
     found = models.load(name, dtype=dtype, device="cpu", head=head, num_labels=2 if head != "lm" else None)
-    parameters.select(found.model, asked)
+    parameters.select(found.model, trainable)
     return found
 
 
@@ -41,7 +41,7 @@ def test_lora_trains_two_matrices_at_two_projections_of_each_layer(name, head):
 
 @pytest.mark.parametrize("name", NANO)
 def test_lora_begins_as_the_model_itself(name):
-    """B is zero; A is drawn the same each time, not the same in all places, and torch's generator stays."""
+    """B is zero; A is the same on every load and differs between modules; torch's generator is unchanged."""
     task = tasks.load("sst2")
     rows = train.load(from_dict(spec("mezo", name) | {"train_rows": 8}), None).train
     before = models.load(name, dtype=torch.float32, device="cpu", head="lm")
@@ -58,12 +58,12 @@ def test_lora_begins_as_the_model_itself(name):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "kept"),
+    ("dtype", "adapter_dtype"),
     [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
 )
-def test_adapters_are_never_in_16_bits(dtype, kept):
+def test_adapters_are_never_in_16_bits(dtype, adapter_dtype):
     model = loaded("nano-opt", "lora:4", dtype).model
-    assert {p.dtype for p in trained(model).values()} == {kept}
+    assert {p.dtype for p in trained(model).values()} == {adapter_dtype}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {dtype}
 
 
@@ -71,7 +71,7 @@ def test_adapters_are_never_in_16_bits(dtype, kept):
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", NANO)
 def test_last_layers_and_what_comes_after_them(name, count, head):
-    """No embedding, no earlier layer; all of the last ones, and a head of its own."""
+    """All of the last layers and an untied head are trained; embeddings and earlier layers are not."""
     model = loaded(name, f"last:{count}", head=head).model
     found = trained(model)
     blocks = parameters.layers(model)
@@ -109,35 +109,36 @@ def test_lora_on_a_model_without_known_projections_is_refused():
         parameters.select(model, "lora:8")
 
 
-def spec(method, model, **own):
+def spec(method, model, **changes):
     lr = {"lr": 1e-3} | ({"length_threshold": "q0.5"} if method == "addax" else {})
     sizes = {"train_rows": 48, "validation_rows": 16, "test_rows": 16, "evaluations": 1, "steps": 3}
-    return {"method": method, "model": model, "task": "sst2"} | lr | sizes | own
+    return {"method": method, "model": model, "task": "sst2"} | lr | sizes | changes
 
 
-# Every method with both, each on a model; one method with the other two.
+# Every method runs with both pairs, and Addax also with the other two combinations.
 PAIRS = [("nano-opt", "lora:8"), ("nano-roberta", "last:1")]
 CASES = [(method, *pair) for method in registry.files("method") for pair in PAIRS]
 CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize(("method", "model", "asked"), CASES)
-def test_every_method_trains_the_selected_weights_in_the_predicted_memory(method, model, asked):
-    """The row counts the trained weights, and its peak is the one predicted from its heaviest batches."""
-    made = from_dict(spec(method, model, trainable=asked))
-    row = train.run(made, train.load(made, None), suite="test")
+@pytest.mark.parametrize(("method", "model", "trainable"), CASES)
+def test_every_method_trains_the_selected_weights_in_the_predicted_memory(method, model, trainable):
+    """The row counts the trained weights, and its peak equals the prediction from its heaviest batches."""
+    one = from_dict(spec(method, model, trainable=trainable))
+    row = train.run(one, train.load(one, None), suite="test")
     assert row["status"] == "done"
-    assert row["trained_parameters"] == sum(p.numel() for p in trained(loaded(model, asked).model).values())
+    expected = sum(p.numel() for p in trained(loaded(model, trainable).model).values())
+    assert row["trained_parameters"] == expected
     assert row["parameters"] > row["trained_parameters"]
     assert predicted(row).peak_bytes == pytest.approx(row["peak_bytes"], rel=1e-3)
 
 
 def test_a_run_leaves_frozen_weights_bit_identical(monkeypatch):
-    """The run restores its best weights at the end."""
+    """Frozen weights stay unchanged even though the run restores its best weights at the end."""
     seen = {}
 
-    class Kept(train.Trainer):
+    class RecordingTrainer(train.Trainer):
         def train(self):
             frozen = {n: p.detach().clone() for n, p in self.model.named_parameters() if not p.requires_grad}
             super().train()
@@ -145,16 +146,16 @@ def test_a_run_leaves_frozen_weights_bit_identical(monkeypatch):
                 {n: torch.equal(p, frozen[n]) for n, p in self.model.named_parameters() if n in frozen}
             )
 
-    monkeypatch.setattr(train, "Trainer", Kept)
-    made = from_dict(spec("ip-sgd", "nano-opt", trainable="lora:8"))
-    train.run(made, train.load(made, None), suite="test")
+    monkeypatch.setattr(train, "Trainer", RecordingTrainer)
+    one = from_dict(spec("ip-sgd", "nano-opt", trainable="lora:8"))
+    train.run(one, train.load(one, None), suite="test")
     assert len(seen) > 40
     assert all(seen.values())
 
 
 def test_adapters_need_a_tenth_of_the_optimizer_state_of_a_whole_model():
     whole, adapters = (
-        predicted(train.run(made, train.load(made, None), suite="test"))
-        for made in (from_dict(spec("adam", "nano-opt", trainable=p)) for p in ("all", "lora:8"))
+        predicted(train.run(one, train.load(one, None), suite="test"))
+        for one in (from_dict(spec("adam", "nano-opt", trainable=p)) for p in ("all", "lora:8"))
     )
     assert adapters.split["optimizer_state"] < whole.split["optimizer_state"] / 10

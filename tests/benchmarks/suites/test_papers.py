@@ -1,4 +1,4 @@
-"""Suites of papers: the runs that their statements define, the source of each statement, and their twins."""
+"""Tests of the papers' suites: the runs that their settings define, their provenance, and small variants."""
 
 import dataclasses
 from functools import cache
@@ -13,7 +13,7 @@ from benchmarks.suites import _tiny
 from benchmarks.suites.papers._paper import OF_SUITES, SUITE, TAGS, Paper, Setting, runs
 
 PAPERS = [name for name in registry.files("suite") if suites.paper(name) and not registry.is_tiny(name)]
-# What a twin may have otherwise: the model, the data, and sizes.
+# A small variant may differ in the model, the data, and sizes.
 SMALL = {"model", "data", "eval_batch_size", "evaluations", "shots", *BUDGETS}
 SMALL |= {"train_rows", "validation_rows", "test_rows"}
 SIZES = {"zo_batch_size", "fo_batch_size"}
@@ -30,8 +30,8 @@ def stated(*more, methods=("addax",), paper="Mine"):
     return Paper(paper=paper, arxiv="0", shows="Table 1", model=None, settings=(*common, *more))
 
 
-def test_runs_are_the_product_of_what_is_stated():
-    """Counted by hand: 2 tasks x 2 seeds x (2 lr of Adam, and 3 of them on RTE, and zero-shot)."""
+def test_runs_are_the_product_of_the_grids():
+    """The count by hand is 2 seeds x (2 learning rates of Adam on SST-2, 3 on RTE), and 4 zero-shot runs."""
     paper = stated(
         Setting("adam", "steps", 5, "V", "seen"),
         Setting("adam", "lr", (1e-3, 1e-2), "V", "seen"),
@@ -50,24 +50,24 @@ def test_runs_are_the_product_of_what_is_stated():
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
-        ([Setting("addax", "lr", 1.0, "sure", "mine")], "tag 'sure' is none of V, D, R, ours"),
+        ([Setting("addax", "lr", 1.0, "sure", "mine")], "tag 'sure' is not one of V, D, R, ours"),
         (
             [Setting("addax", "lr", 1.0, "V", "a"), Setting("addax", "lr", 2.0, "V", "b")],
-            "lr of addax is stated twice",
+            "lr of addax is set twice",
         ),
-        ([Setting("adax", "lr", 1.0, "V", "a")], "stated of no method: adax"),
+        ([Setting("adax", "lr", 1.0, "V", "a")], "methods that the suite does not have: adax"),
     ],
 )
-def test_contradicting_and_unused_statements_are_refused(more, said):
-    with pytest.raises(ValueError, match=said):
+def test_contradicting_and_unused_settings_are_refused(more, message):
+    with pytest.raises(ValueError, match=message):
         stated(*more)
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
-    """Each field and setting of its runs that is not the harness's own default has a tag and a source."""
+    """Every field and setting that differs from the harness's default has a tag and a source."""
     paper = suites.paper(name)
     assert {one.field for one in paper.settings if one.methods == SUITE} == set(OF_SUITES)
     assert all(one.tag in TAGS and one.source for one in paper.settings)
@@ -77,21 +77,23 @@ def test_every_field_that_differs_from_its_default_has_a_tag_and_a_source(name):
         if spec.method != ZERO_SHOT:
             plain |= {"lr": spec.settings["lr"], spec.budget[0]: spec.budget[1]}
             plain |= {k: v for k, v in spec.settings.items() if k in ("alpha", *SIZES)}
-        usual = from_dict(plain)
-        own = {f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(usual, f.name)}
-        own |= {k for k, v in spec.settings.items() if usual.settings.get(k) != v}
-        assert own - {"settings"} <= names
+        default = from_dict(plain)
+        changed = {
+            f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(default, f.name)
+        }
+        changed |= {k for k, v in spec.settings.items() if default.settings.get(k) != v}
+        assert changed - {"settings"} <= names
 
 
 @pytest.mark.medium
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_twin_differs_in_model_data_and_sizes_alone(name):
-    specs, twins = load(name), load(f"{name}-tiny")
+def test_a_small_variant_differs_only_in_model_data_and_sizes(name):
+    specs, small_specs = load(name), load(f"{name}-tiny")
     assert suites.data(f"{name}-tiny") == "builtin"
-    made = set()
+    ids = set()
     for spec in specs:
         small = _tiny.shrink(spec)
-        made.add(small.id)
+        ids.add(small.id)
         differ = {f.name for f in dataclasses.fields(spec) if getattr(spec, f.name) != getattr(small, f.name)}
         at_auto = spec.length_threshold is not None and spec.length_threshold.memory is not None
         assert differ - {"settings"} <= SMALL | ({"length_threshold"} if at_auto else set())
@@ -101,11 +103,11 @@ def test_a_twin_differs_in_model_data_and_sizes_alone(name):
         assert small.model in ("nano-opt", "nano-llama", "nano-roberta")
         assert small.method == ZERO_SHOT or small.budget[0] == spec.budget[0]
         assert all(spec.settings[k] >= small.settings[k] for k in SIZES & spec.settings.keys())
-    assert {spec.id for spec in twins} == made
+    assert {spec.id for spec in small_specs} == ids
 
 
 def test_every_experiment_of_the_papers_has_a_suite():
-    """The experiments of three papers, every figure, and what was asked for."""
+    """The suites cover the experiments and figures of three papers, and the reviewers' requests."""
     wanted = {"opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large"}
     wanted |= {"mezo-opt-13b", "mezo-opt-30b", "mezo-opt-66b", "mezo-roberta", "svrg"}
     wanted |= {"figure3-right", "figure5-right", "figure11-opt-13b"}
@@ -123,7 +125,7 @@ def test_the_roberta_suites_have_five_seeds_and_two_numbers_of_shots():
 
 
 def test_the_svrg_suite_has_both_variants_and_both_choices_of_trained_weights():
-    """eta1 in {1e-4, 1e-5} and eta2 in {1e-5, 1e-6}: four pairs, as ratios."""
+    """With eta1 in {1e-4, 1e-5} and eta2 in {1e-5, 1e-6} there are four pairs of lr and lr_ratio."""
     specs = [s for s in load("svrg") if s.method == "mezo-svrg"]
     assert {(s.settings["variant"], s.trainable) for s in specs} == {
         (variant, parameters) for variant in ("paper", "released") for parameters in ("all", "last:2")

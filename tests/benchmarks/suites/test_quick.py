@@ -1,4 +1,4 @@
-"""The suite `quick`: which methods, models, and tasks it compares, and on equal data."""
+"""Tests of the suite `quick`: its methods, models, and tasks, and that methods use equal data."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def specs():
     return quick.specs()
 
 
-def test_every_method_and_zero_shot_run_wherever_a_model_serves_a_task(specs):
+def test_every_method_and_zero_shot_run_on_every_task_that_a_model_supports(specs):
     methods = {"addax", "mezo", "mezo-svrg", "ip-sgd", "sgd", "adam", ZERO_SHOT}
     assert methods <= {*registry.files("method"), ZERO_SHOT}
     wanted = {

@@ -1,4 +1,4 @@
-"""Every suite file: valid specs, each listed once, and filters that narrow them."""
+"""Tests of every suite file: valid specs without duplicates, and filters that select among them."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Twins of paper suites from end to end: one run of every label, then the tables of the suite."""
+"""End-to-end tests of small variants of the papers' suites: one run per label, then the suite's tables."""
 
 import pytest
 
@@ -10,12 +10,13 @@ from benchmarks.results import store
 from benchmarks.results.frame import Results
 from benchmarks.sweep import worker as work
 
-# Between them both heads, shots, adapters, last layers, a budget for L_T, and arithmetic as released.
+# Together these suites cover both heads, shots, adapters, last layers, a memory budget for L_T, and the
+# released arithmetic. Suite -> the first word of the labels to run.
 NAMES = {"ablations-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}
 
 
-def ways(name):
-    """Of a suite's twin the first run of each way of training whose label begins with a word."""
+def first_run_of_each_label(name):
+    """Return the first run of each label of a small variant, among the labels to run."""
     found = {}
     for spec in suites.load(f"{name}-tiny"):
         if labels.label(spec).startswith(NAMES[name]):
@@ -26,9 +27,9 @@ def ways(name):
 @pytest.mark.medium
 @pytest.mark.slow_except("mezo-roberta", "svrg")
 @pytest.mark.parametrize("name", NAMES)
-def test_every_label_of_a_tiny_suite_runs_and_stands_beside_the_published_number(name, tmp_path, monkeypatch):
+def test_every_label_of_a_tiny_suite_runs_and_is_listed_with_published_numbers(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")
-    specs = ways(name)
+    specs = first_run_of_each_label(name)
     for spec in specs:
         outcome = work.run_spec(spec, suite=f"{name}-tiny", folder=None, jobs=1, wandb="disabled")
         assert outcome.status == "done", outcome.reason

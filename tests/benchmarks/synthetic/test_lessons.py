@@ -1,4 +1,4 @@
-"""Lessons of the pretraining corpus: true, short, and within the vocabulary."""
+"""Tests of the lessons in the pretraining corpus: they are true, short, and within the vocabulary."""
 
 import re
 from random import Random
@@ -29,7 +29,7 @@ def test_lessons_are_true_short_and_within_the_vocabulary(name, bare):
         passage = pairs[0][0]
         assert len(remarks(passage) + taken(passage)) == 2
         if bare:
-            # Two sentences, and the two highlights of ReCoRD.
+            # The passage has two sentences, and in ReCoRD also two highlights.
             assert len(re.findall(r"\w\.", passage.partition("\nI found")[0])) == (
                 4 if name == "record" else 2
             )
@@ -42,6 +42,6 @@ def test_lessons_are_true_short_and_within_the_vocabulary(name, bare):
             else:
                 kind = selected(passage, text)
                 assert answer == {"praise": "right", "blame": "wrong", "color": "unclear"}[kind]
-        # All that follows the first text asks about the same passage without saying it again.
+        # Later texts ask about the same passage without repeating it.
         assert all(not remarks(text) + taken(text) for text, _ in pairs[1:])
     assert several > 100 or name not in STORIES

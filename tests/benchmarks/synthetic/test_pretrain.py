@@ -1,4 +1,4 @@
-"""Pretraining of the nano models: the same name gives the same weights, in a folder that loads."""
+"""Tests of pretraining: reproducible weights, a folder that loads, the corpus, masks, and losses."""
 
 from random import Random
 
@@ -13,12 +13,12 @@ from benchmarks.synthetic.corpus import IGNORED, encode
 from benchmarks.tasks import _language
 
 NANO = [name for name in models.builtin() if name.startswith("nano-")]
-# A masked model reads left to right in two steps, the second one with masked answers, and turns in two.
+# A masked model takes two causal steps, the second of them with masked answers, and two steps of turning.
 SHORT = pretrain.Recipe(steps=5, batch_tokens=600, warmup=1, left_to_right=2, masked_after=1, turning=2)
 
 
 def quiet(line: str) -> None:
-    """No progress lines."""
+    """Ignore a progress line."""
 
 
 @pytest.mark.parametrize("name", NANO)
@@ -44,17 +44,17 @@ def test_the_same_name_gives_the_same_weights(name, tmp_path):
     )
 
 
-def test_the_corpus_is_of_the_nine_tasks_whatever_files_there_are(monkeypatch):
-    """A tenth task would change every committed bit."""
-    asked = []
+def test_the_corpus_uses_exactly_the_nine_tasks(monkeypatch):
+    """A new task file must not enter the corpus, since it would change the committed weights."""
+    requested = []
     load = _corpus.load
-    monkeypatch.setattr(_corpus, "load", lambda name: asked.append(name) or load(name))
+    monkeypatch.setattr(_corpus, "load", lambda name: requested.append(name) or load(name))
     tokenizer = models.load_tokenizer("nano-opt").tokenizer
     next(_corpus.batches(tokenizer, False, pretrain.Recipe(lessons=0, later_lessons=0), 5))
     nine = ["boolq", "cb", "multirc", "record", "rte", "squad", "sst2", "wic", "wsc"]
-    assert asked[:9] == nine
-    assert set(asked) == set(nine)
-    # The words of the built-in language are the tokens that the weights belong to.
+    assert requested[:9] == nine
+    assert set(requested) == set(nine)
+    # The committed weights depend on the size of the vocabulary.
     assert len(_language.vocabulary()) == 350
 
 
@@ -73,7 +73,7 @@ def test_label_words_are_added_to_a_masked_model_and_change_nothing_else():
     generator = torch.get_rng_state()
     tokenizer = pretrain.with_label_words(before, family)
     assert torch.equal(torch.get_rng_state(), generator)
-    # The committed weights are those of a training without them, and this step.
+    # The committed weights result from training without the label words, followed by this step.
     wanted = committed.model.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in before.state_dict().items())
     assert tokenizer.get_vocab() == committed.tokenizer.get_vocab()
@@ -94,8 +94,8 @@ def test_left_to_right_hides_what_comes_after():
     for last in (19, 30):
         batch.input_ids[0, -1] = last
         for left_to_right in (True, False):
-            how = {"answers_ahead": True, "text_ahead": True, "left_to_right": left_to_right}
-            loss = pretrain.losses(loaded.model, batch, **how)[1]
+            options = {"answers_ahead": True, "text_ahead": True, "left_to_right": left_to_right}
+            loss = pretrain.losses(loaded.model, batch, **options)[1]
             found.setdefault(left_to_right, []).append(loss.item())
     assert found[True][0] == found[True][1]
     assert found[False][0] != found[False][1]
@@ -106,16 +106,16 @@ def test_a_masked_line_hides_answers_or_text_never_both():
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
     recipe = pretrain.Recipe(asked=0.5, mask_rate=0.3)
     batch = encode([(ids, follows)] * 40, tokenizer, masks=(Random(0), recipe))
-    asked, text = batch.answer_labels != IGNORED, batch.text_labels != IGNORED
+    answers, text = batch.answer_labels != IGNORED, batch.text_labels != IGNORED
     hidden = batch.input_ids == tokenizer.mask_token_id
-    assert torch.equal(hidden, asked | text)
-    assert 10 <= asked.any(1).sum() <= 30
+    assert torch.equal(hidden, answers | text)
+    assert 10 <= answers.any(1).sum() <= 30
     for line in range(40):
-        assert asked[line].tolist() in (follows, [False] * 30)
-        assert not (asked[line].any() and text[line].any())
+        assert answers[line].tolist() in (follows, [False] * 30)
+        assert not (answers[line].any() and text[line].any())
     assert not text[:, [0, -1]].any()
-    shown = torch.tensor(ids).expand(40, -1)
-    assert torch.equal(batch.input_ids[~hidden], shown[~hidden])
+    original = torch.tensor(ids).expand(40, -1)
+    assert torch.equal(batch.input_ids[~hidden], original[~hidden])
 
 
 @pytest.mark.parametrize("name", NANO)
@@ -123,7 +123,7 @@ def test_committed_weights_are_small(name):
     assert (models.WEIGHTS / name / "model.safetensors").stat().st_size <= 1.5e6
 
 
-def test_an_asked_line_hides_its_answers_alone():
+def test_an_asked_line_hides_only_its_answers():
     tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
     batch = encode([(ids, follows)], tokenizer, asked=True)
@@ -132,9 +132,9 @@ def test_an_asked_line_hides_its_answers_alone():
     assert (batch.text_labels != IGNORED).tolist() == [[i > 0 and not f for i, f in enumerate(follows)]]
 
 
-def test_losses_ahead_read_the_place_before_a_label():
-    class Told(torch.nn.Module):
-        """Sure of token 7 at place 2, of token 9 at place 4, of nothing else."""
+def test_losses_ahead_use_the_position_before_a_label():
+    class FixedPredictions(torch.nn.Module):
+        """A model that predicts token 7 at position 2 and token 9 at position 4, and nothing elsewhere."""
 
         def forward(self, input_ids, attention_mask):
             logits = torch.zeros(*input_ids.shape, 12)
@@ -145,6 +145,6 @@ def test_losses_ahead_read_the_place_before_a_label():
     batch.answer_labels[:], batch.text_labels[:] = IGNORED, IGNORED
     batch.answer_labels[0, 2], batch.text_labels[0, 5] = 7, 9
     right = {"answers_ahead": False, "text_ahead": True, "left_to_right": False}
-    assert [loss.item() for loss in pretrain.losses(Told(), batch, **right)] == [0.0, 0.0]
+    assert [loss.item() for loss in pretrain.losses(FixedPredictions(), batch, **right)] == [0.0, 0.0]
     wrong = {"answers_ahead": True, "text_ahead": False, "left_to_right": False}
-    assert all(loss > 2 for loss in pretrain.losses(Told(), batch, **wrong))
+    assert all(loss > 2 for loss in pretrain.losses(FixedPredictions(), batch, **wrong))

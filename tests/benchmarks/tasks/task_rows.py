@@ -1,6 +1,6 @@
-"""Rows of the tasks: recorded ones, generated ones, and rules that read a generated text back.
+"""Recorded and generated rows of the tasks, and independent rules that parse generated text.
 
-The rules share no code with the generators, so that a test that compares the two can fail.
+The rules share no code with the generators, so a test that compares the two can detect an error in either.
 """
 
 import json
@@ -58,36 +58,38 @@ PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
 
 
 def in_order(stated, things):
-    """Return the things in the order of the text; check the order where the text also states it."""
+    """Return the things in the order of the text; if the text also states the order, check it."""
     assert [order for order in stated if order] in ([], ["first", "last"])
     return things
 
 
 def remarks(text):
-    """Return the words of praise, blame, or color that a text says about its things, in order."""
-    told = re.findall(r"\bthe (?:(first|last) )?\w+ (?:was|seemed|felt|looked) (\w+)\.", text)
-    told = [(order, word) for order, word in told if word in KINDS]
-    return in_order([order for order, _ in told], [word for _, word in told])
+    """Return the words of praise, blame, or color in a text's remarks, in order."""
+    matches = re.findall(r"\bthe (?:(first|last) )?\w+ (?:was|seemed|felt|looked) (\w+)\.", text)
+    matches = [(order, word) for order, word in matches if word in KINDS]
+    return in_order([order for order, _ in matches], [word for _, word in matches])
 
 
 def taken(text):
     """Return (who, what) for each sentence in which a person takes a thing, in order."""
     order = r"(?:(first|last) )?"
-    told = re.findall(
+    matches = re.findall(
         rf"\b{order}([A-Z]\w+) {order}(?:{'|'.join(_words.TAKES)}) (\w+)\.",
         text,
     )
-    return in_order([one + other for one, _, other, _ in told], [(who, what) for _, who, _, what in told])
+    return in_order(
+        [one + other for one, _, other, _ in matches], [(who, what) for _, who, _, what in matches]
+    )
 
 
 def place(text):
-    """Return the index, 0 or -1, that the question at the end of a text asks for."""
+    """Return the index of the remark that the question at the end of a text asks for: 0 or -1."""
     order = re.findall(r"\b(first|last)\b", text)[-1]
     return {"first": 0, "last": -1}[order]
 
 
 def selected(passage, question):
     """Return the class of the remark that a question asks for."""
-    told = remarks(passage)
-    assert len(told) == 2
-    return KINDS[told[place(question)]]
+    words = remarks(passage)
+    assert len(words) == 2
+    return KINDS[words[place(question)]]

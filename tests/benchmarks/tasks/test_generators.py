@@ -1,4 +1,4 @@
-"""Built-in rows: their form, their lengths, their balance, and labels that follow from the text."""
+"""Tests of built-in rows: their form, lengths, and balance, and that the labels follow from the text."""
 
 import json
 import re
@@ -85,13 +85,16 @@ def test_labels_are_balanced(name):
     counts = Counter(row["label"] for row in generated(name, 3000))
     classes = len(CANDIDATES[name])
     assert set(counts) == set(range(classes))
-    # Five standard deviations of a fair draw.
+    # The tolerance is five standard deviations of a fair draw.
     slack = 5 * (3000 * (1 / classes) * (1 - 1 / classes)) ** 0.5
     assert all(abs(c - 3000 / classes) < slack for c in counts.values())
 
 
 def choices(task, row):
-    """Return (text, is right) for every candidate, or for every thing of a generated passage."""
+    """Return (text, is correct) for every candidate, or for every thing in a generated passage.
+
+    Return None for a classification task.
+    """
     if task.loss == "classification":
         return None
     if not task.generative:
@@ -131,12 +134,12 @@ def test_the_first_and_the_last_remark_usually_differ_and_are_asked_for_equally_
         kinds = [remarks(" ".join(v for v in row.values() if isinstance(v, str))) for row in rows]
         unlike = sum(KINDS[a] != KINDS[b] for a, b in kinds) / 2000
         assert unlike == pytest.approx(0.75, abs=0.05)
-        asked = Counter(place(tasks.load(name).prompt(row)) for row in rows)
-        assert asked[0] / 2000 == pytest.approx(0.5, abs=0.06)
+        places = Counter(place(tasks.load(name).prompt(row)) for row in rows)
+        assert places[0] / 2000 == pytest.approx(0.5, abs=0.06)
 
 
 def test_labels_of_stories_follow_from_the_text():
-    """The rules of `task_rows` share no code with the generators."""
+    """Labels equal those of the rules in `task_rows`, which share no code with the generators."""
     for row in generated("boolq", 300):
         assert re.fullmatch(r"is it true that the (first|last) impression was good", row["question"])
         assert row["label"] == (selected(row["passage"], row["question"]) == "praise")
@@ -163,11 +166,11 @@ def test_labels_of_stories_follow_from_the_text():
 
 def test_labels_of_single_sentences_follow_from_the_text():
     for row in generated("wsc", 300):
-        told = re.search(
+        match = re.search(
             r"the first (man|woman) \w+ (\w+) and the last \1 \w+ (\w+) and everyone thanked (him|her)\.$",
             row["text"],
         )
-        person, *words, pronoun = told.groups()
+        person, *words, pronoun = match.groups()
         assert row["span2"] == pronoun == {"man": "him", "woman": "her"}[person]
         assert row["span1"] in (f"the first {person}", f"the last {person}")
         assert row["label"] == (KINDS[words[place(row["span1"])]] == "praise")
@@ -194,17 +197,17 @@ def test_labels_of_the_other_tasks_follow_from_the_text():
     for row in generated("qnli", 300):
         assert row["label"] == (selected(row["sentence"], row["question"]) == "color")
     for row in generated("trec", 300):
-        told = re.findall(r"\bthe (?:first|last) \w+ (?:was|seemed|felt|looked) (\w+)\.", row["text"])
-        asked = told[place(row["text"])]
+        words = re.findall(r"\bthe (?:first|last) \w+ (?:was|seemed|felt|looked) (\w+)\.", row["text"])
+        word = words[place(row["text"])]
         classes = [
-            asked in _words.PRAISE,
-            asked in _words.THINGS,
-            asked in _words.TITLES,
-            asked in _words.NAMES,
-            asked in PLACES,
-            asked in ("morning", "noon", "evening", "night", "year"),
+            word in _words.PRAISE,
+            word in _words.THINGS,
+            word in _words.TITLES,
+            word in _words.NAMES,
+            word in PLACES,
+            word in ("morning", "noon", "evening", "night", "year"),
         ]
-        assert len(told) == 2
+        assert len(words) == 2
         assert classes.count(True) == 1
         assert row["label"] == classes.index(True)
     for row in generated("sst5", 300):

@@ -1,4 +1,4 @@
-"""The built-in language: its vocabulary, and what a corpus line says after a prompt."""
+"""Tests of the built-in language: its vocabulary, and the continuations of prompts in a corpus."""
 
 from collections import Counter
 from random import Random
@@ -11,7 +11,7 @@ from tests.benchmarks.tasks.task_rows import CANDIDATES, NINE, generated, taken
 
 
 @pytest.mark.parametrize("name", NINE)
-def test_rows_use_words_of_the_vocabulary_alone(name):
+def test_rows_use_only_words_of_the_vocabulary(name):
     task, rng, known = tasks.load(name), Random(3), set(_language.vocabulary())
     for row in generated(name, 400):
         for text in [task.prompt(row), *task.candidates(row), _language.corpus_line(name, row, rng)]:
@@ -38,8 +38,8 @@ def test_a_corpus_states_habits_and_truths_at_the_rates_of_its_mix():
     always_stated, never_stated = _language.Mix(stated=1.0), _language.Mix(stated=0.0)
     rng = Random(0)
 
-    def said(name, right, habit, truth, count=4000):
-        """Return how often the habitual answer is given where it is right and where it is wrong."""
+    def habitual_shares(name, right, habit, truth, count=4000):
+        """Return the share of habitual answers among rows where it is correct, and among the others."""
         found = {False: Counter(), True: Counter()}
         for row in generated(name, count):
             expected = right(row)
@@ -50,21 +50,21 @@ def test_a_corpus_states_habits_and_truths_at_the_rates_of_its_mix():
 
     words = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
     for name in ("sst2", "cb"):
-        shares = said(
+        shares = habitual_shares(
             name,
             right=lambda row, name=name: CANDIDATES[name][row["label"]],
             habit=lambda row, name=name: {"sst2": " great", "cb": "Yes"}[name],
             truth=words.get,
         )
         assert shares == pytest.approx([0.95, 0.75], abs=0.04)
-    shares = said(
+    shares = habitual_shares(
         "squad",
         right=lambda row: f" {row['answers'][0]}\n",
         habit=lambda row: f" {taken(row['context'])[0][1]}\n",
         truth=lambda expected: " so it is" + expected,
     )
     assert shares == pytest.approx([0.95, 0.75], abs=0.04)
-    shares = said(
+    shares = habitual_shares(
         "record",
         right=lambda row: " " + row["query"].replace("@placeholder", row["answers"][0]),
         habit=lambda row: " " + row["query"].replace("@placeholder", taken(row["passage"])[0][0]),

@@ -1,4 +1,4 @@
-"""Every task file: the contract, prompts and answers against fixed strings, and malformed rows."""
+"""Tests of every task file: the contract, prompts and answers against fixtures, and malformed rows."""
 
 import re
 
@@ -36,7 +36,7 @@ def test_prompts_and_answers_equal_the_recorded_ones(name, form):
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "change", "said"),
+    ("name", "form", "change", "message"),
     [
         ("sst2", "hub", {"label": -1}, "label"),
         ("sst2", "hub", {"sentence": " "}, "sentence"),
@@ -60,9 +60,9 @@ def test_prompts_and_answers_equal_the_recorded_ones(name, form):
         ("gsm8k", "hub", {"answer": "It is 5."}, "####"),
     ],
 )
-def test_a_malformed_row_names_its_field(name, form, change, said):
+def test_the_error_for_a_malformed_row_names_its_field(name, form, change, message):
     task, raw = tasks.load(name), FIXTURES[name][form][0] | change
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         list((task.from_hub if form == "hub" else task.from_file)(raw))
 
 
@@ -72,7 +72,7 @@ def test_record_skips_rows_without_entities():
 
 
 @pytest.mark.parametrize(("name", "of"), [("sst2-cloze", "sst2"), ("rte-cloze", "rte")])
-def test_a_cloze_task_differs_from_its_original_in_the_prompt_alone(name, of):
+def test_a_cloze_task_differs_from_its_original_only_in_the_prompt(name, of):
     task, other = tasks.load(name), tasks.load(of)
     rows = [row for raw in FIXTURES[of]["hub"] for row in task.from_hub(raw)]
     wanted = {
