@@ -91,13 +91,13 @@ CASES = [
     drawn(
         "a row whose score is a word",
         _row(score="high"),
-        "not a result row (score should be a number",
+        "not a result row (score must be a number",
         "high",
     ),
     drawn(
         "a row whose prompt has no number",
         _row(task_version="new"),
-        "not a result row (task_version should be a whole number",
+        "not a result row (task_version must be a whole number",
     ),
     drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
     drawn(
