@@ -142,17 +142,21 @@ def precision():
             for arithmetic, scale in (("released", unit), ("exact", 0.0)):
                 shared = common | {"measure": "drift", "arithmetic": arithmetic}
                 rows += [shared | {"steps": n, "drift": scale * n**0.5} for n in (1, 10, 100, 2000)]
-            lost = 1e3 * unit
-            ways = [("released", None, lost), ("exact", "nearest", lost), ("exact", "stochastic", 0.0)]
+            rounding_loss = 1e3 * unit
+            arithmetics = [
+                ("released", None, rounding_loss),
+                ("exact", "nearest", rounding_loss),
+                ("exact", "stochastic", 0.0),
+            ]
             if dtype == "float32":
-                ways = [("released", None, 0.0), ("exact", None, 0.0)]
+                arithmetics = [("released", None, 0.0), ("exact", None, 0.0)]
             for size in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-2):
                 measured = {"measure": "fraction", "size": size, "standard_error": 1e-6 / size**0.5}
                 rows += [
                     common
                     | measured
-                    | {"arithmetic": a, "rounding": r, "fraction": size / (size + 1e-5 * gone)}
-                    for a, r, gone in ways
+                    | {"arithmetic": a, "rounding": r, "fraction": size / (size + 1e-5 * loss)}
+                    for a, r, loss in arithmetics
                 ]
     return rows
 
@@ -260,7 +264,9 @@ BYTES_BEYOND_WEIGHTS = {
 }
 
 
-def memory_row(what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **own):
+def memory_row(
+    what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **fields
+):
     """Return a row of `memory_curves` with invented sizes, at the larger end of the backward pass."""
     per_parameter, per_token = BYTES_BEYOND_WEIGHTS.get((method, label), (6, 5e6))
     size = OPTS[model] * 1e9
@@ -296,7 +302,7 @@ def memory_row(what, model, method, label, batch_size, length, checkpointing=Fal
         "piece": ["fo", "backward", 39 if largest == "start" else -1],
         "peak_bytes": int(sum(ends[largest].values()) * (1.02 if kind == "measured" else 1)),
         "backward": ends if fo else None,
-        **own,
+        **fields,
     }
 
 

@@ -104,9 +104,9 @@ def test_a_user_s_number_never_overrides_an_existing_one(file):
 
 def test_a_user_s_numbers_are_merged_in(file):
     numbers = published.load(file({"task": "avg"}, {"method": "SGD", "value": "OOM"}))
-    own = numbers[numbers["paper"] == "Mine"]
-    assert list(own["printed"]) == ["91.4", "OOM"]
-    assert pd.isna(own["value"].iloc[1])
+    mine = numbers[numbers["paper"] == "Mine"]
+    assert list(mine["printed"]) == ["91.4", "OOM"]
+    assert pd.isna(mine["value"].iloc[1])
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_an_interval_needs_three_values():
 
 
 def test_the_effects_of_both_kinds_of_seeds_are_separated():
-    """With score = 0.5 + 0.1 data_seed + 0.01 seed, the spreads are 0.1 and 0.01: (0, 1, 2) deviates by 1."""
+    """With score = 0.5 + 0.1 data_seed + 0.01 seed, the spreads over the seeds 0, 1, 2 are 0.1 and 0.01."""
     crossed = {(s, d): 0.5 + 0.1 * d + 0.01 * s for s in range(3) for d in range(3)}
     line = stats.intervals(selected(runs({"addax": crossed}))).iloc[0]
     assert (line["n"], line["seeds"], line["data_seeds"], line["varies"]) == (9, 3, 3, "both")

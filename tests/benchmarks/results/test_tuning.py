@@ -115,9 +115,9 @@ def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
     assert registry.module("suite", "small").TRIALS == "small-grid"
 
 
-def tried(method, values, best, seeds=(0,), **own):
+def tried(method, values, best, seeds=(0,), **fields):
     """Return rows of a grid of learning rates in which `best` has the highest validation score."""
-    rows = [made.row(method, lr=lr, seed=seed, **own) for lr in values for seed in seeds]
+    rows = [made.row(method, lr=lr, seed=seed, **fields) for lr in values for seed in seeds]
     for row in rows:
         score = 0.9 if row["config"]["settings"]["lr"] == best else 0.5
         row["validation"] = {"accuracy": score, "loss": 1 - score, "n": 100}

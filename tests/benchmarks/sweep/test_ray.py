@@ -52,7 +52,7 @@ def executor(cluster):
     executor.close(now=True)
 
 
-def where(spec):
+def location(spec):
     """Return the spec, and the node, process, folder, threads, and environment that it runs in."""
     import torch
 
@@ -80,7 +80,7 @@ def endless(folder, spec):
     return begin(folder, spec, 600)
 
 
-def suicide(spec):
+def kill_itself(spec):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -98,7 +98,7 @@ def until(condition, seconds=30):
 
 def test_runs_are_spread_over_nodes_and_share_worker_processes(executor):
     assert executor.jobs == 2
-    done = [f.result(60) for f in [executor.submit(where, i) for i in range(8)]]
+    done = [f.result(60) for f in [executor.submit(location, i) for i in range(8)]]
     assert [row[0] for row in done] == list(range(8))
     assert {row[3:] for row in done} == {(os.getcwd(), 1, "false")}
     nodes = {row[1] for row in done}
@@ -107,11 +107,11 @@ def test_runs_are_spread_over_nodes_and_share_worker_processes(executor):
 
 
 def test_a_process_that_dies_costs_its_run_alone(executor):
-    death = executor.submit(suicide, "a").exception(60)
+    death = executor.submit(kill_itself, "a").exception(60)
     assert isinstance(death, Died)
     assert not death.node_lost
     assert str(death) == "its worker process died"
-    assert executor.submit(where, "b").result(60)[0] == "b"
+    assert executor.submit(location, "b").result(60)[0] == "b"
 
 
 def test_an_error_of_the_work_arrives_as_itself(executor):

@@ -19,14 +19,14 @@ def test_shards_are_disjoint_and_complete_and_keep_the_order_of_the_suite(quick,
     shards = [shard(quick, part, count) for part in range(1, count + 1)]
     ids = [spec.id for specs in shards for spec in specs]
     assert sorted(ids) == sorted({spec.id for spec in quick})
-    place = {spec.id: k for k, spec in enumerate(quick)}
+    position = {spec.id: k for k, spec in enumerate(quick)}
     for specs in shards:
-        assert [place[spec.id] for spec in specs] == sorted(place[spec.id] for spec in specs)
+        assert [position[spec.id] for spec in specs] == sorted(position[spec.id] for spec in specs)
 
 
 @pytest.mark.parametrize("count", [2, 7])
 def test_shards_share_each_model_and_method_evenly(quick, count):
-    """This must also be true if N divides the number of methods, which the suite lists in turn."""
+    """This must hold even if N is the number of methods, which the suite lists in turn."""
     shards = [shard(quick, part, count) for part in range(1, count + 1)]
     sizes = [len(specs) for specs in shards]
     assert max(sizes) - min(sizes) <= 1

@@ -87,13 +87,13 @@ def test_a_lock_is_released_when_its_process_dies(runs):
     context = multiprocessing.get_context("fork")
     ready = context.Event()
 
-    def hold():
+    def hold_lock():
         lock = store.lock("s", SPECS[0].id)
         lock.acquire(timeout=0)
         ready.set()
         time.sleep(60)
 
-    other = context.Process(target=hold)
+    other = context.Process(target=hold_lock)
     other.start()
     assert ready.wait(30)
     assert run_spec(SPECS[0], **ONE, sweep_started_at="2000-01-01").status == "busy"
