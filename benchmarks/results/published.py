@@ -206,7 +206,7 @@ def beside(
     return pd.DataFrame(lines, columns=columns)
 
 
-def _of_task(here: pd.DataFrame, printed: pd.DataFrame, place: dict) -> Iterator[dict]:
+def _of_task(here: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iterator[dict]:
     title = here["title"].iloc[0]
     metric = METRICS[here["metric"].iloc[0]]
     same = printed[printed["title"].map(_plain) == _plain(title)]
@@ -215,7 +215,7 @@ def _of_task(here: pd.DataFrame, printed: pd.DataFrame, place: dict) -> Iterator
     for label in dict.fromkeys([*means, *(name for name in values["label"] if _is_ours(name))]):
         mean = means.get(label)
         ours = 100 * mean.score if mean is not None and mean.outcome == "done" else math.nan
-        common = place | {
+        common = fields | {
             "title": title, "label": label, "metric": metric, "ours": ours, "n": mean.n if mean else 0,
             "outcome": mean.outcome if mean else "",
         }  # fmt: skip

@@ -45,6 +45,7 @@ def ranks(selected: pd.DataFrame) -> dict[str, Ranks]:
     Methods are ranked on each task by the mean test score of the setting selected on validation data. A
     method that ran out of memory on a task and has no finished run shares the worst rank there with all other
     such methods. A method that has fewer tasks than the others (with a score, or OOM) is not ranked.
+    Tasks that a ranked method lacks are ignored.
 
     Args:
         selected: `benchmarks.results.frame.Results.selected`.

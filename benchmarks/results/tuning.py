@@ -36,13 +36,13 @@ def trials_table(results: Results) -> pd.DataFrame:
     """
     trained = results.runs[results.runs["label"] != ZERO_SHOT]
     picked = results.selected.groupby(CELL, sort=False)["setting"].first()
-    lines = [_line(cell, picked[place]) for place, cell in candidates(trained).groupby(CELL, sort=False)]
+    lines = [_line(cell, picked[key]) for key, cell in candidates(trained).groupby(CELL, sort=False)]
     found = pd.DataFrame(lines, columns=COLUMNS)
     counts = found.groupby(["model", "task"])["trials"].agg(["min", "max"])
     unequal = {
-        place: f"unequal trials: {low} to {high}" for place, low, high in counts.itertuples() if low < high
+        key: f"unequal trials: {low} to {high}" for key, low, high in counts.itertuples() if low < high
     }
-    found["note"] = [unequal.get(place, "") for place in zip(found["model"], found["task"], strict=True)]
+    found["note"] = [unequal.get(key, "") for key in zip(found["model"], found["task"], strict=True)]
     return found
 
 

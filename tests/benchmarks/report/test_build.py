@@ -150,7 +150,8 @@ def test_excluded_rows_are_listed_in_a_separate_file(tmp_path, capsys, undrawn):
     assert "2 rows from results/runs/mine" in output
     assert "Excluded 1 row with another budget. See excluded.md." in output
     page = tmp_path / "results/tables/mine/excluded.md"
-    assert "| nano-opt | sst2   | Addax    | 1      | budget      | 77 steps | 400 steps" in page.read_text()
+    line = "| nano-opt | sst2 | Addax | 1 | budget | 77 steps | 400 steps |"
+    assert line in re.sub(" +", " ", page.read_text())
     (folder / "2.json").unlink()
     build.write_report("mine", root=tmp_path)
     assert not page.exists()
