@@ -1,1 +1,1 @@
-"""Tables and a page from result rows."""
+"""Reports: tables and an HTML page from result rows."""

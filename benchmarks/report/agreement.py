@@ -164,7 +164,7 @@ def _differences(different: Sequence[Comparison]) -> str:
 
 def _environments(rows: Sequence[dict], reference: Sequence[dict]) -> str:
     here, there = provenance_fields(rows), provenance_fields(reference)
-    names = ("versions", "hardware", "threads per run", "runs at once", "commit", "dates")
+    names = ("versions", "hardware", "threads per run", "simultaneous runs", "commit", "dates")
     lines = [(name, here.get(name, "–"), there.get(name, "–")) for name in names]
     parts = [f"{name}\n  here:      {a}\n  committed: {b}" for name, a, b in lines if a != b]
     if equal := [f"  {name}: {a}" for name, a, b in lines if a == b]:

@@ -1,4 +1,4 @@
-"""What a suite's report shows, computed once for Markdown, CSV, LaTeX, and HTML."""
+"""The contents of a suite's report, computed once for Markdown, CSV, LaTeX, and HTML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from benchmarks.results.sources import load_rows
 
 @dataclass(frozen=True)
 class Analysis:
-    """One suite's results and what tables and the page print of them.
+    """The results of one suite, and everything that tables and the page print about them.
 
     Attributes:
         suite: name of the suite.
-        results: its rows, and frames of them.
+        results: the rows and their frames.
         tests: `benchmarks.results.stats.pairs` of the selected runs.
         winners: `benchmarks.results.stats.winners` of the tests.
-        note: one line on where the numbers come from.
-        predicted: for each entry of `results.means` the predicted peak in bytes; nan where there is none.
-        tables: the long tables by the stem of their files.
+        note: the provenance line.
+        predicted: the predicted peak in bytes of each entry of `results.means`; nan without a prediction.
+        tables: the long tables, by file stem.
     """
 
     suite: str
@@ -43,12 +43,12 @@ class Analysis:
 
 
 def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -> Analysis:
-    """Compute what tables and the page print.
+    """Compute the contents of a suite's tables and page.
 
     Args:
-        suite: names the rows.
-        results: the rows of runs, failed ones among them.
-        numbers: `benchmarks.results.published.load`'s; None loads those of the suite.
+        suite: name of the suite.
+        results: the rows of the suite's runs, including failed runs.
+        numbers: the published numbers from `benchmarks.results.published.load`; None loads them if needed.
 
     Raises:
         UserError: there are no rows.
@@ -70,7 +70,7 @@ def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -
 
 
 def _tuned(suite: str) -> Results | None:
-    """The rows of the suite that chose this one's settings, where it names one and there are any."""
+    """Return the results of the suite of trials that a suite takes its settings from, if there are any."""
     if suite not in registry.files("suite"):
         return None
     trials = getattr(registry.module("suite", suite), "TRIALS", None)
@@ -81,7 +81,7 @@ def _tuned(suite: str) -> Results | None:
 
 
 def _predicted(results: Results) -> pd.Series:
-    """Predicted peak of each entry of the means."""
+    """Return the predicted peak of each entry of the means."""
     chosen = set(results.selected["id"])
     peaks = predicted_peaks([row for row in results.comparable if row["id"] in chosen])
     of_cell = results.selected.assign(predicted=results.selected["id"].map(peaks).astype(float))

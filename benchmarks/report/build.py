@@ -1,4 +1,4 @@
-"""Build a suite's report from its rows: tables as Markdown, CSV, and LaTeX; figures; and an HTML page."""
+"""A suite's report, built from its rows: tables (Markdown, CSV, LaTeX), figures, and an HTML page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,32 +27,35 @@ def write_report(
     extra: Path | None = None,
     rows_from: Sequence[Path] | None = None,
 ) -> None:
-    """Write a suite's tables, figures, and page, and print its summary and where to look.
+    """Write a suite's tables, figures, and page, and print its summary and the paths of the outputs.
 
-    Rows of settings that the suite no longer has are left out, as are those that cannot be compared with the
-    others (`benchmarks.results.comparable`).
+    Two kinds of rows are excluded: rows whose settings are no longer part of the suite, and rows that are not
+    comparable with the others (`benchmarks.results.comparable`).
 
     Args:
-        suite: whose rows, from `results/runs/` or else `results/reference/`.
+        suite: name of the suite. Its rows are read from `results/runs/`, or from `results/reference/` if
+            there are no local runs.
         commit_reference: also write the rows to `results/reference/<suite>.jsonl`.
-        root: the folder that holds `results/` and `plots/`.
-        extra: a user's own file of printed numbers, beside `results/published.csv`.
-        rows_from: folders with the rows of shards that share no disk, instead of this machine's.
+        root: the folder that contains `results/` and `plots/`.
+        extra: a user's file of published numbers, in addition to `results/published.csv`.
+        rows_from: read the rows from these folders instead, such as shards that share no disk.
 
     Raises:
-        UserError: `extra` is wrong or the suite has no paper; there are no rows, or none of the suite's
-            present settings, or no runs of this machine to make the reference of; the rows are of a study;
-            or shards hold different rows of one run.
+        UserError: `extra` is invalid, or the suite does not reproduce a paper; there are no rows, or none of
+            them match the suite's current settings; there are no local runs for `commit_reference`; the rows
+            belong to a study; or two shards have different rows of one run.
     """
     if extra is not None and paper_tables.paper_of(suite) is None:
-        raise UserError(f"--published {extra}: suite {suite!r} repeats no paper's table (it binds no PAPER)")
-    # Before any work: a wrong file of printed numbers ends here.
+        raise UserError(f"--published {extra}: suite {suite!r} does not reproduce a paper's table")
+    # Check the user's file of published numbers before any other work.
     numbers = published.load(extra)
     found = collect(suite, root, rows_from)
     results = Results.of(found.rows, found.source)
     if commit_reference:
         if found.source.startswith("results/reference"):
-            raise UserError(f"no runs of {suite!r} on this machine: run `python -m benchmarks sweep {suite}`")
+            raise UserError(
+                f"--commit-reference: no local runs of {suite!r}; run `python -m benchmarks sweep {suite}`"
+            )
         reference = root / "results" / "reference"
         reference.mkdir(parents=True, exist_ok=True)
         committed = sorted(results.comparable, key=lambda row: row["id"])
@@ -82,21 +85,22 @@ def write_tables(
 ) -> list[Path]:
     """Write a suite's tables to `results/tables/<suite>/`, each as `.md`, `.csv`, and `.tex`.
 
-    `score`, `memory`, and `time`: a line is a method, a column a task, a block a model; an entry is the mean
-    and, from two seeds on, the sample standard deviation over seeds. `methods` holds all measures,
-    `intervals`, `pairs`, and `ranks` what tests support, `trials` what tuning took, `costs` what Addax takes
-    beside others, `published` a paper's numbers beside the measured ones where the suite repeats a table, and
-    `excluded.md` the rows that are in no table. CSV files are long: one line an entry, in the row's own units
+    `score`, `memory`, and `time` have a block per model, a line per method, and a column per task. Their
+    entries are the mean and, with at least two seeds, the sample standard deviation over seeds. `methods` has
+    all measures; `intervals`, `pairs`, and `ranks` have the statistics; `trials` describes tuning; `costs`
+    compares the cost of Addax with that of other methods. A suite that reproduces a paper's table also has
+    `published`, which compares the paper's numbers with ours, and `stated`, which lists its settings.
+    `excluded.md` lists the excluded rows. CSV files have one line per entry, in the units of the rows
     (scores in 0..1, bytes, seconds).
 
     Args:
-        suite: names the folder.
-        results: the rows, failed ones among them.
-        root: the folder that holds `results/`.
-        numbers: `benchmarks.results.published.load`'s; None loads those of the suite.
+        suite: name of the suite, and of the folder.
+        results: the rows, including failed runs.
+        root: the folder that contains `results/`.
+        numbers: the published numbers from `benchmarks.results.published.load`; None loads them if needed.
 
     Returns:
-        The files written. Files of an earlier report that are out of date are removed.
+        The files written. Outdated files of an earlier report are removed.
 
     Raises:
         UserError: there are no rows.
@@ -126,7 +130,7 @@ def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
 
 
 def _replace(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write files of a folder, and remove those of tables that only an earlier report had."""
+    """Write a folder's files, and remove optional tables of an earlier report that no longer apply."""
     folder.mkdir(parents=True, exist_ok=True)
     stems = ("published", "stated", "costs")
     for name in (*(f"{stem}.{kind}" for stem in stems for kind in ("md", "csv", "tex")), "excluded.md"):

@@ -1,4 +1,4 @@
-"""What Addax takes of memory and time beside each other method."""
+"""The memory and time of Addax relative to each other method."""
 
 import pandas as pd
 
@@ -7,23 +7,23 @@ from benchmarks.report.stats_tables import ReportTable
 from benchmarks.report.tables import NONE
 from benchmarks.results.order import METHODS, display_order
 
-# Addax: the method that the others are compared with, where it was run.
+# The method that all others are compared with: Addax.
 SUBJECT = METHODS[1]
 NOTE = (
-    "Above 1, Addax takes more. Over the tasks that both methods finished: memory by the mean of peaks, time "
-    "by the sum of training times to the chosen checkpoints."
+    f"A ratio above 1 means that {SUBJECT} needs more. Ratios cover the tasks that both methods finished: "
+    "the mean of peak memory, and the sum of training times to the selected checkpoints."
 )
 
 
 def costs_table(means: pd.DataFrame) -> ReportTable | None:
-    """Return the subject's memory and time as multiples of each other method's.
+    """Return the memory and time of `SUBJECT` as multiples of those of each other method.
 
     Args:
         means: `benchmarks.results.frame.Results.means`.
 
     Returns:
-        A line for each model and method that finished a task which the subject finished, too; None
-        where there is no such line.
+        One line per model and method that finished at least one task that `SUBJECT` also finished; None if
+        there are no such methods.
     """
     data = pd.DataFrame(
         line for model in display_order(means, "model") for line in _lines(means[means["model"] == model])
@@ -32,24 +32,24 @@ def costs_table(means: pd.DataFrame) -> ReportTable | None:
         return None
     table = data[["model", "method"]].assign(
         **{
-            "tasks of both": data["tasks"].astype(str),
-            f"memory of {SUBJECT} / its": data["memory"].map(format_ratio),
-            f"time of {SUBJECT} / its": data["time"].map(format_ratio),
+            "common tasks": data["tasks"].astype(str),
+            f"memory, {SUBJECT} / method": data["memory"].map(format_ratio),
+            f"time, {SUBJECT} / method": data["time"].map(format_ratio),
         }
     )
-    return ReportTable(f"Cost of {SUBJECT} beside other methods", table, data, NOTE)
+    return ReportTable(f"Cost of {SUBJECT} relative to other methods", table, data, NOTE)
 
 
 def _lines(means: pd.DataFrame) -> list[dict]:
     done = means[(means["outcome"] == "done") & (means["label"] != ZERO_SHOT)]
-    own = done[done["label"] == SUBJECT].set_index("task")
+    subject = done[done["label"] == SUBJECT].set_index("task")
     lines = []
     for label in display_order(done, "label"):
         other = done[done["label"] == label].set_index("task")
-        shared = own.index.intersection(other.index)
+        shared = subject.index.intersection(other.index)
         if label != SUBJECT and len(shared):
             ratios = {
-                name: _ratio(own.loc[shared, column], other.loc[shared, column])
+                name: _ratio(subject.loc[shared, column], other.loc[shared, column])
                 for name, column in (("memory", "peak_bytes"), ("time", "seconds"))
             }
             lines.append({"model": means["model"].iloc[0], "method": label, "tasks": len(shared), **ratios})
@@ -57,7 +57,7 @@ def _lines(means: pd.DataFrame) -> list[dict]:
 
 
 def _ratio(mine: pd.Series, theirs: pd.Series) -> float:
-    """Ratio of sums over the tasks where both were measured."""
+    """Return the ratio of sums over the tasks for which both values were measured."""
     known = mine.notna() & theirs.notna()
     return mine[known].sum() / theirs[known].sum() if theirs[known].sum() else float("nan")
 

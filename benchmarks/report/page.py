@@ -1,7 +1,7 @@
-"""The report as one HTML page that opens from disk and needs no network.
+"""The report as a single HTML page that opens from disk and needs no network.
 
-It begins with a figure and the summary table. DataTables, as the package itables brings it, sorts and filters
-the table of single runs.
+The page begins with a figure and the summary table. DataTables, bundled with the package itables, sorts and
+filters the table of individual runs.
 """
 
 import base64
@@ -32,10 +32,10 @@ from benchmarks.results.order import display_order
 from plots import render
 
 HERE = Path(__file__).resolve().parent
-# DataTables and its extensions as one file, as itables uses it without a network.
+# DataTables and its extensions in one file, which itables ships for offline use.
 BUNDLE = Path(str(files("itables") / "html" / "dt_bundle.js"))
 DPI = 130
-# Figures have few colors: a palette halves the page.
+# Figures have few colors, so a palette halves the size of the page.
 COLORS = 64
 IN_TABLES, TRIED, EXCLUDED = "in the tables", "tried", "excluded"
 
@@ -44,10 +44,10 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
     """Write `results/tables/<suite>/report.html` and return its path.
 
     Args:
-        analysis: the suite's rows and what is computed from them.
-        drawn: `plots.render.draw`'s of them; the first one opens the page.
-        root: the folder that holds `results/`.
-        found: what the rows are and which are missing.
+        analysis: the contents of the report.
+        drawn: the figures from `plots.render.draw`; figure1, or else the first figure, opens the page.
+        root: the folder that contains `results/`.
+        found: the suite's rows and missing runs.
     """
     suite, results = analysis.suite, analysis.results
     environment = Environment(
@@ -80,7 +80,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
 
 
 def _png(figure: Figure) -> str:
-    """A figure as the address of an image."""
+    """Return a figure as a PNG in a data URL."""
     buffer, small = io.BytesIO(), io.BytesIO()
     with render.PAGE.style():
         figure.savefig(buffer, format="png", dpi=DPI)
@@ -89,37 +89,37 @@ def _png(figure: Figure) -> str:
 
 
 def _table(texts: pd.DataFrame) -> Markup:
-    """A table of texts; what stands between ** is bold."""
+    """Return a table of texts as HTML; text between ** becomes bold."""
     html = texts.to_html(index=False, border=0, escape=True)
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html))
 
 
 def _blocks(analysis: Analysis, model: str) -> dict[str, Any]:
-    """One model's tables of scores, memory, predicted memory, and time."""
+    """Return one model's tables of scores, memory, predicted memory, and time."""
     means = analysis.results.means.assign(predicted=analysis.predicted, predicted_std=float("nan"))
     block, winners = means[means["model"] == model], analysis.winners
-    shown = [
+    tables = [
         (head_of(name, means), _table(block_of(block, column, means, " ± ", "**{}**", winners)))
         for name, (column, _) in MEASURES.items()
     ]
     if block["predicted"].notna().any():
         predicted = block.assign(peak_bytes=block["predicted"], peak_bytes_std=float("nan"))
         table = _table(block_of(predicted, "peak_bytes", means))
-        shown.insert(2, (head_of("memory", means).replace("Peak memory", "Predicted peak memory"), table))
-    return {"name": model, "seeds": seeds_of(block), "tables": shown}
+        tables.insert(2, (head_of("memory", means).replace("Peak", "Predicted peak"), table))
+    return {"name": model, "seeds": seeds_of(block), "tables": tables}
 
 
 def _incomplete(analysis: Analysis, found: SuiteRows) -> list[str]:
-    """What failed, is missing, or is left out, a line each."""
-    said = [missing_line(found.missing)] if found.missing else []
-    said += lines(analysis.results.excluded)
+    """Return a line for the missing runs and for each reason why rows were excluded or skipped."""
+    items = [missing_line(found.missing)] if found.missing else []
+    items += lines(analysis.results.excluded)
     if found.outdated:
-        said.append(f"Skipped rows whose settings are no longer part of this suite: {found.outdated}.")
-    return said
+        items.append(f"Skipped rows whose settings are no longer part of this suite: {found.outdated}.")
+    return items
 
 
 def _failures(analysis: Analysis) -> list[str]:
-    """Runs without a score, a line each."""
+    """Return one line per run without a score."""
     return [
         f"{label_of(row)} on {row.get('task_title') or row['config']['task']}, {row['config']['model']}, "
         f"seed {row['config'].get('seed')}: {row['status']}, {row.get('reason') or 'no reason recorded'}"
@@ -129,7 +129,7 @@ def _failures(analysis: Analysis) -> list[str]:
 
 
 def _runs(analysis: Analysis) -> Markup:
-    """The table of all single runs, with the settings and the provenance of each."""
+    """Return the table of all individual runs, with their settings and provenance."""
     results = analysis.results
     kept, chosen = set(results.runs["id"]), set(results.selected["id"])
     table = pd.DataFrame(
@@ -145,7 +145,7 @@ def _runs(analysis: Analysis) -> Markup:
 
 
 def _run(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's line: what it was, what it reached, what it took, and where it is from."""
+    """Return a run's line: its identity, scores, costs, settings, and provenance."""
     config, test = row["config"], row.get("test") or {}
     settings = config["settings"] | {"length_threshold": config.get("length_threshold")}
     score, peak = row.get("score"), row.get("peak_bytes")

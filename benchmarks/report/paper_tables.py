@@ -1,4 +1,4 @@
-"""Tables of papers: their numbers beside ours, what defines a suite, and which suites there are."""
+"""Tables about papers: their numbers compared with ours, the settings of a suite, and the list of suites."""
 
 import pandas as pd
 from tabulate import tabulate
@@ -9,28 +9,31 @@ from benchmarks.report.tables import NONE
 from benchmarks.results import published
 from benchmarks.results.order import format_value
 
-# What a statement's tag means, where a reader sees it.
+# The meaning of a setting's provenance tag, for readers.
 TAGS = {
-    "V": "seen in the paper or its released code",
-    "D": "follows from that by arithmetic",
-    "R": "recalled, confirmed by no source at hand: not the paper's number",
+    "V": "verified in the paper or its released code",
+    "D": "derived from verified numbers",
+    "R": "recalled from memory and unverified, so possibly not the paper's number",
     "ours": "our choice",
 }
 
 
 def paper_of(suite: str) -> object | None:
-    """What a suite, its tiny twin, or its runs at another budget repeat: `PAPER` of its file; else None."""
+    """Return the `PAPER` that a suite reproduces, or None.
+
+    The `-tiny` variant of a suite, and its runs with another budget, reproduce the same paper.
+    """
     name = suite.partition(".")[0].removesuffix("-tiny")
     return getattr(registry.module("suite", name), "PAPER", None) if name in registry.files("suite") else None
 
 
 def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
-    """A suite's means beside its paper's numbers.
+    """Return a table that compares a suite's means with its paper's numbers.
 
     Args:
         means: `benchmarks.results.frame.Results.means`.
         paper: the suite's `PAPER`.
-        numbers: `benchmarks.results.published.load`'s.
+        numbers: the published numbers from `benchmarks.results.published.load`.
     """
     at = (numbers["paper"] == paper.paper) & (numbers["table"] == paper.shows)
     found = published.beside(means, paper.paper, paper.shows if at.any() else None, paper.model, numbers)
@@ -52,27 +55,27 @@ def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
         "difference": ["" if pd.isna(value) else f"{value:+.1f}" for value in found["difference"]],
         "n": found["n"].astype(str),
     }
-    note = f"Empty: no source at hand confirms what {paper.paper} prints, or it was not run here."
+    note = f"Empty entries: no source confirms the number of {paper.paper}, or we have no run."
     pairs = found[["model", "paper_model"]].drop_duplicates().itertuples(index=False)
-    other = [f"{ours}, not {theirs}" for ours, theirs in pairs if theirs and not _same(ours, theirs)]
+    other = [f"{ours} instead of {theirs}" for ours, theirs in pairs if theirs and not _same(ours, theirs)]
     if other:
         note += (
-            f" Ours is {', '.join(other)}: the difference is one of models and data, and says nothing on "
-            "whether the paper is reproduced."
+            f" We ran {', '.join(other)}, so the differences reflect models and data and do not show whether "
+            "the paper is reproduced."
         )
     sources = ", ".join(dict.fromkeys(filter(None, found["source"])))
-    note += f" Printed in: {sources}." if sources else ""
-    head = f"{paper.paper}, {paper.shows}: printed and measured"
+    note += f" Sources of published numbers: {sources}." if sources else ""
+    head = f"{paper.paper}, {paper.shows}: published and measured"
     return ReportTable(head, pd.DataFrame(table), found, note)
 
 
 def _same(ours: str, theirs: str) -> bool:
-    """Whether a model of ours is the one that a paper names ("facebook/opt-13b", "OPT-13B")."""
+    """Return whether our model is the one that a paper names, such as "facebook/opt-13b" and "OPT-13B"."""
     return _plain(ours) == _plain(theirs)
 
 
 def _plain(model: str) -> str:
-    """A model's name without its owner and shots.
+    """Return a model's name in lower case, without its owner and shots.
 
     >>> _plain("FacebookAI/roberta-large k=16")
     'roberta-large'
@@ -81,22 +84,22 @@ def _plain(model: str) -> str:
 
 
 def stated(paper) -> ReportTable:
-    """All that defines a suite's runs, and where each is from."""
+    """Return a table of all settings that define a suite's runs, with the provenance of each."""
     lines = [
         {
             "of": ", ".join(one.names) or one.field,
             "what": one.field if one.names else "",
-            "value": _format(one.value)
-            + "".join(f" (where {k} is {_format(v)})" for k, v in one.when.items()),
+            "value": _format(one.value) + "".join(f" (if {k} is {_format(v)})" for k, v in one.when.items()),
             "from": one.tag,
             "source": one.source,
         }
         for one in paper.settings
     ]
-    table = pd.DataFrame(lines)
+    data = pd.DataFrame(lines)
+    table = data.rename(columns={"of": "applies to", "what": "setting", "from": "tag"})
     note = "; ".join(f"{tag}: {meaning}" for tag, meaning in TAGS.items()) + "."
     return ReportTable(
-        f"What defines this suite: {paper.paper} (arXiv {paper.arxiv}), {paper.shows}", table, table, note
+        f"Settings of this suite: {paper.paper} (arXiv {paper.arxiv}), {paper.shows}", table, data, note
     )
 
 
@@ -105,7 +108,7 @@ def _format(value: object) -> str:
 
 
 def papers() -> str:
-    """Markdown for a page: the suites of papers, how many runs each has, and on what."""
+    """Return a Markdown table of the suites that reproduce papers, with numbers of runs and hardware."""
     from benchmarks import suites
 
     lines = []
@@ -115,7 +118,7 @@ def papers() -> str:
         lines.append(
             {
                 "suite": f"`{name}`",
-                "repeats": f"{paper.paper}, {paper.shows}",
+                "reproduces": f"{paper.paper}, {paper.shows}",
                 "runs": len(suites.load(name)),
                 "tiny runs": len(suites.load(f"{name}{registry.TINY}")),
                 "hardware": paper["hardware"],
@@ -125,7 +128,7 @@ def papers() -> str:
 
 
 def coverage() -> str:
-    """Markdown for a page: which tables have printed numbers in `results/published.csv`, and which none."""
+    """Return Markdown that lists the tables with numbers in `results/published.csv`, and those without."""
     numbers = published.load()
     counts = numbers.groupby(["paper", "table"], sort=False).agg(
         n=("value", "size"), source=("source", lambda texts: ", ".join(dict.fromkeys(texts)))
@@ -137,11 +140,13 @@ def coverage() -> str:
     empty = []
     for name in registry.files("suite"):
         paper = None if registry.is_tiny(name) else paper_of(name)
-        # What reviewers asked for no paper prints.
+        # Experiments that reviewers requested have no published table.
         prints = paper is not None and any(word in paper.shows for word in ("able", "Figure"))
         if prints and (paper.paper, paper.shows) not in counts.index:
             empty.append(f"{paper.paper}, {paper.shows} (suite `{name}`)")
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     if empty:
-        text += f"\n\nEmpty for want of a source: {'; '.join(empty)}."
+        text += (
+            f"\n\nSuites whose tables have no published numbers, for lack of a source: {'; '.join(empty)}."
+        )
     return text

@@ -1,7 +1,8 @@
-"""Predicted peak memory of runs, joined to their rows when a report is made.
+"""Predicted peak memory of runs, joined to their rows when a report is built.
 
-A row keeps the sizes of the heaviest batches that its run could draw ("heaviest_batches"), and the predictor
-follows one training step on tensors without values. Traces are kept on disk (`benchmarks.memory.cache`).
+A row stores the sizes of the heaviest batches that its run could draw ("heaviest_batches"). The predictor
+traces one training step with these batches on meta tensors. Traces are cached on disk
+(`benchmarks.memory.cache`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,19 +14,18 @@ from benchmarks.results.comparable import label_of
 if TYPE_CHECKING:
     from benchmarks.data.tokenize import Encoded
 
-# Any token: a prediction depends on numbers of tokens alone.
+# Any token will do, because predictions depend only on numbers of tokens.
 TOKEN = 10
 
 
 def predicted_peaks(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return predicted peaks in bytes by runs' ids: for each model and method, the run with the largest peak.
+    """Return predicted peaks in bytes by run id, for the run with the largest peak of each model and method.
 
-    Tasks differ in their lengths alone, and a trace takes about a second: predicting every task of `quick`
-    would take minutes, and the largest peak decides whether a method fits.
+    A trace takes about a second, so predicting every task of `quick` would take minutes. Tasks differ only in
+    their lengths, and the largest peak decides whether a method fits.
 
     Args:
-        rows: rows of runs. A row without heaviest batches, and a model that cannot be traced, have no
-            prediction.
+        rows: rows of runs. Rows without heaviest batches, and models that cannot be traced, are left out.
     """
     largest: dict[tuple, Mapping[str, Any]] = {}
     for row in rows:
@@ -38,7 +38,7 @@ def predicted_peaks(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _peak(row: Mapping[str, Any]) -> int | None:
-    # Rows without heaviest batches need neither torch nor transformers.
+    # Imported here, because reports of rows without heaviest batches need neither torch nor transformers.
     from benchmarks.config.spec import from_dict
     from benchmarks.memory import estimator
 
@@ -48,12 +48,12 @@ def _peak(row: Mapping[str, Any]) -> int | None:
     try:
         return estimator.predict(from_dict(config), batches, device).peak_bytes
     except UserError:
-        # A user's own model may do what tensors without values cannot do, or be out of reach.
+        # A user's model may be unavailable, or use operations that meta tensors do not support.
         return None
 
 
 def _examples(sizes: Sequence[Sequence]) -> list["Encoded"]:
-    """Examples of given numbers of tokens: of the prompt, of each candidate, and of the answer."""
+    """Return examples with given numbers of tokens in the prompt, each candidate, and the answer."""
     from benchmarks.data.tokenize import Encoded
 
     return [

@@ -1,4 +1,4 @@
-"""Where the numbers of a table come from: runs, commit, versions, hardware, dates, data."""
+"""The provenance of a table's numbers: runs, commit, versions, hardware, dates, data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,12 +7,12 @@ from benchmarks.results.comparable import budget_of, label_of
 
 
 def provenance_line(rows: Sequence[dict]) -> str:
-    """Return one line on where the numbers come from: runs, commit, versions, hardware, dates, data."""
+    """Return the provenance of rows as one line of text."""
     return "; ".join(f"{name}: {fact}" for name, fact in provenance_fields(rows).items()) + "."
 
 
 def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
-    """Return what `provenance_line` says, by name, without the fields that no row knows."""
+    """Return the provenance of rows by name, without fields that no row has."""
     statuses = [row["status"] for row in rows if "status" in row]
     configs = [row["config"] for row in rows if "config" in row]
     data = ["local folder" if c.get("data") not in ("builtin", "hub") else c["data"] for c in configs]
@@ -24,7 +24,7 @@ def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
     found = {
         "runs": f"{statuses.count('done')} of {len(statuses)} done" if statuses else NONE,
         "out of memory": sum(status == "OOM" for status in statuses) or None,
-        "batches halved to fit": _distinct(filter(None, map(_halved, rows))),
+        "batch sizes halved to fit": _distinct(filter(None, map(_halved, rows))),
         "seeds": _distinct(sorted({c["seed"] for c in configs if c.get("seed") is not None})),
         "budget": _budgets(rows),
         "data": _distinct(data),
@@ -33,16 +33,16 @@ def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
         "commit": _distinct(commits),
         "versions": _distinct(versions),
         "hardware": _distinct(row.get("hardware") for row in rows),
-        "threads a run": _distinct(row.get("threads") for row in rows),
-        "runs at once": _distinct(row.get("jobs") for row in rows),
-        "memory measured as": _distinct(row.get("peak_how") for row in rows),
+        "threads per run": _distinct(row.get("threads") for row in rows),
+        "simultaneous runs": _distinct(row.get("jobs") for row in rows),
+        "memory measurement": _distinct(row.get("peak_how") for row in rows),
         "dates": NONE if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
     }
     return {name: str(fact) for name, fact in found.items() if fact and fact != NONE}
 
 
 def _budgets(rows: Sequence[Mapping]) -> str:
-    """What each run was given: one amount where that is equal (on each model, too), else every method's.
+    """Return the budgets of runs as text: one amount if all (or all of a model) are equal, else per method.
 
     >>> run = {"config": {"model": "nano-opt", "method": "mezo", "steps": 20000}, "label": "MeZO"}
     >>> _budgets([run, {"config": run["config"] | {"method": "addax", "steps": 1000}, "label": "Addax"}])
@@ -51,13 +51,13 @@ def _budgets(rows: Sequence[Mapping]) -> str:
     given: dict[str, list[tuple[str, str, float]]] = {}
     for row in rows:
         if "config" in row and (found := budget_of(row["config"])):
-            place = (row["config"]["model"], label_of(row), found[1])
-            given.setdefault(found[0].replace("_", "-"), []).append(place)
+            entry = (row["config"]["model"], label_of(row), found[1])
+            given.setdefault(found[0].replace("_", "-"), []).append(entry)
     parts = []
-    for name, places in given.items():
-        methods, models = (_amounts((place[i], place[2]) for place in places) for i in (1, 0))
-        if len(given) == 1 and len({amount for *_, amount in places}) == 1:
-            return f"equal {name}: {places[0][2]:g}"
+    for name, entries in given.items():
+        methods, models = (_amounts((entry[i], entry[2]) for entry in entries) for i in (1, 0))
+        if len(given) == 1 and len({amount for *_, amount in entries}) == 1:
+            return f"equal {name}: {entries[0][2]:g}"
         if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
             return f"equal {name} on each model: {_listed(models)}"
         parts.append(f"unequal {name}: {_listed(methods)}")
@@ -72,11 +72,13 @@ def _amounts(given: Iterable[tuple[str, float]]) -> dict[str, set[float]]:
 
 
 def _listed(amounts: Mapping[str, set[float]]) -> str:
-    return ", ".join(f"{name} {' or '.join(f'{v:g}' for v in sorted(own))}" for name, own in amounts.items())
+    return ", ".join(
+        f"{name} {' or '.join(f'{v:g}' for v in sorted(values))}" for name, values in amounts.items()
+    )
 
 
 def _halved(row: Mapping) -> str | None:
-    """What a row's batches came down to, where they did not fit as asked for; None where all did."""
+    """Describe how a run's batch sizes were reduced to fit; None if they were not."""
     used, tried = row.get("batch_sizes") or {}, row.get("batch_sizes_tried") or []
     if row.get("status") != "done" or not tried:
         return None

@@ -1,4 +1,4 @@
-"""Tables of what tests support, of trials, and of excluded rows."""
+"""Tables of statistics, of tuning trials, and of excluded rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,13 +14,20 @@ from benchmarks.results.stats import MIN_PAIRS
 from benchmarks.results.tuning import trials_table
 
 RULE = (
-    "paired sign-flip permutation tests over runs of equal seeds, corrected after Holm over all pairs of "
-    "methods of a column"
+    "paired sign-flip permutation tests over runs with equal seeds, Holm-corrected over all pairs of methods "
+    "in a column"
 )
 
 
 class ReportTable(NamedTuple):
-    """A table: its heading, its entries as text, the same as numbers for CSV, and a note."""
+    """A table of a report.
+
+    Attributes:
+        head: the heading.
+        table: the entries as text, for Markdown and LaTeX.
+        data: the unformatted entries, for CSV.
+        note: the note below the table.
+    """
 
     head: str
     table: pd.DataFrame
@@ -29,31 +36,35 @@ class ReportTable(NamedTuple):
 
 
 def bold_note(tests: pd.DataFrame) -> str:
-    """What is bold in a table of scores, or why nothing is; empty where no two methods are compared.
+    """Explain the bold entries of a table of scores; empty if no two methods are compared.
 
     Args:
-        tests: `benchmarks.results.stats.pairs`'s.
+        tests: the result of `benchmarks.results.stats.pairs`.
     """
     if not len(tests):
         return ""
     of_tasks = tests[tests["task"] != stats.ALL]["n"]
     low, high = of_tasks.min(), of_tasks.max()
-    n = f"n = {low}" if low == high else f"n = {low} to {high}"
+    n = f"{low}" if low == high else f"{low} to {high}"
+    rule = f"{RULE}; {n} {'pair' if n == '1' else 'pairs'} of runs per task"
     if stats.winners(tests):
-        return f"Bold: better than every other trained method at 5 % ({RULE}; {n} a task)."
-    few = f"; with fewer than {MIN_PAIRS} no such test can reach 5 %" if high < MIN_PAIRS else ""
-    return f"No method is bold: none is separated from all others at 5 % ({RULE}; {n} a task{few})."
+        return f"Bold: significantly better than every other trained method at the 5 % level ({rule})."
+    few = f" With fewer than {MIN_PAIRS} pairs, no such test can be significant." if high < MIN_PAIRS else ""
+    return (
+        "Nothing is bold: no method is significantly better than all other trained methods at the 5 % level "
+        f"({rule}).{few}"
+    )
 
 
 def build_tables(
     results: Results, tests: pd.DataFrame, tuned: Results | None = None
 ) -> dict[str, ReportTable]:
-    """Return the tables of a suite by the stem of their files.
+    """Return a suite's tables of statistics and trials, by file stem.
 
     Args:
-        results: the suite's rows.
-        tests: `benchmarks.results.stats.pairs` of them.
-        tuned: the rows among which settings were chosen, where those are another suite's.
+        results: the suite's results.
+        tests: `benchmarks.results.stats.pairs` of the selected runs.
+        tuned: the results of the tuning trials, if they belong to another suite.
     """
     return {
         "intervals": _intervals(stats.intervals(results.selected)),
@@ -80,17 +91,20 @@ def _intervals(means: pd.DataFrame) -> ReportTable:
         "over method seeds": column(means["spread_seed"], ".2f", 100),
         "over data seeds": column(means["spread_data"], ".2f", 100),
     }
-    told = {
-        "seed": "only the method's seed varies",
-        "data_seed": "only the data's seed varies",
-        "together": "the seeds of method and data vary together, and their parts cannot be told apart",
-        "nothing": "one run, whose spread is not known",
+    sentences = {
+        "seed": "Only the method seed varies.",
+        "data_seed": "Only the data seed varies.",
+        "together": "Method and data seeds vary together, so their effects cannot be separated.",
+        "nothing": "The spread over a single run is unknown.",
     }
-    found = [told[kind] for kind in dict.fromkeys(means["varies"]) if kind in told]
-    note = (
-        "Interval: bootstrap (BCa) of the mean over runs, or over data seeds where each has several runs; "
-        "none below three. Last columns: standard deviation in points over seeds of one kind at equal seeds "
-        "of the other" + "".join(f"; {text}" for text in found) + "."
+    found = [sentences[kind] for kind in dict.fromkeys(means["varies"]) if kind in sentences]
+    note = " ".join(
+        [
+            "The interval is a BCa bootstrap of the mean over runs, or over data seeds if each has several "
+            "runs; it needs at least three of them. The last two columns are standard deviations in points "
+            "over seeds of one kind while the other seed is fixed.",
+            *found,
+        ]
     )
     return ReportTable("Mean test scores with 95 % intervals", pd.DataFrame(table), means, note)
 
@@ -105,38 +119,40 @@ def _pairs(tests: pd.DataFrame) -> ReportTable:
         "a - b (points)": column(tests["difference"], "+.2f", 100),
         "p": column(tests["p"], ".4f"),
         "p, Holm": column(tests["p_holm"], ".4f"),
-        "separated": ["yes" if yes else "no" for yes in tests["separated"]],
+        "significant": ["yes" if separated else "no" for separated in tests["separated"]],
     }
     short = (tests["n"] < MIN_PAIRS).sum()
-    note = f"{RULE[0].upper()}{RULE[1:]}; n counts pairs of runs with the same seeds."
+    note = f"The tests are {RULE}. n is the number of pairs of runs with equal seeds."
     if short:
         note += (
-            f" In {short} of {len(tests)} lines n is below {MIN_PAIRS}: no test can separate methods there, "
-            "as p is at least 2 / 2^n."
+            f" In {short} of {len(tests)} lines, n is below {MIN_PAIRS}. These differences cannot be "
+            "significant, because p is at least 2 / 2^n."
         )
     return ReportTable("Paired tests between methods", pd.DataFrame(table), tests, note)
 
 
 def _ranks(selected: pd.DataFrame) -> ReportTable:
-    lines, said = [], []
+    lines, remarks = [], []
     for model, found in ranks(selected).items():
         ends = {"tasks": len(found.tasks), "friedman_p": found.friedman_p}
         order = found.mean.sort_values(kind="stable")
         lines += [{"model": model, "method": label, "rank": rank, **ends} for label, rank in order.items()]
         if found.unranked:
-            said.append(f"{model}: {', '.join(found.unranked)} lack tasks and are not ranked")
+            remarks.append(f"{model}: not ranked because of missing tasks: {', '.join(found.unranked)}")
         if pd.notna(found.critical_difference):
-            said.append(
+            remarks.append(
                 f"{model}: Friedman p = {found.friedman_p:.2g}, critical difference "
                 f"{found.critical_difference:.2f} (Nemenyi)"
             )
         else:
-            said.append(f"{model}: too few methods or tasks for a test of ranks")
+            remarks.append(f"{model}: too few methods or tasks to test ranks")
     numbers = pd.DataFrame(lines, columns=["model", "method", "rank", "tasks", "friedman_p"])
     table = numbers[["model", "method"]].assign(
         **{"average rank": column(numbers["rank"], ".2f"), "tasks": numbers["tasks"].astype(str)}
     )
-    note = "1 is best; ties share a rank; out of memory is the worst. " + "; ".join(said) + "."
+    note = (
+        "Rank 1 is best. Ties share a rank, and out of memory is the worst rank. " + "; ".join(remarks) + "."
+    )
     return ReportTable("Average ranks over tasks", table, numbers, note)
 
 
@@ -148,35 +164,38 @@ def _trials(found: pd.DataFrame) -> ReportTable:
         "trials": found["trials"].astype(str),
         "tried": found["varied"],
         "chosen": found["chosen"],
-        "at the grid's edge": found["at_edge"],
-        "training of all trials (s)": column(found["seconds"], ".0f"),
+        "at edge of grid": found["at_edge"],
+        "training time of all trials (s)": column(found["seconds"], ".0f"),
     }
-    note = "Chosen by the best mean score on validation rows."
+    note = "The setting with the best mean validation score was chosen."
     unequal = dict.fromkeys(
         f"{line.title}, {line.model} ({line.note.removeprefix('unequal trials: ')})"
         for line in found.itertuples()
         if line.note
     )
     if unequal:
-        note += f" Methods had unequal numbers of trials on {'; '.join(unequal)}."
+        note += f" The methods had unequal numbers of trials on {'; '.join(unequal)}."
     edge = [f"{line.label} on {line.title}, {line.model}" for line in found.itertuples() if line.at_edge]
     if edge:
-        note += f" At the edge of its grid, beyond which a better value may lie: {'; '.join(edge)}."
-    return ReportTable("Trials and what was chosen", pd.DataFrame(table), found, note)
+        note += (
+            " The chosen value is at the edge of its grid, so a better one may lie beyond it: "
+            f"{'; '.join(edge)}."
+        )
+    return ReportTable("Tuning trials and chosen settings", pd.DataFrame(table), found, note)
 
 
 def excluded_page(excluded: Sequence[dict]) -> str:
-    """Return a Markdown page of the rows that are in no table."""
+    """Return a Markdown page that lists the excluded rows."""
     lines = [
         {
             "model": e["model"], "task": e["task"], "method": e["label"], "rows": e["rows"],
-            "differ in": e["what"], "theirs": e["kind"], "in the tables": e["reference"],
+            "differ in": e["what"], "their value": e["kind"], "value in the tables": e["reference"],
         }
         for e in excluded
     ]  # fmt: skip
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     return (
-        f"## Excluded rows\n\n{text}\n\nThese rows are in no table and no figure: scores of several prompts, "
-        "metrics, ways of scoring, data, or budgets have no common mean. Rows of the newest prompt stay; "
-        "of everything else, the most frequent kind stays.\n"
+        f"## Excluded rows\n\n{text}\n\nThese rows are excluded from all tables and figures, because scores "
+        "with different prompts, metrics, scoring procedures, data, or budgets cannot be averaged. "
+        "The tables use the newest version of a prompt, and otherwise the most frequent value.\n"
     )

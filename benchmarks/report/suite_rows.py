@@ -1,4 +1,4 @@
-"""The rows that a suite's report is about: those of its present settings, and the runs that have none yet."""
+"""The rows of a suite's report: those that match its current settings, and the runs without a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from benchmarks import registry
 from benchmarks.errors import UserError
 from benchmarks.results.sources import join_rows, load_rows
 
-# Missing runs that are named one by one.
+# Number of missing runs that a message names; it counts the rest.
 NAMED = 3
-# A suite may run on other data or another device than its specs say.
-PLACE = ("data", "device")
+# Fields that command-line options may override in a suite's specs.
+OVERRIDABLE = ("data", "device")
 
 
 @dataclass(frozen=True)
 class SuiteRows:
-    """Rows of a suite.
+    """The rows of a suite.
 
     Attributes:
-        rows: rows of the suite's present settings, failed ones among them.
-        source: where they are from.
-        outdated: how many rows of other settings were left out.
-        missing: the suite's runs without a row (model, task, label, seed); None for a name that is no suite.
+        rows: rows that match the suite's current settings, including failed runs.
+        source: the folder or file that the rows were read from.
+        outdated: number of rows that were skipped because their settings are no longer part of the suite.
+        missing: the suite's runs without a row (model, task, label, seed); None if the name is not a suite.
     """
 
     rows: list[dict]
@@ -35,13 +35,13 @@ def collect(suite: str, root: Path, folders: Sequence[Path] | None = None) -> Su
     """Return the rows of a suite.
 
     Args:
-        suite: name of a suite, or of a user's own folder in `results/runs/`.
-        root: the folder that holds `results/`.
-        folders: read these instead, which hold shards of the suite.
+        suite: name of a suite, or of a user's folder in `results/runs/`.
+        root: the folder that contains `results/`.
+        folders: folders of shards to read instead.
 
     Raises:
-        UserError: there are no rows of the suite's present settings, the rows are a study's, or two
-            folders hold different rows of one run.
+        UserError: no row matches the suite's current settings, the rows belong to a study, or two folders
+            have different rows of one run.
     """
     if folders:
         rows, source = join_rows(folders), ", ".join(map(str, folders))
@@ -64,22 +64,25 @@ def collect(suite: str, root: Path, folders: Sequence[Path] | None = None) -> Su
 
 
 def _specs(suite: str, rows: Sequence[dict]) -> list[tuple[set[str], dict]] | None:
-    """Each run of the suite: its ids on the data and devices that rows have, and what it is."""
+    """Return for each run of a suite its possible ids and its description; None if there is no such suite.
+
+    A run has one id per combination of data and device that occurs in the rows.
+    """
     if suite not in registry.files("suite"):
         return None
-    # Specs need torch, which the tables of other folders do without.
+    # Imported here, because specs need torch and the tables of other folders do not.
     from benchmarks import suites
     from benchmarks.config.labels import label
 
-    places = {tuple(str(row["config"].get(name)) for name in PLACE) for row in rows}
+    overrides = {tuple(str(row["config"].get(name)) for name in OVERRIDABLE) for row in rows}
     found = []
     for spec in suites.load(suite):
         ids = set()
-        for place in places:
+        for values in overrides:
             try:
-                ids.add(spec.replace(**dict(zip(PLACE, place, strict=True))).id)
+                ids.add(spec.replace(**dict(zip(OVERRIDABLE, values, strict=True))).id)
             except UserError:
-                # No run can be at such a place: the row is of something else.
+                # This run is not possible with these data or device, so the row belongs to another run.
                 continue
         run = {"model": spec.model, "task": spec.task, "label": label(spec), "seed": spec.seed}
         found.append((ids, run))
@@ -87,7 +90,7 @@ def _specs(suite: str, rows: Sequence[dict]) -> list[tuple[set[str], dict]] | No
 
 
 def missing_line(missing: Sequence[dict]) -> str:
-    """Return one line on runs without a row: how many, and the first few.
+    """Return one line that counts the runs without a row and names the first few.
 
     >>> missing_line([{"label": "MeZO", "task": "wsc", "model": "nano-opt", "seed": 3}])
     'Missing 1 run of the suite: MeZO on wsc, nano-opt, seed 3.'

@@ -1,4 +1,4 @@
-"""Entries of result tables as text: units, decimals, bold, and the layout of Markdown and LaTeX."""
+"""Result tables as text: units, decimals, bold entries, and the layout of Markdown and LaTeX."""
 
 import re
 from collections.abc import Mapping
@@ -11,42 +11,45 @@ from benchmarks.config.names import ZERO_SHOT
 from benchmarks.results.order import display_order, score_name
 from benchmarks.results.stats import ALL
 
-# (model, task) -> the label that is bold there.
+# (model, task) -> the label whose entry is bold.
 Winners = Mapping[tuple[str, str], str]
 NONE = "–"
-# file stem -> column of the summary and the table's heading
+# File stem -> column of the means, and heading of the table.
 MEASURES = {
-    "score": ("score", "{score} on the test rows ({unit})"),
-    "memory": ("peak_bytes", "Peak memory in training ({unit})"),
-    "time": ("seconds", "Training time to the chosen checkpoint ({unit})"),
+    "score": ("score", "{score} on test data ({unit})"),
+    "memory": ("peak_bytes", "Peak training memory ({unit})"),
+    "time": ("seconds", "Training time to the selected checkpoint ({unit})"),
 }
 
 
 def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
-    """What entries are divided by, the unit's name and the decimals; decimal units, as cards are sold."""
+    """Return the divisor of entries, the name of the unit, and the number of decimals.
+
+    Memory is in decimal units, like the advertised memory of GPUs.
+    """
     least, most = means[column].min(), means[column].max()
     if column == "score":
         return 0.01, "%", 1
     if column == "peak_bytes":
-        # Two digits of the smallest, also beside a model of fifty times its size.
+        # Enough decimals to show two digits of the smallest entry, even if the largest is 50 times as large.
         return (1e9, "GB", 1 if least >= 1e9 else 2 if least >= 1e8 else 3) if most >= 1e9 else (1e6, "MB", 1)
     return (3600, "h", 2) if most >= 7200 else (60, "min", 1) if most >= 600 else (1, "s", 1)
 
 
 def head_of(name: str, means: pd.DataFrame) -> str:
-    """The heading of a table of `MEASURES`."""
+    """Return the heading of a table of `MEASURES`."""
     column, title = MEASURES[name]
     return title.format(unit=unit_of(column, means)[1], score=score_name(means, "Accuracy"))
 
 
 def _seeds(block: pd.DataFrame) -> int:
-    """The number of seeds that most entries of a block have; zero-shot has no seed."""
+    """Return the most common number of seeds in a block, ignoring zero-shot, which has no seed."""
     trained = block[(block["label"] != ZERO_SHOT) & (block["outcome"] == "done")]
     return int(trained["n"].mode().max()) if len(trained) else 1
 
 
 def _has(entry, column: str) -> bool:
-    """Whether there is a number to print; zero-shot trains for no time at all."""
+    """Return whether an entry has a number; zero-shot has no training time."""
     return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == ZERO_SHOT)
 
 
@@ -58,10 +61,10 @@ def block_of(
     bold: str = "{}",
     winners: Winners = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """One model's entries as text: a line for each method, a column for each task, then the average.
+    """Return one model's entries as text: a line per method, a column per task, and a column of means.
 
-    The average is over the tasks of the block, and missing where a method lacks one of them. Of scores,
-    that of a `benchmarks.results.stats.winners` winner is bold.
+    The mean is over the tasks of the block, and missing if a method lacks one of them. A score is bold if its
+    method is a winner there, see `benchmarks.results.stats.winners`.
     """
     scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
     usual, tasks = _seeds(block), display_order(block, "task")
@@ -106,12 +109,12 @@ def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyTy
 
 
 def pipe(table: pd.DataFrame) -> str:
-    """Markdown of a table whose entries are text."""
+    """Return a table of texts as Markdown."""
     return tabulate(table, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
 
 
 def seeds_of(block: pd.DataFrame) -> str:
-    """What most entries of a model's block are."""
+    """Describe the entries of a model's block: a single seed, or a mean over several."""
     seeds = _seeds(block)
     return "1 seed" if seeds == 1 else f"mean ± standard deviation of {seeds} seeds"
 

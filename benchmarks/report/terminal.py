@@ -1,4 +1,4 @@
-"""The summary that a report prints: scores (%), mean peak memory, and total training time."""
+"""The summary that a report prints: scores (%), mean peak memory, and total training time per method."""
 
 import pandas as pd
 from rich import box
@@ -14,7 +14,7 @@ from benchmarks.results.order import display_order
 
 
 def print_summary(analysis: Analysis, console: Console | None = None) -> None:
-    """Print a table for each model, the runs that are not done, and what tests support."""
+    """Print a table per model, the entries without a score, and the note on significance."""
     means = analysis.results.means
     console = console or Console()
     memory, unit, digits = unit_of("peak_bytes", means)
@@ -32,7 +32,7 @@ def print_summary(analysis: Analysis, console: Console | None = None) -> None:
                 NONE if label == ZERO_SHOT else f"{seconds:.0f}",
             ]
             table.add_row(*line, *ends)
-        # A table that is cut or wrapped is worse than one that runs past the edge of a narrow terminal.
+        # On a narrow terminal, long lines are better than a table that is cut or wrapped.
         table.width = Measurement.get(console, console.options.update_width(1000), table).maximum
         console.print(table, crop=False)
     console.print()

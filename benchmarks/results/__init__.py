@@ -1,1 +1,1 @@
-"""Result rows: on disk, as frames, and what they support statistically."""
+"""Result rows: files, frames, and statistics."""

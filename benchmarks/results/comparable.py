@@ -1,8 +1,8 @@
-"""Partition rows into those that can be compared and averaged, and those that are excluded.
+"""Partition of rows into those that can be compared and averaged, and those that are excluded.
 
-Rows of several prompts, metrics, ways of scoring, data, or budgets have no common mean. Where rows of one
-group differ in one of `RULES`, the most frequent kind is the reference (the newest on a tie; of prompts the
-newest version), and all other rows are excluded with the reason.
+Rows with different prompts, metrics, scoring procedures, data, or budgets cannot be averaged. If the rows of
+a group differ in one of `RULES`, the most frequent kind is the reference (the newest kind on a tie), and all
+other rows are excluded with a reason. For prompts alone, the reference is the newest version.
 """
 
 from collections import defaultdict
@@ -15,14 +15,14 @@ from benchmarks.config.names import BUDGETS, ZERO_SHOT
 
 @dataclass(frozen=True)
 class Rule:
-    """What the rows of one group must have in common.
+    """A property that must be equal for all rows of a group.
 
     Attributes:
-        what: name of the property in a report.
-        group: row -> the rows that would be compared or averaged with it.
-        kind: row -> the value that must be equal within a group.
-        why: how an excluded row differs, to follow "rows".
-        newest: whether the highest kind is the reference instead of the most frequent one.
+        what: name of the property in reports.
+        group: maps a row to its group, the rows that would be compared or averaged with it.
+        kind: maps a row to the value that must be equal within its group.
+        why: how an excluded row differs; completes the phrase "Excluded 2 rows ...".
+        newest: whether the highest kind is the reference instead of the most frequent kind.
     """
 
     what: str
@@ -33,7 +33,7 @@ class Rule:
 
 
 def budget_of(config: Mapping) -> tuple[str, float] | None:
-    """Return name and amount of a run's budget, or None for zero-shot, which has none.
+    """Return the name and amount of a run's budget, or None for zero-shot, which has no budget.
 
     >>> budget_of({"method": "mezo", "steps": None, "seconds": 60.0})
     ('seconds', 60.0)
@@ -59,7 +59,7 @@ def label_of(row: Mapping) -> str:
 
 
 def _column(row: Mapping) -> tuple:
-    """A column of a table, where methods are compared: a model, a task, and the shots of each class."""
+    """Return the table column in which a row is compared: its model, task, and shots per class."""
     return row["config"]["model"], row["config"]["task"], row["config"].get("shots")
 
 
@@ -68,7 +68,7 @@ def _cell(row: Mapping) -> tuple:
 
 
 def _draw(row: Mapping) -> tuple:
-    """What a source's rows are drawn by: equal draws of equal data are equal rows."""
+    """Return the settings of the data draw; runs with equal draws must have equal data fingerprints."""
     names = ("task", "data", "data_seed", "train_rows", "validation_rows", "test_rows", "shots")
     return tuple(row["config"].get(name) for name in names)
 
@@ -87,21 +87,21 @@ RULES = (
     Rule("prompt version", lambda row: row["config"]["task"], _version,
          "scored with an older version of their task's prompt", newest=True),
     Rule("metric", _column, lambda row: row.get("metric") or "accuracy", "with another metric"),
-    Rule("scoring", _column, lambda row: row["config"].get("scoring"), "scored in another way"),
-    Rule("data", _column, _data, "of other data"),
-    Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "whose data has other contents"),
-    Rule("head", _cell, lambda row: row["config"].get("head"), "of another head"),
+    Rule("scoring", _column, lambda row: row["config"].get("scoring"), "scored with another procedure"),
+    Rule("data", _column, _data, "with other data"),
+    Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "whose data differs in content"),
+    Rule("head", _cell, lambda row: row["config"].get("head"), "with another head"),
     Rule("budget", _cell, lambda row: format_budget(row["config"]), "with another budget"),
 )  # fmt: skip
 
 
 def partition_comparable(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
-    """Split rows into those that can be compared and averaged, and a description of the others.
+    """Split rows into comparable rows and a description of the excluded rows.
 
     Returns:
-        The comparable rows, in their order; and one entry for equal excluded rows together: `what` they
-        differ in, model, task, label, `kind` (theirs), `reference` (the kind they would need), `rows` (how
-        many), and `why`.
+        The comparable rows, in their order, and a list of entries that describe the excluded rows. Rows that
+        are alike share an entry: `what` (the property in which they differ), model, task, label, `kind`
+        (their value), `reference` (the value of the comparable rows), `rows` (their number), and `why`.
     """
     kept, excluded = list(rows), []
     for rule in RULES:
@@ -118,7 +118,7 @@ def partition_comparable(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
 
 
 def reference_kind(kinds: Mapping[Any, Sequence[dict]], rule: Rule) -> Any:
-    """Return the kind that stays: the highest, or the most frequent and among equals the newest."""
+    """Return the reference kind: the highest for `newest`, else the most frequent (on a tie, the newest)."""
     if rule.newest:
         return max(kinds)
     ended = {kind: max(str(row.get("ended") or "") for row in rows) for kind, rows in kinds.items()}
@@ -133,16 +133,16 @@ def _described(rows: Sequence[dict], rule: Rule, reference: Mapping) -> list[dic
         counts[config["model"], config["task"], label_of(row), *kinds] += 1
     names = ("model", "task", "label", "kind", "reference")
     return [
-        {"what": rule.what, **dict(zip(names, place, strict=True)), "rows": count, "why": rule.why}
-        for place, count in counts.items()
+        {"what": rule.what, **dict(zip(names, values, strict=True)), "rows": count, "why": rule.why}
+        for values, count in counts.items()
     ]
 
 
 def lines(excluded: Sequence[Mapping]) -> list[str]:
-    """Return one line for each reason, for a terminal.
+    """Return one line of text per reason.
 
-    >>> lines([{"why": "of other data", "rows": 2}])
-    ['Excluded 2 rows of other data.']
+    >>> lines([{"why": "with other data", "rows": 2}])
+    ['Excluded 2 rows with other data.']
     """
     counts: dict[str, int] = defaultdict(int)
     for entry in excluded:

@@ -1,4 +1,4 @@
-"""Result rows as pandas frames, computed once and passed on to tables, tests, figures, and pages."""
+"""Result rows as pandas frames, computed once and shared by tables, tests, figures, and pages."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -24,15 +24,15 @@ NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_
 
 @dataclass(frozen=True)
 class Results:
-    """Rows of one suite or study, and what is computed from them. Build it with `Results.of`.
+    """The rows of one suite or study, and frames computed from them; built with `Results.of`.
 
     Attributes:
-        rows: rows as written, whatever their status, also those that are excluded.
-        source: the files that they were read from.
+        rows: all rows as written, with any status, including the excluded ones.
+        source: the files that the rows were read from.
         comparable: the rows that can be compared and averaged.
-        excluded: the other ones, as `benchmarks.results.comparable.partition_comparable` describes them.
-        runs: one line a run, see `frame`; of a study one line a row, as it is.
-        selected: the runs at the setting of each method that did best on validation.
+        excluded: a description of the other rows by `benchmarks.results.comparable.partition_comparable`.
+        runs: one line per run, see `frame`; for a study, one line per unchanged row.
+        selected: the runs at each method's best setting on validation data.
         means: `selected` averaged over seeds, see `benchmarks.results.select.mean_over_seeds`.
         study: name of the study that measured the rows; None for the runs of a suite.
     """
@@ -46,15 +46,15 @@ class Results:
 
     @classmethod
     def of(cls, rows: Sequence[dict], source: str = "") -> "Results":
-        """Return what is computed from rows of one suite or of one study.
+        """Build results from the rows of one suite or one study.
 
         Raises:
-            UserError: the rows are of runs and of studies, or of several studies.
+            UserError: the rows mix runs with studies, or belong to several studies.
         """
         studies = {row.get("study") for row in rows}
         if len(studies) > 1:
             raise UserError(
-                f"{source or 'these rows'}: rows of several kinds; give those of one suite or one study"
+                f"{source or 'these rows'}: rows of several kinds; pass the rows of one suite or one study"
             )
         if studies - {None}:
             return cls(rows, source, rows, [], pd.DataFrame(list(rows)), studies.pop())
@@ -70,10 +70,10 @@ class Results:
         return select.mean_over_seeds(self.selected)
 
     def only(self, methods: Collection[str]) -> "Results":
-        """Return the part of some methods, by their labels.
+        """Return the results of some methods, given by their labels.
 
         Raises:
-            UserError: a label that no row has, naming the nearest one.
+            UserError: no row has one of the labels; the message suggests the nearest one.
         """
         known = display_order(self.runs, "label") if "label" in self.runs else []
         for label in methods:
@@ -81,24 +81,26 @@ class Results:
                 raise unknown("method in these rows", label, known)
         part = replace(self, runs=self.runs[self.runs["label"].isin(methods)])
         if self.study is None:
-            # A choice is made within a method, so that of a part is a part of the choice.
+            # Settings are selected within each method, so the selection can be filtered.
             vars(part)["selected"] = self.selected[self.selected["label"].isin(methods)]
         return part
 
 
 def require_rows(results: Results, suite: str) -> Results:
-    """Return the results, or raise `UserError` with the command that makes rows where there are none."""
+    """Return the results, or raise `UserError` with the command that produces rows if there are none."""
     if not results.comparable:
-        raise UserError(f"no result rows to tabulate: run `python -m benchmarks sweep {suite}` first")
+        raise UserError(
+            f"no comparable result rows for the tables: run `python -m benchmarks sweep {suite}` first"
+        )
     return results
 
 
 def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
-    """Return one line a run, in the fixed order of models, tasks, methods, and seeds.
+    """Return one line per run, in the fixed order of models, tasks, methods, and seeds.
 
-    Of several rows with one config, the newest counts: a repeated run is not a second seed. Where runs have
-    several dtypes, those are part of the method's label; where they have several numbers of shots, those are
-    part of the model's name.
+    If several rows have the same config, only the newest counts, because a repeated run is not a second seed.
+    If the runs have several dtypes, a 16-bit dtype becomes part of the method's label. If they have several
+    numbers of shots, the number becomes part of the model's name.
 
     Args:
         rows: comparable rows of runs, see `benchmarks.results.comparable`.
@@ -106,8 +108,9 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
     Returns:
         Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id,
         outcome (the row's status: "done", "failed", "OOM", or "killed"), score in 0..1, auc, loss,
-        peak_bytes, seconds (of training, to the chosen checkpoint), train_seconds (of the whole run), budget
-        (its name) and budget_amount, steps, lr, batch sizes, and curve (list of evaluations).
+        peak_bytes, seconds (training time to the selected checkpoint), train_seconds (training time of the
+        whole run), budget (its name) and budget_amount, steps, lr, batch sizes, and curve (list of
+        evaluations).
     """
     newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
     if len({line["dtype"] for line in newest.values()}) > 1:
@@ -167,10 +170,10 @@ def _flat(row: Mapping) -> dict[str, Any]:
 
 
 def setting_of(text: str) -> dict[str, Any]:
-    """Return a run's `setting`: the fields of its config, then its method's settings and length threshold.
+    """Parse a run's `setting` into one flat dictionary.
 
-    A method's settings are on the level of the fields.
+    It has the fields of the config without "settings", then the method's settings and the length threshold.
     """
     config = json.loads(text)
-    own = config.pop("settings") | {"length_threshold": config.pop("length_threshold", None)}
-    return config | dict(sorted(own.items()))
+    settings = config.pop("settings") | {"length_threshold": config.pop("length_threshold", None)}
+    return config | dict(sorted(settings.items()))

@@ -1,4 +1,4 @@
-"""The fixed order of models, tasks, and methods in tables and figures, and how their values are printed."""
+"""The fixed order of models, tasks, and methods in tables and figures, and the format of values."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import pandas as pd
 from benchmarks.config.names import ZERO_SHOT
 
 METHODS = (ZERO_SHOT, "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
-# The nine of Addax; those of the papers on RoBERTa-large and on MeZO-SVRG; word problems.
+# The nine tasks of Addax, the tasks of the papers on RoBERTa-large and MeZO-SVRG, and word problems.
 TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad",
          "sst2-cloze", "sst5", "snli", "mnli", "rte-cloze", "trec", "qnli", "cola", "gsm8k")  # fmt: skip
 
 
 def method_of(label: str) -> str:
-    """Return the method of a label that may also name an arithmetic or a dtype.
+    """Return the method's name in a label, which may also name an arithmetic or a dtype.
 
     >>> method_of("MeZO (released) bfloat16"), method_of("My method")
     ('MeZO', 'My method')
@@ -22,36 +22,36 @@ def method_of(label: str) -> str:
     return first if first in METHODS else label
 
 
-def _place(order: tuple[str, ...], name: str) -> tuple[int, str]:
+def _rank(order: tuple[str, ...], name: str) -> tuple[int, str]:
     known = method_of(name)
     return (order.index(known) if known in order else len(order), name)
 
 
 def sort_key(model: str, task: str, label: str) -> tuple:
     """Return a key that sorts by model, then task, then method."""
-    return model, _place(TASKS, task), _place(METHODS, label)
+    return model, _rank(TASKS, task), _rank(METHODS, label)
 
 
 def display_order(data: pd.DataFrame, column: str) -> list[str]:
     """Return the distinct values of "model", "task", or "label" in their fixed order."""
     order = {"task": TASKS, "label": METHODS}.get(column, ())
-    return sorted(data[column].unique(), key=lambda name: _place(order, name))
+    return sorted(data[column].unique(), key=lambda name: _rank(order, name))
 
 
 def score_name(data: pd.DataFrame, accuracy: str = "accuracy") -> str:
-    """Return what the scores of runs measure, for the label of an axis."""
+    """Return a name for the scores of runs, such as "accuracy or F1", for axes and headings."""
     other = {"exact_match": f"{accuracy}, F1 or exact match"}
     return next((other[m] for m in data["metric"] if m in other), f"{accuracy} or F1")
 
 
 def value_order(value: Any) -> tuple:
-    """Return a key that sorts numbers before texts, and puts None last."""
+    """Return a sort key that puts numbers first, then texts, and None last."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (0, value, "") if number else (2, 0, "") if value is None else (1, 0, str(value))
 
 
 def format_value(value: Any) -> str:
-    """Return a setting's value as tables and figures print it.
+    """Return a setting's value as text for tables and figures.
 
     >>> format_value(0.001), format_value(None), format_value("q0.75")
     ('0.001', 'none', 'q0.75')

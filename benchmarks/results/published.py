@@ -1,7 +1,7 @@
-"""Numbers as papers print them (`results/published.csv`, and a user's own), and ours beside them.
+"""Published numbers (`results/published.csv` and a user's file) and their comparison with ours.
 
-A line of the file is one printed number with its source: paper, table, model, task, method, metric, value,
-unit, source. What no source confirms is not in it, and is an empty entry here.
+Each line of the file is one published number with its source: paper, table, model, task, method, metric,
+value, unit, source. Numbers that no source confirms are not in the file; the comparison leaves them empty.
 """
 
 import csv
@@ -24,14 +24,14 @@ UNITS = (
     "%", "GB", "MB", "GPUs", "s", "ms", "x", "10^9 parameters",
     "% (points or relative not stated)", "% (more than this; points or relative not stated)",
 )  # fmt: skip
-# Names in the place of a task that are none of ours: means over tasks, what is measured on no task (""), one
-# task at a given length, and tasks of other papers that the suite does not have.
+# Task names that do not denote a task: averages over tasks, measurements without a task (""), and a task at a
+# given length. `ELSEWHERE` has tasks of other papers that the suite does not include.
 NO_TASK = ("", "average", "avg", "avg (FO-heavy mix)", "avg (ZO-heavy mix)", "MultiRC (avg 400 tokens)")
 ELSEWHERE = ("COPA", "DROP", "MNLI", "SNLI", "SST-5", "TREC")
-# What a table prints where there is no number.
+# Entries that tables print instead of a number.
 MARKERS = ("OOM",)
-# How papers name a method -> its label here. Any other name is its own label ("MeZO", "zero-shot"), and one
-# that is no label of ours ("LP", "ICL-32", "HiZOO") stands beside nothing.
+# A paper's name of a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
+# that we do not have ("LP", "ICL-32", "HiZOO") are not compared.
 LABELS = {
     "FT": "Adam",
     "FT-Adam": "Adam",
@@ -40,27 +40,28 @@ LABELS = {
     "FT-LoRA": "Adam (LoRA)",
     "MeZO-LoRA": "MeZO (LoRA)",
 }
-# How a paper names what our rows call a metric; its numbers are in percent, ours in 0..1.
+# Our name of a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
 METRICS = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 DEVIATION = "_std"
 
 
 def load(extra: Path | None = None, file: Path = FILE) -> pd.DataFrame:
-    """Every printed number.
+    """Load all published numbers.
 
     Args:
-        extra: a user's own file of the same columns, merged in.
-        file: the suite's.
+        extra: a user's file with the same columns, which is merged in.
+        file: the file of this repository.
 
     Returns:
-        A line for each number: `COLUMNS` as printed, but task (our name where the task is one of ours, else
-        None) and value (nan where `printed` is a marker such as "OOM"); and title (the task as printed),
-        printed (the value as text), label (the method's here) and where ("published.csv:12").
+        One line per number. `COLUMNS` are as printed, except task (our name, or None if it is not a task of
+        the suite) and value (nan if the paper prints a marker such as "OOM"). Further columns are title (the
+        task as printed), printed (the value as text), label (our label of the method), and where
+        ("published.csv:12").
 
     Raises:
-        UserError: a file that cannot be read or lacks a column; a line with an unknown task or unit, a value
-            that is no number, no source, or one that is there already: each names file and line, and one
-            number with two values names both.
+        UserError: a file cannot be read or lacks a column; a line has an unknown task or unit, an invalid
+            value, or no source; or a number occurs twice. Messages name the file and the line, and both
+            lines for a number with two values.
     """
     lines: dict[tuple, dict] = {}
     for source in (file, extra):
@@ -70,13 +71,15 @@ def load(extra: Path | None = None, file: Path = FILE) -> pd.DataFrame:
             if before is None:
                 lines[key] = line
             elif (before["printed"], before["unit"]) != (line["printed"], line["unit"]):
-                said = [f"{one['printed']} {one['unit']} ({one['source']})" for one in (line, before)]
+                values = [f"{each['printed']} {each['unit']} ({each['source']})" for each in (line, before)]
                 raise UserError(
-                    f"{line['where']}: {' '.join(filter(None, key))} is {said[0]}, but {said[1]} in "
-                    f"{before['where']}: leave one of them out"
+                    f"{line['where']}: {' '.join(filter(None, key))} is {values[0]}, but {values[1]} in "
+                    f"{before['where']}: remove one of the two lines"
                 )
             elif before["file"] == line["file"]:
-                raise UserError(f"{line['where']}: the same number as in {before['where']}: leave one out")
+                raise UserError(
+                    f"{line['where']}: duplicate of the number in {before['where']}; remove one of the two"
+                )
     return pd.DataFrame(lines.values()).drop(columns=["file"])
 
 
@@ -84,11 +87,11 @@ def _lines(file: Path) -> Iterator[dict]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from error
+        raise UserError(f"{file} cannot be read: {error}") from error
     reader = csv.DictReader(text.splitlines(), strict=True)
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
-        raise UserError(f"{file}:1: no column {', '.join(missing)}; the columns are {','.join(COLUMNS)}")
+        raise UserError(f"{file}:1: no column {', '.join(missing)}; the header must be {','.join(COLUMNS)}")
     try:
         for line in reader:
             yield _checked(line, f"{file.name}:{reader.line_num}") | {"file": str(file)}
@@ -98,18 +101,20 @@ def _lines(file: Path) -> Iterator[dict]:
 
 def _checked(line: dict, where: str) -> dict:
     if None in line or None in line.values():
-        raise UserError(f"{where}: not {len(COLUMNS)} fields; quote one that holds a comma")
+        raise UserError(
+            f"{where}: the line must have {len(COLUMNS)} fields; quote fields that contain a comma"
+        )
     line = {name: line[name].strip() for name in COLUMNS}
     for name in ("paper", "table", "model", "method", "metric", "source"):
         if not line[name]:
-            raise UserError(f"{where}: no {name}: every number has one")
+            raise UserError(f"{where}: no {name}; every number needs one")
     if line["unit"] not in UNITS:
-        raise _told(where, unknown("unit", line["unit"], UNITS))
+        raise _at_line(where, unknown("unit", line["unit"], UNITS))
     title = line["task"]
     task = _tasks().get(_plain(title))
     if task is None and title not in (*NO_TASK, *ELSEWHERE):
         known = [name for name in {*_titles(), *NO_TASK, *ELSEWHERE} if name]
-        raise _told(where, unknown("task", title, known))
+        raise _at_line(where, unknown("task", title, known))
     printed = line["value"]
     value = math.nan if printed in MARKERS else _number(printed, where)
     label = LABELS.get(line["method"], line["method"])
@@ -118,7 +123,7 @@ def _checked(line: dict, where: str) -> dict:
     }  # fmt: skip
 
 
-def _told(where: str, error: UserError) -> UserError:
+def _at_line(where: str, error: UserError) -> UserError:
     return UserError(f"{where}: {error}")
 
 
@@ -128,12 +133,12 @@ def _number(text: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(f"{where}: value {text!r} is no number, nor {' or '.join(MARKERS)}")
+        raise UserError(f"{where}: value must be a number or {' or '.join(MARKERS)}, not {text!r}")
     return value
 
 
 def _plain(title: str) -> str:
-    """A task's name without case and punctuation: papers print "WIC" and "WiC".
+    """Return a task's name in lower case without punctuation, because papers print both "WIC" and "WiC".
 
     >>> _plain("SST-2")
     'sst2'
@@ -148,13 +153,13 @@ def _titles() -> tuple[str, ...]:
 
 @cache
 def _tasks() -> dict[str, str]:
-    """Plain title -> a task's name; of several with one title the one that is named like it."""
+    """Map plain titles to task names; if tasks share a title, the task with that name wins."""
     named = sorted(registry.files("task"), key=lambda name: _plain(name) == _plain(tasks.load(name).title))
     return {_plain(tasks.load(name).title): name for name in named}
 
 
 def _is_ours(label: str) -> bool:
-    """Whether it is a method here, or a variant of one ("Adam (LoRA)")."""
+    """Return whether a label denotes one of our methods or a variant such as "Adam (LoRA)"."""
     return re.sub(r" \(.*\)$", "", label) in METHODS
 
 
@@ -165,23 +170,24 @@ def beside(
     model: str | None = None,
     numbers: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """A paper's numbers, ours, and the difference.
+    """Return a paper's numbers, our scores, and the differences.
 
-    A printed number and one of ours belong together where the task has the same title, the method the same
-    label (`LABELS`), and the metric is the same.
+    A published number and a score of ours match if they have the same task title, method label (`LABELS`),
+    and metric.
 
     Args:
         means: `benchmarks.results.frame.Results.means`.
-        paper: as printed numbers name it ("MeZO").
-        table: one of its tables; None takes them all.
-        model: as the paper names it, "{shots}" being those of our runs; None where it has no numbers.
-        numbers: `load`'s; None loads them.
+        paper: the paper's name in the file ("MeZO").
+        table: one of its tables; None means all.
+        model: the paper's name of the model, in which "{shots}" is replaced by the shots of our runs. None if
+            the paper has no numbers for it.
+        numbers: the published numbers from `load`; None loads them.
 
     Returns:
-        A line for each score of ours, and for each printed number of the same tasks that has a label of
-        ours: model, shots, task, title, label, metric, n, paper_model, table, published and published_std
-        (%, nan where nothing is printed), printed (text, also "OOM"), ours and difference (% and points; nan
-        where either is missing), outcome, source.
+        One line per score of ours, and one per published number of the same tasks for a method of ours:
+        model, shots, task, title, label, metric, n, paper_model, table, published and published_std (%; nan
+        if not published), printed (text, including "OOM"), ours (%) and difference (points; nan if either
+        number is missing), outcome, source.
     """
     numbers = load() if numbers is None else numbers
     numbers = numbers[(numbers["paper"] == paper) & (numbers["unit"] == "%")]
@@ -200,16 +206,16 @@ def beside(
     return pd.DataFrame(lines, columns=columns)
 
 
-def _of_task(here: pd.DataFrame, printed: pd.DataFrame, place: dict) -> Iterator[dict]:
+def _of_task(here: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iterator[dict]:
     title = here["title"].iloc[0]
     metric = METRICS[here["metric"].iloc[0]]
     same = printed[printed["title"].map(_plain) == _plain(title)]
     values, deviations = (same[same["metric"] == name] for name in (metric, metric + DEVIATION))
-    own = {line.label: line for line in here.itertuples()}
-    for label in dict.fromkeys([*own, *(name for name in values["label"] if _is_ours(name))]):
-        mean = own.get(label)
+    means = {line.label: line for line in here.itertuples()}
+    for label in dict.fromkeys([*means, *(name for name in values["label"] if _is_ours(name))]):
+        mean = means.get(label)
         ours = 100 * mean.score if mean is not None and mean.outcome == "done" else math.nan
-        common = place | {
+        common = fields | {
             "title": title, "label": label, "metric": metric, "ours": ours, "n": mean.n if mean else 0,
             "outcome": mean.outcome if mean else "",
         }  # fmt: skip

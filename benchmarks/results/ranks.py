@@ -1,4 +1,4 @@
-"""Average ranks of methods over tasks, with Friedman's test and Nemenyi's behind it (Demsar, JMLR 7, 2006).
+"""Average ranks of methods over tasks, with Friedman's test followed by Nemenyi's test.
 
 Source: J. Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006).
 """
@@ -18,16 +18,17 @@ MIN_METHODS, MIN_TASKS = 3, 2
 
 
 class Ranks(NamedTuple):
-    """One model's ranks.
+    """The ranks of the methods on one model.
 
     Attributes:
-        mean: label -> average rank, 1 is best, of the ranked methods.
-        tasks: the blocks.
-        unranked: labels that have fewer tasks than the others.
-        friedman_p: of the hypothesis that all rank alike; nan below three methods or two tasks.
-        p: p-value of each pair by Nemenyi's test, labels down and across; all 1 where Friedman's test does
-            not reject, and so no pair is looked at.
-        critical_difference: of two average ranks at 5 % by Nemenyi's test.
+        mean: label -> average rank of the ranked methods; 1 is best.
+        tasks: the tasks that the ranks are averaged over.
+        unranked: labels of methods that lack tasks and are therefore not ranked.
+        friedman_p: p-value of Friedman's test that all methods rank equally; nan with fewer than three
+            methods or two tasks.
+        p: p-value of each pair by Nemenyi's test, with labels as rows and columns. All are 1 if Friedman's
+            test does not reject, because pairs are then not tested.
+        critical_difference: the smallest significant difference of two average ranks at 5 % (Nemenyi).
     """
 
     mean: pd.Series
@@ -39,12 +40,12 @@ class Ranks(NamedTuple):
 
 
 def ranks(selected: pd.DataFrame) -> dict[str, Ranks]:
-    """Return the ranks of the trained methods of each model; ties share a rank.
+    """Return the ranks of the trained methods by model; ties share a rank.
 
-    A block is a task, its entry the mean test score of the setting chosen on validation. Where a method has
-    no finished run and was out of memory, its rank there is the worst, shared by all that were: a method
-    that does not fit is no use. A method that has fewer tasks than the others (with a score, or OOM) is not
-    ranked; a task that a ranked method lacks is no block.
+    Methods are ranked on each task by the mean test score of the setting selected on validation data. A
+    method that ran out of memory on a task and has no finished run shares the worst rank there with all other
+    such methods. A method that has fewer tasks than the others (with a score, or OOM) is not ranked.
+    Tasks that a ranked method lacks are ignored.
 
     Args:
         selected: `benchmarks.results.frame.Results.selected`.
@@ -64,7 +65,7 @@ def _of(entries: pd.DataFrame) -> Ranks:
     p = pd.DataFrame(1.0, blocks.columns, blocks.columns)
     if methods < MIN_METHODS or tasks < MIN_TASKS:
         return Ranks(mean, list(blocks.index), unranked, float("nan"), p, float("nan"))
-    # Where every method has the same score on every task there is nothing to test.
+    # Friedman's test is undefined if all methods have equal scores on every task.
     tied = (blocks.nunique(axis=1) == 1).all()
     friedman = 1.0 if tied else float(friedmanchisquare(*blocks.to_numpy().T).pvalue)
     if friedman < LEVEL:
@@ -76,7 +77,7 @@ def _of(entries: pd.DataFrame) -> Ranks:
 
 
 def _entries(selected: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """For each model the mean scores, tasks down and trained methods across; -inf where out of memory."""
+    """Yield each model with its mean scores (tasks x trained methods); -inf means out of memory."""
     trained = selected[selected["label"] != ZERO_SHOT]
     for model in display_order(trained, "model"):
         here = trained[trained["model"] == model]

@@ -1,8 +1,8 @@
 """The schema of result rows, their reader, and their writer.
 
 A row is one JSON object: the row of a run (with its "config") or the row of a study (with the study's name
-under "study"). A `.json` file holds one row, a `.jsonl` file one row a line. Nothing heavy is imported here,
-because tables and plots read rows, too.
+under "study"). A `.json` file holds one row, a `.jsonl` file one row per line. This module imports nothing
+heavy, because tables and plots use it, too.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from benchmarks.files import write_atomically
 
 SCHEMA = 2
 _NUMBER = (int, float)
-_NAMES = {str: "a text", int: "a whole number", float: "a number", dict: "an object", list: "a list"}
-# Fields of a run's row that readers rely on, by their path, and the types of their values.
+_NAMES = {str: "a string", int: "a whole number", float: "a number", dict: "an object", list: "a list"}
+# Required fields of a run's row, by path, and the types of their values.
 REQUIRED: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "status": (str,),
@@ -28,7 +28,7 @@ REQUIRED: dict[str, tuple[type, ...]] = {
     "config.settings": (dict,),
     "curve": (list,),
 }
-# Fields that a row may lack; null counts as missing.
+# Optional fields; null counts as missing.
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "label": (str,),
     "metric": (str,),
@@ -58,20 +58,20 @@ _MISSING = object()
 
 
 def checksum(row: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits of a hash of a row's content, without its own checksum."""
+    """Return 16 hexadecimal digits of a hash of a row's content, excluding its "checksum" field."""
     content = {key: value for key, value in row.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Return the row that a text holds.
+    """Parse and check a row.
 
     Args:
-        text: JSON.
-        where: the file, and the line where a file has several; errors begin with it.
+        text: the row as JSON.
+        where: the file, with the line number in a `.jsonl` file; error messages begin with it.
 
     Raises:
-        UserError: the text is no row, is a row of an earlier schema, or was changed after it was written.
+        UserError: the text is not a row, has an earlier schema, or was changed after it was written.
     """
     advice = "remove it or run it again"
     try:
@@ -92,19 +92,19 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def _problem(row: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a run's row, or None."""
+    """Return a description of the first problem in a run's row, or None."""
     for path, types in (REQUIRED | OPTIONAL).items():
         value = _at(row, path)
         if value is _MISSING or (value is None and path in OPTIONAL):
             if path in REQUIRED:
                 return f"no {path}"
         elif type(value) not in types:
-            return f"{path} should be {_NAMES[types[-1]]}, not {value!r:.40}"
+            return f"{path} must be {_NAMES[types[-1]]}, not {value!r:.40}"
     for point in row["curve"]:
         if not isinstance(point, dict) or type(point.get("step")) is not int:
-            return "each entry of curve should be an object with a step"
+            return "each entry of curve must be an object with a step"
         if not all(point.get(name) is None or type(point[name]) in _NUMBER for name in _POINT):
-            return "each entry of curve should hold numbers"
+            return "each entry of curve must contain numbers"
     return None
 
 
@@ -117,7 +117,7 @@ def _at(row: Any, path: str) -> Any:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file: one for `.json`, one a line for `.jsonl`.
+    """Return the rows of a file: one row for `.json`, one row per line for `.jsonl`.
 
     Raises:
         UserError: the file cannot be read, or `parse` rejects a row.
@@ -125,7 +125,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path} cannot be read: {error}") from None
     if path.suffix == ".jsonl":
         lines = enumerate(text.splitlines(), 1)
         return [parse(line, f"{path}:{n}") for n, line in lines if line.strip()]
@@ -138,11 +138,11 @@ def dump(row: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, row: Mapping[str, Any]) -> None:
-    """Write one row with its checksum, whole or not at all."""
+    """Write one row with its checksum, atomically."""
     sealed = {**row, "checksum": checksum(row)}
     write_atomically(path, json.dumps(sealed, indent=1, sort_keys=True) + "\n")
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as they are, one a line, whole or not at all."""
+    """Write rows unchanged, one per line, atomically."""
     write_atomically(path, "".join(dump(row) + "\n" for row in rows))

@@ -1,22 +1,22 @@
-"""Choose one setting for each method on validation scores, and average its runs over seeds.
+"""Selection of one setting per method by validation score, and averages over seeds.
 
-Test scores take no part in the choice.
+Test scores are never used for selection.
 """
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-# One entry of a table: a method on a task of a model.
+# The key of a table entry: a method on one task with one model.
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
 
 
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that `select_best_setting` chooses among.
+    """Return the runs that `select_best_setting` selects from.
 
-    Where batch sizes are swept on one task, only runs at the sizes that the method has on most tasks take
-    part: a sweep is not a search for the best entry of a table.
+    If batch sizes are swept on one task, only runs at the method's usual sizes (those that it has on most
+    tasks) are candidates. Otherwise the sweep would give its task more trials than the others.
     """
     if not len(runs):
         return runs
@@ -30,28 +30,30 @@ def candidates(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def select_best_setting(runs: pd.DataFrame) -> pd.DataFrame:
-    """Keep the runs of one setting for each model, task, and method: the best on validation.
+    """Keep the runs of the best setting on validation data for each model, task, and method.
 
-    It costs a pass over all runs, so a report calls it once: `benchmarks.results.frame.Results.selected`.
+    This takes a pass over all runs; `benchmarks.results.frame.Results.selected` caches the result.
     """
     return keep_best(candidates(runs), CELL)
 
 
 def keep_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Keep the runs of one setting in each group: the one with the best mean score on validation.
+    """Keep the runs of one setting per group, the one with the best mean validation score.
 
-    Ties go to the lower validation loss. Where no run of a group is done, its first setting stays.
+    Ties go to the lower validation loss. If no run of a group is done, its first setting is kept.
 
     Args:
-        runs: one line a run.
-        by: columns that make a group.
+        runs: one line per run.
+        by: columns that define a group.
     """
     if not len(runs):
         return runs
     keys = list(zip(*(runs[name] for name in by), strict=True))
     several = runs[runs.groupby(list(by), sort=False, dropna=False)["setting"].transform("nunique") > 1]
     best = {key: _best(group) for key, group in several.groupby(list(by), sort=False, dropna=False)}
-    return runs[[best.get(key, own) == own for key, own in zip(keys, runs["setting"], strict=True)]]
+    return runs[
+        [best.get(key, setting) == setting for key, setting in zip(keys, runs["setting"], strict=True)]
+    ]
 
 
 def _best(group: pd.DataFrame) -> str:
@@ -62,16 +64,16 @@ def _best(group: pd.DataFrame) -> str:
 
 
 def mean_over_seeds(selected: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> pd.DataFrame:
-    """Return one line for each group of runs: its mean over seeds.
+    """Return the mean over seeds of each group of runs.
 
     Args:
-        selected: runs of one setting a group, as `select_best_setting` returns them.
-        by: columns that make a group.
+        selected: runs with one setting per group, as `select_best_setting` returns them.
+        by: columns that define a group.
 
     Returns:
-        The columns of `by`; title, metric, shots, outcome ("done" where any seed is), n (seeds done), failed
-        (seeds not done), lr, and steps; and for score, auc, loss, peak_bytes, and seconds the mean and
-        `<name>_std` (the sample standard deviation; nan below two seeds).
+        One line per group with the columns of `by`; title, metric, shots, outcome ("done" if any seed is
+        done), n (seeds done), failed (seeds not done), lr, and steps; and for score, auc, loss, peak_bytes,
+        and seconds the mean and `<name>_std` (the sample standard deviation; nan with fewer than two seeds).
     """
     by = list(by)
     groups = selected.groupby(by, sort=False)

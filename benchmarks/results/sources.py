@@ -1,4 +1,4 @@
-"""Where result rows come from: a suite's runs on this machine, committed rows, or a user's own files."""
+"""Sources of result rows: local runs of a suite, committed rows, or a user's files."""
 
 from collections.abc import Sequence
 from glob import glob
@@ -12,14 +12,14 @@ ROOT = registry.ROOT
 
 
 def load_rows(name: str, root: Path = ROOT) -> tuple[list[dict], str]:
-    """Return rows as they were written, and where they are from: this machine's runs, or committed rows.
+    """Return rows as written, and their source: the local runs, or the committed rows if there are no runs.
 
     Args:
-        name: of a suite ("quick"), a study ("precision"), or a user's own folder in `results/runs/`.
-        root: folder that holds `results/`.
+        name: name of a suite ("quick"), a study ("precision"), or a user's folder in `results/runs/`.
+        root: the folder that contains `results/`.
 
     Raises:
-        UserError: neither place has a row, or a file holds something else.
+        UserError: neither source has a row, or a file is not a result row.
     """
     runs, reference = root / "results/runs" / name, root / "results/reference" / f"{name}.jsonl"
     for source, files in ((runs, sorted(runs.glob("*.json"))), (reference, [reference])):
@@ -36,35 +36,39 @@ def load_rows(name: str, root: Path = ROOT) -> tuple[list[dict], str]:
 
 
 def match_rows(pattern: str) -> list[dict]:
-    """Return the rows of a user's own files: `.json` holds one row, `.jsonl` one a line.
+    """Return the rows of all files that match a glob pattern: `.json` (one row) or `.jsonl` (one per line).
 
     Raises:
-        UserError: nothing matches, or a file holds something else.
+        UserError: nothing matches, or a file is not a result row.
     """
     rows = [row for name in sorted(glob(pattern, recursive=True)) for row in read(Path(name))]
     if not rows:
-        raise UserError(f"no result rows match {pattern!r}: give one such as 'results/runs/quick/*.json'")
+        raise UserError(
+            f"no result rows match {pattern!r}: use a pattern such as 'results/runs/quick/*.json'"
+        )
     return rows
 
 
 def join_rows(folders: Sequence[Path]) -> list[dict]:
-    """Return the rows of several folders, each run once; for shards of a suite that share no disk.
+    """Join the rows of several folders, such as shards of a suite that share no disk; each run counts once.
 
     Args:
-        folders: each with `.json` or `.jsonl` files.
+        folders: folders of `.json` or `.jsonl` files.
 
     Raises:
-        UserError: a folder without rows, or two different rows of one run.
+        UserError: a folder has no rows, or two rows of a run differ.
     """
     found: dict[str, tuple[dict, Path]] = {}
     for folder in folders:
         files = sorted([*folder.glob("*.json"), *folder.glob("*.jsonl")])
         rows = [(row, file) for file in files for row in read(file)]
         if not rows:
-            raise UserError(f"{folder}: no result rows here (.json or .jsonl files); give a suite's folder")
+            raise UserError(
+                f"{folder}: no result rows (.json or .jsonl files) in this folder; pass the folder of a suite"
+            )
         for row, file in rows:
             if "id" not in row:
-                raise UserError(f"{file}: rows of a study; only runs of a suite are joined")
+                raise UserError(f"{file}: rows of a study cannot be joined, only runs of a suite")
             before = found.setdefault(row["id"], (row, file))
             if checksum(before[0]) != checksum(row):
                 raise UserError(

@@ -1,12 +1,11 @@
-"""What result rows support: means with intervals, and paired tests between methods.
+"""Statistics of result rows: means with intervals, and paired tests between methods.
 
-Everything here is computed from test scores at the setting that was chosen on validation
-(`benchmarks.results.select`). Runs are paired by (seed, data_seed): the same rows drawn, in the same order.
-The test is the sign-flip permutation test of the mean difference. It assumes no distribution, only that
-without a difference between methods each paired difference could as well have had the other sign. n
-differences have 2^n signs, so the p-value is at least 2 / 2^n: with fewer than `MIN_PAIRS` pairs no such test
-(nor Wilcoxon's) can reach 5 %. A t-test could, but only by assuming normal differences, which three to five
-values cannot show.
+All statistics use test scores at the setting selected on validation data (`benchmarks.results.select`). Runs
+are paired by (seed, data_seed), so both runs of a pair use the same data in the same order. The test is the
+sign-flip permutation test of the mean difference. Its only assumption is that without a difference between
+methods, each paired difference is equally likely to have either sign. n differences have 2^n sign patterns,
+so the p-value is at least 2 / 2^n. With fewer than `MIN_PAIRS` pairs, neither this test nor Wilcoxon's can
+reach 5 %. A t-test can, but only if the differences are normal, which three to five values cannot show.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ ALL = "all tasks"
 
 
 def _done(selected: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs, one for each pair of seeds."""
+    """Return the finished runs with a score; a missing seed becomes 0."""
     runs = selected[(selected["outcome"] == "done") & selected["score"].notna()]
     return runs.fillna(dict.fromkeys(RUN, 0))
 
@@ -39,13 +38,14 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
         selected: `benchmarks.results.frame.Results.selected`.
 
     Returns:
-        A line for each model, task and label with a finished run: model, task, title, label, metric, n
-        (runs), seeds and data_seeds (distinct ones), mean, ci_low, ci_high (95 %, BCa, of scores in 0..1;
-        nan below three resampled units), resampled ("runs" or "data seeds"), spread_seed and spread_data:
-        the standard deviation over method seeds at equal data, and over data seeds at an equal method seed
-        (pooled; nan where that does not vary alone; both hold the interaction), and varies: "seed",
-        "data_seed", "both", "together" (each data seed has its own seed: their parts cannot be told apart)
-        or "nothing".
+        One line per model, task, and label with a finished run. Columns: model, task, title, label, metric,
+        n (runs), seeds and data_seeds (numbers of distinct seeds), mean, ci_low and ci_high (95 % BCa
+        interval of scores in 0..1; nan with fewer than three resampled units), resampled ("runs" or "data
+        seeds"), spread_seed, spread_data, and varies. spread_seed is the standard deviation over method
+        seeds with equal data, spread_data the one over data seeds with an equal method seed. Both are
+        pooled, include the interaction, and are nan if that seed never varies alone. varies is "seed",
+        "data_seed", "both", "together" (each data seed has a different method seed, so their effects cannot
+        be separated), or "nothing".
     """
     lines = []
     for (model, task, label), cell in _done(selected).groupby(["model", "task", "label"], sort=False):
@@ -75,7 +75,10 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(cell: pd.DataFrame) -> tuple[float, float, str]:
-    """A 95 % interval of the mean. Runs on the same data are no independent draws: data seeds are, then."""
+    """Return a 95 % interval of the mean, and the unit that was resampled.
+
+    Runs on the same data are not independent, so data seeds are resampled if each has several runs.
+    """
     by_data = cell.groupby("data_seed")["score"]
     nested = by_data.size().max() > 1 and by_data.ngroups >= MIN_FOR_INTERVAL
     values = by_data.mean() if nested else cell["score"]
@@ -83,9 +86,9 @@ def _interval(cell: pd.DataFrame) -> tuple[float, float, str]:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % bootstrap interval (BCa, fixed generator) of a mean; nan below three values.
+    """Return the 95 % bootstrap interval (BCa, fixed generator) of a mean; nan with fewer than three values.
 
-    Values that are all equal are their own interval: there is nothing to resample.
+    If all values are equal, both ends of the interval are that value.
     """
     from scipy.stats import bootstrap
 
@@ -100,7 +103,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def _pooled(cell: pd.DataFrame, at_equal: str) -> float:
-    """Standard deviation within groups of an equal seed, pooled over groups by their degrees of freedom."""
+    """Return the standard deviation within groups of an equal seed, pooled by degrees of freedom."""
     groups = cell.groupby(at_equal)["score"]
     freedom = (groups.size() - 1).sum()
     squares = ((cell["score"] - groups.transform("mean")) ** 2).sum()
@@ -110,16 +113,17 @@ def _pooled(cell: pd.DataFrame, at_equal: str) -> float:
 def _varies(cell: pd.DataFrame) -> str:
     seeds, data = cell["seed"].nunique() > 1, cell["data_seed"].nunique() > 1
     if seeds and data:
-        # Where no two runs share a seed of either kind, both change at once.
+        # If no two runs share a seed of either kind, both seeds change at once.
         alone = cell.groupby("seed").size().max() > 1 or cell.groupby("data_seed").size().max() > 1
         return "both" if alone else "together"
     return "seed" if seeds else "data_seed" if data else "nothing"
 
 
 def sign_flip(differences: np.ndarray) -> float:
-    """Two-sided p-value of the mean of paired differences when each might have had either sign.
+    """Return the two-sided p-value of the sign-flip permutation test of the mean of paired differences.
 
-    Exact to 13 differences (2^13 signs), 9,999 draws of a fixed generator beyond. 1 below two differences.
+    It is exact up to 13 differences (2^13 sign patterns), and uses 9,999 draws of a fixed generator beyond.
+    With fewer than two differences it is 1.
 
     >>> sign_flip(np.array([1.0, 2.0, 3.0])), 2 / 2**3
     (0.25, 0.25)
@@ -140,32 +144,33 @@ def sign_flip(differences: np.ndarray) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P-values of one family, corrected by Holm's step-down method.
+    """Correct the p-values of one family by Holm's step-down method.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     from statsmodels.stats.multitest import multipletests
 
-    # Where nothing was tested there is nothing to correct; the library takes its time even then.
+    # Skip the slow library call if no p-value is below 1.
     return multipletests(p, LEVEL, "holm")[1].tolist() if min(p, default=1.0) < 1 else list(p)
 
 
 def pairs(selected: pd.DataFrame) -> pd.DataFrame:
-    """Return paired tests between all trained methods: on each task over seeds, and over all tasks and seeds.
+    """Return paired tests between all trained methods, on each task over seeds, and over all tasks and seeds.
 
-    A family, within which Holm's correction is made, is what one column of a table compares: all pairs of
-    methods on one task of one model, or all pairs over its tasks. The test over all tasks asks whether two
-    methods differ on any of the tasks that both have; it flips the sign of every pair of runs by itself,
-    and its mean gives each task the same weight only where tasks have as many pairs.
+    Holm's correction applies within a family: all pairs of methods in one column of a table, which is one
+    task of one model or all its tasks. The test over all tasks asks whether two methods differ on any of
+    their common tasks. It flips the sign of each pair of runs independently. Its mean weights tasks equally
+    only if they have equal numbers of pairs.
 
     Args:
         selected: `benchmarks.results.frame.Results.selected`.
 
     Returns:
-        A line for each pair: model, task (`ALL` for the test over all), title, a, b (labels, in their fixed
-        order), n (pairs of runs), difference (mean score of a less b, in 0..1), p, p_holm, separated
-        (p_holm below 5 %) and note (why a test could separate nothing; else empty).
+        One line per pair of methods: model, task (`ALL` for the test over all tasks), title, a and b (labels
+        in the fixed order), n (pairs of runs), difference (mean score of a minus that of b, in 0..1), p,
+        p_holm, separated (whether p_holm is below 5 %), and note (why no test can be significant; else
+        empty).
     """
     lines: list[dict] = []
     for model, runs in _done(selected).groupby("model", sort=False):
@@ -203,18 +208,18 @@ def _note(n: int) -> str:
 
 
 def winners(tests: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """(model, task) -> the one method that is significantly better than every other one there.
+    """Map (model, task) to the method that is significantly better than every other trained method.
 
-    Only such a method is bold in a table; `ALL` is the column of means.
+    Only such a method is bold in a table. The task `ALL` stands for the column of means.
 
     Args:
-        tests: `pairs`'s.
+        tests: the result of `pairs`.
     """
     found = {}
-    for place, family in tests.groupby(["model", "task"], sort=False):
+    for cell, family in tests.groupby(["model", "task"], sort=False):
         for label in dict.fromkeys([*family["a"], *family["b"]]):
-            own = family[(family["a"] == label) | (family["b"] == label)]
-            better = np.where(own["a"] == label, own["difference"], -own["difference"]) > 0
-            if (own["separated"] & better).all():
-                found[place] = label
+            of_label = family[(family["a"] == label) | (family["b"] == label)]
+            better = np.where(of_label["a"] == label, of_label["difference"], -of_label["difference"]) > 0
+            if (of_label["separated"] & better).all():
+                found[cell] = label
     return found

@@ -1,6 +1,8 @@
-"""Where the rows, checkpoints, and locks of runs lie, and which runs are finished.
+"""The folders of rows, checkpoints, and locks, and the check whether a run is finished.
 
-results/runs/<suite>/<spec id>.json, checkpoints/<spec id>-.../, locks/<spec id>.lock
+results/runs/<suite>/<spec id>.json
+results/runs/<suite>/checkpoints/<spec id>-.../
+results/runs/<suite>/locks/<spec id>.lock
 """
 
 import re
@@ -19,7 +21,7 @@ from benchmarks.results import row as row_files
 
 RUNS = registry.ROOT / "results" / "runs"
 REFERENCE = registry.ROOT / "results" / "reference"
-# Runs with these statuses are finished; the next sweep repeats those that failed or were killed.
+# A run with one of these statuses is finished. The next sweep repeats runs that failed or were killed.
 FINISHED = ("done", "OOM")
 
 
@@ -34,13 +36,15 @@ def checkpoints(suite: str) -> Path:
 
 
 def check_writable(suite: str) -> None:
-    """Check, before any run, that rows can be written.
+    """Check that rows can be written, before any run starts.
 
     Raises:
-        UserError: the suite's name is not that of a folder, or its folder cannot be written to.
+        UserError: the suite's name is not a valid folder name, or its folder is not writable.
     """
     if not re.fullmatch(r"\w[\w.-]*", suite):
-        raise UserError(f"--suite {suite!r}: the name of a folder, of letters, digits, '-', '_' and '.'")
+        raise UserError(
+            f"--suite {suite!r}: use only letters, digits, '-', '_', and '.'; '-' and '.' cannot come first"
+        )
 
     def probe() -> None:
         with tempfile.TemporaryFile(dir=folder(suite)) as file:
@@ -50,10 +54,10 @@ def check_writable(suite: str) -> None:
 
 
 def lock(suite: str, spec_id: str) -> FileLock:
-    """Return the lock of one run, which the kernel releases when its process ends.
+    """Return the lock of one run; the kernel releases it when the process that holds it ends.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder is not writable.
     """
     path = folder(suite) / "locks" / f"{spec_id}.lock"
     _in_folder(path.parent, lambda: None)
@@ -61,10 +65,10 @@ def lock(suite: str, spec_id: str) -> FileLock:
 
 
 def write(suite: str, row: Mapping[str, Any]) -> Path:
-    """Write a row with its checksum under its id, whole or not at all; return the file.
+    """Write a row with its checksum to `<id>.json`, atomically, and return the file.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder is not writable.
     """
     target = folder(suite) / f"{row['id']}.json"
     _in_folder(target.parent, lambda: row_files.write(target, row))
@@ -72,7 +76,7 @@ def write(suite: str, row: Mapping[str, Any]) -> Path:
 
 
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """Return all rows in the folder of a suite, in the order of their ids."""
+    """Return all rows in the folder of a suite, sorted by id."""
     return [read_row(path) for path in sorted(folder(suite).glob("*.json"))]
 
 
@@ -80,7 +84,7 @@ def read_row(path: Path) -> dict[str, Any]:
     """Return the row in a file of a suite's folder.
 
     Raises:
-        UserError: the file is not a row as it was written.
+        UserError: the file is not a row, or was changed after it was written.
     """
     (row,) = row_files.read(path)
     if "checksum" not in row:
@@ -89,16 +93,16 @@ def read_row(path: Path) -> dict[str, Any]:
 
 
 def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
-    """Return whether the suite holds a finished row of a spec, with these data and the present sources."""
+    """Return whether the suite has a finished row of a spec with the same data and the current sources."""
     row = row_of(suite, spec, data_fingerprint)
     return row is not None and row["status"] in FINISHED
 
 
 def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:
-    """Return the suite's row of a spec, with these data and the present sources, or None; any status.
+    """Return the suite's row of a spec, with any status, if its data and sources are current; else None.
 
     Raises:
-        UserError: there is a row, and it is damaged.
+        UserError: the row is damaged.
     """
     path = folder(suite) / f"{spec.id}.json"
     if not path.exists():
@@ -110,7 +114,7 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
 
 
 def _in_folder(parent: Path, action: Callable[[], None]) -> None:
-    """Do something in a folder that may have to be made; name it if that fails."""
+    """Create a folder if needed and run an action; an `OSError` becomes a `UserError` naming the folder."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         action()

@@ -1,4 +1,4 @@
-"""What tuning on validation rows took and chose: trials of each method, the grid, the best setting."""
+"""Tuning on validation data: the trials of each method, the grid, the selected setting, and the cost."""
 
 import json
 from collections.abc import Sequence
@@ -22,26 +22,27 @@ COLUMNS = ["model", "task", "title", "label", "trials", "runs", "varied", "chose
 
 
 def trials_table(results: Results) -> pd.DataFrame:
-    """Return a line for each model, task, and trained method.
+    """Return one line per model, task, and trained method.
 
-    Trials are the settings among which `benchmarks.results.select.select_best_setting` chose; a setting that
+    Trials are the settings that `benchmarks.results.select.select_best_setting` selects from. A setting that
     was run with several seeds is one trial.
 
     Returns:
-        model, task, title, label, trials (settings tried), runs (with all seeds), varied ("lr: 0.001, 0.01";
-        empty for one trial), chosen ("lr 0.01"), at_edge (names of varied numbers whose chosen value is the
-        least or the greatest tried: a better one may lie beyond), seconds (of training, in all runs of all
-        trials), and note (what is unequal: the numbers of trials of a task's methods).
+        model, task, title, label, trials (number of settings), runs (number of runs over all seeds), varied
+        ("lr: 0.001, 0.01"; empty for one trial), chosen ("lr 0.01"), at_edge (names of numeric settings whose
+        selected value is the smallest or the largest in the grid, so a better value may lie beyond it),
+        seconds (training time of all runs of all trials), and note (a warning if the methods of a task have
+        unequal numbers of trials).
     """
     trained = results.runs[results.runs["label"] != ZERO_SHOT]
     picked = results.selected.groupby(CELL, sort=False)["setting"].first()
-    lines = [_line(cell, picked[place]) for place, cell in candidates(trained).groupby(CELL, sort=False)]
+    lines = [_line(cell, picked[key]) for key, cell in candidates(trained).groupby(CELL, sort=False)]
     found = pd.DataFrame(lines, columns=COLUMNS)
     counts = found.groupby(["model", "task"])["trials"].agg(["min", "max"])
     unequal = {
-        place: f"unequal trials: {low} to {high}" for place, low, high in counts.itertuples() if low < high
+        key: f"unequal trials: {low} to {high}" for key, low, high in counts.itertuples() if low < high
     }
-    found["note"] = [unequal.get(place, "") for place in zip(found["model"], found["task"], strict=True)]
+    found["note"] = [unequal.get(key, "") for key in zip(found["model"], found["task"], strict=True)]
     return found
 
 
@@ -60,7 +61,7 @@ def _line(cell: pd.DataFrame, setting: str) -> dict[str, Any]:
 
 
 def _varied(cell: pd.DataFrame) -> dict[str, list]:
-    """Return the settings that differ between a cell's trials, and their values in order."""
+    """Return the settings that differ between a cell's trials, with their values in order."""
     settings = [setting_of(text) for text in cell["setting"].unique()]
     found = {}
     for name in dict.fromkeys(name for setting in settings for name in setting):
@@ -76,19 +77,19 @@ def _at_edge(value: Any, tried: list) -> bool:
 
 
 def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
-    """Return the settings that each method's trials chose, from local rows or else committed ones.
+    """Return the settings of each method's best trial, from local rows, or committed rows if there are none.
 
     Args:
-        trials: the suite whose rows the trials are.
-        specs: its runs as they are now; rows of other settings do not count.
+        trials: the suite of trials.
+        specs: the current specs of that suite; rows with other settings are ignored.
 
     Returns:
-        All settings (lr, alpha, batch sizes, ..., and length_threshold where the method has one) of the best
-        trial, by (model, task, label). A tie in the validation score goes to the lower validation loss; a
-        trial that did not finish cannot be chosen.
+        All settings (lr, alpha, batch sizes, ..., and length_threshold if the method has one) of the best
+        trial, by (model, task, label). A tie in the validation score goes to the lower validation loss. A
+        trial that did not finish cannot be selected.
 
     Raises:
-        UserError: a trial has no row yet, or no trial of a method finished.
+        UserError: a trial has no row yet, or no trial of a method has finished.
     """
     from benchmarks.config.labels import label
     from benchmarks.results.sources import load_rows
@@ -103,8 +104,8 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
     if missing:
         model, task, method, _ = missing[0]
         raise UserError(
-            f"{len(missing)} of the {len(wanted)} trials of suite {trials} have no row yet, {method} on "
-            f"{task} with {model} among them: run `python -m benchmarks sweep {trials}`"
+            f"{len(missing)} of the {len(wanted)} trials of suite {trials} have no row yet, including "
+            f"{method} on {task} with {model}: run `python -m benchmarks sweep {trials}`"
         )
     settings = {}
     results = Results.of([found[key] for key in wanted])
@@ -117,7 +118,7 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a trial may vary: the method's settings, and the length threshold where there is one."""
+    """Return the settings that a trial may vary: the method's settings, and its length threshold if any."""
     threshold = config.get("length_threshold")
     return config["settings"] | ({} if threshold is None else {"length_threshold": threshold})
 

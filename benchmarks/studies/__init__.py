@@ -1,6 +1,6 @@
-"""Studies: micro-benchmarks, one public file each that binds `STUDY`.
+"""Studies: micro-benchmarks, each in one public file that defines `STUDY`.
 
-`python -m benchmarks study NAME` measures and prints a table; `--save` also keeps the rows in
+`python -m benchmarks study NAME` measures and prints a table. `--save` also writes the rows to
 `results/reference/<name>.jsonl`, from which `docs` and `plots` take every number.
 """
 
@@ -23,12 +23,12 @@ class Option:
     """One option of a study on the command line.
 
     Attributes:
-        name: without the leading hyphens ("batch-size"); `measure` reads it as an attribute ("batch_size").
-        help: one line, with the unit.
-        default: the value without the option; None where `help` says what happens then.
-        type: converts the given text.
+        name: the name without leading hyphens ("batch-size"); `measure` reads the attribute "batch_size".
+        help: one line of help, with the unit.
+        default: the default value; if it is None, `help` explains the default.
+        type: converts the text of the argument.
         many: whether the option takes several values.
-        choices: the values allowed; None allows all.
+        choices: the allowed values; None allows any value.
         metavar: placeholder of the value in `--help`.
     """
 
@@ -46,15 +46,16 @@ class Study:
     """A micro-benchmark.
 
     Attributes:
-        measure: takes the options and a function that reports progress in lines, and returns rows.
-        table: turns rows into text.
-        key: fields of a row; saving replaces the committed rows whose `key` equals that of a new row, and
-            with no key all of them.
-        order: sort key of the committed file; None keeps new rows behind old ones.
-        tables: further tables for pages, by name; each turns rows into Markdown.
-        figures: figures of `plots` that show the rows.
-        options: options besides `--save`.
-        problem: says in one line what is wrong with rows (the command then exits with 1), or returns None.
+        measure: takes the options and a function that prints a line of progress, and returns rows.
+        table: formats rows as text.
+        key: names of fields. Saving replaces committed rows that agree with a new row in these fields. If the
+            key is empty, it replaces all rows.
+        order: sort key of the committed file; None appends new rows to the old ones.
+        tables: further tables for pages, by name; each formats rows as Markdown.
+        figures: names of the figures in `plots` that show the rows.
+        options: options in addition to `--save`.
+        problem: returns one line that describes a problem with the rows, or None. If there is a problem, the
+            command exits with code 1.
     """
 
     measure: Callable[[argparse.Namespace, Callable[[str], None]], list[dict[str, Any]]]
@@ -68,12 +69,12 @@ class Study:
 
 
 def load(name: str) -> Study:
-    """Return a study by name; `UserError` naming the nearest one if there is no such study."""
+    """Return a study by name; a `UserError` for an unknown name suggests the nearest one."""
     return registry.module("study", name).STUDY
 
 
 def page_tables(name: str) -> dict[str, Callable[[Rows], str]]:
-    """Return what `<!-- table:NAME:KIND -->` may show of a study, by kind."""
+    """Return the tables of a study by the KIND that a page names in `<!-- table:NAME:KIND -->`."""
     study = load(name)
     return {"table": study.table, **study.tables}
 
@@ -81,8 +82,8 @@ def page_tables(name: str) -> dict[str, Callable[[Rows], str]]:
 def save(name: str, rows: Rows) -> Path:
     """Merge rows into a study's committed file, and return the file.
 
-    A row gets the study's name under "study" and, under "source_fingerprint", the hash of the code that
-    measured it. See `Study.key` for what it replaces.
+    Each row gets the study's name in the field "study" and the hash of the code that measured it in
+    "source_fingerprint". `Study.key` determines the rows that it replaces.
     """
     study, origin = load(name), {"study": name, "source_fingerprint": study_fingerprint(name)}
     target = store.REFERENCE / f"{name}.jsonl"
@@ -93,7 +94,7 @@ def save(name: str, rows: Rows) -> Path:
 
 
 def merged(study: Study, old: Rows, new: Rows) -> list[Mapping[str, Any]]:
-    """Return old rows without those that new rows replace, then the new ones; in the study's order."""
+    """Return the old rows that no new row replaces, followed by the new rows, in the study's order."""
 
     def key(row: Mapping[str, Any]) -> tuple:
         return tuple(row.get(name) for name in study.key)

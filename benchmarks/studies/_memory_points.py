@@ -1,4 +1,4 @@
-"""The points of the papers' memory figures: which model, method and batches each of them is."""
+"""The points of the papers' memory figures: the model, method, and batches of each point."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH, method_class
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.models import _published
 
-# The longest of Addax's first-order examples, in tokens: our choice, of the README's example run.
+# L_T of Addax in tokens, the maximum length of first-order examples: our choice, as in the README's example.
 L_T = 170
 RANK = 8
 K0, K1 = BATCH_OF_BOTH["zo_batch_size"], BATCH_OF_BOTH["fo_batch_size"]
@@ -17,7 +17,7 @@ OPT = tuple(name for name in _published.names() if name.startswith("facebook/opt
 OPT_13B = "facebook/opt-13b"
 FIGURE_3 = {"length": 300, "batch_sizes": (1, 2, 4, 8, 16, 24, 32)}
 FIGURE_4 = {"batch_size": 8, "lengths": (100, 200, 300, 400, 600, 800, 1000)}
-# MultiRC's average in MeZO's Table 22 and Figure 4.
+# Average length of MultiRC in tokens, in Table 22 and Figure 4 of the MeZO paper.
 LENGTH_OF_MULTIRC = 400
 
 
@@ -26,14 +26,14 @@ class Point:
     """One point of one figure or table.
 
     Attributes:
-        what: the figure or table.
-        model: a hub name.
-        method: a method's name.
-        zo, fo: examples of a batch and the tokens of each; None where the method has no such batch.
-        batch_size, length: the place on the axes.
-        gradient_checkpointing: of the first-order part.
-        adapters: whether the weights are frozen but for LoRA's adapters.
-        dtype: of the model.
+        what: name of the figure or table.
+        model: name of the model on the hub.
+        method: name of the method.
+        zo, fo: batch size in examples and their length in tokens; None if the method has no such batch.
+        batch_size, length: the position on the axes.
+        gradient_checkpointing: whether the first-order part uses gradient checkpointing.
+        adapters: whether only LoRA adapters are trained.
+        dtype: dtype of the model.
     """
 
     what: str
@@ -49,15 +49,15 @@ class Point:
 
     @property
     def step(self) -> "Point":
-        """The same for all points that are the same step."""
+        """The point without its figure and position; points with equal steps need one prediction."""
         return dataclasses.replace(self, what="", batch_size=None, length=0)
 
     @property
     def spec(self) -> RunSpec:
-        """The run whose step it is; every batch of it has one candidate token an option, so one forward."""
-        own = {f"{part}_batch_size": b[0] for part, b in (("zo", self.zo), ("fo", self.fo)) if b}
+        """The spec of a run that takes this step; each candidate has one token, so a loss is one forward."""
+        settings = {f"{part}_batch_size": b[0] for part, b in (("zo", self.zo), ("fo", self.fo)) if b}
         if self.method == "addax":
-            own["length_threshold"] = L_T
+            settings["length_threshold"] = L_T
         return from_dict(
             {
                 "method": self.method,
@@ -67,7 +67,7 @@ class Point:
                 "lr": 1e-6,
                 "dtype": self.dtype,
                 "gradient_checkpointing": self.gradient_checkpointing,
-                **own,
+                **settings,
             }
             | ({"trainable": f"lora:{RANK}"} if self.adapters else {})
         )
@@ -83,23 +83,23 @@ def _plain(spec: RunSpec) -> str:
 
 
 def _of(method: str, size: int, length: int) -> dict:
-    """Batches of a method that has one, at a place on the axes."""
+    """Return the batches of a method that has a single batch, at a position on the axes."""
     losses = method_class(method).closures
     return {part: (size, length) if f"{part}_loss" in losses else None for part in ("zo", "fo")}
 
 
 def _addax(size: int, length: int, k1: int = K1) -> dict:
-    """Addax sees examples in its backward pass up to L_T only."""
+    """Return the batches of Addax, whose first-order examples have at most `L_T` tokens."""
     return {"zo": (size, length), "fo": (k1, min(length, L_T))}
 
 
 def _with_backward(**fields) -> list[Point]:
-    """A point without and with gradient checkpointing."""
+    """Return a point without and with gradient checkpointing."""
     return [Point(**fields, gradient_checkpointing=on) for on in (False, True)]
 
 
 def figure3() -> list[Point]:
-    """MeZO and IP-SGD against the batch size, and Addax whose zeroth-order batch has that size."""
+    """Return points at several batch sizes, for MeZO, IP-SGD, and the zeroth-order batch of Addax."""
     length, points = FIGURE_3["length"], []
     for size in FIGURE_3["batch_sizes"]:
         at = {"what": "figure3", "model": OPT_13B, "batch_size": size, "length": length}
@@ -110,7 +110,7 @@ def figure3() -> list[Point]:
 
 
 def figure4() -> list[Point]:
-    """MeZO, SGD, IP-SGD, LoRA against the length, and Addax whose zeroth-order batch has that length."""
+    """Return points at several lengths, for MeZO, SGD, IP-SGD, LoRA, and the zeroth-order batch of Addax."""
     size, points = FIGURE_4["batch_size"], []
     for length in FIGURE_4["lengths"]:
         at = {"what": "figure4", "model": OPT_13B, "batch_size": size, "length": length}
@@ -123,7 +123,10 @@ def figure4() -> list[Point]:
 
 
 def table22() -> list[Point]:
-    """MeZO, and Adam in both dtypes, at one example of MultiRC's length, for OPT from 1.3B on."""
+    """Return points with one example of MultiRC's length, for MeZO and for Adam in two dtypes.
+
+    The models are OPT-1.3B and larger.
+    """
     points = []
     for model in (name for name in OPT if name.endswith("b")):
         at = {"what": "table22", "model": model, "batch_size": 1, "length": LENGTH_OF_MULTIRC}
@@ -133,7 +136,7 @@ def table22() -> list[Point]:
 
 
 def fits() -> list[Point]:
-    """Every method on every OPT, at MultiRC's length: one example, and the batches that training has."""
+    """Return points of every method on every OPT, with one example and with training batches of MultiRC."""
     length, points = LENGTH_OF_MULTIRC, []
     for model in OPT:
         for one in (True, False):

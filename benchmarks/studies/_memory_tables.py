@@ -1,4 +1,4 @@
-"""Tables of `memory_curves`' rows: peaks, work, ends of the backward pass, Table 22, largest models."""
+"""Tables of the study `memory_curves`: peaks, work, backward passes, Table 22, and largest models."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +12,16 @@ from plots._memory import CARDS, curve_label, largest, size_of
 
 PUBLISHED = ROOT / "results" / "published.csv"
 GB, GIB = 1e9, 2**30
-# Cost of a backward pass in forward passes: one for the gradients of activations, one for those of weights.
+# Cost of a backward pass in forward passes: one for the gradients of activations, and one for those of the
+# weights if they are trained.
 BACKWARD, BACKWARD_FROZEN = 2, 1
-# Lengths in tokens at which the table of work compares methods.
+# Lengths in tokens at which the work table compares methods.
 WORK_LENGTHS = (300, 1000)
 MEMORY, GPUS = "peak memory summed over GPUs", "A100-80GB GPUs needed"
 
 
 def points(rows: Sequence[dict]) -> str:
-    """Every row: the peak in GB, what it is made of, and where in the step it lies."""
+    """Return a table of all rows with the peak in GB, its composition, and its position within the step."""
     lines = [
         {
             "figure": row["what"],
@@ -29,8 +30,8 @@ def points(rows: Sequence[dict]) -> str:
             "dtype": row["dtype"],
             "batches": _batches(row),
             "peak (GB)": f"{row['peak_bytes'] / GB:.2f}",
-            **{kind: f"{held / GB:.2f}" for kind, held in row["split"].items()},
-            "where": " ".join(map(str, row["piece"])),
+            **{kind: f"{size / GB:.2f}" for kind, size in row["split"].items()},
+            "phase of the peak": " ".join(map(str, row["piece"])),
         }
         for row in rows
     ]
@@ -43,7 +44,7 @@ def _batches(row: dict) -> str:
 
 
 def curves(rows: Iterable[dict]) -> dict[str, dict[int, dict]]:
-    """Predicted rows of Figure 4: method -> length in tokens -> row."""
+    """Return the predicted rows of Figure 4 as method -> length in tokens -> row."""
     found: dict[str, dict[int, dict]] = {}
     for row in _predicted(rows, "figure4"):
         found.setdefault(curve_label(row), {})[row["length"]] = row
@@ -51,7 +52,7 @@ def curves(rows: Iterable[dict]) -> dict[str, dict[int, dict]]:
 
 
 def peaks(rows: Sequence[dict]) -> str:
-    """Peak of a step in GB, a line per method, a column per length in tokens."""
+    """Return a table of peaks in GB, with a line per method and a column per length in tokens."""
     return pipe(
         [
             {"method": name} | {f"{length}": _gb(row["peak_bytes"]) for length, row in curve.items()}
@@ -61,7 +62,7 @@ def peaks(rows: Sequence[dict]) -> str:
 
 
 def work(rows: Sequence[dict]) -> str:
-    """Forward passes of one token in a step, in thousands, a line per method."""
+    """Return a table of the work of a step in thousands of token forward passes, with a line per method."""
     return pipe(
         [
             {"method": name} | {f"at {n} tokens": f"{_passes(curve[n]) / 1e3:.1f}" for n in WORK_LENGTHS}
@@ -77,7 +78,10 @@ def _passes(row: Mapping) -> int:
 
 
 def backward_ends(rows: Sequence[dict]) -> str:
-    """What SGD holds at both ends of its backward pass, and the peaks of SGD and IP-SGD, in GB."""
+    """Return a table of SGD's memory at the start and end of its backward pass, and peaks of SGD and IP-SGD.
+
+    All sizes are in GB.
+    """
     of = curves(rows)
     lines = []
     for length, row in of["SGD"].items():
@@ -87,8 +91,8 @@ def backward_ends(rows: Sequence[dict]) -> str:
                 "length": f"{length}",
                 "activations, start": _gb(start["activations"]),
                 "gradients, end": _gb(end["gradients"]),
-                "all, start": _gb(sum(start.values())),
-                "all, end": _gb(sum(end.values())),
+                "total, start": _gb(sum(start.values())),
+                "total, end": _gb(sum(end.values())),
                 "SGD's peak": _gb(row["peak_bytes"]),
                 "IP-SGD's peak": _gb(of["IP-SGD"][length]["peak_bytes"]),
             }
@@ -96,12 +100,12 @@ def backward_ends(rows: Sequence[dict]) -> str:
     return pipe(lines)
 
 
-def _gb(held: float) -> str:
-    return f"{held / GB:.1f}"
+def _gb(size: float) -> str:
+    return f"{size / GB:.1f}"
 
 
 def published(table: str, file: Path = PUBLISHED) -> dict[tuple[str, str, str], float]:
-    """Numbers that MeZO's paper prints: (model, method, metric) -> value."""
+    """Return a table of the MeZO paper as (model, method, metric) -> value."""
     with file.open(encoding="utf-8", newline="") as lines:
         return {
             (line["model"], line["method"], line["metric"]): float(line["value"])
@@ -111,7 +115,10 @@ def published(table: str, file: Path = PUBLISHED) -> dict[tuple[str, str, str], 
 
 
 def table22(rows: Sequence[dict]) -> str:
-    """MeZO's Table 22 as printed and as predicted, a line per model, in GiB (nvidia-smi's unit)."""
+    """Return Table 22 of the MeZO paper, published and predicted, with a line per model.
+
+    Sizes are in GiB, the unit of nvidia-smi.
+    """
     printed = published("Table 22")
     of = {(r["model"], r["method"], r["dtype"]): r for r in _predicted(rows, "table22")}
     lines = []
@@ -123,31 +130,31 @@ def table22(rows: Sequence[dict]) -> str:
         lines.append(
             {
                 "model": title,
-                "MeZO, printed": _number(printed.get((title, "zero-shot/MeZO", MEMORY))),
-                "predicted": _gib(mezo["peak_bytes"]),
-                "of which weights": _gib(mezo["split"]["parameters"]),
-                "Adam, printed": _number(memory),
-                "A100-80GB": _number(gpus),
-                "printed a GPU": _number(memory / gpus if memory else None),
-                "predicted, float32": _gib(of[model, "adam", "float32"]["peak_bytes"]),
-                "predicted, bfloat16": _gib(of[model, "adam", "bfloat16"]["peak_bytes"]),
+                "MeZO, published": _number(printed.get((title, "zero-shot/MeZO", MEMORY))),
+                "MeZO, predicted": _gib(mezo["peak_bytes"]),
+                "weights, predicted": _gib(mezo["split"]["parameters"]),
+                "Adam, published": _number(memory),
+                "A100-80GB GPUs": _number(gpus),
+                "published, per GPU": _number(memory / gpus if memory else None),
+                "Adam float32, predicted": _gib(of[model, "adam", "float32"]["peak_bytes"]),
+                "Adam bfloat16, predicted": _gib(of[model, "adam", "bfloat16"]["peak_bytes"]),
             }
         )
     return pipe(lines)
 
 
 def largest_model(rows: Sequence[dict]) -> str:
-    """The largest OPT that fits on a card, a line per method, for one example and for training batches."""
+    """Return tables of the largest OPT that fits on a GPU, for one example and for training batches."""
     found = _predicted(rows, "fits")
     blocks = []
-    for one, title in ((True, "One example of 400 tokens"), (False, "Batches as in training, of 400 tokens")):
+    for one, title in ((True, "One example of 400 tokens"), (False, "Training batches of 400 tokens")):
         here = [row for row in found if (row["batch_size"] == 1) == one]
         printed = published("Figure 4") if one else {}
         lines = []
         for name in dict.fromkeys(map(curve_label, here)):
-            own = [row for row in here if curve_label(row) == name]
-            line = {"method": name, "batches": _sizes(own[0])}
-            best = {card: largest(own, card) for card in CARDS}
+            of_method = [row for row in here if curve_label(row) == name]
+            line = {"method": name, "batches": _sizes(of_method[0])}
+            best = {card: largest(of_method, card) for card in CARDS}
             line |= {f"{card} GB": size_of(b[0]) if b else NONE for card, b in best.items()}
             if one:
                 key = ("1x A100-80GB", {"MeZO": "MeZO/inference", "Adam float32": "FT"}.get(name, ""))
@@ -170,17 +177,17 @@ def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.3g}"
 
 
-def _gib(held: int) -> str:
-    return f"{held / GIB:.1f}"
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f}"
 
 
 def pipe(lines: Sequence[dict]) -> str:
-    """Markdown of dictionaries with the same keys; text first, then numbers."""
+    """Return a Markdown table of dictionaries with equal keys: a column of text, then columns of numbers."""
     align = ["left", *["right"] * (len(lines[0]) - 1)] if lines else None
     return tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=align)
 
 
-# What a page shows of the rows: kind of table -> rows -> Markdown.
+# Tables for pages, by kind.
 PAGE = {
     "peaks": peaks,
     "work": work,

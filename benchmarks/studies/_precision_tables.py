@@ -1,4 +1,4 @@
-"""Tables of what 16 bits do: drift and what arrives of a step, and where runs of `rounding` end."""
+"""Tables on 16-bit arithmetic: drift, realized fraction of a step, and scores of the suite `rounding`."""
 
 import json
 from collections import Counter
@@ -17,9 +17,9 @@ COLUMNS = ("float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, rel
 
 
 def precision_table(rows: Sequence[dict]) -> str:
-    """Markdown: drift after the most steps, and realized fractions.
+    """Return a Markdown table of the drift after the largest number of steps, and of realized fractions.
 
-    A fraction is a mean over directions, ± its standard error from 0.05 % on.
+    A fraction is a mean over directions. Its standard error is added if it is at least 0.05 %.
     """
     drifts = [row for row in rows if row["measure"] == "drift"]
     longest = max(row["steps"] for row in drifts)
@@ -32,15 +32,15 @@ def precision_table(rows: Sequence[dict]) -> str:
     for row in rows:
         if row["measure"] != "fraction":
             continue
-        place = (row["weights"], row["dtype"], row["arithmetic"])
+        key = (row["weights"], row["dtype"], row["arithmetic"])
         rounding = f", {row['rounding']}" if row["rounding"] else ""
         line = lines.setdefault(
-            (*place, rounding),
+            (*key, rounding),
             {
                 "weights": row["weights"],
                 "dtype": row["dtype"],
                 "arithmetic": row["arithmetic"] + rounding,
-                f"drift after {longest:,} steps": f"{100 * drift[place]:.2g} %",
+                f"drift after {longest:,} steps": f"{100 * drift[key]:.2g} %",
             },
         )
         if row["size"] in SHOWN_SIZES:
@@ -52,13 +52,13 @@ def precision_table(rows: Sequence[dict]) -> str:
 
 
 def dtype_table(rows: Sequence[dict]) -> str:
-    """Markdown of runs in several dtypes: scores in %, a line a method and task, a column an arithmetic.
+    """Return a Markdown table of scores in %, with a line per method and task and a column per arithmetic.
 
-    float32 has the mean, the lowest and the highest of its seeds; every other entry is a mean over seeds, in
-    bold where it lies outside of float32's seeds. A last line counts those inside.
+    Entries are means over seeds. float32 also has the lowest and the highest score of its seeds; other means
+    are bold if they are outside this range. A note counts the means inside the range.
     """
     runs = frame(partition_comparable(rows)[0])
-    # Without what tells the runs of one method apart here: its arithmetic, and the frame's own dtype.
+    # Remove the arithmetic and the dtype from the labels, because they become columns.
     runs["label"] = [
         label.split(" (")[0].removesuffix(f" {d}")
         for label, d in zip(runs["label"], runs["dtype"], strict=True)
@@ -72,27 +72,27 @@ def dtype_table(rows: Sequence[dict]) -> str:
         cells[run.label, run.title][_arithmetic(json.loads(run.setting))].append(100 * run.score)
     lines, inside, compared = [], Counter(), Counter()
     for (label, task), cell in cells.items():
-        line, wide = {"method": label, "task": task}, cell["float32"]
+        line, float32 = {"method": label, "task": task}, cell["float32"]
         for column, scores in cell.items():
             mean = fmean(scores) if scores else None
             line[column] = NONE if mean is None else f"{mean:.1f}"
-            if not wide or not scores:
+            if not float32 or not scores:
                 continue
             if column == "float32":
-                line[column] += f" ({min(wide):.1f} to {max(wide):.1f})"
+                line[column] += f" ({min(float32):.1f} to {max(float32):.1f})"
                 continue
-            within = min(wide) <= mean <= max(wide)
+            within = min(float32) <= mean <= max(float32)
             compared[column] += 1
             inside[column] += within
             line[column] = line[column] if within else f"**{line[column]}**"
         lines.append(line)
     align = ["left", "left"] + ["right"] * len(COLUMNS)
     table = tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
-    told = "; ".join(f"{column}: {inside[column]} of {count}" for column, count in compared.items())
-    return f"{table}\n\nMeans between float32's lowest and highest seed: {told or 'none yet'}."
+    counts = "; ".join(f"{column}: {inside[column]} of {count}" for column, count in compared.items())
+    return f"{table}\n\nMeans within the range of the float32 seeds: {counts or 'no runs yet'}."
 
 
 def _arithmetic(config: dict) -> str:
-    """A run's dtype, and its rounding or arithmetic where it is not the default."""
-    ways = [config["settings"].get(key) for key in ("rounding", "arithmetic")]
-    return ", ".join([config["dtype"], *(way for way in ways if way in ("nearest", "released"))])
+    """Return a run's dtype, followed by its rounding or arithmetic if it is not the default."""
+    values = [config["settings"].get(key) for key in ("rounding", "arithmetic")]
+    return ", ".join([config["dtype"], *(value for value in values if value in ("nearest", "released"))])

@@ -1,9 +1,11 @@
-"""A MeZO step with the costs of the released code, to be timed beside ours.
+"""A MeZO step with the costs of the released code, for comparison with ours.
 
-Four generations of z, each a fresh tensor a parameter from torch's generator on one thread, four passes
-over theta, new tensors for products and sums, and a look at the host for projected_grad.
-`addax.released` has the same arithmetic with our noise, drawn on all cores into reused scratch.
-Described after the code published with Malladi et al., arXiv 2305.17333.
+A step draws z four times, each time as a new tensor per parameter from torch's generator on one thread. It
+makes four passes over theta, allocates new tensors for products and sums, and synchronizes with the host for
+projected_grad. `addax.released` has the same arithmetic, but with our noise, which is drawn on all cores into
+reused scratch memory.
+
+Source: the code published with Malladi et al., arXiv 2305.17333.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 
 class PublishedMeZO:
-    """theta <- theta - lr g0 z, with theta moved to theta + eps z, theta - eps z and back on the way."""
+    """MeZO as released: theta moves to theta + eps z, to theta - eps z, and back, then by -lr g0 z."""
 
     def __init__(self, model: nn.Module, lr: float, eps: float = 1e-3) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -23,7 +25,7 @@ class PublishedMeZO:
 
     @torch.no_grad()
     def step(self, *, zo_loss: Callable[[], Tensor]) -> None:
-        """One step; seeds torch's global generator four times and leaves it there."""
+        """Take one step; this seeds torch's global generator four times and does not restore it."""
         self.seed += 1
         self._add(self.eps)
         plus = float(zo_loss())

@@ -1,4 +1,4 @@
-"""What a step costs besides time: draws of z, passes over theta, and peak bytes."""
+"""The costs of a step other than time: draws of z, passes over theta, and peak bytes."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Step = Callable[[Tensor], object]
 
 
 class Counts(TorchDispatchMode):
-    """While active, counts normal draws and elements of theta written, both in units of theta's size."""
+    """A dispatch mode that counts normal draws and writes to theta, both in units of theta's size."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -23,16 +23,16 @@ class Counts(TorchDispatchMode):
 
     @property
     def draws(self) -> float:
-        """Generations of z."""
+        """Number of draws of z."""
         return self.drawn / self.numel
 
     @property
     def passes(self) -> float:
-        """Passes over theta."""
+        """Number of passes over theta."""
         return self.written / self.numel
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Runs an operator and counts what it draws and writes."""
+        """Run an operator, and count the elements that it draws and writes."""
         theta = {p.untyped_storage().data_ptr() for p in self.parameters}
         out = func(*args, **(kwargs or {}))
         if func._schema.name.startswith("aten::normal"):
@@ -45,9 +45,9 @@ class Counts(TorchDispatchMode):
 
 
 def costs_of(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> dict:
-    """Draws, passes, and peak bytes of a second step.
+    """Return the draws, passes, and peak bytes of a step, after one uncounted step.
 
-    It runs on one thread, since a dispatch mode sees only the thread that entered it.
+    The step runs on one thread, because a dispatch mode is only active in the thread that entered it.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -62,18 +62,18 @@ def costs_of(work: Step, model: nn.Module, batch: Tensor, device: torch.device) 
 
 
 def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> int:
-    """Peak bytes of what a step makes; theta and what an optimizer keeps between steps are not counted."""
+    """Return the peak bytes that a step allocates, without theta and the optimizer's state."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         work(batch)
         return torch.cuda.max_memory_allocated(device) - before
 
-    def alone() -> int:
+    def measure_peak() -> int:
         with LiveBytes([*model.parameters()]) as tracker:
             before = tracker.live
             work(batch)
         return tracker.peak - before
 
-    # Where no scratch of larger tensors is left of earlier work.
-    return run_in_thread(alone)
+    # A new thread has no scratch memory left over from larger tensors.
+    return run_in_thread(measure_peak)

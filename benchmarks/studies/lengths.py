@@ -1,7 +1,7 @@
-"""Lengths of training examples in tokens, and how L_T divides them.
+"""Lengths of training examples in tokens, and their division by L_T.
 
-Training compares these lengths with L_T: the length of the longest sequence that a step may run on an
-example, with prompt and candidates encoded by `benchmarks.data.tokenize`. No weights are loaded.
+The length of an example is that of the longest sequence that a step may run on it, with prompt and candidates
+encoded by `benchmarks.data.tokenize`. Training compares these lengths with L_T. No weights are loaded.
 """
 
 import argparse
@@ -30,29 +30,29 @@ THRESHOLD = SETTINGS["addax"]["length_threshold"]
 BINS = 30
 
 
-def places(data: str | None) -> list[str]:
-    """The sources that `--data` asks for; without it the built-in rows, and the folder $ADDAX_DATA."""
+def data_sources(data: str | None) -> list[str]:
+    """Return the data sources for `--data`; the default is the built-in data and the folder $ADDAX_DATA."""
     given = [data] if data else ["builtin", *filter(None, [os.environ.get("ADDAX_DATA")])]
-    for place in given:
-        if place not in ("builtin", "hub") and not Path(place).is_dir():
-            raise UserError(f"no such data folder: {place} (--data takes builtin, hub or a folder)")
+    for source in given:
+        if source not in ("builtin", "hub") and not Path(source).is_dir():
+            raise UserError(f"no such data folder: {source} (--data takes builtin, hub, or a folder)")
     return given
 
 
-def models_for(place: str) -> list[str]:
-    """Models that know the language of a source: the nano models for built-in rows, else the fetched ones."""
-    own = [name for name in sorted(models.builtin()) if (models.WEIGHTS / name).is_dir()]
-    return own if place == "builtin" else list(WHEELS)
+def models_for(source: str) -> list[str]:
+    """Return the default models for a data source: nano models for built-in data, else the fetched models."""
+    nano = [name for name in sorted(models.builtin()) if (models.WEIGHTS / name).is_dir()]
+    return nano if source == "builtin" else list(WHEELS)
 
 
 def head_of(name: str) -> str:
-    """The head that a model is trained with: "lm", or "classification" where its files have no such head."""
-    known = models.load_config(name).architectures or ["LM"]
-    return "lm" if any("LM" in architecture for architecture in known) else "classification"
+    """Return the head that a model trains with: "lm", or "classification" if its files have no LM head."""
+    architectures = models.load_config(name).architectures or ["LM"]
+    return "lm" if any("LM" in architecture for architecture in architectures) else "classification"
 
 
 def histogram(lengths: Sequence[int], threshold: int) -> tuple[list[float], list[int]]:
-    """Edges and counts of about `BINS` bins of one width, with an edge just above `threshold`.
+    """Return the edges and counts of about `BINS` bins of equal width, with an edge just above `threshold`.
 
     >>> histogram([3, 4, 4, 9], threshold=4)[0][:3]
     [2.5, 3.5, 4.5]
@@ -65,18 +65,18 @@ def histogram(lengths: Sequence[int], threshold: int) -> tuple[list[float], list
     return [first + width * k for k in range(count + 1)], [found[k] for k in range(count)]
 
 
-def measure_source(place: str, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each of the nine tasks and each tokenizer of one source.
+def measure_source(source: str, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return a row for each of the nine tasks and each tokenizer, for one data source.
 
-    A task that a model cannot train on is left out and reported.
+    Tasks that a model cannot train on are skipped with a message.
 
     Args:
-        place: "builtin", "hub" or a folder.
-        names: of models.
-        say: reports what is left out, and why.
+        source: "builtin", "hub", or a folder.
+        names: names of models.
+        say: prints a line about each skipped task.
 
     Raises:
-        UserError: an unknown model, or one that cannot be read.
+        UserError: a model is unknown or cannot be read.
     """
     loaded = [(models.load_tokenizer(name), head_of(name)) for name in names]
     rows = []
@@ -85,22 +85,24 @@ def measure_source(place: str, names: Sequence[str], say: Callable[[str], None])
         try:
             splits = load_splits(
                 task_name,
-                place,
+                source,
                 train=RunSpec.train_rows,
                 validation=RunSpec.validation_rows,
                 test=RunSpec.test_rows,
                 seed=RunSpec.data_seed,
             )
         except UserError as error:
-            say(f"left out: {error}")
+            say(f"skipped: {error}")
             continue
         for model, head in loaded:
             try:
                 if head == "classification" and task.loss == "teacher_forcing":
-                    raise UserError(f"task {task.title} has no fixed classes: {model.name} has no other head")
+                    raise UserError(
+                        f"task {task.title} needs a language model head, which {model.name} does not have"
+                    )
                 examples = encode(splits.train, task, model, head)
             except UserError as error:
-                say(f"left out: {error}")
+                say(f"skipped: {error}")
                 continue
             rows.append(
                 {
@@ -120,7 +122,7 @@ def measure_source(place: str, names: Sequence[str], say: Callable[[str], None])
 
 
 def summary(lengths: Sequence[int]) -> dict[str, Any]:
-    """The part of a row that describes lengths, all in tokens."""
+    """Return the fields of a row that describe the lengths, in tokens."""
     at = quantile(lengths, float(THRESHOLD[1:]))
     part = assign(lengths, at)
     edges, counts = histogram(lengths, at)
@@ -139,7 +141,7 @@ def summary(lengths: Sequence[int]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Text, a line for each row: median, L_T and longest in tokens, and the share of examples in D1."""
+    """Return a text table of the median, L_T, and maximum in tokens, and the share of examples in D1."""
     lines = [
         {
             "data": row["data"],
@@ -157,14 +159,14 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Rows of every source and tokenizer that the options name.
+    """Return rows for every data source and tokenizer in the options.
 
     Raises:
-        UserError: no task of these data can be encoded for these models.
+        UserError: no task of the data can be encoded for the models.
     """
     rows = []
-    for place in places(options.data):
-        rows += measure_source(place, options.model or models_for(place), say)
+    for source in data_sources(options.data):
+        rows += measure_source(source, options.model or models_for(source), say)
     if not rows:
         raise UserError("no task of these data can be encoded for these models")
     return rows
@@ -177,11 +179,11 @@ STUDY = Study(
     order=lambda row: (row["data"], row["tokenizer"], row["task"]),
     figures=("lengths",),
     options=(
-        Option("data", "builtin, hub or a folder (default: builtin, and $ADDAX_DATA where it is set)"),
+        Option("data", "builtin, hub, or a folder (default: builtin, and $ADDAX_DATA if it is set)"),
         Option(
             "model",
-            "models whose tokenizers to use (default: the nano models on built-in rows, "
-            f"else {', '.join(WHEELS)})",
+            "models whose tokenizers to use (default: the nano models for builtin, "
+            f"otherwise {', '.join(WHEELS)})",
             many=True,
             metavar="NAME",
         ),

@@ -1,7 +1,7 @@
-"""The papers' memory figures: predicted peaks of a step against batch size, length, and model size.
+"""The papers' memory figures: predicted peak memory of a step by batch size, length, and model size.
 
-Rows of kind "predicted" come from `benchmarks.memory.estimator`: a method's step on OPT's code, on meta
-tensors. Rows of kind "measured" have the same fields; saving predictions keeps them.
+Rows of kind "predicted" come from `benchmarks.memory.estimator`, which runs a method's step on OPT with meta
+tensors. Rows of kind "measured" have the same fields; saving predictions does not replace them.
 """
 
 import argparse
@@ -28,11 +28,12 @@ LORA = {"r": RANK, "lora_alpha": LORA_ALPHA, "target_modules": ["q_proj", "v_pro
 
 
 def predict(point: Point) -> dict[str, Any]:
-    """The part of a row that says how much memory a step takes, and where.
+    """Return the fields of a row that describe the predicted memory of a step.
 
     Returns:
-        split: bytes of each of `KINDS` at the peak; piece: where it is; peak_bytes; and, of a step with a
-        backward pass, the same split where that begins and where it ends.
+        split (bytes of each of `KINDS` at the peak), piece (the phase of the step that has the peak),
+        peak_bytes, and backward: the same split at the start and the end of the backward pass, or None if the
+        step has no backward pass.
     """
     sizes = {"zo_loss": point.zo, "full_loss": point.zo, "fo_loss": point.fo}
     batches = {
@@ -57,30 +58,30 @@ def _layer(piece: tuple) -> int:
     return piece[2]
 
 
-def _split(held: Iterable[int]) -> dict[str, int]:
-    return dict(zip(KINDS, held, strict=True))
+def _split(sizes: Iterable[int]) -> dict[str, int]:
+    return dict(zip(KINDS, sizes, strict=True))
 
 
 def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
-    """A row for each point; steps that several points share are predicted once.
+    """Return a row per point; a step that several points share is predicted once.
 
     Args:
-        points: in the order of the rows.
-        processes: that predict at once.
+        points: the points, in the order of the rows.
+        processes: number of processes that predict in parallel.
 
     Raises:
-        UserError: a point has adapters and peft is not installed.
+        UserError: a point has adapters, but peft is not installed.
     """
     if any(point.adapters for point in points) and importlib.util.find_spec("peft") is None:
-        raise UserError("LoRA is predicted with peft, which is not installed: pip install -e '.[harness]'")
-    made_by = provenance_fields()
+        raise UserError("predictions for LoRA need peft, which is not installed: pip install -e '.[harness]'")
+    provenance = provenance_fields()
     steps = list(dict.fromkeys(point.step for point in points))
     if processes == 1:
         found = dict(zip(steps, map(predict, steps), strict=True))
     else:
         with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             found = dict(zip(steps, pool.map(predict, steps), strict=True))
-    return [_row(point) | found[point.step] | made_by for point in points]
+    return [_row(point) | found[point.step] | provenance for point in points]
 
 
 def _row(point: Point) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _row(point: Point) -> dict[str, Any]:
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Rows of every point of the figures that the options name."""
+    """Return a row per point of the figures in the options."""
     points = [point for what in GRIDS if what in options.figures for point in GRIDS[what]()]
     say(f"predicting {len(points)} points in {options.processes} processes")
     return rows(points, options.processes)
@@ -114,7 +115,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
 STUDY = Study(
     measure,
     _memory_tables.points,
-    # Predictions replace predictions of the same figure only.
+    # Predictions replace only predictions of the same figure.
     key=("what", "kind"),
     order=lambda row: (list(GRIDS).index(row["what"]), row["kind"] == "measured"),
     tables=_memory_tables.PAGE,
@@ -128,6 +129,11 @@ STUDY = Study(
             choices=tuple(GRIDS),
             metavar="NAME",
         ),
-        Option("processes", "processes that predict at once (default: the cores)", os.cpu_count(), int),
+        Option(
+            "processes",
+            "number of processes that predict in parallel (default: number of cores)",
+            os.cpu_count(),
+            int,
+        ),
     ),
 )

@@ -1,8 +1,8 @@
-"""Predicted peaks of memory beside measured ones.
+"""Comparison of predicted and measured peak memory.
 
 Models of every family are built from configurations of several sizes, and every method takes one step at
-several lengths. On a CPU the measured peak is a sum over the allocator's events, as torch's profiler reports
-them; on a GPU the allocator reports its peak. The prediction uses neither.
+several lengths. On a CPU, the measured peak is computed from the allocator's events in torch's profiler. On a
+GPU, the allocator reports its peak. The prediction uses neither.
 """
 
 import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 BATCH = 4
-# On a CPU: (layers, width) of each family's models; on a GPU, the papers' own.
+# (layers, width) of each family's models on a CPU. GPUs use the papers' models.
 SIZES = ((2, 64), (4, 128), (7, 192), (10, 256))
 LENGTHS = {"cpu": (32, 128, 320), "cuda": (128, 512, 1024)}
 PAPERS = (
@@ -44,23 +44,23 @@ DTYPE = {"cpu": "float32", "cuda": "bfloat16"}
 
 
 def small_config(family: str, layers: int, width: int) -> "PreTrainedConfig":
-    """A configuration of a family in the shape of its published models."""
+    """Return a small configuration of a family that resembles its published models."""
     from transformers import AutoConfig
 
     common = {"hidden_size": width, "num_hidden_layers": layers, "vocab_size": VOCABULARY}
     common |= {"num_attention_heads": 4, "max_position_embeddings": 514}
     inner = {"intermediate_size": 4 * width}
-    own = {
+    by_family = {
         "opt": {"ffn_dim": 4 * width, "word_embed_proj_dim": width},
-        # Grouped, as in the largest of them.
+        # Grouped-query attention, as in the largest published models.
         "llama": inner | {"num_key_value_heads": 2},
         "roberta": inner,
     }
-    return AutoConfig.for_model(family, **common, **own[family])
+    return AutoConfig.for_model(family, **common, **by_family[family])
 
 
 def pairs(device: str) -> Iterator[tuple[str, "PreTrainedConfig", int]]:
-    """(name, configuration, length) of every model and length."""
+    """Yield (name, configuration, length) for every model and length."""
     if device == "cuda":
         shapes = [(name, models.shape_of(name)) for name in PAPERS]
     else:
@@ -75,18 +75,18 @@ def pairs(device: str) -> Iterator[tuple[str, "PreTrainedConfig", int]]:
 
 
 def specs(config: "PreTrainedConfig", device: str) -> Iterator[RunSpec]:
-    """Every method, with gradient checkpointing too where it back-propagates."""
+    """Yield a spec per method, and one with gradient checkpointing if the method has a backward pass."""
     model = "nano-roberta" if models.family_of(config.model_type, "").masked else "nano-opt"
     for method in registry.files("method"):
         both = (False, True) if "fo_loss" in method_class(method).closures else (False,)
         for checkpointing in both:
             given = {"method": method, "model": model, "task": "multirc", "steps": 1, "lr": 1e-6}
-            how = {"dtype": DTYPE[device], "gradient_checkpointing": checkpointing}
-            yield from_dict(given | how)
+            memory = {"dtype": DTYPE[device], "gradient_checkpointing": checkpointing}
+            yield from_dict(given | memory)
 
 
 def batches_of(spec: RunSpec, length: int, padded: bool = True) -> Batches:
-    """One batch for each closure of a method, of which one example is shorter where it is padded."""
+    """Return a batch for each closure of a method; if `padded`, one example is shorter than the others."""
     batch = synthetic([length] * (BATCH - 1) + [length - padded])
     return {
         part: batch for part in ("zo", "fo", "full") if f"{part}_loss" in method_class(spec.method).closures
@@ -96,7 +96,7 @@ def batches_of(spec: RunSpec, length: int, padded: bool = True) -> Batches:
 def compare(
     spec: RunSpec, config: "PreTrainedConfig", length: int, device: str, padded: bool = True
 ) -> dict[str, Any]:
-    """The peak of one step by both ways, in bytes."""
+    """Return the fields of a row with the predicted and the measured peak of one step, in bytes."""
     batches = batches_of(spec, length, padded)
     predicted = estimator.of_config(spec, config, batches, device)
     measured = measured_peak(spec, config, batches, device)
@@ -117,7 +117,10 @@ def compare(
 
 
 def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> dict[str, Any]:
-    """What the allocator says of a step on a real model, in a thread whose noise has no scratch yet."""
+    """Return the peak that the allocator reports for a step of a real model.
+
+    The step runs in a new thread, where the noise has no scratch memory yet.
+    """
 
     def work() -> dict[str, Any]:
         torch.manual_seed(0)
@@ -125,7 +128,7 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
         gc.collect()
 
         def take() -> None:
-            # The first step leaves state and noise's scratch for the others.
+            # The first step allocates the optimizer's state and the scratch memory of the noise.
             step.step()
             step.step_every_kind()
 
@@ -154,20 +157,20 @@ def _job(job: tuple) -> list[dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each method on each model at each length, with and without padding."""
-    # The profiler logs two lines per step otherwise.
+    """Return a row for each method, model, and length, with and without padding."""
+    # Otherwise the profiler logs two lines per step.
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")
     jobs = [(*pair, options.device) for pair in pairs(options.device)]
     rows = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for done, part in enumerate(pool.map(_job, jobs), 1):
             rows += part
-            say(f"{done} of {len(jobs)} models and lengths")
+            say(f"{done} of {len(jobs)} combinations of model and length done")
     return rows
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown, one line per kind of device: steps, the median and the largest absolute difference."""
+    """Return a Markdown table of the median and the largest difference in percent, a line per device."""
     lines = []
     for device in dict.fromkeys(row["device"] for row in rows):
         known = [row for row in rows if row["device"] == device and row["measured_bytes"]]
@@ -178,17 +181,21 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             {
                 "device": device,
                 "steps": f"{len(known)}",
-                "median (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
-                "largest (%)": f"{100 * difference(worst):+.2f}",
-                "largest on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
+                "median difference (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
+                "largest difference (%)": f"{100 * difference(worst):+.2f}",
+                "largest difference on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
             }
         )
     align = ["left", "right", "right", "right", "left"]
-    return tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align) if lines else "no step fits"
+    return (
+        tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
+        if lines
+        else "no measured steps"
+    )
 
 
 def difference(row: dict[str, Any]) -> float:
-    """(predicted - measured) / measured."""
+    """Return (predicted - measured) / measured."""
     return row["predicted_bytes"] / row["measured_bytes"] - 1
 
 
@@ -199,6 +206,6 @@ STUDY = Study(
     figures=("memory_validation",),
     options=(
         Option("device", "kind of device to measure on", "cpu", choices=("cpu", "cuda")),
-        Option("jobs", "worker processes; 1 on a GPU", 1, int),
+        Option("jobs", "number of worker processes; use 1 on a GPU", 1, int),
     ),
 )

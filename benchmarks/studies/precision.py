@@ -1,9 +1,11 @@
-"""What 16 bits do to a step, with our arithmetic and with the released one.
+"""The effect of 16-bit weights on a step, with our arithmetic and with the released one.
 
-Drift: ||theta_N - theta_0|| / ||theta_0|| after N steps of MeZO at a learning rate of zero, eps = 1e-3.
-Realized fraction: <theta_after - theta_before, z> / <-c z, z> of one update c z with c = lr x projected_grad,
-a mean over directions. Both are measured on synthetic weights, N(0, 0.02^2), and on a sample of
-SmolLM2-135M's. Neither needs the model's forward pass.
+    drift             = ||theta_N - theta_0|| / ||theta_0||
+    realized fraction = <theta_after - theta_before, z> / <-c z, z>
+
+Drift is measured after N steps of MeZO with a learning rate of zero and eps = 1e-3. The realized fraction is
+measured for one update c z with c = lr x projected_grad, as a mean over directions. Both are measured on
+synthetic weights, N(0, 0.02^2), and on a sample of SmolLM2-135M's weights. Neither needs a forward pass.
 """
 
 import argparse
@@ -25,37 +27,37 @@ CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 EPS = 1e-3
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
-# A drift is a root mean square of independent walks: a quarter of a million tell it to 0.14 %.
+# Drift is a root mean square over independent random walks; 2^18 of them determine it to 0.14 %.
 DRIFTING = 1 << 18
 SIZES = tuple(float(f"{10 ** (k / 2):.3g}") for k in range(-16, -3))
 WEIGHTS = 1 << 22
 FEWEST_DIRECTIONS = 4
-# 16-bit parameters get so many directions that c x weights x directions is at least this: a standard error
-# of 1 % (float16) to 3 % (bfloat16) for the smallest steps.
+# Minimum of c x weights x directions for 16-bit weights. It gives the smallest steps a standard error of 1 %
+# (float16) to 3 % (bfloat16).
 LENGTH = 3.0
 STD = 0.02
 REAL = "smollm2-135m"
 
 
 class Still(nn.Module):
-    """Weights that are perturbed as any module's, and a loss that does not depend on them."""
+    """A module whose loss does not depend on its weights, so that a MeZO step only perturbs them."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
 
     def forward(self) -> Tensor:
-        """Zero: a difference of losses of zero, and so a step of zero."""
+        """Return a loss of zero, so that projected_grad and the step are zero."""
         return torch.zeros(())
 
 
 def synthetic(count: int) -> Tensor:
-    """Normal weights of the size that layers have: float32, shape (count,)."""
+    """Return normal weights with a typical scale, float32 of shape (count,)."""
     return torch.randn(count, generator=torch.Generator().manual_seed(0)) * STD
 
 
 def real(count: int) -> tuple[Tensor, int]:
-    """`count` weights drawn at random out of all of SmolLM2-135M's, float32, and how many there are."""
+    """Return `count` random weights of SmolLM2-135M in float32, and its total number of weights."""
     loaded = models.load(REAL, dtype=torch.float32, device="cpu", head="lm")
     every = torch.cat([p.detach().view(-1) for p in loaded.model.parameters()])
     chosen = torch.randint(len(every), (count,), generator=torch.Generator().manual_seed(0))
@@ -63,7 +65,7 @@ def real(count: int) -> tuple[Tensor, int]:
 
 
 def drifts(weight: Tensor, arithmetic: str) -> Iterator[tuple[int, float]]:
-    """(N, relative drift after N steps) for N in `STEPS`, in the dtype of `weight`."""
+    """Yield (N, relative drift after N steps) for N in `STEPS`, in the dtype of `weight`."""
     model = Still(weight.clone())
     opt = MeZO(model, lr=0.0, eps=EPS, arithmetic=arithmetic)
     start = weight.double()
@@ -73,8 +75,13 @@ def drifts(weight: Tensor, arithmetic: str) -> Iterator[tuple[int, float]]:
             yield step, float((model.weight.detach().double() - start).norm() / start.norm())
 
 
-def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parameter, float, int], None]]:
-    """(arithmetic, rounding) -> what takes the step -c z(seed); rounding matters in 16 bits alone."""
+def update_functions(
+    dtype: torch.dtype,
+) -> dict[tuple[str, str | None], Callable[[nn.Parameter, float, int], None]]:
+    """Map (arithmetic, rounding) to a function that takes the step -c z(seed).
+
+    Rounding is None if the arithmetic has no such setting, or the dtype has more than 16 bits.
+    """
 
     def published(theta: nn.Parameter, size: float, seed: int) -> None:
         released.apply_step(
@@ -93,19 +100,19 @@ def ways(dtype: torch.dtype) -> dict[tuple[str, str | None], Callable[[nn.Parame
 
 
 def fractions(weight: Tensor, size: float) -> Iterator[tuple[str, str | None, list[float]]]:
-    """(arithmetic, rounding, realized fraction along each direction) of a step of `size`, each way."""
+    """Yield (arithmetic, rounding, realized fractions by direction) of a step of `size`."""
     directions = FEWEST_DIRECTIONS
     if weight.dtype in HALF:
         directions = max(directions, round(LENGTH / (size * weight.numel())))
-    found = {way: [] for way in ways(weight.dtype)}
+    found = {key: [] for key in update_functions(weight.dtype)}
     before = weight.float()
     for seed in range(directions):
         z = noise.draw(seed, 0, weight.shape, CPU)
         intended = -size * float(torch.dot(z, z))
-        for way, take in ways(weight.dtype).items():
+        for key, update in update_functions(weight.dtype).items():
             theta = nn.Parameter(weight.clone())
-            take(theta, size, seed)
-            found[way].append(float(torch.dot(theta.detach().float() - before, z)) / intended)
+            update(theta, size, seed)
+            found[key].append(float(torch.dot(theta.detach().float() - before, z)) / intended)
     for (arithmetic, rounding), each in found.items():
         yield arithmetic, rounding, each
 
@@ -113,13 +120,13 @@ def fractions(weight: Tensor, size: float) -> Iterator[tuple[str, str | None, li
 def measure_weights(
     name: str, weight: Tensor, population: int | None, say: Callable[[str], None]
 ) -> list[dict]:
-    """All rows of one set of weights.
+    """Return all rows of one set of weights.
 
     Args:
-        name: of the weights, for the rows.
-        weight: float32, shape (n,), in random order.
-        population: how many weights these were drawn from; None where they were made.
-        say: reports what is being measured.
+        name: name of the weights in the rows.
+        weight: the weights in random order, float32 of shape (n,).
+        population: number of weights that the sample was drawn from; None for synthetic weights.
+        say: prints a line of progress.
     """
     rows = []
     for dtype in DTYPES:
@@ -157,10 +164,10 @@ def measure_weights(
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
-    """All rows: of synthetic weights and of SmolLM2-135M's."""
+    """Return all rows, for synthetic weights and for weights of SmolLM2-135M."""
     weight, population = real(WEIGHTS)
-    made = measure_weights("synthetic", synthetic(WEIGHTS), None, say)
-    return made + measure_weights(REAL, weight, population, say)
+    rows = measure_weights("synthetic", synthetic(WEIGHTS), None, say)
+    return rows + measure_weights(REAL, weight, population, say)
 
 
 STUDY = Study(measure, precision_table, figures=("precision",))

@@ -1,7 +1,7 @@
-"""Speed of scoring all candidates in one forward pass, beside one sequence per candidate.
+"""Speed of scoring all candidates in one forward pass, compared with one sequence per candidate.
 
-Both ways run the training loss and the evaluation of `benchmarks.evaluation.scoring` on the same batches, on
-OPT-125M's architecture. Their losses must agree to `TOLERANCE`.
+Both procedures run the training loss and the evaluation of `benchmarks.evaluation.scoring` on the same
+batches, with OPT-125M's architecture. Their losses must agree within `TOLERANCE`.
 """
 
 import argparse
@@ -33,14 +33,14 @@ TOLERANCE = 1e-5
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
-    """One row per task and part: seconds of both ways, their ratio, and the largest difference of losses."""
+    """Return a row per task and part with the seconds of both procedures and the largest loss difference."""
     batch_size, repeats, data = options.batch_size, options.repeats, options.data
     device = device_of(options.device)
     torch.manual_seed(0)
     loaded = nano_tokens_on_opt_125m(device)
     rows = []
     for name in TASKS:
-        say(f"{name}: both ways in turns")
+        say(f"{name}: timing both procedures")
         batches = training_batches(name, loaded, batch_size, repeats, data)
         scorers = {way: Scorer(loaded, tasks.load(name), scoring=way) for way in SCORINGS}
         with torch.no_grad():
@@ -52,8 +52,10 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
             "evaluation": lambda scorer, batch: evaluate(scorer, batch, batch_size),
         }
         for part, work in parts.items():
-            ways = {way: lambda batch, s=s, work=work: work(s, batch) for way, s in scorers.items()}
-            times = {k: median(v) for k, v in interleaved(ways, batches, torch.device(device)).items()}
+            alternatives = {way: lambda batch, s=s, work=work: work(s, batch) for way, s in scorers.items()}
+            times = {
+                k: median(v) for k, v in interleaved(alternatives, batches, torch.device(device)).items()
+            }
             rows.append(
                 {
                     "task_title": tasks.load(name).title,
@@ -81,7 +83,7 @@ def _backward(scorer: Scorer, batch: Sequence[Encoded]) -> None:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Markdown: seconds of both ways, their ratio, and how far their losses differ."""
+    """Return a Markdown table of the seconds of both procedures, their ratio, and their loss difference."""
     lines = [
         {
             "task": row["task_title"],
@@ -97,9 +99,9 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def disagreement(rows: Sequence[dict]) -> str | None:
-    """What to say where the losses of both ways differ by more than `TOLERANCE`."""
+    """Return a message if the losses of both procedures differ by more than `TOLERANCE`, else None."""
     worst = max(row["loss_difference"] for row in rows)
-    return None if worst <= TOLERANCE else f"losses of both ways differ by {worst:.1e}, more than {TOLERANCE}"
+    return None if worst <= TOLERANCE else f"the losses differ by {worst:.1e}, more than {TOLERANCE}"
 
 
 STUDY = Study(

@@ -1,8 +1,9 @@
-"""Speed of a step, beside the evaluations it needs, the released arithmetic, and torch's optimizers.
+"""Speed of a step, compared with its bare loss evaluations, the released arithmetic, and torch's optimizers.
 
-Zeroth-order steps are compared with two bare forward passes, first-order steps with a forward and a backward
-pass, and Addax with both. All ways share one model and take turns on the same random tokens, whose next-token
-loss is the closure. The learning rate moves no weight, but it is not 0: our methods skip an update of 0.
+Zeroth-order steps are compared with two forward passes, first-order steps with a forward and a backward pass,
+and Addax with both. All alternatives share one model and are interleaved on the same random tokens; the
+closure is their next-token loss. The learning rate is too small to change a weight, but it is not 0, because
+our methods skip an update of 0.
 """
 
 import argparse
@@ -39,9 +40,9 @@ from benchmarks.studies._step_costs import Step, costs_of
 
 LR = 1e-30
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Examples per batch of the training step on SST-2.
+# Examples per batch in the training step on SST-2.
 TRAINING_BATCH = 16
-# Parts, each with the way that does nothing but evaluate.
+# Parts of the study, each with its baseline: the bare loss evaluations.
 BARE = {
     "zeroth order": "two forwards",
     "first order": "forward, backward",
@@ -58,21 +59,25 @@ def step(
     device: str,
     parts: Collection[str] = tuple(BARE),
 ) -> list[dict]:
-    """One row per part and way: seconds, seconds beyond the bare evaluations, draws, passes, peak bytes.
+    """Return a row per part and alternative.
+
+    A row has the seconds of a step, the seconds beyond the bare evaluations, the draws of z, the passes over
+    theta, and the peak bytes.
 
     Args:
         shape: one of `SHAPES`.
-        dtype: of the parameters.
-        batch_size, length: of the batches, examples and tokens.
-        repeats: batches; medians over them are reported.
+        dtype: dtype of the parameters.
+        batch_size, length: size of the batches in examples, and their length in tokens.
+        repeats: number of batches; the times are medians over them.
         device: "cpu" or "cuda".
-        parts: those to measure.
+        parts: the parts to measure.
     """
     model = opt(shape, dtype, device)
-    own = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     vocabulary = model.config.vocab_size
     batches = [
-        torch.randint(vocabulary, (batch_size, length), generator=own).to(device) for _ in range(repeats)
+        torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
+        for _ in range(repeats)
     ]
     setting = {
         "shape": shape,
@@ -83,28 +88,28 @@ def step(
         "theta_bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
     }
     rows = []
-    for part, ways in _parts(model).items():
+    for part, alternatives in _parts(model).items():
         if part not in parts:
             continue
-        for name, found in _measured(ways, model, batches, torch.device(device)).items():
+        for name, found in _measured(alternatives, model, batches, torch.device(device)).items():
             rows.append(setting | {"part": part, "way": name, **found, **provenance_fields()})
         model.zero_grad()
     return rows
 
 
 def training_step(batch_size: int, repeats: int, device: str, data: str) -> list[dict]:
-    """The whole MeZO training step on SST-2, scoring included, ours and released; rows as `step`'s."""
+    """Return rows for MeZO's whole training step on SST-2, including scoring, ours and released."""
     loaded = nano_tokens_on_opt_125m(device)
     batches = training_batches("sst2", loaded, batch_size, repeats, data)
     shared, released = (
         Scorer(loaded, tasks.load("sst2"), scoring=way) for way in ("shared", "per_candidate")
     )
     ours, published = MeZO(loaded.model, lr=LR, check=False), PublishedMeZO(loaded.model, lr=LR)
-    ways = {
+    alternatives = {
         "released": lambda batch: published.step(zo_loss=lambda: released.loss(batch)),
         "ours": lambda batch: ours.step(zo_loss=lambda: shared.loss(batch)),
     }
-    times = interleaved(ways, batches, torch.device(device))
+    times = interleaved(alternatives, batches, torch.device(device))
     setting = {
         "shape": "opt-125m",
         "dtype": "float32",
@@ -113,17 +118,19 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
         "data": data if data == "builtin" else "folder",
         "part": "MeZO on SST-2",
     }
-    return [setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in ways]
+    return [
+        setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in alternatives
+    ]
 
 
 def next_token_loss(model: nn.Module, ids: Tensor) -> Tensor:
-    """Mean next-token cross-entropy of ids `(batch, seq)`, in float32."""
+    """Return the mean next-token cross-entropy of ids `(batch, seq)`, in float32."""
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
     return nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
 
 
 def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
-    """The ways of each part, the bare one first."""
+    """Return the alternatives of each part, the bare evaluations first."""
 
     def loss(ids: Tensor) -> Tensor:
         return next_token_loss(model, ids)
@@ -172,12 +179,12 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
 
 
 def _measured(
-    ways: Mapping[str, Step], model: nn.Module, batches: list[Tensor], device: torch.device
+    alternatives: Mapping[str, Step], model: nn.Module, batches: list[Tensor], device: torch.device
 ) -> dict[str, dict]:
-    """What each way costs; the first is the bare one."""
-    counts = {name: costs_of(work, model, batches[0], device) for name, work in ways.items()}
-    times = interleaved(ways, batches, device)
-    bare = times[next(iter(ways))]
+    """Return the costs of each alternative; the first one is the bare evaluations."""
+    counts = {name: costs_of(work, model, batches[0], device) for name, work in alternatives.items()}
+    times = interleaved(alternatives, batches, device)
+    bare = times[next(iter(alternatives))]
     return {
         name: {
             "seconds": median(seconds),
@@ -189,7 +196,7 @@ def _measured(
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
-    """Rows of `step`, and with OPT-125M in float32 also those of `training_step`."""
+    """Return the rows of `step`, and for OPT-125M in float32 also those of `training_step`."""
     device, dtype = device_of(options.device), DTYPES[options.dtype]
     say(f"{options.shape} in {options.dtype} on {device}: {', '.join(options.parts)}")
     rows = step(
@@ -202,10 +209,10 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Markdown: seconds, and seconds beyond the bare evaluations, relative to the released way.
+    """Return a Markdown table of the costs of each step.
 
-    Scratch is the peak of what a step allocates beyond the bare evaluations. The state that an optimizer
-    keeps between steps does not count.
+    Overhead is the time beyond the bare evaluations. Extra memory is the peak memory that a step allocates
+    beyond that of the bare evaluations, without the state that an optimizer keeps between steps.
     """
     lines = []
     for row in rows:
@@ -222,13 +229,13 @@ def table(rows: Sequence[dict]) -> str:
             {
                 "model": f"{row['shape']} {row['dtype']}",
                 "part": row["part"],
-                "way": row["way"],
-                "step (s)": f"{row['seconds']:.3f}",
-                "beyond bare (s)": "" if bare or beyond is None else f"{beyond:.3f}",
-                "of released": "" if against is None else f"{against:.2f}",
+                "step": row["way"],
+                "time (s)": f"{row['seconds']:.3f}",
+                "overhead (s)": "" if bare or beyond is None else f"{beyond:.3f}",
+                "relative to released": "" if against is None else f"{against:.2f}",
                 "draws of z": _number(row.get("draws"), ".2f"),
                 "passes over theta": _number(row.get("passes"), ".2f"),
-                "scratch beyond bare (MB)": _number(
+                "extra memory (MB)": _number(
                     None if bare or beyond is None else (row["peak_bytes"] - same[0]["peak_bytes"]) / 1e6,
                     ".0f",
                 ),
@@ -247,7 +254,7 @@ STUDY = Study(
     key=KEY,
     options=(
         Option("shape", "OPT architecture, with random weights", "opt-125m", choices=SHAPES),
-        Option("dtype", "of the weights", "float32", choices=tuple(DTYPES)),
+        Option("dtype", "dtype of the weights", "float32", choices=tuple(DTYPES)),
         Option(
             "parts",
             f"parts to time (default: {', '.join(BARE)})",

@@ -1,1 +1,1 @@
-"""Many runs: scheduling, workers, executors, and tracking."""
+"""Sweeps of many runs: the scheduler, workers, executors, and tracking."""

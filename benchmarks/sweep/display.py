@@ -1,4 +1,4 @@
-"""Print how far a sweep or a run is: a bar on a terminal, whole lines at intervals elsewhere."""
+"""Progress output of sweeps and runs: a bar on a terminal, a line at intervals in a file or pipe."""
 
 import time
 
@@ -8,20 +8,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.config.spec import RunSpec
 from benchmarks.sweep.progress import SweepProgress, duration, name_of
 
-# Seconds between two lines where the output is not a terminal, and between two updates of a bar.
+# Seconds between lines if the output is not a terminal, and between updates of the bar if it is.
 LINE_INTERVAL, BAR_INTERVAL = 30.0, 1.0
 
 
 class SweepDisplay:
-    """The output of a sweep.
+    """The progress output of a sweep.
 
     Args:
-        progress: how far the sweep is.
-        console: where it is printed.
-        line_interval: seconds between two lines where that is not a terminal.
+        progress: the progress to print.
+        console: the console to print it on.
+        line_interval: seconds between lines if the console is not a terminal.
 
     Attributes:
-        interval: seconds between two calls of `show`.
+        interval: seconds between calls of `show`.
     """
 
     def __init__(self, progress: SweepProgress, console: Console, line_interval: float) -> None:
@@ -40,7 +40,7 @@ class SweepDisplay:
         self._bar.stop()
 
     def show(self) -> None:
-        """Show how far the sweep is."""
+        """Update the bar, or print a line of progress."""
         if self.console.is_terminal:
             current = self.progress.current()
             text = f"{name_of(current[0][0])} {current[0][1].text}" if current else self.progress.suite
@@ -49,7 +49,7 @@ class SweepDisplay:
             note(self.console, self.progress.line())
 
     def end(self) -> None:
-        """Say that all runs have ended, where no bar does."""
+        """Print that all runs have ended; on a terminal, only complete the bar."""
         if self.console.is_terminal:
             self.show()
         else:
@@ -63,9 +63,11 @@ class SweepDisplay:
 class RunLines:
     """Print the progress of one run, at most once every `interval` seconds.
 
+    The estimate of the time left counts from the point at which the run was resumed.
+
     Args:
         spec: the run.
-        interval: seconds.
+        interval: seconds between lines.
     """
 
     def __init__(self, spec: RunSpec, interval: float = LINE_INTERVAL) -> None:
@@ -74,7 +76,7 @@ class RunLines:
         self._resumed_at: float | None = None
 
     def __call__(self, budget_fraction: float, text: str) -> None:
-        """Print a line if it is time for one."""
+        """Print a line if the last one is at least `interval` seconds old."""
         now, done = time.monotonic(), min(budget_fraction, 1.0)
         if self._resumed_at is None:
             self._resumed_at = done
@@ -86,5 +88,5 @@ class RunLines:
 
 
 def note(console: Console, text: str) -> None:
-    """Print one line, which a terminal may wrap, and a file may not."""
+    """Print text on one line; only the terminal itself may wrap it."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

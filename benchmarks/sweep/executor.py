@@ -1,4 +1,4 @@
-"""The interface of executors, which run the specs of a sweep in other processes."""
+"""The interface of executors, which run the specs of a sweep in worker processes."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Died(Exception):
-    """The process or the machine that ran a spec has died.
+    """The process or the machine that ran a spec died.
 
     Attributes:
-        node_lost: whether the whole machine was lost, for which the run is rarely to blame.
+        node_lost: whether the whole machine was lost, which is rarely the run's fault.
     """
 
     def __init__(self, message: str, node_lost: bool = False) -> None:
@@ -23,19 +23,23 @@ class Died(Exception):
 
 
 class Executor(Protocol):
-    """Runs specs in other processes.
+    """An object that runs specs in worker processes.
 
     Attributes:
-        jobs: number of simultaneous runs; where machines come and go, the present number.
+        jobs: number of simultaneous runs; on a cluster that grows and shrinks, the current number.
     """
 
     jobs: int
 
     def submit(self, work: "Callable[[RunSpec], T]", spec: "RunSpec") -> Future[T]:
-        """Queue `work(spec)`; `work` is a function of a module, or a `functools.partial` of one.
+        """Queue `work(spec)`; `work` is a module-level function, or a `functools.partial` of one.
 
-        The future returns what `work` returns, and raises what `work` raises, or `Died`. Nothing is retried.
+        The future returns the result of `work`, or raises its exception or `Died`. Nothing is retried.
         """
 
     def close(self, now: bool = False) -> None:
-        """End the workers when all work is done, or at once, which drops queued and running work."""
+        """Stop the workers.
+
+        Args:
+            now: cancel queued and running work instead of waiting for it.
+        """

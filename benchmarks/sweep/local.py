@@ -1,4 +1,4 @@
-"""Run specs in worker processes on this machine; a worker that dies costs only its run."""
+"""Worker processes on this machine; when a worker dies, only its run is lost."""
 
 import multiprocessing
 import os
@@ -15,13 +15,13 @@ from benchmarks.sweep.executor import Died, T
 
 
 class LocalExecutor:
-    """Run specs in `jobs` processes, which share the machine's cores.
+    """An `Executor` of `jobs` processes, which share the machine's cores.
 
-    The death of one process breaks a whole `ProcessPoolExecutor`. Each thread here therefore uses a pool of
-    one process, and starts another pool when that process dies.
+    The death of one process breaks a whole `ProcessPoolExecutor`. Each thread of this executor therefore uses
+    a pool of one process, and starts another pool when that process dies.
 
     Args:
-        jobs: processes.
+        jobs: number of processes.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -38,10 +38,10 @@ class LocalExecutor:
 
     def close(self, now: bool = False) -> None:
         """See `Executor`."""
-        # No thread may begin another run.
+        # The threads go first, so that they start no further run.
         self._threads.shutdown(wait=not now, cancel_futures=now)
         if now:
-            # The interrupt may have reached this process only: workers ignore it.
+            # Workers ignore Ctrl-C, so their lifelines end them.
             for lifeline in list(self._lifelines):
                 lifeline.close()
         for pool in list(self._pools):
@@ -59,8 +59,8 @@ class LocalExecutor:
             raise Died(_end_of(self._local.process)) from None
 
     def _begin(self) -> None:
-        # `ours` closes when the sweep ends, however it ends. An event does not work: if a worker is killed
-        # while it waits for an event, `set` never returns.
+        # The kernel closes `ours` when the sweep's process ends, even if it is killed. An event would not
+        # work: if a worker is killed while it waits for an event, `set` never returns.
         theirs, ours = self._context.Pipe(duplex=False)
         self._lifelines.append(ours)
         pool = ProcessPoolExecutor(1, self._context, initializer=_begin_worker, initargs=(self.jobs, theirs))
@@ -71,7 +71,7 @@ class LocalExecutor:
 
 
 def _end_of(process: BaseProcess | None) -> str:
-    """How a worker ended, in words."""
+    """Describe how a worker process ended."""
     if process is None:
         return "its worker process could not start"
     process.join(5)
@@ -85,7 +85,7 @@ def _end_of(process: BaseProcess | None) -> str:
 
 def _begin_worker(jobs: int, lifeline: Connection) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C in a terminal reaches workers, too; the sweep ends them.
+    # Ctrl-C in a terminal also reaches the workers, but the sweep decides when they end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     import torch
@@ -94,6 +94,6 @@ def _begin_worker(jobs: int, lifeline: Connection) -> None:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """End this worker when its sweep ends: it must not run beside the next sweep."""
+    """End this worker when its sweep ends, so that it cannot compete with the next sweep."""
     lifeline.poll(None)
     os._exit(1)

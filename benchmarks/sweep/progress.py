@@ -1,6 +1,6 @@
-"""Show how far a sweep is: each worker writes a small file, and the sweep reads those of its runs.
+"""Progress of a sweep: each worker writes a small file per run, and the sweep reads these files.
 
-Files work for every executor, on one machine or several, and outlive a worker that is killed:
+Files work with every executor, on one machine or several, and remain when a worker is killed:
 
     results/runs/<suite>/progress/<spec id>.json
 """
@@ -17,20 +17,20 @@ from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.results import store
 
-# Seconds between two writes of a worker.
+# Seconds between writes of a worker.
 WRITE_INTERVAL = 1.0
-# Runs that a line describes; it counts the others.
-SHOWN = 3
+# A line describes at most this many runs and counts the rest.
+MAX_DESCRIBED = 3
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is.
+    """The progress of one run.
 
     Attributes:
-        budget_fraction: the part of the budget that is used.
+        budget_fraction: fraction of the budget used so far.
         step: optimizer steps taken.
-        text: the last loss or score, as "loss 0.693".
+        text: the latest loss or score, such as "loss 0.693".
         written_at: seconds since the epoch.
     """
 
@@ -41,10 +41,10 @@ class RunProgress:
 
 
 class ProgressFile:
-    """The progress of one run, written by its worker. A file that cannot be written does not stop the run.
+    """The file in which a worker reports the progress of its run; write errors do not stop the run.
 
     Args:
-        suite: where the run's row goes.
+        suite: name of the suite.
         spec: the run.
     """
 
@@ -60,11 +60,11 @@ class ProgressFile:
         remove(self._path)
 
     def log(self, step: int) -> None:
-        """Note the number of steps taken."""
+        """Record the number of steps taken; the next `update` writes it."""
         self._step = step
 
     def update(self, budget_fraction: float, text: str) -> None:
-        """Write the file, unless that was done within the last `WRITE_INTERVAL` seconds."""
+        """Write the file unless it was written within the last `WRITE_INTERVAL` seconds."""
         now = time.monotonic()
         if now - self._written_at < WRITE_INTERVAL:
             return
@@ -78,11 +78,11 @@ class ProgressFile:
 
 
 class SweepProgress:
-    """The progress of a sweep, from the outcomes that it has seen and the files of its workers.
+    """The progress of a sweep, computed from the outcomes of finished runs and the files of the workers.
 
     Args:
-        suite: where the rows go.
-        specs: what the sweep runs.
+        suite: name of the suite.
+        specs: the runs of the sweep.
     """
 
     def __init__(self, suite: str, specs: list[RunSpec]) -> None:
@@ -93,7 +93,7 @@ class SweepProgress:
 
     @property
     def done(self) -> int:
-        """Runs that have ended, in whatever way."""
+        """Number of runs that have ended with any outcome."""
         return self.total - len(self.unfinished)
 
     def end(self, spec: RunSpec, failed: bool) -> None:
@@ -102,24 +102,24 @@ class SweepProgress:
         self.failed += failed
 
     def died(self, spec: RunSpec) -> None:
-        """Forget what a worker that died has left behind."""
+        """Remove the progress file of a worker that died."""
         remove(_path(self.suite, spec))
 
     def current(self) -> list[tuple[RunSpec, RunProgress]]:
-        """Return the runs that workers are at, in the order of the sweep."""
-        found = [(spec, _read(_path(self.suite, spec))) for spec in self.unfinished.values()]
-        # An older file is left from a sweep that was killed.
-        return [(spec, run) for spec, run in found if run and run.written_at >= self._started_at]
+        """Return the runs in progress, in the order of the sweep."""
+        files = [(spec, _read(_path(self.suite, spec))) for spec in self.unfinished.values()]
+        # Older files are leftovers of a sweep that was killed.
+        return [(spec, run) for spec, run in files if run and run.written_at >= self._started_at]
 
     def line(self) -> str:
-        """Return one line: runs done, the current ones, and the time left."""
+        """Return one line with the number of runs done, the runs in progress, and the time left."""
         current = self.current()
         parts = [f"{self.suite}: {self.done} of {self.total} runs done"]
         if self.failed:
             parts[0] += f" ({self.failed} failed)"
-        parts += [f"{name_of(spec)} {describe(run)}" for spec, run in current[:SHOWN]]
-        if len(current) > SHOWN:
-            parts.append(f"{len(current) - SHOWN} more")
+        parts += [f"{name_of(spec)} {describe(run)}" for spec, run in current[:MAX_DESCRIBED]]
+        if len(current) > MAX_DESCRIBED:
+            parts.append(f"{len(current) - MAX_DESCRIBED} more")
         return "; ".join([*parts, f"time left: {self._time_left(current)}"])
 
     def _time_left(self, current: list[tuple[RunSpec, RunProgress]]) -> str:
@@ -130,12 +130,12 @@ class SweepProgress:
 
 
 def name_of(spec: RunSpec) -> str:
-    """Return a run's model, task, and method, as lines for users name it."""
+    """Return the name of a run in messages: its model, task, and method."""
     return f"{spec.model} {spec.task} {labels.label(spec)}"
 
 
 def describe(run: RunProgress) -> str:
-    """Return a run's progress in words.
+    """Return a run's progress as text.
 
     >>> describe(RunProgress(0.256, 31, "loss 0.693", 0.0))
     'at 26% (step 31, loss 0.693)'
@@ -144,7 +144,7 @@ def describe(run: RunProgress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words, in minutes from 90 seconds and in hours from 90 minutes.
+    """Return a duration as text; from 90 seconds on in minutes, from 90 minutes on in hours.
 
     >>> duration(42.4), duration(150), duration(3 * 3600 + 40 * 60)
     ('42 s', '2 min', '3.7 h')
@@ -155,7 +155,7 @@ def duration(seconds: float) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a progress file, if it is there and can be removed."""
+    """Remove a progress file; do nothing if it does not exist or cannot be removed."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 

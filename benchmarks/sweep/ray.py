@@ -1,6 +1,6 @@
-"""Run specs on a Ray cluster: each run on one GPU, or on an even share of a node's cores.
+"""Runs on a Ray cluster: each run gets one GPU, or an equal share of a node's cores.
 
-Workers write rows themselves, so that all nodes must share the folder of this repository.
+Workers write rows themselves, so all nodes must share the folder of this repository.
 """
 
 import functools
@@ -40,28 +40,29 @@ except ImportError:
 
 T = TypeVar("T")
 
-# Seconds that an address has to answer, a new node to start a process, and stopped runs to end.
+# Timeouts in seconds: for an address to answer, a new node to start a process, and stopped runs to end.
 CONNECT, PROBE, STOP = 5, 120, 10
-# Bytes of the object store, which stays almost empty since rows go to disk; the minimum is 75 MiB.
+# Bytes of the object store, which stays almost empty because rows go to disk. Ray's minimum is 75 MiB.
 OBJECT_STORE = 80 * 2**20
 
 
 class RayExecutor:
     """An `Executor` on a Ray cluster, which may grow and shrink during the sweep.
 
-    On a CPU, a worker process serves many runs. On a GPU, each run gets a new process: a process cannot move
-    to another GPU, and would keep memory of the last run on this one.
+    On CPUs, a worker process serves many runs. On GPUs, each run gets a new process: a process cannot move to
+    another GPU, and it would hold on to the GPU memory of its last run.
 
     Args:
-        address: `host:port` of a cluster that this machine belongs to, "auto" for the one that was started
-            on it, or None for a new cluster of this machine only, which ends with the executor.
+        address: `host:port` of a cluster that this machine belongs to, "auto" for the cluster that was
+            started on this machine, or None for a new cluster of this machine only. A new cluster ends with
+            the executor.
         device: "cpu", or "cuda" for one GPU per run.
-        per_node: simultaneous runs on a node. Each gets an even share of its cores, or of the largest node's
-            where they differ. None means one run per core, or per GPU.
+        per_node: simultaneous runs per node. Each gets an equal share of the cores of a node (of the largest
+            node if they differ). None means one run per core, or one per GPU.
 
     Raises:
-        UserError: Ray is missing, no cluster answers, no node of it can run this, or a node does not see the
-            shared folder.
+        UserError: Ray is missing, no cluster answers, no node can run these specs, or a node cannot access
+            the shared folder.
     """
 
     def __init__(self, address: str | None, device: str, per_node: int | None = None) -> None:
@@ -69,7 +70,7 @@ class RayExecutor:
             raise UserError('--executor ray needs Ray: pip install -e ".[ray]"')
         if device not in ("cpu", "cuda"):
             raise UserError(
-                f"--executor ray gives a run one GPU or some cores: --device cuda or cpu, not {device}"
+                f"--executor ray supports --device cuda (one GPU per run) and --device cpu, not {device}"
             )
         self._gpu = device == "cuda"
         self._pending: dict[Future, Any] = {}
@@ -82,16 +83,16 @@ class RayExecutor:
             ray.shutdown()
             raise
         resources = {"num_cpus": self._threads, "num_gpus": int(self._gpu), "max_calls": int(self._gpu)}
-        # The scheduler decides what is tried again.
+        # The scheduler decides on retries, so Ray must not retry.
         self._task = ray.remote(max_retries=0, **resources)(_run)
 
     @property
     def jobs(self) -> int:
-        """Number of simultaneous runs on the present nodes."""
+        """Number of simultaneous runs on the current nodes."""
         return sum(_slots(_size(node), self._gpu, self._threads) for node in _nodes())
 
     def submit(self, work: Callable[[RunSpec], T], spec: RunSpec) -> Future[T]:
-        """Queue a run; see `Executor`. It waits as long as no node has room for it."""
+        """Queue a run, see `Executor`; it waits until a node has room for it."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         ref = self._task.remote(work, spec, os.getcwd(), self._threads)
@@ -101,7 +102,7 @@ class RayExecutor:
         return future
 
     def close(self, now: bool = False) -> None:
-        """Leave the cluster, after all work or at once; end it only if this executor started it."""
+        """Disconnect from the cluster, see `Executor`; stop the cluster only if this executor started it."""
         with self._lock:
             pending = dict(self._pending)
         if now:
@@ -121,15 +122,15 @@ class RayExecutor:
 
 
 def threads_per_run(nodes: Iterable[tuple[int, int]], gpu: bool, per_node: int | None) -> int:
-    """Return the number of cores of one run.
+    """Return the number of cores that each run gets.
 
     Args:
         nodes: (cores, GPUs) of each node.
         gpu: whether a run needs a GPU.
-        per_node: simultaneous runs on a node, or None.
+        per_node: simultaneous runs per node; None means one per core, or one per GPU.
 
     Raises:
-        UserError: no node can run anything.
+        UserError: no node has a core, or a GPU if one is needed.
 
     >>> threads_per_run([(8, 0), (4, 0)], gpu=False, per_node=2)
     4
@@ -138,7 +139,7 @@ def threads_per_run(nodes: Iterable[tuple[int, int]], gpu: bool, per_node: int |
     """
     fit = [(cores, gpus if gpu else cores) for cores, gpus in nodes if cores and (gpus or not gpu)]
     if not fit:
-        raise UserError(f"no node of the Ray cluster has {'a GPU' if gpu else 'cores'} to offer")
+        raise UserError(f"no node of the Ray cluster has {'a GPU' if gpu else 'CPU cores'}")
     if per_node is None:
         return max(1, min(cores // runs for cores, runs in fit))
     return max(1, max(cores for cores, _ in fit) // per_node)
@@ -158,7 +159,7 @@ def _size(node: dict[str, Any]) -> tuple[int, int]:
 
 
 def _connect(address: str | None) -> None:
-    # Nodes import this code from the shared folder; nothing is uploaded.
+    # Nodes import this code from the shared folder, so that nothing has to be uploaded.
     path = os.pathsep.join(filter(None, (str(registry.ROOT), os.environ.get("PYTHONPATH"))))
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
@@ -174,39 +175,39 @@ def _connect(address: str | None) -> None:
 
 
 def _check_answer(address: str) -> None:
-    """Refuse an address at which nothing answers; Ray itself would wait for minutes."""
+    """Raise a `UserError` if nothing answers at an address; Ray itself would wait for minutes."""
     try:
         host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
     except ValueError:
-        raise UserError(f"--ray-address is host:port or auto, not {address!r}") from None
+        raise UserError(f"--ray-address must be host:port or auto, not {address!r}") from None
     except OSError as error:
-        reason = _line(error) if address != "auto" else "start one here with `ray start`, or give host:port"
+        reason = _line(error) if address != "auto" else "start one here with `ray start`, or pass host:port"
         raise UserError(f"--ray-address {address}: no Ray cluster answers ({reason})") from None
 
 
 def _check_shared_folder() -> None:
-    """Check that every node sees a file that this process creates."""
+    """Raise a `UserError` unless every node can access a file that this process creates."""
     store.RUNS.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=store.RUNS, prefix=".shared-") as token:
-        look = ray.remote(max_retries=0, num_cpus=0)(_missing)
-        seen = {}
+        probe = ray.remote(max_retries=0, num_cpus=0)(_missing)
+        probes = {}
         for node in _nodes():
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            seen[look.options(scheduling_strategy=there).remote([os.getcwd(), token.name])] = node
-        for ref, node in seen.items():
+            on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            probes[probe.options(scheduling_strategy=on_node).remote([os.getcwd(), token.name])] = node
+        for ref, node in probes.items():
             name = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}) of the Ray cluster"
             try:
                 missing = ray.get(ref, timeout=PROBE)
             except RayError as error:
                 if all(node["NodeID"] != other["NodeID"] for other in _nodes()):
-                    # The node was lost in the meantime; no run will go there.
+                    # The node was lost in the meantime, so no run will use it.
                     continue
                 shared = f"the code in {registry.ROOT}, which all nodes must share"
                 raise UserError(f"{name} cannot run {shared}: {_line(error)}") from None
             if missing:
                 folder = Path(missing[0]).parent if missing[0] == token.name else missing[0]
-                raise UserError(f"{name} does not see {folder} of this machine: all nodes must share it")
+                raise UserError(f"{name} cannot access {folder} of this machine, which all nodes must share")
 
 
 def _missing(paths: list[str]) -> list[str]:
@@ -224,10 +225,10 @@ def _run(work: Callable[[RunSpec], T], spec: RunSpec, folder: str, threads: int)
 
 
 def _translated(error: BaseException) -> BaseException:
-    """Return what a run's future raises for an error from Ray."""
+    """Translate an error from Ray into the exception that the run's future raises."""
     match error:
         case RayTaskError(cause=BaseException() as cause):
-            # Ray's error shows where the worker raised it.
+            # Keep Ray's error as the cause: it shows where the worker raised the exception.
             cause.__cause__ = error
             return cause
         case NodeDiedError() | ObjectLostError():
@@ -240,7 +241,7 @@ def _translated(error: BaseException) -> BaseException:
             return CancelledError()
         case LocalRayletDiedError():
             return UserError(
-                "Ray has ended on this machine: finished runs are kept, the same command continues"
+                "Ray stopped on this machine. Finished runs are kept; repeat the command to continue"
             )
     return error
 

@@ -1,4 +1,4 @@
-"""Run a suite's specs on an executor: skip finished runs, and let a failed one cost only itself."""
+"""The sweep scheduler: run a suite's specs on an executor, skip finished runs, and survive failed ones."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,21 +23,22 @@ from benchmarks.training import checkpoint
 from benchmarks.training import run as train
 
 FILTERS = ("method", "model", "task", "seed", "label")
-# A run whose process has died this often, without a new checkpoint in between, is given up.
+# Give up a run when its process has died this often without a new checkpoint in between.
 MAX_DEATHS = 2
-# How much of a death the loss of a machine counts: rarely the run's fault, but one run may take down all.
+# A lost machine counts as this fraction of a death. It is rarely the run's fault, but without any weight one
+# run could take down every machine.
 LOST_NODE_WEIGHT = 0.5
-# Seconds that a worker with nothing else to do waits for a run that another sweep is at.
+# Seconds that an idle worker waits for a run that another sweep is working on.
 LOCK_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What a sweep will do.
+    """The specs that a sweep will run, and those that it will skip.
 
     Attributes:
         todo: specs to run.
-        finished: specs whose rows are there already, equal in spec, data, and sources.
+        finished: specs that have a finished row with the same spec, data, and sources.
     """
 
     todo: list[RunSpec]
@@ -45,10 +46,15 @@ class Pending:
 
 
 def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
-    """Return a suite's specs with some fields changed for all (data, device), filtered.
+    """Return a suite's specs after changing and filtering them.
+
+    Args:
+        suite: name of the suite.
+        changes: fields to change in every spec, such as data and device.
+        only: filters, from the name of a filter to the values to keep.
 
     Raises:
-        UserError: unknown suite or filter, or a filter that leaves nothing.
+        UserError: the suite, a filter, or a value is unknown, or no spec is left.
     """
     specs = [spec.replace(**changes) for spec in suites.load(suite)]
     for key, values in only.items():
@@ -60,7 +66,9 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
                 raise unknown(f"{key} in suite {suite}", value, known)
         specs = [spec for spec in specs if _filter_value(spec, key) in values]
         if not specs:
-            raise UserError(f"no run of suite {suite} is left by --only {key}={','.join(values)}")
+            raise UserError(
+                f"no run of suite {suite} matches --only {key}={','.join(values)} and the filters before it"
+            )
     return specs
 
 
@@ -69,32 +77,32 @@ def _filter_value(spec: RunSpec, key: str) -> str:
 
 
 def budget(text: str) -> dict[str, float | None]:
-    """Return what `--budget NAME=AMOUNT` changes in every spec; zero-shot runs have none and stay the same.
+    """Return the fields of a spec that `--budget NAME=AMOUNT` sets; zero-shot runs have no budget.
 
     >>> budget("forward-equivalents=64000")
     {'steps': None, 'seconds': None, 'examples': None, 'forward_equivalents': 64000}
 
     Raises:
-        UserError: no such budget, or not an amount of it.
+        UserError: the budget is unknown, or the amount is not valid.
     """
     name, equals, amount = text.partition("=")
     known = [field.replace("_", "-") for field in BUDGETS]
     if not equals or not amount:
-        raise UserError(f"--budget wants NAME=AMOUNT, as steps=1000, not {text!r}")
+        raise UserError(f"--budget must be NAME=AMOUNT (such as steps=1000), not {text!r}")
     if name not in known:
         raise unknown("budget", name, known)
     try:
         value = float(amount) if name == "seconds" else int(amount)
     except ValueError:
-        whole = "a number" if name == "seconds" else "a whole number"
-        raise UserError(f"--budget {name} wants {whole}, not {amount!r}") from None
+        number = "a number" if name == "seconds" else "a whole number"
+        raise UserError(f"--budget {name} must be {number}, not {amount!r}") from None
     if not 0 < value < float("inf"):
         raise UserError(f"--budget {name} must be positive, not {amount}")
     return dict.fromkeys(BUDGETS) | {name.replace("-", "_"): value}
 
 
 def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending:
-    """Look up finished rows.
+    """Split specs into those to run and those with a finished row; duplicates count once.
 
     Raises:
         UserError: the data of a spec cannot be read.
@@ -105,7 +113,7 @@ def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending
         try:
             is_finished = store.finished(suite, spec, data_fingerprint)
         except UserError:
-            # The row is damaged; the worker says so and sets it aside.
+            # The row is damaged; the worker reports and renames it.
             is_finished = False
         (finished if is_finished else todo).append(spec)
     return Pending(todo, finished)
@@ -122,33 +130,33 @@ def sweep(
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     line_interval: float = LINE_INTERVAL,
 ) -> int:
-    """Run what is not finished.
+    """Run the specs that are not finished.
 
     A terminal gets a progress bar; any other output gets a line every `line_interval` seconds.
 
     Args:
-        suite: where the rows go.
-        specs: what to run.
-        make_executor: makes what runs them, for that many runs.
-        folder: where rows lie for `data="folder"`.
-        console: for progress and for what happens to runs.
-        wandb: see `benchmarks.sweep.tracking`.
+        suite: name of the suite; the rows are written to its folder.
+        specs: the specs of the sweep.
+        make_executor: returns an executor, given the number of runs.
+        folder: the data folder for `data="folder"`.
+        console: prints progress, failures, and retries.
+        wandb: the mode, see `benchmarks.sweep.tracking`.
         checkpoint_minutes: see `benchmarks.sweep.worker.run_spec`.
-        line_interval: seconds between two lines of progress.
+        line_interval: seconds between lines of progress.
 
     Returns:
-        The number of runs that failed or were killed; out of memory is a result, not a failure.
+        The number of runs that failed or were killed. Out of memory is a result, not a failure.
 
     Raises:
         UserError: the data cannot be read, or results cannot be written.
     """
     store.check_writable(suite)
-    found = pending(suite, specs, folder)
-    note(console, f"{suite}: {len(found.todo)} runs to do, {len(found.finished)} finished before")
-    if not found.todo:
+    split = pending(suite, specs, folder)
+    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} finished before")
+    if not split.todo:
         return 0
-    progress, interrupted = SweepProgress(suite, found.todo), True
-    executor = make_executor(len(found.todo))
+    progress, interrupted = SweepProgress(suite, split.todo), True
+    executor = make_executor(len(split.todo))
     run = partial(
         run_spec,
         suite=suite,
@@ -160,7 +168,7 @@ def sweep(
     )
     try:
         with SweepDisplay(progress, console, line_interval) as display:
-            for spec, outcome in _Runs(run, suite, folder, executor, display).outcomes(found.todo):
+            for spec, outcome in _Runs(run, suite, folder, executor, display).outcomes(split.todo):
                 failed = outcome.status not in (*store.FINISHED, "elsewhere")
                 progress.end(spec, failed)
                 if failed or outcome.status == "OOM":
@@ -174,7 +182,7 @@ def sweep(
 
 
 class _Runs:
-    """The runs of one sweep on its executor, and how often their processes have died."""
+    """The runs of one sweep on its executor, with a count of the deaths of their processes."""
 
     def __init__(
         self,
@@ -186,13 +194,13 @@ class _Runs:
     ) -> None:
         self.run, self.suite, self.folder = run, suite, folder
         self.executor, self.display = executor, display
-        # Spec id -> deaths since the last progress, and the mark of that progress.
+        # Spec id -> weighted deaths since the last new checkpoint, and a mark that identifies the checkpoint.
         self.deaths: dict[str, tuple[float, tuple]] = {}
 
     def outcomes(self, todo: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
-        """Yield (spec, outcome) of each run as it ends, and show progress in the meantime.
+        """Yield (spec, outcome) of each run as it ends, and print progress in the meantime.
 
-        Runs whose process died, and those that another sweep is at, are queued again at the end.
+        A run whose process died, or which another sweep is working on, goes to the end of the queue.
         """
         futures: dict[Future, RunSpec] = {self.executor.submit(self.run, spec): spec for spec in todo}
         next_show = time.monotonic() + self.display.interval
@@ -207,8 +215,8 @@ class _Runs:
                     outcome = self._after_death(spec, error)
                     note(self.display.console, f"{name_of(spec)}: {error}")
                 if outcome.status == "busy":
-                    again = partial(self.run, lock_timeout=LOCK_TIMEOUT)
-                    futures[self.executor.submit(again, spec)] = spec
+                    retry = partial(self.run, lock_timeout=LOCK_TIMEOUT)
+                    futures[self.executor.submit(retry, spec)] = spec
                 else:
                     yield spec, outcome
             if futures and time.monotonic() >= next_show:
@@ -216,7 +224,7 @@ class _Runs:
                 next_show = time.monotonic() + self.display.interval
 
     def _after_death(self, spec: RunSpec, error: Died) -> Outcome:
-        """Return "busy" if a run whose process died is tried again; give up one that keeps dying."""
+        """Return "busy" to retry a run whose process died, or write a "killed" row if it keeps dying."""
         mark = checkpoint.progress_mark(store.checkpoints(self.suite), spec.id)
         count, before = self.deaths.get(spec.id, (0.0, ()))
         count = (count if mark == before else 0.0) + (LOST_NODE_WEIGHT if error.node_lost else 1.0)
@@ -226,7 +234,7 @@ class _Runs:
         reason = f"{error}, again and again without progress"
         row = train.unfinished_row(spec, train.load(spec, self.folder), self.suite, reason, "killed")
         try:
-            # Another sweep may have taken the run over since.
+            # Another sweep may have finished the run in the meantime.
             with store.lock(self.suite, spec.id).acquire(timeout=0):
                 if store.finished(self.suite, spec, row["data_fingerprint"]):
                     return Outcome("elsewhere")

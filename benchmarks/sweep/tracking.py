@@ -1,4 +1,4 @@
-"""Log runs to Weights & Biases through its own background service; no failure of wandb reaches a run."""
+"""Logging to Weights & Biases through its background service; a failure of wandb never stops a run."""
 
 import importlib.util
 import os
@@ -13,34 +13,41 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
 
 MODES = ("offline", "online", "disabled")
-# Seconds that a run waits for wandb: to begin, and at its end for what is still to be uploaded.
+# Seconds that a run waits for wandb to start, and at its end for outstanding uploads.
 INIT_TIMEOUT, FINISH_TIMEOUT = 30, 60
 
 
 def check_mode(mode: str | None, suite_default: str | None = None) -> str:
-    """Return the mode to use; None means the suite's, or else "offline" where wandb is installed.
+    """Return the wandb mode to use.
+
+    Args:
+        mode: the mode that the user requested. None means the suite's default; if the suite has no default,
+            "offline" if wandb is installed and "disabled" if it is not.
+        suite_default: the suite's default, if any.
 
     Raises:
-        UserError: an unknown mode, or one that needs wandb where it is not installed.
+        UserError: the mode is unknown, or needs wandb, which is not installed.
     """
-    found = importlib.util.find_spec("wandb")
-    # A folder of runs named wandb in the working directory is found too, as a package without a file.
-    installed = found is not None and found.origin is not None
+    spec = importlib.util.find_spec("wandb")
+    # wandb's own output folder `wandb` in the working directory looks like a package without a file.
+    installed = spec is not None and spec.origin is not None
     if mode is None:
         return suite_default or ("offline" if installed else "disabled")
     if mode not in MODES:
         raise unknown("wandb mode", mode, MODES)
     if mode != "disabled" and not installed:
-        raise UserError(f"--wandb {mode} needs wandb: pip install -e '.[tracking]', or give --wandb disabled")
+        raise UserError(f"--wandb {mode} needs wandb: pip install -e '.[tracking]', or use --wandb disabled")
     return mode
 
 
 class Tracker:
-    """The runs of one worker process; turns itself off, with one line on stderr, when wandb first fails.
+    """The connection of one worker process to wandb.
+
+    The first failure of wandb turns tracking off for this process and prints one line on stderr.
 
     Args:
         mode: one of `MODES`, from `check_mode`.
-        folder: the folder that gets wandb's folder `wandb`.
+        folder: the parent of wandb's output folder `wandb`.
     """
 
     def __init__(self, mode: str, folder: Path) -> None:
@@ -48,11 +55,11 @@ class Tracker:
         self.enabled = mode != "disabled"
 
     def begin(self, spec: RunSpec, suite: str, resumed_step: int = 0) -> "RunLog":
-        """Begin to log a run, or continue it after `resumed_step` steps of an earlier process."""
+        """Start the log of a run, or continue it after `resumed_step` steps of an earlier process."""
         return RunLog(self, spec, suite, resumed_step)
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Return what `action` returns; None if wandb is off or fails in it."""
+        """Return the result of `action`, or None if tracking is off or `action` fails."""
         if not self.enabled:
             return None
         try:
@@ -61,7 +68,7 @@ class Tracker:
             self.enabled = False
             line = next(iter(str(error).strip().splitlines()), "")
             print(
-                f"warning: wandb is off from here on: {type(error).__name__}: {line}",
+                f"warning: wandb failed and is now disabled: {type(error).__name__}: {line}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -69,35 +76,35 @@ class Tracker:
 
 
 class RunLog:
-    """The log of one run; made by `Tracker.begin`. A run that logs nothing leaves nothing behind.
+    """The log of one run, created by `Tracker.begin`; a run that logs nothing creates no wandb run.
 
-    A run that restarts with a smaller batch gets another wandb run, `<id>-2` and so on, which a resumed
-    process finds by its folder.
+    A run that restarts with a smaller batch gets a new wandb run, `<id>-2` and so on. A process that resumes
+    it finds the number in the names of wandb's folders.
     """
 
     def __init__(self, tracker: Tracker, spec: RunSpec, suite: str, resumed_step: int) -> None:
         self._tracker, self._spec, self._suite = tracker, spec, suite
         self._id = re.sub(r"[^\w-]", "-", f"{suite}-{spec.id}")
         self._attempt, self._step, self._run = 1, resumed_step, None
-        self._begun, self._resumes = False, resumed_step > 0
+        self._started, self._resumes = False, resumed_step > 0
         if resumed_step and tracker.enabled:
             folders = (tracker.folder / "wandb").glob(f"*run-*-{self._id}-*")
             numbers = [path.name.rpartition(f"{self._id}-")[2] for path in folders]
             self._attempt = max([1, *(int(number) for number in numbers if number.isdecimal())])
 
     def log(self, step: int, **values: float | None) -> None:
-        """Log named values; None is left out. Values of one step may come in several calls.
+        """Log the values of a step, except those that are None; a step may take several calls.
 
         Args:
-            step: optimizer steps taken; a smaller one than before means that the run has restarted.
-            values: as "loss", or "validation/score" of an evaluation.
+            step: optimizer steps taken; a smaller number than before means that the run has restarted.
+            values: values by name, such as "loss", or "validation/score" for an evaluation.
         """
         if step < self._step:
             self._end({"status": "restarted"}, exit_code=1)
             self._attempt += 1
-            self._begun, self._resumes = False, False
-        if not self._begun:
-            self._begun = True
+            self._started, self._resumes = False, False
+        if not self._started:
+            self._started = True
             self._run = self._tracker.attempt(lambda: self._init(self._resumes))
         self._step = step
         values = {name: value for name, value in values.items() if value is not None}
@@ -105,14 +112,17 @@ class RunLog:
             self._tracker.attempt(lambda: self._run.log(values, step=step))
 
     def finish(self, row: Mapping[str, Any]) -> None:
-        """End the run; its summary gets every scalar of the result row, a nested one as "field/name"."""
+        """End the wandb run and copy every scalar of the result row to its summary.
+
+        A nested scalar is named "field/name".
+        """
         self._end(_scalars(row), exit_code=int(row.get("status") != "done"))
 
     def _end(self, summary: Mapping[str, Any], exit_code: int) -> None:
         run, self._run = self._run, None
 
         def end() -> None:
-            # wandb commits the last step when the run ends, which would overwrite the summary.
+            # Otherwise wandb would commit the last step in `finish` and overwrite the summary.
             run.log({}, commit=True)
             run.summary.update(summary)
             run.finish(exit_code=exit_code)
@@ -142,7 +152,8 @@ class RunLog:
             settings=wandb.Settings(
                 mode=self._tracker.mode,
                 root_dir=str(folder),
-                # Offline, wandb ignores it with a warning. Online, None replaces an earlier run of this id.
+                # Offline, wandb ignores `resume` with a warning. Online, None replaces an earlier run with
+                # this id.
                 resume="allow" if resume and self._tracker.mode == "online" else None,
                 reinit="create_new",
                 init_timeout=INIT_TIMEOUT,
@@ -161,10 +172,10 @@ class RunLog:
 
 
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    scalars: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping) and name != "config":
-            found |= _scalars(value, f"{prefix}{name}/")
+            scalars |= _scalars(value, f"{prefix}{name}/")
         elif isinstance(value, (bool, int, float, str)):
-            found[prefix + name] = value
-    return found
+            scalars[prefix + name] = value
+    return scalars

@@ -1,4 +1,4 @@
-"""Run one spec in a worker: lock it, continue from its checkpoint, and write its row."""
+"""One run in a worker: lock it, continue from its checkpoint, and write its row."""
 
 import sys
 import traceback
@@ -20,17 +20,18 @@ from benchmarks.training import run as train
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.loop import Progress
 
-# Minutes between two checkpoints of a run, besides those at evaluations.
+# Minutes between checkpoints of a run; each evaluation saves one as well.
 CHECKPOINT_MINUTES = 10.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        status: of its row; "elsewhere" where another sweep finished it, "busy" where one is at it.
-        reason: why it is not done.
+        status: the status of its row; "elsewhere" if another sweep finished the run, "busy" if another
+            process is working on it.
+        reason: why the run is not done.
     """
 
     status: str
@@ -49,29 +50,29 @@ def run_spec(
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run a spec, unless it is finished or another process is at it, and write its row.
+    """Run a spec and write its row, unless it is finished or another process is working on it.
 
     Args:
-        spec: what to run.
-        suite: where its row goes.
-        folder: where data lie for `data="folder"`.
-        jobs: runs that share the machine.
-        wandb: see `benchmarks.sweep.tracking`.
-        sweep_started_at: when the sweep began, in ISO 8601. A row that ended later was written by a
-            concurrent sweep and is kept even if it failed. None for a manual run: it always runs, and raises
-            user errors instead of recording them.
-        lock_timeout: seconds to wait for another process that is at this run.
-        checkpoint_minutes: minutes between two checkpoints; each evaluation saves one as well.
-        progress: called after every step and evaluation; the run's progress file is written as well.
+        spec: the run.
+        suite: name of the suite; the row is written to its folder.
+        folder: the data folder for `data="folder"`.
+        jobs: number of runs that share the machine.
+        wandb: the mode, see `benchmarks.sweep.tracking`.
+        sweep_started_at: start time of the sweep in ISO 8601. A row that ended later was written by a
+            concurrent sweep and is kept even if it failed. None for a manual run, which always runs and
+            raises user errors instead of recording them.
+        lock_timeout: seconds to wait for another process that is working on this run.
+        checkpoint_minutes: minutes between checkpoints; each evaluation saves one as well.
+        progress: called after every step and evaluation, in addition to writing the progress file.
 
     Raises:
-        UserError: the data cannot be read, or the row cannot be written; in a manual run, also a spec that
-            does not fit its data or model.
+        UserError: the data cannot be read, or the row cannot be written. A manual run also raises it if the
+            spec does not fit its data or model.
     """
     splits = train.load(spec, folder)
     try:
         with store.lock(suite, spec.id).acquire(timeout=lock_timeout):
-            row = _believable_row(spec, splits, suite)
+            row = _existing_row(spec, splits, suite)
             if sweep_started_at is not None and row is not None:
                 if row["status"] in store.FINISHED:
                     return Outcome("elsewhere")
@@ -81,16 +82,16 @@ def run_spec(
             is_manual = sweep_started_at is None
             return _run(spec, splits, checkpoints, suite, jobs, wandb, is_manual, progress)
     except Timeout:
-        return Outcome("busy", "another process is at this run")
+        return Outcome("busy", "another process is working on this run")
 
 
-def _believable_row(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any] | None:
-    """Return the row that the suite has of a run, if any; set a damaged one aside."""
+def _existing_row(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any] | None:
+    """Return the suite's row of a run, if any; rename a damaged row and return None."""
     try:
         return store.row_of(suite, spec, splits.fingerprint)
     except UserError as error:
-        aside = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
-        _warn(spec, f"{error}; set aside as {aside.name}")
+        damaged = checkpoint.set_aside(store.folder(suite) / f"{spec.id}.json")
+        _warn(spec, f"{error}; renamed to {damaged.name}; running it again")
         return None
 
 
@@ -133,10 +134,10 @@ def _run(
                 raise
             row = train.unfinished_row(spec, splits, suite, str(error))
         except Exception as error:
-            # Any error is the result of this run only; its row keeps the traceback.
+            # An error fails this run only; its row keeps the traceback.
             trace = traceback.format_exc(limit=-3)
             row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
-    # The row first: wandb may take a minute to finish, and a kill must not lose the row.
+    # Write the row first: wandb may take a minute to finish, and the row must survive a kill.
     store.write(suite, row)
     log.finish(row)
     if row["status"] in store.FINISHED:
@@ -145,11 +146,11 @@ def _run(
 
 
 def _warn(spec: RunSpec, line: str) -> None:
-    """Print a line for the user at once, since a run may take days or be killed."""
+    """Print a line on stderr immediately, since a run may take days or be killed."""
     print(f"{name_of(spec)}: {line}", file=sys.stderr, flush=True)
 
 
 @cache
 def _tracker(mode: str) -> tracking.Tracker:
-    """Return this process's tracker: wandb that has failed once stays off for its later runs."""
+    """Return this process's tracker; it is shared by all its runs, so tracking stays off after a failure."""
     return tracking.Tracker(mode, store.RUNS)

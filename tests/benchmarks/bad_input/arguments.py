@@ -41,8 +41,8 @@ NAMES = [
     words("a filter for nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"),
     words("a filter without values", ["sweep", "quick", "--only", "method"], "--only wants key=a,b"),
     words("a misspelt budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
-    words("a budget of nothing", ["sweep", "quick", "--budget", "steps="], "--budget wants NAME=AMOUNT"),
-    words("half a step", ["sweep", "quick", "--budget", "steps=0.5"], "wants a whole number, not '0.5'"),
+    words("a budget of nothing", ["sweep", "quick", "--budget", "steps="], "--budget must be NAME=AMOUNT"),
+    words("half a step", ["sweep", "quick", "--budget", "steps=0.5"], "must be a whole number, not '0.5'"),
     words("no time", ["sweep", "quick", "--budget", "seconds=0"], "--budget seconds must be positive"),
     words("all time", ["sweep", "quick", "--budget", "seconds=inf"], "--budget seconds must be positive"),
     words("no workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
@@ -67,7 +67,9 @@ NAMES = [
         "a study without repeats", ["study", "step-speed", "--repeats", "0"], "--repeats must be at least 1"
     ),
     words("a misspelt nano model", ["pretrain", "nano-op"], "did you mean 'nano-opt'?"),
-    words("a shard beyond the last", ["sweep", "quick", "--shard", "3/2"], "--shard wants I/N", "not '3/2'"),
+    words(
+        "a shard beyond the last", ["sweep", "quick", "--shard", "3/2"], "--shard must be I/N", "not '3/2'"
+    ),
     words("no time between checkpoints", [*ADDAX, "--checkpoint-minutes", "0"], "must be a positive number"),
     words("a misspelt figure", ["plots", "figur1"], "did you mean 'figure1'?"),
     words("no figure", ["plots"], "NAME", "--help"),

@@ -91,13 +91,13 @@ CASES = [
     drawn(
         "a row whose score is a word",
         _row(score="high"),
-        "not a result row (score should be a number",
+        "not a result row (score must be a number",
         "high",
     ),
     drawn(
         "a row whose prompt has no number",
         _row(task_version="new"),
-        "not a result row (task_version should be a whole number",
+        "not a result row (task_version must be a whole number",
     ),
     drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
     drawn(
@@ -106,7 +106,7 @@ CASES = [
         "written before schema 2; convert it with `python scripts/migrate_rows.py FILE`",
     ),
     drawn("a study's row of an earlier schema", '{"benchmark": "speed"}', "written before schema 2"),
-    drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json: cannot be read"),
+    drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json cannot be read"),
     drawn(
         "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"
     ),
@@ -114,7 +114,7 @@ CASES = [
     Case(
         "a folder among the rows",
         PLOT,
-        ("row.json: cannot be read",),
+        ("row.json cannot be read",),
         lambda p: p.write("own/row.json/x", ""),
     ),
     drawn(

@@ -226,4 +226,4 @@ def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
         ["IP-SGD", "CB", "100.0 (100.0 to 100.0)", "–", "**99.0**", "–", "–"],
     ]
     counted = "bfloat16: 1 of 1; float16: 0 of 2; bfloat16, nearest: 0 of 1; bfloat16, released: 1 of 1."
-    assert text.endswith(f"\n\nMeans between float32's lowest and highest seed: {counted}")
+    assert text.endswith(f"\n\nMeans within the range of the float32 seeds: {counted}")

@@ -1,4 +1,4 @@
-"""Analysis: trials of the suite that chose the settings, and predictions beside measured peaks."""
+"""Analysis: trials from the suite that tuned the settings, and predicted and measured peaks."""
 
 import csv
 
@@ -8,14 +8,14 @@ from tests.benchmarks.results import result_rows as made
 
 
 def grid():
-    """Rows of three learning rates, of which the middle one is the best on validation."""
+    """Return rows of three learning rates; the middle one has the best validation score."""
     rows = [made.row("adam", lr=lr) for lr in (1e-5, 1e-4, 1e-3)]
     for row, score in zip(rows, (0.5, 0.9, 0.5), strict=True):
         row["validation"] = {"score": score, "loss": 1 - score, "n": 100}
     return rows
 
 
-def test_a_suite_whose_settings_another_suite_chose_shows_those_trials(monkeypatch):
+def test_a_suite_tuned_by_another_suite_shows_those_trials(monkeypatch):
     loaded = []
     monkeypatch.setattr(analysis, "load_rows", lambda suite: loaded.append(suite) or (grid(), "somewhere"))
     results = Results.of([made.row("adam", lr=1e-4), made.row("zero-shot")])
@@ -25,7 +25,7 @@ def test_a_suite_whose_settings_another_suite_chose_shows_those_trials(monkeypat
     assert analysis.analyze("quick", results).tables["trials"].table["trials"].iloc[0] == "1"
 
 
-def test_a_predicted_peak_stands_beside_the_measured_one(monkeypatch, tmp_path):
+def test_the_memory_table_has_predicted_and_measured_peaks(monkeypatch, tmp_path):
     rows = [made.row("adam"), made.row("mezo")]
     monkeypatch.setattr(analysis, "predicted_peaks", lambda rows: {rows[0]["id"]: 123})
     build.write_tables("demo", Results.of(rows), tmp_path)

@@ -1,4 +1,4 @@
-"""The HTML report says what the rows say, in one small file that asks for nothing and no label can break."""
+"""The HTML report: it matches the rows, is one small file without external resources, and escapes labels."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ TASKS = ("sst2", "rte", "cb")
 
 
 class Parsed(HTMLParser):
-    """What is in a page: attributes of every element, the order of some, and the texts of cells and items."""
+    """A parsed page: the attributes of its elements, the order of some, and the texts of cells and items."""
 
     def __init__(self, text):
         super().__init__()
@@ -54,7 +54,10 @@ def written(rows, folder, drawn=None, **more):
 
 @pytest.fixture(scope="module")
 def rows():
-    """Three tasks on two models; a run out of memory, two further seeds, and a run of another budget."""
+    """Return rows of three tasks on two models.
+
+    One run is out of memory, one cell has two more seeds, and one run has another budget.
+    """
     rows = made.suite(models=("nano-opt", "nano-llama"), tasks=TASKS)
     out = made.row("sgd", "cb", "nano-opt", status="OOM", reason="8 rows, then 1")
     rows = [out if row["label"] == "SGD" and row["config"]["task"] == "cb"
@@ -72,7 +75,7 @@ def text(rows, tmp_path_factory):
 
 
 def runs_of(text):
-    """The rows that the table of all runs is filled with."""
+    """Return the data of the table of all runs."""
     data = re.search(r'"data_json": "(.*?)(?<!\\)"', text).group(1)
     return json.loads(json.loads(f'"{data}"'))
 
@@ -95,7 +98,7 @@ def test_every_score_of_a_single_seed_is_in_a_table(rows, text):
             assert f"{100 * row['score']:.1f}" in cells
 
 
-def test_every_run_has_a_line_that_says_how_it_was_used(rows, text):
+def test_every_run_has_a_line_that_shows_how_it_was_used(rows, text):
     lines = runs_of(text)
     assert {line[-1] for line in lines} == {row["id"] for row in rows}
     uses = {line[-1]: line[0] for line in lines}
@@ -103,18 +106,18 @@ def test_every_run_has_a_line_that_says_how_it_was_used(rows, text):
     assert list(uses.values()).count(page.IN_TABLES) == len(rows) - 1
 
 
-def test_what_failed_is_missing_or_excluded_is_listed(text):
+def test_failed_missing_and_excluded_runs_are_listed(text):
     items = "\n".join(Parsed(text).items)
-    for said in (
+    for line in (
         "SGD on CB, nano-opt, seed 0: OOM, 8 rows, then 1",
         "Missing 1 run of the suite: MeZO on wsc, nano-opt, seed 3.",
         "Excluded 1 row with another budget.",
         "Skipped rows whose settings are no longer part of this suite: 4.",
     ):
-        assert said in items
+        assert line in items
 
 
-def test_the_page_asks_for_nothing(text):
+def test_the_page_loads_no_external_resources(text):
     for tag, attrs in Parsed(text).found:
         for name in ("src", "href", "srcset", "action", "data"):
             value = attrs.get(name) or "#"
@@ -131,7 +134,7 @@ def test_labels_cannot_break_the_page(tmp_path):
     assert text.count("</script>") == written(made.suite(tasks=("sst2",)), tmp_path).count("</script>")
 
 
-def test_the_winner_that_a_test_supports_is_bold_and_no_other(tmp_path):
+def test_only_a_significant_winner_is_bold(tmp_path):
     scores = {"addax": 0.5, "mezo": 0.9, "sgd": 0.6}
     rows = [
         made.row(method, "sst2", seed=seed) | {"score": score + seed / 1000}
@@ -141,7 +144,7 @@ def test_the_winner_that_a_test_supports_is_bold_and_no_other(tmp_path):
     assert re.findall(r"<b>(.*?)</b>", written(rows, tmp_path)) == ["90.3 ± 0.2"]
 
 
-def test_figures_without_rows_name_the_command_that_makes_them(tmp_path):
+def test_figures_without_rows_name_the_command_that_produces_them(tmp_path):
     text = written(made.suite(tasks=("sst2",)), tmp_path)
     assert "convergence: <code>python -m benchmarks sweep quick</code>" in text
 

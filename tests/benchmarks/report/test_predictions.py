@@ -1,4 +1,4 @@
-"""Predictions at report time: from the sizes of a row's heaviest batches, once for each model and method."""
+"""Predictions at report time, from the heaviest batches of one row per model and method."""
 
 import pytest
 
@@ -13,13 +13,13 @@ BATCH = {"fo": [[20, [1, 1], 0]] * 4}
 
 @pytest.fixture
 def traced(monkeypatch):
-    """Predictions are made up; the ids of the rows that were traced are listed."""
+    """Replace the predictor, and return a list of the ids of the rows that it is called with."""
     ids = []
     monkeypatch.setattr(predictions, "_peak", lambda row: ids.append(row["id"]) or len(ids))
     return ids
 
 
-def test_a_prediction_is_the_peak_that_the_run_measured():
+def test_a_prediction_agrees_with_the_measured_peak():
     spec = from_dict(
         {"method": "sgd", "model": "nano-opt", "task": "sst2", "lr": 0.01, "steps": 2, "train_rows": 32,
          "validation_rows": 8, "test_rows": 8, "evaluations": 1}

@@ -1,4 +1,4 @@
-"""Tables say what the rows say: means, deviations, order, bold, and failures."""
+"""Tables agree with the rows: means, deviations, order, bold entries, and failures."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ def method_table(rows):
 
 
 def cells(markdown):
-    """The lines of every pipe table: list of lists of stripped texts, rules left out."""
+    """Return the cells of all lines of all pipe tables, without the rules below headers."""
     lines = [
         line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
     ]
@@ -31,7 +31,7 @@ def cells(markdown):
 
 @cache
 def tables(text):
-    """The files that rows, as JSON, are written to: name -> text. Several tests read the same ones."""
+    """Write the tables of rows given as JSON, and return file name -> text; cached, as tests share rows."""
     with TemporaryDirectory() as folder:
         files = build.write_tables("demo", Results.of(json.loads(text)), Path(folder))
         return {file.name: file.read_text(encoding="utf-8") for file in files}
@@ -53,7 +53,7 @@ def test_every_file_is_written(nine, tmp_path):
     assert all(file.read_text(encoding="utf-8").strip() for file in files)
 
 
-def test_zero_shot_is_no_method_beside_runs_of_other_dtypes():
+def test_zero_shot_with_another_dtype_is_not_ranked():
     rows = [made.row(method, seed=seed) for method in ("zero-shot", "mezo", "adam") for seed in (0, 1)]
     for row in rows[:4]:
         row["config"]["dtype"] = "bfloat16"
@@ -72,13 +72,13 @@ def test_zero_shot_is_no_method_beside_runs_of_other_dtypes():
         ((1_700_000_000, 27_660_000_000), ("1.7", "27.7")),
     ],
 )
-def test_the_smallest_memory_keeps_its_digits_beside_the_largest(peaks, texts):
+def test_small_memory_keeps_its_digits_next_to_large_memory(peaks, texts):
     rows = [made.row(m) | {"peak_bytes": peak} for m, peak in zip(("mezo", "adam"), peaks, strict=True)]
     for name, at in (("memory.md", 1), ("methods.md", -1)):
         assert tuple(line[at] for line in cells(written(rows, name))[1:]) == texts
 
 
-def test_rows_and_columns_stand_in_the_fixed_order(nine):
+def test_rows_and_columns_are_in_the_fixed_order(nine):
     table = cells(written(nine[::-1], "score.md"))
     assert table[0] == ["method", *made.TITLES.values(), "mean"]
     llama, opt = table[1:8], table[9:]
@@ -93,7 +93,7 @@ def test_rows_and_columns_stand_in_the_fixed_order(nine):
     [("score", "score", 100), ("memory", "peak_bytes", 1e-6), ("time", "train_seconds_to_best", 1 / 60)],
 )
 def test_entries_are_the_rows_numbers(nine, name, field, scale):
-    if name == "time":  # past ten minutes: the table is in minutes
+    if name == "time":  # from ten minutes on, the table is in minutes
         nine = [dict(row) for row in nine]
         for row in nine:
             row[field] = row[field] and 10 * row[field]
@@ -101,9 +101,9 @@ def test_entries_are_the_rows_numbers(nine, name, field, scale):
     assert {"score": "(%)", "memory": "(MB)", "time": "(min)"}[name] in text.splitlines()[0]
     opt = {line[0]: line[1:] for line in cells(text)[9:]}
     for label in ("Adam", "IP-SGD"):
-        own = [r for r in nine if r["label"] == label and r["config"]["model"] == "nano-opt"]
-        told = [scale * r[field] for t in made.TITLES for r in own if r["config"]["task"] == t]
-        assert opt[label] == [f"{value:.1f}" for value in [*told, mean(told)]]
+        rows = [r for r in nine if r["label"] == label and r["config"]["model"] == "nano-opt"]
+        values = [scale * r[field] for t in made.TITLES for r in rows if r["config"]["task"] == t]
+        assert opt[label] == [f"{value:.1f}" for value in [*values, mean(values)]]
 
 
 def test_failures_are_named_and_leave_no_mean(nine):
@@ -120,11 +120,11 @@ def test_zero_shot_has_no_training_time(nine):
 
 
 def of_scores(scores, task="sst2", model="nano-opt"):
-    """Rows of methods whose test scores are given, a seed a score."""
+    """Return rows of methods with given test scores, one per seed."""
     return [
         made.row(method, task, model, seed) | {"score": score}
-        for method, own in scores.items()
-        for seed, score in enumerate(own)
+        for method, of_method in scores.items()
+        for seed, score in enumerate(of_method)
     ]
 
 
@@ -137,13 +137,16 @@ def test_seeds_give_mean_and_deviation():
             values = scores(rows, label, task)
             assert table[label][column] == f"{mean(values):.1f} ± {stdev(values):.1f}"
     assert "of 3 seeds" in text
-    assert "No method is bold" in text
-    assert "n = 3 a task; with fewer than 6 no such test can reach 5 %" in text
+    assert "Nothing is bold" in text
+    assert "3 pairs of runs per task). With fewer than 6 pairs, no such test can be significant." in text
     assert "**" not in text.replace("**nano-opt**", "")
 
 
-def test_only_a_winner_that_the_test_supports_is_bold():
-    """Three methods, eight seeds: p is 2 / 2^8 at least, of three pairs 0.023; far more where signs mix."""
+def test_only_a_significant_winner_is_bold():
+    """With eight seeds and three pairs of methods, the smallest corrected p-value is 3 x 2 / 2^8 = 0.023.
+
+    On SST-2 all differences have the same sign, so Addax wins. On RTE the signs are mixed.
+    """
     ends = [0.001 * k for k in range(8)]
     clear = {
         "addax": [0.9 + e for e in ends],
@@ -156,15 +159,15 @@ def test_only_a_winner_that_the_test_supports_is_bold():
     table = {line[0]: line[1:] for line in cells(text)}
     assert [table[label][0].startswith("**") for label in ("Addax", "Adam", "MeZO")] == [True, False, False]
     assert not any(table[label][1].startswith("**") for label in ("Addax", "Adam", "MeZO"))
-    # Over both tasks Addax is ahead of Adam by 0.05 on average, in 12 of 16 pairs.
+    # Over both tasks, Addax is better than Adam in 12 of 16 pairs, by 0.05 on average.
     assert table["Addax"][2] == "**85.2**"
-    assert "Bold: better than every other trained method at 5 %" in text
-    assert "n = 8 a task" in text
+    assert "Bold: significantly better than every other trained method at the 5 % level" in text
+    assert "8 pairs of runs per task" in text
     assert written(rows, "score.tex").count(r"\textbf{") == 2
     assert "**" not in written(rows, "memory.md").replace("**nano-opt**", "")
 
 
-def test_five_clear_seeds_make_no_winner():
+def test_five_seeds_are_too_few_for_a_winner():
     rows = of_scores({"addax": [0.99] * 5, "mezo": [0.5] * 5})
     text = written(rows, "score.md")
     assert "99.0 ± 0.0" in text
@@ -173,12 +176,12 @@ def test_five_clear_seeds_make_no_winner():
     assert "**99.0 ± 0.0**" in written(rows, "score.md")
 
 
-def test_csv_holds_the_unrounded_numbers(nine):
+def test_csv_has_the_unrounded_numbers(nine):
     lines = list(csv.DictReader(io.StringIO(written(nine, "score.csv"))))
-    told = {(r["config"]["model"], r["config"]["task"], r["label"]): r["score"] for r in nine}
+    expected = {(r["config"]["model"], r["config"]["task"], r["label"]): r["score"] for r in nine}
     assert {
         (x["model"], x["task"], x["label"]): float(x["score"]) if x["score"] else None for x in lines
-    } == told
+    } == expected
     assert {x["outcome"] for x in lines} == {"done", "failed", "OOM", "killed"}
 
 
@@ -194,7 +197,7 @@ def test_latex_is_balanced_and_escaped(nine):
     assert not re.search(r"(?<!\\)[%_#]", body)
 
 
-def test_method_table_drops_what_is_the_same_in_every_row():
+def test_the_method_table_drops_constant_columns():
     rows = [made.row(m, "sst2", "smollm2-135m") for m in ("zero-shot", "addax", "adam")]
     head, zero, addax, adam = cells(method_table(rows))
     assert head == ["method", "score (%)", "AUC", "loss", "lr", "steps", "time (s)", "memory (MB)"]
@@ -202,8 +205,8 @@ def test_method_table_drops_what_is_the_same_in_every_row():
     assert addax[0] == "Addax"
     row = rows[2]
     numbers = [100 * row["score"], row["test"]["auc"], row["test"]["loss"], row["train_seconds_to_best"]]
-    told = [f"{n:.{d}f}" for n, d in zip(numbers, (1, 3, 3, 1), strict=True)]
-    assert adam == ["Adam", *told[:3], "0.001", "200", told[3], "12.4"]
+    texts = [f"{n:.{d}f}" for n, d in zip(numbers, (1, 3, 3, 1), strict=True)]
+    assert adam == ["Adam", *texts[:3], "0.001", "200", texts[3], "12.4"]
 
 
 def test_steps_of_a_run_with_a_budget_of_seconds_are_those_it_took():

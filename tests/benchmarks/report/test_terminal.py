@@ -1,4 +1,4 @@
-"""The printed summary fits a terminal and names what failed."""
+"""The printed summary: it fits a terminal and names failed runs."""
 
 import io
 from statistics import mean
@@ -18,12 +18,12 @@ def test_summary_fits_eighty_columns_and_names_failures(nine):
     assert max(map(len, text.splitlines())) <= 80
     assert "OOM: SGD on ReCoRD, nano-opt" in text
     assert "failed: MeZO on CB, nano-llama" in text
-    assert "No method is bold" in " ".join(text.split())
+    assert "Nothing is bold" in " ".join(text.split())
     adam = next(line for line in text.splitlines() if line.lstrip().startswith("Adam")).split()
-    own = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-llama"]
-    assert adam[1:10] == [f"{100 * r['score']:.1f}" for r in own]
-    assert adam[10] == f"{mean(100 * r['score'] for r in own):.1f}"
-    assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in own):.0f}"
+    rows = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-llama"]
+    assert adam[1:10] == [f"{100 * r['score']:.1f}" for r in rows]
+    assert adam[10] == f"{mean(100 * r['score'] for r in rows):.1f}"
+    assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in rows):.0f}"
 
 
 def test_a_summary_wider_than_the_terminal_is_not_cut(nine):

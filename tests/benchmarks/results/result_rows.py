@@ -1,4 +1,4 @@
-"""Result rows in the shape of finished runs, for tests of tables and figures; their numbers are made up."""
+"""Synthetic result rows with invented numbers, for tests of tables and figures."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ TITLES = {
     "record": "ReCoRD",
     "squad": "SQuAD",
 }
-# method -> label, step count, seconds a step, peak bytes, final gain over zero-shot
+# method -> label, number of steps, seconds per step, peak bytes, final gain over zero-shot
 METHODS = {
     "zero-shot": ("zero-shot", 0, 0.0, 2.1e6, 0.0),
     "addax": ("Addax", 400, 0.021, 5.2e6, 0.40),
@@ -30,8 +30,8 @@ METHODS = {
 def row(
     method="addax", task="sst2", model="nano-opt", seed=0, status="done", label=None, reason=None, **settings
 ):
-    """One row; `settings` go into its config, the length threshold as a field, the others as settings."""
-    known, steps, step_seconds, peak, gain = METHODS[method]
+    """Return one row; `settings` become its config's settings, except that length_threshold is a field."""
+    default_label, steps, step_seconds, peak, gain = METHODS[method]
     noise = Random(f"{method} {task} {model} {seed} {sorted(settings.items())}")
     start = 0.5 + 0.05 * noise.random() if task != "squad" else 0.04
     length = 1 + list(TITLES).index(task) / 4 if task in TITLES else 1.0
@@ -89,7 +89,7 @@ def row(
             "length_threshold": length_threshold,
             "settings": settings,
         },
-        "label": label or known,
+        "label": label or default_label,
         "task_title": TITLES.get(task, task),
         "metric": metric,
         "score": best["score"] - 0.01 if done else None,
@@ -118,11 +118,15 @@ def row(
 
 
 def runs(scores, task="sst2", status="done"):
-    """Rows of methods: (seed, data_seed) -> score, or a list with both seeds counting up."""
+    """Return rows of methods with given scores.
+
+    Args:
+        scores: for each method, (seed, data_seed) -> score, or a list of scores whose seeds both count up.
+    """
     rows = []
-    for method, own in scores.items():
-        own = own if isinstance(own, dict) else {(k, k): score for k, score in enumerate(own)}
-        for (seed, data_seed), score in own.items():
+    for method, by_seed in scores.items():
+        by_seed = by_seed if isinstance(by_seed, dict) else {(k, k): score for k, score in enumerate(by_seed)}
+        for (seed, data_seed), score in by_seed.items():
             one = row(method, task, seed=seed, status=status) | {"score": score}
             one["config"]["data_seed"] = data_seed
             rows.append(one)
@@ -130,7 +134,7 @@ def runs(scores, task="sst2", status="done"):
 
 
 def precision():
-    """Rows of `benchmarks.studies.precision` on two sets of weights."""
+    """Return rows of `benchmarks.studies.precision` for two sets of weights."""
     rows = []
     for weights in ("synthetic", "smollm2-135m"):
         for dtype, unit in (("float32", 1e-7), ("bfloat16", 4e-3), ("float16", 5e-4)):
@@ -138,28 +142,32 @@ def precision():
             for arithmetic, scale in (("released", unit), ("exact", 0.0)):
                 shared = common | {"measure": "drift", "arithmetic": arithmetic}
                 rows += [shared | {"steps": n, "drift": scale * n**0.5} for n in (1, 10, 100, 2000)]
-            lost = 1e3 * unit
-            ways = [("released", None, lost), ("exact", "nearest", lost), ("exact", "stochastic", 0.0)]
+            rounding_loss = 1e3 * unit
+            arithmetics = [
+                ("released", None, rounding_loss),
+                ("exact", "nearest", rounding_loss),
+                ("exact", "stochastic", 0.0),
+            ]
             if dtype == "float32":
-                ways = [("released", None, 0.0), ("exact", None, 0.0)]
+                arithmetics = [("released", None, 0.0), ("exact", None, 0.0)]
             for size in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-2):
                 measured = {"measure": "fraction", "size": size, "standard_error": 1e-6 / size**0.5}
                 rows += [
                     common
                     | measured
-                    | {"arithmetic": a, "rounding": r, "fraction": size / (size + 1e-5 * gone)}
-                    for a, r, gone in ways
+                    | {"arithmetic": a, "rounding": r, "fraction": size / (size + 1e-5 * loss)}
+                    for a, r, loss in arithmetics
                 ]
     return rows
 
 
 def suite(models=("nano-opt",), seeds=(0,), methods=tuple(METHODS), tasks=tuple(TITLES)):
-    """Every method on every task of every model."""
+    """Return rows of every method on every task with every model."""
     return [row(m, t, model, s) for model in models for t in tasks for m in methods for s in seeds]
 
 
 def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8, 12, 16)):
-    """Addax at K1 = 4 with growing K0; at 0 it is IP-SGD."""
+    """Return rows of Addax with K1 = 4 and several K0; K0 = 0 is IP-SGD."""
     return [
         row("addax" if size else "ip-sgd", task, model, s, zo_batch_size=size, fo_batch_size=4)
         for size in sizes
@@ -168,17 +176,23 @@ def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8,
 
 
 def sensitivity(model="nano-opt", task="rte"):
-    """Addax: alpha x K0, L_T and eps around one setting with one seed, and that setting with five seeds."""
+    """Return rows of Addax: one setting with five seeds, and variations of it with one seed.
+
+    The variations are a grid of alpha and K0, several L_T, and several eps.
+    """
     middle = {"lr": 3e-4, "alpha": 1e-3, "zo_batch_size": 6, "eps": 1e-3, "length_threshold": "q0.75"}
     swept = [{"alpha": a, "zo_batch_size": k} for a in (1e-4, 1e-3, 1e-2) for k in (2, 4, 6, 16)]
     swept += [{"length_threshold": value} for value in ("q0.25", "q0.5", "q0.9", None)]
     swept += [{"eps": value} for value in (1e-4, 1e-2)]
-    rows = [row("addax", task, model, **middle | own) for own in swept]
+    rows = [row("addax", task, model, **middle | changes) for changes in swept]
     return rows + [row("addax", task, model, seed, **middle) for seed in range(1, 5)]
 
 
 def figure11(model="nano-opt", task="squad", seeds=(0, 1, 2)):
-    """Addax-WA and MeZO at 16 examples a step, Addax at K1 = 4 and SGD at 16; and others with no partner."""
+    """Return rows for Figure 11: Addax-WA and MeZO with 16 examples per step, Addax with K1 = 4, SGD with 16.
+
+    Rows with other batch sizes belong to neither comparison.
+    """
     sizes = (
         ("addax", "Addax-WA", {"zo_batch_size": 12, "fo_batch_size": 4, "length_threshold": None}),
         ("addax", "Addax-WA", {"zo_batch_size": 6, "fo_batch_size": 4, "length_threshold": None}),
@@ -188,11 +202,13 @@ def figure11(model="nano-opt", task="squad", seeds=(0, 1, 2)):
         ("sgd", "SGD", {"fo_batch_size": 16}),
         ("sgd", "SGD", {"fo_batch_size": 8}),
     )
-    return [row(method, task, model, s, label=label, **own) for method, label, own in sizes for s in seeds]
+    return [
+        row(method, task, model, s, label=label, **batch) for method, label, batch in sizes for s in seeds
+    ]
 
 
 def small_batches(model="facebook/opt-13b", tasks=("sst2", "rte"), seeds=(0, 1, 2)):
-    """IP-SGD with three batch sizes, whose peaks grow with them, and Adam with one."""
+    """Return rows of IP-SGD with three batch sizes and growing peaks, and of Adam with one batch size."""
     rows = []
     for method, size in (("ip-sgd", 2), ("ip-sgd", 4), ("ip-sgd", 8), ("adam", 8)):
         for task in tasks:
@@ -204,7 +220,10 @@ def small_batches(model="facebook/opt-13b", tasks=("sst2", "rte"), seeds=(0, 1, 
 
 
 def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
-    """Rows of `benchmarks.studies.lengths`: D1 is six bins of 10, 20, ... examples, D0 three of 20."""
+    """Return rows of `benchmarks.studies.lengths`.
+
+    D1 has six bins of 10, 20, ... examples, and D0 has three bins of 20 examples.
+    """
     rows = []
     for data, tokenizer in sources:
         for i, (task, title) in enumerate(TITLES.items()):
@@ -233,9 +252,10 @@ def lengths(sources=(("builtin", "nano-opt"), ("folder", "smollm2-135m"))):
     return rows
 
 
-# Sizes in 10^9 parameters, and what a method holds beyond them: bytes a parameter, and of a token.
+# Model sizes in 10^9 parameters.
 OPTS = {f"facebook/opt-{size}b": size for size in (1.3, 13, 30, 66)}
-HOLDS = {
+# Bytes per parameter and per token that a method needs beyond the weights.
+BYTES_BEYOND_WEIGHTS = {
     ("mezo", "MeZO"): (0, 0),
     ("ip-sgd", "IP-SGD"): (0, 5e6),
     ("sgd", "SGD"): (2, 5e6),
@@ -244,17 +264,22 @@ HOLDS = {
 }
 
 
-def memory_row(what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **own):
-    """A row of `memory_curves`; what is held is made up, SGD's at the larger end of its backward pass."""
-    each, of_token = HOLDS.get((method, label), (6, 5e6))
+def memory_row(
+    what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **fields
+):
+    """Return a row of `memory_curves` with invented sizes, at the larger end of the backward pass."""
+    per_parameter, per_token = BYTES_BEYOND_WEIGHTS.get((method, label), (6, 5e6))
     size = OPTS[model] * 1e9
     zo = batch_size or 6 if method in ("mezo", "addax") else 0
     fo = {"mezo": 0, "addax": 4}.get(method, batch_size or 8)
     fo_length = min(length, 170) if method == "addax" else length
-    kept = fo * fo_length * of_token / (8 if checkpointing else 1)
+    activations = fo * fo_length * per_token / (8 if checkpointing else 1)
     split = dict.fromkeys(("gradients", "optimizer_state", "activations", "scratch"), 0)
     split["parameters"] = int(2 * size)
-    ends = {"start": split | {"activations": int(kept)}, "end": split | {"gradients": int(each * size)}}
+    ends = {
+        "start": split | {"activations": int(activations)},
+        "end": split | {"gradients": int(per_parameter * size)},
+    }
     largest = max(ends, key=lambda end: sum(ends[end].values()))
     return {
         "study": "memory-curves",
@@ -277,13 +302,16 @@ def memory_row(what, model, method, label, batch_size, length, checkpointing=Fal
         "piece": ["fo", "backward", 39 if largest == "start" else -1],
         "peak_bytes": int(sum(ends[largest].values()) * (1.02 if kind == "measured" else 1)),
         "backward": ends if fo else None,
-        **own,
+        **fields,
     }
 
 
 def memory(lengths=(100, 300, 600, 1000), sizes=(1, 8, 32), kinds=("predicted", "measured")):
-    """Rows of `benchmarks.studies.memory_curves`: every figure, with measured points at every other place."""
-    rows, both = [], [(m, on) for m in HOLDS for on in (False, True) if not (on and m[0] == "mezo")]
+    """Return rows of `benchmarks.studies.memory_curves` for every figure; every other point is measured."""
+    rows, both = (
+        [],
+        [(m, on) for m in BYTES_BEYOND_WEIGHTS for on in (False, True) if not (on and m[0] == "mezo")],
+    )
     for (method, label), on in both:
         for kind in kinds:
             shared = {"kind": kind, "checkpointing": on}
@@ -303,7 +331,7 @@ def memory(lengths=(100, 300, 600, 1000), sizes=(1, 8, 32), kinds=("predicted", 
 
 
 def memory_validation():
-    """Rows of `studies.memory_validation`: two models of each family, on a CPU and a GPU, within 1 %."""
+    """Return rows of `studies.memory_validation`: two models per family, on a CPU and a GPU, within 1 %."""
     return [
         {
             "study": "memory-validation", "model": f"{family} {size}", "family": family, "method": "sgd",
@@ -318,7 +346,7 @@ def memory_validation():
     ]  # fmt: skip
 
 
-# The rows that each figure is drawn from in tests; None for one that shows no rows.
+# The rows from which tests draw each figure; None if the figure shows no rows.
 TWO_TASKS = partial(suite, tasks=("sst2", "rte"))
 FIGURES = {
     "memory_validation": memory_validation,

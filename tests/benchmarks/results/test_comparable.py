@@ -8,7 +8,7 @@ from tests.benchmarks.results import result_rows as made
 
 
 def changed(row, **changes):
-    """A row with other fields; those of its config by "config_NAME"."""
+    """Return a changed row; a field of its config is named "config_NAME"."""
     config = {k.removeprefix("config_"): v for k, v in changes.items() if k.startswith("config_")}
     others = {k: v for k, v in changes.items() if not k.startswith("config_")}
     return row | others | {"config": row["config"] | config}
@@ -26,24 +26,24 @@ CHANGES = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_the_most_frequent_kind_is_the_reference_and_other_rows_are_excluded(what):
-    own = [made.row(seed=seed) for seed in range(3)]
+    usual = [made.row(seed=seed) for seed in range(3)]
     odd = changed(made.row(seed=3), **CHANGES[what])
-    kept, (entry,) = partition_comparable([odd, *own])
-    assert kept == own
+    kept, (entry,) = partition_comparable([odd, *usual])
+    assert kept == usual
     assert (entry["what"], entry["label"], entry["task"], entry["rows"]) == (what, "Addax", "sst2", 1)
     assert entry["kind"] != entry["reference"]
-    results = Results.of([odd, *own])
+    results = Results.of([odd, *usual])
     assert results.excluded == [entry]
     (line,) = results.means.to_dict("records")
     assert line["n"] == 3
-    assert line["score"] == pytest.approx(sum(row["score"] for row in own) / 3)
+    assert line["score"] == pytest.approx(sum(row["score"] for row in usual) / 3)
 
 
-def test_an_excluded_setting_is_no_candidate():
-    """The odd run has the best validation score by far, as another setting: it is still no candidate."""
-    own = [made.row(seed=seed) for seed in range(2)]
+def test_an_excluded_setting_is_not_a_candidate():
+    """The odd run has another setting and the best validation score by far, but it must not be selected."""
+    usual = [made.row(seed=seed) for seed in range(2)]
     odd = changed(made.row(lr=0.5), config_steps=99999, validation={"accuracy": 1.0, "loss": 0.0}, score=1.0)
-    assert Results.of([*own, odd]).means["lr"].to_list() == [1e-3]
+    assert Results.of([*usual, odd]).means["lr"].to_list() == [1e-3]
 
 
 def test_the_newest_of_two_equally_frequent_kinds_is_the_reference():
@@ -64,7 +64,7 @@ def test_methods_may_differ_in_their_budgets_and_tasks_in_anything():
     assert partition_comparable(rows) == (rows, [])
 
 
-def test_shots_are_columns_of_their_own():
+def test_shots_are_separate_columns():
     rows = [changed(made.row(seed=s), config_shots=k) for k in (16, 512) for s in range(2)]
     assert Results.of(rows).means[["model", "n", "shots"]].to_numpy().tolist() == [
         ["nano-opt k=16", 2, 16],

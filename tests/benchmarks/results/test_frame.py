@@ -1,4 +1,4 @@
-"""Frames: one line a run, in a fixed order, computed once for everything that prints them."""
+"""Frames: one line per run, in a fixed order, computed once for all users."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_a_frame_has_the_columns_that_it_declares():
     assert list(frame([made.row()]).columns) == list(frame([]).columns) == [*TEXTS, *NUMBERS]
 
 
-def test_a_repeated_run_is_no_second_seed():
+def test_a_repeated_run_is_not_a_second_seed():
     old, new = made.row("adam"), made.row("adam")
     old["score"], old["ended"] = 0.1, "2026-02-01T00:00:00+00:00"
     for order in ([old, new], [new, old]):
@@ -20,7 +20,7 @@ def test_a_repeated_run_is_no_second_seed():
         assert (line["n"], line["score"]) == (1, new["score"])
 
 
-def test_dtypes_side_by_side_are_entries_of_their_own():
+def test_several_dtypes_are_separate_entries():
     wide, half = made.row("adam"), made.row("adam")
     half["config"]["dtype"] = "bfloat16"
     assert sorted(frame([wide, half])["label"]) == ["Adam", "Adam bfloat16"]
@@ -37,7 +37,7 @@ def test_rows_of_several_kinds_are_refused():
         Results.of([*made.precision(), *made.lengths()])
 
 
-def test_rows_of_a_study_are_lines_as_they_are():
+def test_rows_of_a_study_are_unchanged_lines():
     rows = made.precision()
     results = Results.of(rows)
     assert (results.study, len(results.runs), results.excluded) == ("precision", len(rows), [])
@@ -54,12 +54,12 @@ def test_the_setting_is_selected_once_however_often_it_is_used(monkeypatch):
     assert len(calls) == 1
 
 
-def test_a_part_of_the_methods_has_their_means():
+def test_a_subset_of_methods_has_the_same_means():
     results = Results.of(made.suite(tasks=("sst2", "rte"), seeds=(0, 1)))
     part, whole = results.only(["Adam", "MeZO"]).means, results.means
     assert set(part["label"]) == {"Adam", "MeZO"}
-    told = whole[whole["label"].isin(["Adam", "MeZO"])].reset_index(drop=True)
-    assert part.equals(told)
+    expected = whole[whole["label"].isin(["Adam", "MeZO"])].reset_index(drop=True)
+    assert part.equals(expected)
 
 
 def test_an_unknown_method_is_named_with_the_nearest_one():
@@ -67,12 +67,12 @@ def test_an_unknown_method_is_named_with_the_nearest_one():
         Results.of(made.suite(tasks=("rte",))).only(["IPSGD"])
 
 
-def test_no_rows_is_one_clear_line():
+def test_no_rows_is_a_one_line_error():
     with pytest.raises(UserError, match="run `python -m benchmarks sweep demo` first"):
         require_rows(Results.of([]), "demo")
 
 
-def test_a_setting_has_the_method_s_settings_and_the_length_threshold_beside_the_fields():
+def test_a_setting_is_flat_and_includes_the_length_threshold():
     (text,) = frame([made.row(lr=0.5, length_threshold="q0.75")])["setting"]
     setting = setting_of(text)
     assert (setting["lr"], setting["length_threshold"], setting["task"]) == (0.5, "q0.75", "sst2")

@@ -1,4 +1,4 @@
-"""The move of committed rows to schema 2: every run kept its identity, one to one."""
+"""Migration of committed rows to schema 2: old and new ids correspond one to one."""
 
 import csv
 import hashlib
@@ -13,7 +13,7 @@ from benchmarks.config.spec import from_dict
 
 REFERENCE = registry.ROOT / "results" / "reference"
 MIGRATE = runpy.run_path(str(registry.ROOT / "scripts" / "migrate_rows.py"))
-# Fields of schema 1 that were left out of an id at these values.
+# Schema 1 omitted these fields from an id if they had these values.
 OMITTED = {"examples": None, "forward_equivalents": None, "parameters": "all", "shots": None}
 
 
@@ -31,7 +31,7 @@ def committed_runs():
 
 
 def config_of_schema_1(config):
-    """The inverse of the migration, written independently of it."""
+    """Invert the migration of a config, independently of the migration script."""
     old = dict(config)
     settings = old.pop("settings")
     threshold = old.pop("length_threshold")
@@ -53,12 +53,12 @@ def test_old_ids_map_to_new_ids_one_to_one():
     assert len(set(pairs.values())) == len(pairs)
 
 
-def test_every_committed_run_has_the_id_that_its_old_one_maps_to():
+def test_every_committed_run_has_the_id_that_its_old_id_maps_to():
     pairs, seen = mapping(), set()
     for suite, row in committed_runs():
         old = id_of_schema_1(row["config"])
         if old not in pairs:
-            # Rows made after the migration have no old id.
+            # Rows written after the migration have no old id.
             continue
         assert pairs[old] == row["id"] == from_dict(row["config"]).id, suite
         seen.add(old)
@@ -92,20 +92,20 @@ def test_a_row_of_a_study_names_its_study(tmp_path):
     assert json.loads(file.read_text()) == {"study": "precision", "drift": 0.5}
 
 
-def test_a_changed_or_missing_row_is_one_line_and_stays(tmp_path, capsys):
+def test_a_changed_or_missing_row_is_a_one_line_error_and_stays(tmp_path, capsys):
     _, row = next(committed_runs())
     old = {"config": config_of_schema_1(row["config"]), "id": "a", "checksum": "0" * 16}
     file = tmp_path / "a.json"
     file.write_text(json.dumps(old))
-    for path, said in ((file, "changed after it was written"), (tmp_path / "b.json", "No such file")):
+    for path, message in ((file, "changed after it was written"), (tmp_path / "b.json", "No such file")):
         assert MIGRATE["main"]([str(path)]) == 2
         error = capsys.readouterr().err
-        assert said in error
+        assert message in error
         assert error.count("\n") == 1
     assert json.loads(file.read_text()) == old
 
 
-def test_the_migration_without_files_says_how_it_is_used(capsys):
+def test_the_migration_without_files_prints_its_usage(capsys):
     assert MIGRATE["main"]([]) == 2
     assert "scripts/migrate_rows.py FILE" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The schema of rows: what is read is what was written, and everything else is refused in one line."""
+"""The schema of rows: rows are read back as written, and anything else is rejected with a one-line error."""
 
 import json
 
@@ -11,42 +11,43 @@ from tests.benchmarks.results import result_rows as made
 
 
 def changed(path, value):
-    """A row with one field changed, by its path."""
+    """Return a row as JSON after setting the field at a path, or deleting it for `KeyError`."""
     row = made.row()
     *parents, last = path.split(".")
-    place = row
+    parent = row
     for name in parents:
-        place = place[name]
+        parent = parent[name]
     if value is KeyError:
-        del place[last]
+        del parent[last]
     else:
-        place[last] = value
+        parent[last] = value
     return json.dumps(row)
 
 
-def refused(text, *said):
+def assert_rejected(text, *parts):
+    """Assert that parsing raises a one-line error with these parts."""
     with pytest.raises(UserError) as caught:
         rows.parse(text, "row.json")
     message = str(caught.value)
     assert message.startswith("row.json: ")
     assert "\n" not in message
-    assert [part for part in said if part not in message] == []
+    assert [part for part in parts if part not in message] == []
 
 
 @pytest.mark.parametrize("path", rows.REQUIRED)
 def test_a_missing_field_is_named(path):
-    refused(changed(path, KeyError), "config" if path == "config" else f"no {path}")
+    assert_rejected(changed(path, KeyError), "config" if path == "config" else f"no {path}")
 
 
 @pytest.mark.parametrize("path", rows.REQUIRED)
 def test_a_field_of_another_type_is_named(path):
-    refused(changed(path, 1.5), "not a result row", f"{path} should be")
+    assert_rejected(changed(path, 1.5), "not a result row", f"{path} must be")
 
 
 @pytest.mark.parametrize("path", ["score", "peak_bytes", "test.loss", "config.steps", "config.settings.lr"])
-def test_a_number_that_is_a_word_or_a_truth_is_named(path):
+def test_a_string_or_a_bool_instead_of_a_number_is_named(path):
     for value in ("high", True):
-        refused(changed(path, value), f"{path} should be a number", repr(value))
+        assert_rejected(changed(path, value), f"{path} must be a number", repr(value))
 
 
 @pytest.mark.parametrize("path", rows.OPTIONAL)
@@ -56,25 +57,25 @@ def test_a_field_that_may_be_missing_may_be_null(path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"config": ', "not JSON"),
         ("", "not JSON"),
         ("[]", "not a result row (an object with a 'config' or a 'study')"),
         ('{"loss": 1}', "not a result row"),
-        (changed("curve", [3]), "each entry of curve should be an object with a step"),
+        (changed("curve", [3]), "each entry of curve must be an object with a step"),
     ],
 )
-def test_a_text_that_is_no_row_is_refused(text, said):
-    refused(text, said, "remove it or run it again")
+def test_a_text_that_is_not_a_row_is_rejected(text, message):
+    assert_rejected(text, message, "remove it or run it again")
 
 
 @pytest.mark.parametrize("text", [changed("schema", KeyError), changed("schema", 1), '{"benchmark": "x"}'])
 def test_a_row_of_an_earlier_schema_names_the_conversion(text):
-    refused(text, "written before schema 2", "python scripts/migrate_rows.py FILE")
+    assert_rejected(text, "written before schema 2", "python scripts/migrate_rows.py FILE")
 
 
-def test_a_row_that_was_edited_is_refused(tmp_path):
+def test_an_edited_row_is_rejected(tmp_path):
     path = tmp_path / "row.json"
     rows.write(path, made.row())
     path.write_text(path.read_text().replace('"label": "Addax"', '"label": "Adam"'))
@@ -82,19 +83,19 @@ def test_a_row_that_was_edited_is_refused(tmp_path):
         rows.read(path)
 
 
-def test_a_row_comes_back_as_written(tmp_path):
+def test_a_row_is_read_back_as_written(tmp_path):
     row = made.row() | {"score": 0.1 + 0.2}
     rows.write(tmp_path / "row.json", row)
     assert rows.read(tmp_path / "row.json") == [row | {"checksum": rows.checksum(row)}]
 
 
-def test_lines_come_back_as_written(tmp_path):
+def test_lines_are_read_back_as_written(tmp_path):
     written = [made.row("adam"), *made.precision()[:2]]
     rows.write_lines(tmp_path / "rows.jsonl", written)
     assert rows.read(tmp_path / "rows.jsonl") == written
 
 
-def test_a_line_that_is_no_row_is_named(tmp_path):
+def test_a_line_that_is_not_a_row_is_named(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(rows.dump(made.row()) + "\n\n" + '{"config": \n')
     with pytest.raises(UserError, match=r"rows\.jsonl:3: not JSON"):

@@ -1,4 +1,4 @@
-"""Selection: one setting for each method, chosen on validation rows alone."""
+"""Selection: one setting per method, selected only on validation scores."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_setting_is_judged_by_its_mean_over_seeds():
     assert list(select_best_setting(frame(rows))["lr"]) == [1e-3, 1e-3]
 
 
-def test_a_sweep_of_batch_sizes_never_becomes_the_entry_of_its_method():
+def test_a_sweep_of_batch_sizes_does_not_replace_the_entry_of_its_method():
     rows = [*made.suite(methods=("addax",)), *made.k0_sweep()]
     best = made.row("addax", "sst2", zo_batch_size=12, fo_batch_size=4)
     best["validation"]["score"] = 1.0
@@ -42,12 +42,12 @@ def test_a_sweep_of_batch_sizes_never_becomes_the_entry_of_its_method():
     assert list(line["zo_batch_size"]) == [6]
 
 
-def test_a_task_without_the_usual_sizes_keeps_its_own():
+def test_a_task_without_the_usual_sizes_keeps_its_sizes():
     rows = [*made.suite(methods=("sgd",), tasks=("rte", "cb")), made.row("sgd", "sst2", fo_batch_size=2)]
     assert len(candidates(frame(rows))) == 3
 
 
-def test_a_choice_within_each_size_keeps_one_setting_a_size():
+def test_a_selection_within_each_size_keeps_one_setting_per_size():
     rows = [validated(0.5 + lr, lr=lr, fo_batch_size=size) for lr in (0.1, 0.2) for size in (2, 4)]
     kept = keep_best(frame(rows), [*CELL, "fo_batch_size"])
     assert kept[["fo_batch_size", "lr"]].to_numpy().tolist() == [[2, 0.2], [4, 0.2]]

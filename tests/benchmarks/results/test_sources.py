@@ -1,4 +1,4 @@
-"""Where rows come from: this machine's runs, committed rows, a user's own files, or shards."""
+"""Sources of rows: local runs, committed rows, a user's files, and shards."""
 
 import json
 
@@ -17,7 +17,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_the_machine_s_own_runs_come_before_committed_rows(root):
+def test_local_runs_take_precedence_over_committed_rows(root):
     write_lines(root / "results/reference/demo.jsonl", [made.row("adam"), made.row("mezo")])
     rows, source = load_rows("demo", root)
     assert (len(rows), source) == (2, "results/reference/demo.jsonl")
@@ -26,7 +26,7 @@ def test_the_machine_s_own_runs_come_before_committed_rows(root):
     assert ([row["label"] for row in rows], source) == (["SGD"], "results/runs/demo")
 
 
-def test_a_name_without_rows_names_the_command_that_makes_them(root):
+def test_a_name_without_rows_names_the_command_that_produces_them(root):
     with pytest.raises(UserError, match="no rows of 'demo' yet: run `python -m benchmarks sweep demo`"):
         load_rows("demo", root)
     with pytest.raises(UserError, match="run `python -m benchmarks study precision --save`"):
@@ -35,7 +35,7 @@ def test_a_name_without_rows_names_the_command_that_makes_them(root):
         load_rows("dmeo", root)
 
 
-def test_a_user_s_own_files_are_matched(root):
+def test_a_user_s_files_are_matched(root):
     for i, row in enumerate((made.row("adam"), made.row("mezo"))):
         (root / f"{i}.json").write_text(json.dumps(row))
     assert [row["label"] for row in match_rows(str(root / "*.json"))] == ["Adam", "MeZO"]
@@ -45,7 +45,7 @@ def test_a_user_s_own_files_are_matched(root):
 
 @pytest.fixture
 def shards(tmp_path):
-    """Two shards that share one run."""
+    """Write two shards that have one run in common."""
     folders = [tmp_path / name for name in "ab"]
     for folder, methods in zip(folders, (("adam", "mezo"), ("mezo", "sgd")), strict=True):
         folder.mkdir()
@@ -58,7 +58,7 @@ def test_shards_are_joined_and_equal_rows_count_once(shards):
     assert sorted(row["label"] for row in join_rows(shards)) == ["Adam", "MeZO", "SGD"]
 
 
-def test_different_rows_of_one_run_are_refused_in_one_line(shards):
+def test_different_rows_of_one_run_are_a_one_line_error(shards):
     row = made.row("mezo")
     write(shards[1] / "mezo.json", row | {"score": 0.123})
     with pytest.raises(UserError) as caught:
@@ -70,7 +70,9 @@ def test_different_rows_of_one_run_are_refused_in_one_line(shards):
 
 
 def test_a_folder_without_rows_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path}: no result rows here"):
+    with pytest.raises(
+        UserError, match=rf"{tmp_path}: no result rows \(.json or .jsonl files\) in this folder"
+    ):
         join_rows([tmp_path])
 
 

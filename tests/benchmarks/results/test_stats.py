@@ -1,4 +1,4 @@
-"""Intervals, paired tests, and corrections against enumeration, closed forms, and sums by hand."""
+"""Intervals, paired tests, and corrections, compared with enumeration, closed forms, and manual results."""
 
 from itertools import product
 from math import sqrt
@@ -33,12 +33,12 @@ def test_no_five_pairs_can_reach_five_percent_and_six_can():
 
 
 def test_holm_by_hand():
-    """Sorted 0.005, 0.011, 0.02, 0.04 times 4, 3, 2, 1, and never below the one before."""
+    """The sorted p-values 0.005, 0.011, 0.02, 0.04 are multiplied by 4, 3, 2, 1 and never decrease."""
     assert stats.holm([0.02, 0.005, 0.04, 0.011]) == pytest.approx([0.04, 0.02, 0.04, 0.033])
     assert stats.holm([1.0, 1.0]) == [1.0, 1.0]
 
 
-def test_an_interval_is_that_of_the_normal_distribution_where_there_are_many_values():
+def test_an_interval_of_many_values_is_that_of_the_normal_distribution():
     values = np.random.default_rng(0).normal(3.0, 2.0, 2000)
     low, high = stats.interval(values)
     half = norm.isf(0.025) * values.std(ddof=1) / sqrt(len(values))
@@ -53,14 +53,14 @@ def test_an_interval_needs_three_values():
     assert 0.1 <= low < 0.3 < high <= 0.6
 
 
-def test_the_two_kinds_of_seeds_are_told_apart():
-    """score = 0.5 + 0.1 data_seed + 0.01 seed: sample deviations of (0, 1, 2) are 1."""
+def test_the_effects_of_both_kinds_of_seeds_are_separated():
+    """With score = 0.5 + 0.1 data_seed + 0.01 seed, the spreads over the seeds 0, 1, 2 are 0.1 and 0.01."""
     crossed = {(s, d): 0.5 + 0.1 * d + 0.01 * s for s in range(3) for d in range(3)}
     line = stats.intervals(selected(runs({"addax": crossed}))).iloc[0]
     assert (line["n"], line["seeds"], line["data_seeds"], line["varies"]) == (9, 3, 3, "both")
     assert line["mean"] == pytest.approx(0.61)
     assert (line["spread_seed"], line["spread_data"]) == pytest.approx((0.01, 0.1))
-    # Runs on the same rows are no independent draws: the interval is over the three data seeds.
+    # Runs on the same data are not independent, so the interval is over the three data seeds.
     assert line["resampled"] == "data seeds"
     assert (line["ci_low"], line["ci_high"]) == stats.interval(np.array([0.51, 0.61, 0.71]))
 
@@ -70,7 +70,7 @@ def test_the_two_kinds_of_seeds_are_told_apart():
     [([(0, 0), (1, 0)], "seed"), ([(0, 0), (0, 1)], "data_seed"), ([(0, 0), (1, 1)], "together"),
      ([(3, 4)], "nothing")],
 )  # fmt: skip
-def test_what_does_not_vary_alone_has_no_spread(seeds, varies):
+def test_a_seed_that_does_not_vary_alone_has_no_spread(seeds, varies):
     line = stats.intervals(selected(runs({"adam": dict.fromkeys(seeds, 0.5)}))).iloc[0]
     assert line["varies"] == varies
     assert np.isnan(line["spread_seed"]) == (varies != "seed")
@@ -79,20 +79,20 @@ def test_what_does_not_vary_alone_has_no_spread(seeds, varies):
 
 
 def test_runs_are_paired_by_their_seeds():
-    """Of Adam's seeds 0 to 6 and MeZO's 1 to 7, six are common; differences 0.1 and one of -0.05."""
+    """Adam has seeds 0 to 6 and MeZO 1 to 7; five of the six common pairs differ by 0.1, one by -0.05."""
     adam = {(s, 0): 0.1 * (s % 5) + 0.1 for s in range(7)}
     mezo = {(s, 0): 0.1 * (s % 5) + (0.15 if s == 3 else 0) for s in range(1, 8)}
     tests = stats.pairs(selected(runs({"mezo": mezo, "adam": adam})[::-1]))
     (line,) = tests.to_dict("records")
     assert (line["a"], line["b"], line["task"], line["n"]) == ("MeZO", "Adam", "sst2", 6)
     assert line["difference"] == pytest.approx(-(5 * 0.1 - 0.05) / 6)
-    # As far from zero as that: all signs alike but perhaps the small one's, which is 2 x 2 of 64.
+    # A mean is as far from zero only if the five large differences have equal signs: 2 x 2 of 64 patterns.
     assert line["p"] == line["p_holm"] == pytest.approx(4 / 64)
     assert not line["separated"]
     assert stats.winners(tests) == {}
 
 
-def test_data_seeds_pair_runs_too_and_few_pairs_say_so():
+def test_data_seeds_pair_runs_too_and_few_pairs_are_noted():
     tests = stats.pairs(selected(runs({"adam": {(0, 1): 0.5}, "sgd": {(0, 2): 0.4}})))
     assert list(tests["n"]) == [0]
     assert list(tests["note"]) == ["no common pair of seeds"]
@@ -100,8 +100,8 @@ def test_data_seeds_pair_runs_too_and_few_pairs_say_so():
     assert list(tests["note"]) == ["no test can reach 5 % with fewer than 6 pairs"]
 
 
-def test_tasks_and_seeds_together_separate_what_no_task_does():
-    """Two tasks of four seeds are eight pairs: 2 / 2^8 of three pairs of methods is 0.023."""
+def test_pooled_tasks_separate_methods_that_no_single_task_separates():
+    """Two tasks with four seeds give eight pairs of runs; with three pairs of methods, p is 3 x 2 / 2^8."""
     scores = {"addax": [0.9] * 4, "sgd": [0.8] * 4, "mezo": [0.7] * 4}
     tests = stats.pairs(selected([*runs(scores), *runs(scores, "rte")]))
     families = tests.groupby("task", sort=False)
@@ -112,13 +112,13 @@ def test_tasks_and_seeds_together_separate_what_no_task_does():
     assert stats.winners(tests) == {("nano-opt", stats.ALL): "Addax"}
 
 
-def test_zero_shot_is_no_competitor():
+def test_zero_shot_is_not_compared():
     tests = stats.pairs(selected(runs({"zero-shot": [0.99] * 6, "adam": [0.9] * 6, "sgd": [0.5] * 6})))
     assert set(tests["a"]) | set(tests["b"]) == {"Adam", "SGD"}
     assert stats.winners(tests) == {("nano-opt", "sst2"): "Adam"}
 
 
-def test_a_failed_run_is_no_pair():
+def test_a_failed_run_forms_no_pair():
     rows = [*runs({"adam": [0.9] * 6, "sgd": [0.5] * 5}), made.row("sgd", seed=5, status="failed")]
     assert list(stats.pairs(selected(rows))["n"]) == [5]
 

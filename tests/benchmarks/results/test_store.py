@@ -1,4 +1,4 @@
-"""Result rows on disk: whole or not at all, finished only where spec, data and sources are equal."""
+"""Result rows on disk: writes are atomic, and a run is finished only if spec, data, and sources are equal."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ def done_row(**changes):
     return row | changes
 
 
-def test_rows_come_back_as_written(runs):
+def test_rows_are_read_back_as_written(runs):
     rows = [done_row(id=name, score=0.1 + 0.2, curve=[{"step": 0}], reason=None) for name in ("b", "a", "c")]
     for row in rows:
         assert store.write("s", row) == runs / "s" / f"{row['id']}.json"
@@ -59,27 +59,27 @@ def test_a_write_that_breaks_leaves_the_old_row(runs, monkeypatch, failing, erro
     assert json.loads((runs / "s" / before[0]).read_text())["score"] == 1
 
 
-def test_a_row_that_is_no_json_touches_nothing(runs):
+def test_a_row_that_is_not_json_writes_nothing(runs):
     with pytest.raises(TypeError):
         store.write("s", done_row(score=object()))
     assert not list(runs.rglob("*.*"))
 
 
-def test_what_a_killed_process_left_behind_is_no_row(runs):
+def test_leftovers_of_a_killed_process_are_not_rows(runs):
     store.write("s", done_row())
     (runs / "s" / ".tmpabc.part").write_text('{"id": "ha')
     assert [row["id"] for row in store.read_suite("s")] == [SPEC.id]
 
 
 @pytest.mark.parametrize("text", ['{"id": "ha', "", "[]", '{"id": 1}', '{"config": {}, "schema": 2}'])
-def test_a_file_that_is_no_row_is_refused_by_name(runs, text):
+def test_a_file_that_is_not_a_row_is_rejected_by_name(runs, text):
     path = store.write("s", done_row())
     path.write_text(text)
     with pytest.raises(UserError, match=f"{SPEC.id}.json: not .*remove it"):
         store.read_suite("s")
 
 
-def test_a_run_is_finished_where_spec_data_and_sources_are_equal(runs):
+def test_a_run_is_finished_if_spec_data_and_sources_are_equal(runs):
     assert not store.finished("s", SPEC, "d0")
     store.write("s", done_row())
     assert store.finished("s", SPEC, "d0")

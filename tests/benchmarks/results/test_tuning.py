@@ -1,4 +1,4 @@
-"""Tuning: how many settings each method had, which was chosen, whether at an edge, and what it took."""
+"""Tuning: the number of trials per method, the selected setting, the edges of the grid, and the cost."""
 
 import json
 
@@ -38,41 +38,43 @@ def row(spec, score, loss=1.0, status="done"):
 
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
-    """Puts rows of a suite "trials" in place of this machine's."""
+    """Return a function that replaces the rows of suite "trials"."""
 
-    def put(found):
+    def put(rows):
         folder = tmp_path / "results" / "reference"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "trials.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
+        (folder / "trials.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
     load = sources.load_rows
     monkeypatch.setattr(sources, "load_rows", lambda suite: load(suite, tmp_path))
     return put
 
 
-def test_the_best_on_validation_of_each_method(rows):
+def test_the_best_setting_of_each_method_on_validation(rows):
     scores = [(0.5, 1.0), (0.7, 1.0), (0.6, 0.1), (0.9, 0.3), (0.9, 0.2), (0.8, 0.1)]
     rows([row(spec, *of) for spec, of in zip(TRIALS, scores, strict=True)])
     found = tuning.best("trials", TRIALS)
     assert set(found) == {("nano-opt", "sst2", "MeZO"), ("nano-opt", "sst2", "Adam")}
     assert found["nano-opt", "sst2", "MeZO"]["lr"] == 1e-2
-    # A tie goes to the lower loss.
+    # A tie goes to the lower validation loss.
     assert found["nano-opt", "sst2", "Adam"] == dict(TRIALS[4].settings)
 
 
 def test_a_trial_that_failed_cannot_be_chosen(rows):
     bad = {1: "failed"}
     rows([row(s, 0.5 + i / 100, status=bad.get(i % 3, "done")) for i, s in enumerate(TRIALS)])
-    assert {own["lr"] for own in tuning.best("trials", TRIALS).values()} == {1e-1}
+    assert {settings["lr"] for settings in tuning.best("trials", TRIALS).values()} == {1e-1}
     rows([row(s, 0.5, status="failed" if s.method == "mezo" else "done") for s in TRIALS])
     with pytest.raises(UserError, match="no trial of MeZO on sst2 with nano-opt finished"):
         tuning.best("trials", TRIALS)
 
 
-def test_missing_trials_name_the_command_that_makes_them(rows):
+def test_missing_trials_name_the_command_that_runs_them(rows):
     other = TRIALS[5].replace(lr=0.5)
     rows([row(s, 0.5) for s in (*TRIALS[:5], other)])
-    with pytest.raises(UserError, match=r"1 of the 6 trials of suite trials have no row yet, Adam on sst2"):
+    with pytest.raises(
+        UserError, match=r"1 of the 6 trials of suite trials have no row yet, including Adam on sst2"
+    ):
         tuning.best("trials", TRIALS)
     with pytest.raises(UserError, match="python -m benchmarks sweep trials"):
         tuning.best("trials", TRIALS)
@@ -90,10 +92,10 @@ def test_every_method_has_equally_many_trials():
 
 
 def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
-    """In turns, seed by seed, with equal seconds and equal rows."""
+    """Methods are interleaved seed by seed, with equal budgets and equal numbers of rows."""
     chosen = {}
     for spec in small_grid.specs():
-        # The middle one of three.
+        # The test below selects the middle one of the three.
         cell = chosen.setdefault((spec.model, spec.task, labels.label(spec)), [])
         cell.append(dict(spec.settings))
     monkeypatch.setattr(tuning, "best", lambda trials, specs: {k: v[1] for k, v in chosen.items()})
@@ -113,9 +115,9 @@ def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
     assert registry.module("suite", "small").TRIALS == "small-grid"
 
 
-def tried(method, values, best, seeds=(0,), **own):
-    """Rows of a grid of learning rates of which one is the best on validation."""
-    rows = [made.row(method, lr=lr, seed=seed, **own) for lr in values for seed in seeds]
+def tried(method, values, best, seeds=(0,), **fields):
+    """Return rows of a grid of learning rates in which `best` has the highest validation score."""
+    rows = [made.row(method, lr=lr, seed=seed, **fields) for lr in values for seed in seeds]
     for row in rows:
         score = 0.9 if row["config"]["settings"]["lr"] == best else 0.5
         row["validation"] = {"accuracy": score, "loss": 1 - score, "n": 100}
@@ -149,7 +151,7 @@ def test_unequal_numbers_of_trials_are_noted():
     )
 
 
-def test_two_settings_and_a_setting_that_is_no_number():
+def test_several_settings_and_a_setting_that_is_not_a_number():
     rows = [row for alpha in (0.1, 0.2, 0.3) for row in tried("addax", (1e-3, 1e-2), None, alpha=alpha)]
     rows += tried("addax", (1e-3,), 1e-3, alpha=0.2, length_threshold=None)
     line = by_label(rows).loc["Addax"]
@@ -159,6 +161,6 @@ def test_two_settings_and_a_setting_that_is_no_number():
     assert line["at_edge"] == "lr"
 
 
-def test_a_sweep_of_batch_sizes_is_no_trial():
+def test_a_sweep_of_batch_sizes_is_not_a_trial():
     rows = [*made.k0_sweep(sizes=(1, 2, 4, 6)), made.row("addax", "rte", zo_batch_size=6, fo_batch_size=4)]
     assert by_label(rows)["trials"].to_list() == [1, 1]

@@ -1,4 +1,4 @@
-"""The study of lengths counts what training sees."""
+"""The study of lengths: its counts agree with training."""
 
 import json
 from argparse import Namespace
@@ -20,9 +20,9 @@ from tests.benchmarks.results import result_rows as made
 
 @pytest.fixture(scope="module")
 def rows():
-    """Rows of the built-in examples under two tokenizers, and what was said meanwhile."""
-    said = []
-    return lengths.measure_source("builtin", ["nano-opt", "nano-roberta"], said.append), said
+    """Return rows of the built-in examples with two tokenizers, and the messages."""
+    messages = []
+    return lengths.measure_source("builtin", ["nano-opt", "nano-roberta"], messages.append), messages
 
 
 def row_of(rows, task, tokenizer):
@@ -30,18 +30,22 @@ def row_of(rows, task, tokenizer):
     return row
 
 
-def test_a_tokenizer_alone_encodes_as_the_model_does():
+def test_a_tokenizer_without_its_model_encodes_equally():
     task = tasks.load("rte")
     examples = load_splits("rte", "builtin", train=20, validation=1, test=1, seed=0).train
     for name in ("nano-opt", "nano-roberta"):
         whole = models.load(name, dtype=torch.float32, device="cpu", head="lm")
-        alone = models.load_tokenizer(name)
-        assert (alone.model, alone.max_length, alone.family) == (None, whole.max_length, whole.family)
-        assert encode(examples, task, alone, "lm") == encode(examples, task, whole, "lm")
+        tokenizer = models.load_tokenizer(name)
+        assert (tokenizer.model, tokenizer.max_length, tokenizer.family) == (
+            None,
+            whole.max_length,
+            whole.family,
+        )
+        assert encode(examples, task, tokenizer, "lm") == encode(examples, task, whole, "lm")
 
 
 @pytest.mark.medium
-def test_l_t_and_its_sides_are_those_of_a_run(rows):
+def test_l_t_and_the_sizes_of_d0_and_d1_are_those_of_a_run(rows):
     found, _ = rows
     spec = from_dict(
         {"method": "addax", "model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1, "evaluations": 1}
@@ -54,15 +58,17 @@ def test_l_t_and_its_sides_are_those_of_a_run(rows):
     assert row["n"] == run["train_rows"]
 
 
-def test_every_task_that_a_model_serves_has_a_row_and_the_others_are_named(rows):
-    found, said = rows
+def test_every_task_that_a_model_supports_has_a_row_and_others_are_reported(rows):
+    found, messages = rows
     opt = {r["task"] for r in found if r["tokenizer"] == "nano-opt"}
     assert opt == set(made.TITLES)
     assert opt - {r["task"] for r in found if r["tokenizer"] == "nano-roberta"} == {"record", "squad"}
-    assert [("ReCoRD" in line or "SQuAD" in line) and "nano-roberta" in line for line in said] == [True] * 2
+    assert [("ReCoRD" in line or "SQuAD" in line) and "nano-roberta" in line for line in messages] == [
+        True
+    ] * 2
 
 
-def test_bins_count_every_example_and_none_lies_across_l_t(rows):
+def test_bins_count_every_example_and_do_not_cross_l_t(rows):
     for row in rows[0]:
         edges, counts, at = row["edges"], row["counts"], row["length_threshold_tokens"]
         assert len(edges) == len(counts) + 1 <= lengths.BINS + 3
@@ -76,12 +82,12 @@ def test_bins_count_every_example_and_none_lies_across_l_t(rows):
         assert {"git_commit", "git_dirty", "versions", "data_fingerprint"} <= row.keys()
 
 
-def test_a_model_without_a_language_model_head_sees_plain_inputs(monkeypatch):
+def test_a_model_without_a_language_model_head_trains_a_classification_head(monkeypatch):
     config = SimpleNamespace(architectures=["BertModel"])
     monkeypatch.setattr(lengths.models, "load_config", lambda name: config)
     assert lengths.head_of("any") == "classification"
-    for known in (["OPTForCausalLM"], ["RobertaForMaskedLM"], ["GPT2LMHeadModel"], None):
-        config.architectures = known
+    for architectures in (["OPTForCausalLM"], ["RobertaForMaskedLM"], ["GPT2LMHeadModel"], None):
+        config.architectures = architectures
         assert lengths.head_of("any") == "lm"
 
 
@@ -104,12 +110,12 @@ def test_saving_replaces_the_same_tokenizer_s_rows_and_keeps_others(monkeypatch,
     assert "RTE" in text
 
 
-def test_what_is_measured_without_words_is_what_lies_at_hand(monkeypatch, tmp_path):
+def test_the_default_sources_and_models_are_those_that_need_no_download(monkeypatch, tmp_path):
     monkeypatch.delenv("ADDAX_DATA", raising=False)
-    assert lengths.places(None) == ["builtin"]
+    assert lengths.data_sources(None) == ["builtin"]
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
-    assert lengths.places(None) == ["builtin", str(tmp_path)]
-    assert lengths.places("hub") == ["hub"]
+    assert lengths.data_sources(None) == ["builtin", str(tmp_path)]
+    assert lengths.data_sources("hub") == ["hub"]
     assert lengths.models_for("builtin") == ["nano-llama", "nano-opt", "nano-roberta"]
     assert lengths.models_for(str(tmp_path)) == ["smollm2-135m", "minilm-l6"]
 

@@ -1,4 +1,4 @@
-"""The papers' memory figures: points, rows, and tables."""
+"""The study of memory curves: points, rows, and tables."""
 
 import dataclasses
 import json
@@ -19,8 +19,8 @@ SMALL = "facebook/opt-125m"
 LAYERS, WIDTH = 12, 768
 
 
-def small(method, fo=(2, 16), **own):
-    return Point("figure4", SMALL, method, None, fo, batch_size=2, length=16, **own)
+def small(method, fo=(2, 16), **fields):
+    return Point("figure4", SMALL, method, None, fo, batch_size=2, length=16, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +37,23 @@ def test_sgd_ends_its_backward_pass_with_all_gradients(predicted):
     assert start["activations"] > 0
     assert sgd["piece"][:2] == ["fo", "backward"]
     assert sgd["peak_bytes"] == sum(sgd["split"].values()) >= max(sum(start.values()), sum(end.values()))
-    # In place the end is small, and a long batch has its peak at the start.
+    # In-place updates keep the end small, so with a long batch the peak is at the start.
     assert long["piece"] == ["fo", "backward", LAYERS - 1]
     assert long["split"] == long["backward"]["start"]
 
 
-def test_lora_trains_and_remembers_its_adapters_alone(predicted):
+def test_lora_has_gradients_and_optimizer_state_only_for_its_adapters(predicted):
     sgd, lora, _ = predicted
     adapters = LAYERS * 2 * 2 * WIDTH * memory.LORA["r"] * 4
     assert lora["split"]["parameters"] == sgd["split"]["parameters"] + adapters
-    # Both moments, and a count of steps for each tensor, in one of the allocator's granules.
+    # Each tensor has two moments and a step count, which takes one allocation granule of 512 bytes.
     assert lora["split"]["optimizer_state"] == 2 * adapters + LAYERS * 2 * 2 * 512
     assert 0 <= lora["split"]["gradients"] <= adapters
     assert (lora["label"], lora["adapters"]) == ("LoRA with Adam", memory.LORA)
     assert sgd["adapters"] is None
 
 
-def test_checkpointing_lowers_what_the_start_holds(predicted):
+def test_checkpointing_lowers_the_activations_at_the_start(predicted):
     long = predicted[2]
     (less,) = memory.rows([small("ip-sgd", fo=(8, 512), gradient_checkpointing=True)], processes=1)
     assert less["peak_bytes"] < long["peak_bytes"]
@@ -121,19 +121,19 @@ def test_the_committed_rows_are_the_points_of_the_figures():
 
 
 def cells(table):
-    """First cell of each line of a Markdown table -> the other cells."""
+    """Return the cells of a Markdown table: first cell of a line -> its other cells."""
     return {
         line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in table.splitlines()
     }
 
 
-def test_tables_of_the_page_follow_predicted_rows():
+def test_page_tables_are_computed_from_predicted_rows():
     rows = made.memory()
     peaks, work = cells(_memory_tables.peaks(rows)), cells(_memory_tables.work(rows))
     lengths = [int(length) for length in peaks["method"]]
     sgd = {r["length"]: r["peak_bytes"] for r in rows_of(rows, "SGD")}
     assert peaks["SGD"] == [f"{sgd[length] / 1e9:.1f}" for length in lengths]
-    # Batch 8 at 1000 tokens: a forward pass counts 1, a backward pass 2, checkpointing 1 more.
+    # The batch has 8 x 1000 tokens. A forward pass counts 1, a backward pass 2, and checkpointing 1 more.
     assert (work["SGD"][1], work["SGD, checkpointing"][1], work["MeZO"][1]) == ("24.0", "32.0", "16.0")
     ends = cells(_memory_tables.backward_ends(rows))
     assert [row[4] for name, row in ends.items() if name.isdecimal()] == peaks["SGD"]
@@ -148,7 +148,7 @@ def rows_of(rows, name):
     ]
 
 
-def test_table_22_has_the_printed_numbers_beside_ours():
+def test_table_22_has_published_and_predicted_numbers():
     found = cells(_memory_tables.table22(made.memory()))
     assert found["OPT-13B"] == ["26", "24.2", "24.2", "316", "4", "79", *found["OPT-13B"][6:]]
     assert found["OPT-66B"][3:6] == ["–", "16", "–"]
@@ -156,10 +156,10 @@ def test_table_22_has_the_printed_numbers_beside_ours():
     assert _memory_tables.published("Figure 4")["1x A100-80GB", "FT", "largest OPT that fits"] == 2.7
 
 
-def test_what_fits_is_the_largest_below_the_card_and_measured_goes_first():
+def test_the_largest_model_fits_the_gpu_and_measured_rows_take_precedence():
     rows = [r for r in made.memory(kinds=("predicted",)) if r["what"] == "fits" and r["label"] == "SGD"]
     one = [r for r in rows if r["batch_size"] == 1 and not r["gradient_checkpointing"]]
-    # Four bytes a parameter, and four of activations or so: 52 GB for 13B.
+    # At four bytes per parameter, OPT-13B needs 52 GB, and its activations are small.
     assert _memory.largest(one, 51) == ("facebook/opt-1.3b", "predicted")
     assert _memory.largest(one, 80) == ("facebook/opt-13b", "predicted")
     assert _memory.largest(one, 1) is None

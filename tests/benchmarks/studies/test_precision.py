@@ -1,4 +1,4 @@
-"""The study of 16-bit arithmetic measures what its rows say, on few weights."""
+"""The study of 16-bit arithmetic, checked on a few weights."""
 
 import json
 
@@ -15,7 +15,7 @@ COUNT = 1 << 14
 
 @pytest.fixture
 def small(monkeypatch):
-    """The benchmark on few weights, steps and sizes, without the real model."""
+    """Shrink the study to a few weights, steps, and sizes, without the real model."""
     monkeypatch.setattr(precision, "STEPS", (1, 8))
     monkeypatch.setattr(precision, "SIZES", (1e-5, 1e-3))
     monkeypatch.setattr(precision, "WEIGHTS", COUNT)
@@ -23,7 +23,7 @@ def small(monkeypatch):
     monkeypatch.setattr(precision, "real", lambda count: (3 * precision.synthetic(count), 9 * count))
 
 
-def test_drift_is_the_relative_change_of_the_published_moves():
+def test_drift_is_the_relative_change_by_the_published_perturbations():
     weight = precision.synthetic(COUNT).bfloat16()
     found = dict(precision.drifts(weight, "released"))
     assert list(found) == list(precision.STEPS)
@@ -31,8 +31,8 @@ def test_drift_is_the_relative_change_of_the_published_moves():
     z = noise.draw(noise.hash_seed(0, 0), 0, weight.shape, precision.CPU).bfloat16()
     for scale in (1, -2, 1):
         theta = theta + scale * z * precision.EPS
-    wanted = (theta.double() - weight.double()).norm() / weight.double().norm()
-    assert found[1] == pytest.approx(wanted.item(), rel=1e-12)
+    expected = (theta.double() - weight.double()).norm() / weight.double().norm()
+    assert found[1] == pytest.approx(expected.item(), rel=1e-12)
     assert found[2000] > 30 * found[1]
 
 
@@ -50,9 +50,9 @@ def test_fractions_are_means_over_enough_directions(monkeypatch):
     z = noise.draw(5, 0, weight.shape, precision.CPU)
     before = weight.bfloat16()
     taken = (before.float() - size * z).bfloat16().double() - before.double()
-    wanted = torch.dot(taken, z.double()) / (-size * torch.dot(z.double(), z.double()))
-    assert found["exact", "nearest"][5] == pytest.approx(wanted.item(), rel=1e-5)
-    assert found["released", None][5] == pytest.approx(wanted.item(), rel=0.1)
+    expected = torch.dot(taken, z.double()) / (-size * torch.dot(z.double(), z.double()))
+    assert found["exact", "nearest"][5] == pytest.approx(expected.item(), rel=1e-5)
+    assert found["released", None][5] == pytest.approx(expected.item(), rel=0.1)
     assert sum(found["exact", "stochastic"]) / 6 == pytest.approx(1, abs=0.15)
     wide = {(a, r): each for a, r, each in precision.fractions(weight, size)}
     assert {way: len(each) for way, each in wide.items()} == {("released", None): 4, ("exact", None): 4}
@@ -64,7 +64,7 @@ def test_rows_of_both_sets_of_weights_fill_the_table(small, monkeypatch, tmp_pat
     measured = precision.measure(None, print)
     saved = studies.save("precision", measured).read_text().splitlines()
     rows = [json.loads(line) for line in saved]
-    # For each of two sets of weights: 3 dtypes x 2 ways x 2 steps, and 2 + 3 + 3 ways x 2 sizes.
+    # Each set of weights has 3 dtypes x 2 arithmetics x 2 steps, and 2 + 3 + 3 arithmetics x 2 sizes.
     assert len(rows) == 2 * (12 + 16)
     assert all({"git_commit", "git_dirty", "hardware", "versions", "threads"} <= row.keys() for row in rows)
     assert {(r["weights"], r["population"]) for r in rows} == {

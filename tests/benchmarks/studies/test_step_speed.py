@@ -1,4 +1,4 @@
-"""The study of step speed counts what its rows say, on a tiny model; times are not checked."""
+"""The study of step speed, checked on a tiny model; times are not checked."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from benchmarks.studies import step_speed as step
 
 
 def tiny(_shape, dtype, device, *_):
-    """An OPT whose weights are all but its biases and positions."""
+    """Build a tiny OPT in which biases and position embeddings are few compared with the weights."""
     config = OPTConfig(
         vocab_size=512,
         hidden_size=64,
@@ -29,12 +29,12 @@ def rows(monkeypatch):
     return step.step("opt-125m", torch.float32, 2, 8, 2, "cpu")
 
 
-def test_every_way_draws_and_writes_as_often_as_it_says(rows):
+def test_every_alternative_has_the_expected_draws_and_passes(rows):
     found = {row["way"]: row for row in rows}
     assert len(found) == len(rows)
     expected = {
         "two forwards": (0, 0),
-        "released": (4, 0),  # writes new tensors, and points the parameters at them
+        "released": (4, 0),  # creates new tensors and assigns them to the parameters
         "released, our noise": (4, 4),
         "MeZO": (3, 1),
         "forward, backward": (0, 0),
@@ -57,8 +57,8 @@ def test_every_way_draws_and_writes_as_often_as_it_says(rows):
         assert bare["beyond_seconds"] == 0
 
 
-def test_peaks_tell_the_methods_apart(rows):
-    """Beyond a forward and a backward torch's Adam has two moments, and IP-SGD fewer gradients than SGD."""
+def test_peaks_order_the_methods(rows):
+    """IP-SGD never has all gradients at once, so its peak is below that of SGD."""
     peak = {row["way"]: row["peak_bytes"] for row in rows}
     theta = rows[0]["theta_bytes"]
     assert peak["IP-SGD"] < peak["SGD"] - 0.3 * theta
@@ -66,13 +66,13 @@ def test_peaks_tell_the_methods_apart(rows):
     assert peak["torch Adam"] >= peak["torch SGD"]
 
 
-def test_one_part_is_timed_alone(monkeypatch):
+def test_a_single_part_can_be_timed(monkeypatch):
     monkeypatch.setattr(step, "opt", tiny)
     rows = step.step("opt-125m", torch.bfloat16, 2, 8, 1, "cpu", parts=["mixed"])
     assert [row["way"] for row in rows] == [step.BARE["mixed"], "Addax"]
 
 
-def test_the_table_compares_with_the_released_way_beyond_the_bare_evaluations(rows):
+def test_the_table_compares_overheads_with_that_of_the_released_step(rows):
     for row, seconds in zip(rows, (1.0, 5.0, 4.0, 3.0), strict=False):
         row["seconds"], row["beyond_seconds"] = seconds, seconds - 1.0
     lines = [line for line in step.table(rows).splitlines() if "zeroth order" in line]

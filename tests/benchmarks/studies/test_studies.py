@@ -1,4 +1,4 @@
-"""Saving a study's rows, for every study."""
+"""All studies: their committed rows, tables, and the merging of saved rows."""
 
 import json
 
@@ -11,7 +11,7 @@ NAMES = list(registry.files("study"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_study_is_complete_and_its_committed_rows_fill_its_tables(name):
+def test_a_study_is_complete_and_its_tables_show_its_committed_rows(name):
     study = studies.load(name)
     rows = [json.loads(line) for line in (store.REFERENCE / f"{name}.jsonl").read_text().splitlines()]
     assert {row["study"] for row in rows} == {name}
@@ -19,11 +19,11 @@ def test_a_study_is_complete_and_its_committed_rows_fill_its_tables(name):
         assert len(table(rows).splitlines()) > 2, kind
     assert study.problem is None or study.problem(rows) is None
     assert all(option.help for option in study.options)
-    # Saving committed rows again changes nothing.
+    # Saving the committed rows again must not change them.
     assert studies.merged(study, rows, rows) == rows
 
 
-def test_saved_rows_replace_those_of_the_same_setting_only(tmp_path, monkeypatch):
+def test_saved_rows_replace_only_rows_with_the_same_setting(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE", tmp_path)
     here = {"shape": "opt-125m", "dtype": "float32", "device": "cpu", "hardware": "a"}
     studies.save("step-speed", [here | {"seconds": 1}, here | {"hardware": "b", "seconds": 2}])

@@ -39,4 +39,4 @@ def test_every_label_of_a_tiny_suite_runs_and_is_listed_with_published_numbers(n
     folder = tmp_path / "results" / "tables" / f"{name}-tiny"
     printed = (folder / "published.md").read_text()
     assert all(f"{row['label']} " in printed for row in rows if row["config"]["method"] != ZERO_SHOT)
-    assert "What defines this suite" in (folder / "stated.md").read_text()
+    assert "Settings of this suite" in (folder / "stated.md").read_text()

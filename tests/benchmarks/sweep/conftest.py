@@ -1,4 +1,4 @@
-"""What all tests of sweeps share."""
+"""Fixtures shared by the tests of sweeps."""
 
 import pytest
 
@@ -7,6 +7,6 @@ from benchmarks.results import store
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """The folder that the rows of suite "s" go to, below an empty one."""
+    """Write rows to an empty temporary folder, and return the subfolder of suite "s"."""
     monkeypatch.setattr(store, "RUNS", tmp_path / "runs")
     return tmp_path / "runs" / "s"

@@ -1,4 +1,4 @@
-"""What tests of sweeps share: four tiny specs, and executors that run them in the test's process."""
+"""Helpers for the tests of sweeps: four tiny specs, and executors that run them in the test's process."""
 
 import io
 from concurrent.futures import Future
@@ -15,7 +15,7 @@ TINY = {
     "model": "nano-opt", "task": "sst2", "train_rows": 8, "validation_rows": 4, "test_rows": 4,
     "steps": 1, "evaluations": 1, "lr": 1e-3,
 }  # fmt: skip
-# The second one fails: every example is at most 150 tokens long, so that D0 is empty.
+# The second spec fails: no example is longer than 150 tokens, so D0 is empty.
 SPECS = [
     from_dict({"method": "sgd", **TINY, "fo_batch_size": 2}),
     from_dict({"method": "addax", **TINY, "length_threshold": 150}),
@@ -25,10 +25,11 @@ SPECS = [
 
 
 class Inline:
-    """Runs everything at once in this process.
+    """An executor that runs each spec immediately in this process.
 
     Attributes:
-        closed: how it was closed: None not at all, False when all was done, True at once.
+        runs: the number of runs it was created for.
+        closed: the value of `now` that it was closed with; None if it is open.
     """
 
     jobs = 2
@@ -53,12 +54,12 @@ class Inline:
 
 
 class Dying(Inline):
-    """Its process dies instead of running the first spec.
+    """An executor whose process dies instead of running the first spec.
 
     Args:
-        times: so often; then it runs.
+        times: number of deaths before the spec runs.
         node_lost: whether the whole machine dies.
-        writes_checkpoints: whether a new checkpoint is there each time.
+        writes_checkpoints: whether the process writes a new checkpoint before each death.
     """
 
     def __init__(self, times, node_lost=False, writes_checkpoints=False):
@@ -73,7 +74,7 @@ class Dying(Inline):
         if self.writes_checkpoints:
             last = store.checkpoints("s") / f"{spec.id}-0" / checkpoint.STATE
             last.parent.mkdir(parents=True, exist_ok=True)
-            # A new file beside the old one has another inode, whatever the clock's resolution.
+            # Replacing the file changes its inode, even if the clock is too coarse to change its time.
             last.with_name("new").write_bytes(b"")
             last.with_name("new").replace(last)
         future = Future()
@@ -82,7 +83,7 @@ class Dying(Inline):
 
 
 def swept(specs, executor=None, **options):
-    """Sweep specs as suite "s": (the number of failed runs, what was printed)."""
+    """Sweep specs as suite "s", and return the number of failed runs and the output."""
     console = Console(file=io.StringIO(), width=60)
     failed = scheduler.sweep(
         "s", specs, make_executor=executor or Inline(), folder=None, console=console, **options

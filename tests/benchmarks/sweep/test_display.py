@@ -1,4 +1,4 @@
-"""Display: what a sweep or a run prints where its output is not a terminal, and on a terminal."""
+"""Display: the progress output of sweeps and runs, on a terminal and elsewhere."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from tests.benchmarks.sweep.inline import SPECS, Inline, swept
 
 
 class Waiting:
-    """Ends one run whenever the sweep has shown its progress once more."""
+    """An executor whose futures the test completes one by one."""
 
     jobs = 2
 
@@ -34,8 +34,8 @@ class Waiting:
 
 
 @pytest.fixture
-def shown(runs, monkeypatch):
-    """A sweep of three runs with a line every 10 ms: the lines it prints."""
+def output(runs, monkeypatch):
+    """Sweep three runs with a line every 10 ms, and return the lines and the whole output."""
     executor, lines = Waiting(), []
     files = [ProgressFile("s", spec) for spec in SPECS]
     real = SweepProgress.line
@@ -62,8 +62,8 @@ def shown(runs, monkeypatch):
     return lines, text
 
 
-def test_a_line_says_runs_done_the_current_run_its_loss_and_the_time_left(shown):
-    lines, _ = shown
+def test_a_line_shows_runs_done_the_current_run_its_loss_and_the_time_left(output):
+    lines, _ = output
     assert lines[0] == "s: 0 of 3 runs done; time left: unknown"
     assert lines[1] == ("s: 0 of 3 runs done; nano-opt sst2 SGD at 25% (step 3, loss 0.693); time left: 0 s")
     assert lines[2].startswith("s: 1 of 3 runs done; time left: ")
@@ -71,8 +71,8 @@ def test_a_line_says_runs_done_the_current_run_its_loss_and_the_time_left(shown)
     assert lines[3].startswith("s: 2 of 3 runs done (1 failed); time left: ")
 
 
-def test_lines_are_whole_however_narrow_the_output_is(shown):
-    lines, text = shown
+def test_lines_are_not_wrapped_in_narrow_output(output):
+    lines, text = output
     printed = text.splitlines()
     assert printed[0] == "s: 3 runs to do, 0 finished before"
     assert [line for line in printed if " of 3 runs done" in line] == lines
@@ -93,7 +93,7 @@ def test_a_manual_run_prints_lines_at_intervals(monkeypatch, capsys):
     now = 1000.0
     monkeypatch.setattr(display.time, "monotonic", lambda: now)
     show = RunLines(SPECS[0], interval=30.0)
-    # It resumes at a quarter of its budget.
+    # The run resumes at a quarter of its budget.
     for step in range(3, 10):
         show(step / 12, f"loss {step}")
         now += 10

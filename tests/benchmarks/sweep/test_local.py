@@ -1,4 +1,4 @@
-"""Worker processes of one machine: one that dies costs its own run; all end with their sweep."""
+"""Local worker processes: a death costs only one run, and all workers end with their sweep."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def pool():
-    made = LocalExecutor(2)
-    yield made
-    made.close(now=True)
+    executor = LocalExecutor(2)
+    yield executor
+    executor.close(now=True)
 
 
 def test_a_dead_worker_costs_only_its_run(pool):
-    """`eval` stands for the work and its text for the spec: both go to a worker as they are."""
+    """The work is `eval` and the specs are its source texts, since both can be sent to a worker."""
     long = pool.submit(eval, "__import__('time').sleep(3) or __import__('os').getpid()")
     dead = pool.submit(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
     left = pool.submit(eval, "__import__('os')._exit(7)")
@@ -61,7 +61,7 @@ import os, sys, time
 from benchmarks.sweep.local import LocalExecutor
 if __name__ == "__main__":
     pool = LocalExecutor(2)
-    # Both write into one pipe, whole lines at a time.
+    # Both workers write whole lines to the same pipe.
     text = "(os := __import__('os')).write(1, b'%d%c' % (os.getpid(), 10)) and __import__('time').sleep(600)"
     futures = [pool.submit(eval, text) for _ in range(2)]
     try:
@@ -74,7 +74,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_when_their_sweep_is_killed_or_interrupted_alone(tmp_path, sent):
-    """Killed, or interrupted alone as `kill -INT` and job schedulers do it: no worker goes on by itself."""
+    """`kill -INT` and job schedulers signal only the parent; its workers must not survive it."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     parent = subprocess.Popen(
@@ -95,7 +95,7 @@ def test_workers_end_when_their_sweep_is_killed_or_interrupted_alone(tmp_path, s
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has waited for does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

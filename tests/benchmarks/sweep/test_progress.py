@@ -1,4 +1,4 @@
-"""Progress: what workers write of their runs, and what a sweep makes of it."""
+"""Progress: the files that workers write, and the lines that a sweep computes from them."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from benchmarks.sweep.progress import ProgressFile, SweepProgress
 from tests.benchmarks.sweep.inline import SPECS
 
 
-def test_time_left_follows_finished_runs_and_the_parts_of_current_ones(runs, monkeypatch):
+def test_time_left_counts_finished_runs_and_fractions_of_current_ones(runs, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     sweep = SweepProgress("s", SPECS)
@@ -18,7 +18,7 @@ def test_time_left_follows_finished_runs_and_the_parts_of_current_ones(runs, mon
     sweep.end(SPECS[0], failed=False)
     now += 60
     file.update(0.5, "loss 1.0")
-    # 1.5 runs took 60 s; 2.5 are left.
+    # 1.5 runs took 60 s, and 2.5 runs are left.
     assert sweep.line().endswith("time left: 2 min")
     assert sweep._time_left([]) == "3 min"
 
@@ -55,12 +55,12 @@ def test_a_file_is_written_at_most_once_a_second(runs, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     file = ProgressFile("s", SPECS[0])
-    found = []
+    texts = []
     for _ in range(25):
         now += 0.1
         file.update(0.0, f"loss {now}")
-        found.append(json.loads(file._path.read_text())["text"])
-    assert len(set(found)) == 3
+        texts.append(json.loads(file._path.read_text())["text"])
+    assert len(set(texts)) == 3
 
 
 def test_a_file_that_cannot_be_written_does_not_stop_the_run(runs):

@@ -29,31 +29,31 @@ from benchmarks.sweep.ray import RayExecutor, threads_per_run
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-# Nothing runs on the GPU; Ray believes that there is one.
+# Ray is configured with a GPU that does not exist; nothing uses it.
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of one core; the second one is lost on the way."""
-    made = Cluster()
-    made.add_node(**NODE)
-    made.second = made.add_node(**NODE)
-    yield made
+    """Start a cluster of two nodes with one core each; a test removes the second node."""
+    cluster = Cluster()
+    cluster.add_node(**NODE)
+    cluster.second = cluster.add_node(**NODE)
+    yield cluster
     ray.shutdown()
-    made.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
 def executor(cluster):
-    """One for the tests in their order, since a worker process takes seconds to start."""
-    made = RayExecutor(cluster.address, "cpu")
-    yield made
-    made.close(now=True)
+    """Start one executor for all tests, in their order, because a worker process takes seconds to start."""
+    executor = RayExecutor(cluster.address, "cpu")
+    yield executor
+    executor.close(now=True)
 
 
-def where(spec):
-    """The node and process that a run finds itself in, and how."""
+def location(spec):
+    """Return the spec, and the node, process, folder, threads, and environment that it runs in."""
     import torch
 
     node = ray.get_runtime_context().get_node_id()
@@ -61,7 +61,7 @@ def where(spec):
 
 
 def begin(folder, spec, seconds):
-    """Says where it runs, takes its time, and says that it is done."""
+    """Write a file that names the node, sleep, and write another file at the end."""
     (Path(folder) / f"{spec}.{os.getpid()}.begun").write_text(ray.get_runtime_context().get_node_id())
     time.sleep(seconds)
     (Path(folder) / f"{spec}.{os.getpid()}.done").touch()
@@ -80,7 +80,7 @@ def endless(folder, spec):
     return begin(folder, spec, 600)
 
 
-def suicide(spec):
+def kill_itself(spec):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -98,20 +98,20 @@ def until(condition, seconds=30):
 
 def test_runs_are_spread_over_nodes_and_share_worker_processes(executor):
     assert executor.jobs == 2
-    done = [f.result(60) for f in [executor.submit(where, i) for i in range(8)]]
+    done = [f.result(60) for f in [executor.submit(location, i) for i in range(8)]]
     assert [row[0] for row in done] == list(range(8))
     assert {row[3:] for row in done} == {(os.getcwd(), 1, "false")}
     nodes = {row[1] for row in done}
-    # One process a node for all its runs.
+    # Each node runs all its specs in one process.
     assert len(nodes) == len({row[2] for row in done}) == 2
 
 
 def test_a_process_that_dies_costs_its_run_alone(executor):
-    death = executor.submit(suicide, "a").exception(60)
+    death = executor.submit(kill_itself, "a").exception(60)
     assert isinstance(death, Died)
     assert not death.node_lost
     assert str(death) == "its worker process died"
-    assert executor.submit(where, "b").result(60)[0] == "b"
+    assert executor.submit(location, "b").result(60)[0] == "b"
 
 
 def test_an_error_of_the_work_arrives_as_itself(executor):
@@ -141,7 +141,7 @@ def test_a_lost_node_loses_nothing(executor, cluster, tmp_path):
     assert died
     until(lambda: executor.jobs == 1)
     assert sorted(finished) == [f"run{i}" for i in range(4)]
-    # What ran on the lost node began twice; nothing was done twice.
+    # Runs on the lost node started twice, but every run finished once.
     begun, done = (Counter(f.name.split(".")[0] for f in tmp_path.glob(f"*.{s}")) for s in ("begun", "done"))
     assert {spec for spec, times in begun.items() if times > 1} == set(died)
     assert set(done.values()) == {1}
@@ -163,35 +163,35 @@ def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, t
         *(f.result(60) for f in [again.submit(visible, i) for i in range(3)]), strict=True
     )
     again.close()
-    # The node's one GPU, and a fresh process for each run.
+    # Every run got the node's only GPU and a new process.
     assert (set(devices), len(set(processes))) == ({"0"}, 3)
 
 
 def test_a_cluster_that_cannot_serve_is_refused_in_one_line(cluster, tmp_path, monkeypatch):
     ray.shutdown()
-    with pytest.raises(UserError, match="--device cuda or cpu, not auto"):
+    with pytest.raises(UserError, match="--device cpu, not auto"):
         RayExecutor(cluster.address, "auto")
-    for address, said in (
+    for address, message in (
         ("127.0.0.1:1", "127.0.0.1:1: no Ray cluster answers"),
         ("nonsense", "host:port or auto, not 'nonsense'"),
     ):
         start = time.monotonic()
-        with pytest.raises(UserError, match=said) as error:
+        with pytest.raises(UserError, match=message) as error:
             RayExecutor(address, "cpu")
         assert "\n" not in str(error.value)
         assert time.monotonic() - start < 8
-    # As on a node where nothing is mounted there.
+    # Simulate a node that has not mounted the shared folder.
     monkeypatch.setattr(store, "RUNS", tmp_path)
     monkeypatch.setattr("benchmarks.sweep.ray._missing", lambda paths: paths[1:])
-    with pytest.raises(UserError, match=rf"node \S+ \(.*does not see {tmp_path} of this machine") as error:
+    with pytest.raises(UserError, match=rf"node \S+ \(.*cannot access {tmp_path} of this machine") as error:
         RayExecutor(cluster.address, "cpu")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
     assert not ray.is_initialized()
 
 
-def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
-    """As a shell sends it: to all processes of the sweep, Ray's too."""
+def test_an_interrupt_ends_a_cluster_that_the_executor_started(tmp_path):
+    """A shell sends the interrupt to all processes of the sweep, including Ray's."""
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\n"
@@ -221,7 +221,7 @@ def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path):
     )
     (begun,) = until(lambda: list(out.iterdir()), seconds=60)
     os.killpg(parent.pid, signal.SIGINT)
-    # Not a word of Ray's.
+    # Ray itself prints nothing.
     assert parent.communicate(timeout=60)[0].splitlines() == ["CancelledError CancelledError"]
     until(lambda: not alive(begun.name.split(".")[1]))
     until(lambda: not sessions(parent.pid))
@@ -251,24 +251,24 @@ def test_share_of_cores(nodes, gpu, per_node, threads):
     assert threads_per_run(nodes, gpu, per_node) == threads
 
 
-@pytest.mark.parametrize(("gpu", "named"), [(True, "a GPU"), (False, "cores")])
-def test_nodes_without_what_a_run_needs_are_refused(gpu, named):
-    with pytest.raises(UserError, match=f"no node of the Ray cluster has {named} to offer"):
+@pytest.mark.parametrize(("gpu", "named"), [(True, "a GPU"), (False, "CPU cores")])
+def test_nodes_without_the_resources_of_a_run_are_refused(gpu, named):
+    with pytest.raises(UserError, match=f"no node of the Ray cluster has {named}"):
         threads_per_run([(0, 2), (4 if gpu else 0, 0)], gpu, None)
 
 
 def alive(pid):
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process is running; a zombie is not."""
     return any(process == str(pid) for process, _ in processes())
 
 
 def sessions(leader):
-    """What runs in the session that a process led."""
+    """Return the running processes of the session with a given leader."""
     return [process for process, session in processes() if session == str(leader)]
 
 
 def processes():
-    """(id, session) of all that run."""
+    """Yield (process id, session id) of all running processes."""
     for file in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             state, _, _, session = file.read_text().rpartition(")")[2].split()[:4]

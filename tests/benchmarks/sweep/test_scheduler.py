@@ -1,4 +1,4 @@
-"""Scheduler: which specs a sweep runs, and what a failing or dying run costs."""
+"""Scheduler: the specs that a sweep runs, and its behavior when a run fails or its process dies."""
 
 import dataclasses
 import io
@@ -19,8 +19,8 @@ from tests.benchmarks.sweep.inline import SPECS, TINY, Dying, Inline, swept
 
 
 def counts(specs):
-    found = scheduler.pending("s", specs, None)
-    return len(found.todo), len(found.finished)
+    pending = scheduler.pending("s", specs, None)
+    return len(pending.todo), len(pending.finished)
 
 
 def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(runs):
@@ -42,7 +42,7 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(runs):
     assert "1 runs to do, 3 finished before" in text
 
 
-def test_a_sweep_without_anything_to_do_starts_no_executor(runs):
+def test_a_sweep_with_nothing_to_do_starts_no_executor(runs):
     swept(SPECS[:1])
     executor = Inline()
     failed, text = swept(SPECS[:1], executor)
@@ -123,9 +123,9 @@ def test_a_run_that_takes_down_one_machine_after_another_is_killed(runs):
     assert len(executor.submitted) == 4
 
 
-def test_a_death_does_not_undo_what_another_sweep_has_finished_since(runs):
+def test_a_death_does_not_overwrite_a_row_that_another_sweep_finished_meanwhile(runs):
     class Late(Dying):
-        """Another sweep finishes the run while this one learns of the second death."""
+        """An executor whose second death is reported after another sweep has finished the run."""
 
         def submit(self, work, spec):
             if len(self.submitted) == 1:
@@ -136,9 +136,9 @@ def test_a_death_does_not_undo_what_another_sweep_has_finished_since(runs):
     assert [row["status"] for row in store.read_suite("s")] == ["done"]
 
 
-def test_a_run_that_another_process_is_at_is_done_last_and_its_row_is_taken(runs, monkeypatch):
-    held = store.lock("s", SPECS[0].id)
-    held.acquire(timeout=0)
+def test_a_run_of_another_process_is_retried_last_and_its_row_is_reused(runs, monkeypatch):
+    lock = store.lock("s", SPECS[0].id)
+    lock.acquire(timeout=0)
     order, real = [], train.run
 
     def watched(spec, *args, **kwargs):
@@ -148,10 +148,10 @@ def test_a_run_that_another_process_is_at_is_done_last_and_its_row_is_taken(runs
     class Other(Inline):
         def submit(self, work, spec):
             if work.keywords.get("lock_timeout"):
-                # The other sweep finishes just before this one looks again.
+                # The other sweep finishes just before this one retries.
                 row = train.unfinished_row(spec, train.load(spec, None), "s", "")
                 store.write("s", row | {"status": "done", "reason": None})
-                held.release()
+                lock.release()
             return super().submit(work, spec)
 
     monkeypatch.setattr(train, "run", watched)
@@ -161,7 +161,7 @@ def test_a_run_that_another_process_is_at_is_done_last_and_its_row_is_taken(runs
     assert len(store.read_suite("s")) == 2
 
 
-def test_a_folder_that_cannot_be_written_is_one_line_before_any_run(runs):
+def test_a_folder_that_cannot_be_written_is_a_one_line_error_before_any_run(runs):
     runs.parent.mkdir()
     runs.write_text("a file where the folder should be")
     executor = Inline()
@@ -214,7 +214,7 @@ def test_wrong_filters_are_refused(only, named):
     assert named in str(error.value)
 
 
-def test_changes_hold_for_all_runs():
+def test_changes_apply_to_all_runs():
     specs = scheduler.specs_of("quick", {"data": "folder", "device": "cuda"}, {"task": ["cb", "wsc"]})
     assert {(s.data, s.device, s.task) for s in specs} == {
         ("folder", "cuda", "cb"),

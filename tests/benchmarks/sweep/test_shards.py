@@ -19,14 +19,14 @@ def test_shards_are_disjoint_and_complete_and_keep_the_order_of_the_suite(quick,
     shards = [shard(quick, part, count) for part in range(1, count + 1)]
     ids = [spec.id for specs in shards for spec in specs]
     assert sorted(ids) == sorted({spec.id for spec in quick})
-    place = {spec.id: k for k, spec in enumerate(quick)}
+    position = {spec.id: k for k, spec in enumerate(quick)}
     for specs in shards:
-        assert [place[spec.id] for spec in specs] == sorted(place[spec.id] for spec in specs)
+        assert [position[spec.id] for spec in specs] == sorted(position[spec.id] for spec in specs)
 
 
 @pytest.mark.parametrize("count", [2, 7])
 def test_shards_share_each_model_and_method_evenly(quick, count):
-    """Also where N is the number of methods, which the suite lists in turn."""
+    """This must hold even if N is the number of methods, which the suite lists in turn."""
     shards = [shard(quick, part, count) for part in range(1, count + 1)]
     sizes = [len(specs) for specs in shards]
     assert max(sizes) - min(sizes) <= 1
@@ -37,12 +37,12 @@ def test_shards_share_each_model_and_method_evenly(quick, count):
 
 
 def test_shards_do_not_depend_on_the_process(quick):
-    """A hash of text would: Python salts it in every process."""
+    """Python's string hash would break this, because every process salts it differently."""
     four = [quick[k] for k in (0, 1, 2, 3)]
-    alike: dict = {}
+    by_pair: dict = {}
     for spec in four:
-        alike.setdefault((spec.model, spec.method), []).append(spec.id)
-    ids = [spec_id for group in alike.values() for spec_id in group]
+        by_pair.setdefault((spec.model, spec.method), []).append(spec.id)
+    ids = [spec_id for group in by_pair.values() for spec_id in group]
     assert {spec.id for spec in shard(four, 1, 2)} == set(ids[::2])
     assert {spec.id for spec in shard(four, 2, 2)} == set(ids[1::2])
 
@@ -52,7 +52,9 @@ def test_more_shards_than_runs_leave_some_empty(quick):
 
 
 @pytest.mark.parametrize("text", ["3/2", "0/2", "1/0", "-1/2", "1", "1/", "/2", "a/b", "1/2/3", "1.0/2", ""])
-def test_a_wrong_shard_is_one_line(text):
-    with pytest.raises(UserError, match="--shard wants I/N with 1 <= I <= N, as 1/4, not") as error:
+def test_a_wrong_shard_is_a_one_line_error(text):
+    with pytest.raises(
+        UserError, match=r"--shard must be I/N with 1 <= I <= N \(such as 1/4\), not"
+    ) as error:
         parse_shard(text)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Tracking: what wandb's own reader finds in an offline run, and that no failure of wandb reaches a run."""
+"""Tracking: wandb's reader reads back an offline run, and no failure of wandb stops a run."""
 
 import json
 import math
@@ -30,7 +30,7 @@ SCALARS |= {"git_dirty": False}
 
 
 class FakeWandb:
-    """Records calls, and raises in the place that `fails` names."""
+    """A stand-in for wandb that records calls and raises in the function that `fails` names."""
 
     Settings = dict
 
@@ -58,18 +58,18 @@ class FakeWandb:
 @pytest.fixture
 def fake(monkeypatch):
     def replace(fails=""):
-        made = FakeWandb(fails)
-        monkeypatch.setitem(sys.modules, "wandb", made)
-        return made
+        wandb = FakeWandb(fails)
+        monkeypatch.setitem(sys.modules, "wandb", wandb)
+        return wandb
 
     return replace
 
 
 def read(file):
-    """A run's records, by wandb's own reader: (run, {step: values}, summary, exit code)."""
-    words = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    records = [json.loads(line) for line in said.splitlines()]
+    """Return a run's records from wandb's own reader: (run, {step: values}, summary, exit code)."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    records = [json.loads(line) for line in output.splitlines()]
     run = next(r["run"] for r in records if r["type"] == "run")
     history, summary, exit_code = {}, {}, None
     for record in records:
@@ -120,7 +120,7 @@ def test_an_offline_run_is_read_back_from_its_folder(tmp_path, monkeypatch, capf
 
 
 @pytest.mark.parametrize("fails", ["init", "log", "finish"])
-def test_a_failure_of_wandb_is_one_line_and_turns_it_off(tmp_path, fake, capfd, fails):
+def test_a_failure_of_wandb_prints_one_line_and_turns_it_off(tmp_path, fake, capfd, fails):
     wandb = fake(fails)
     tracker = Tracker("offline", tmp_path)
     for _ in range(3):
@@ -128,12 +128,12 @@ def test_a_failure_of_wandb_is_one_line_and_turns_it_off(tmp_path, fake, capfd, 
         run.log(1, loss=1.0)
         run.log(2, loss=2.0)
         run.finish(ROW)
-    assert capfd.readouterr() == ("", "warning: wandb is off from here on: RuntimeError: no disk\n")
+    assert capfd.readouterr() == ("", "warning: wandb failed and is now disabled: RuntimeError: no disk\n")
     assert len(wandb.of(fails)) == 1
     assert wandb.calls[-1][0] == fails
 
 
-def test_a_wandb_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, capfd):
+def test_a_wandb_that_cannot_be_imported_is_a_one_line_warning(tmp_path, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "wandb", None)
     run = Tracker("offline", tmp_path).begin(SPEC, "quick")
     run.log(1, loss=1.0)
@@ -144,7 +144,7 @@ def test_a_wandb_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, capf
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, fake, capfd):
+def test_a_folder_that_cannot_be_written_is_a_one_line_warning(tmp_path, fake, capfd):
     tmp_path.chmod(0o500)
     Tracker("offline", tmp_path).begin(SPEC, "quick").log(1, loss=1.0)
     assert f"cannot write to {tmp_path}" in capfd.readouterr().err
@@ -184,7 +184,7 @@ def test_a_resumed_run_keeps_its_id_and_continues_online(tmp_path, fake):
 
 
 def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path, fake):
-    """Also for a process that resumes it."""
+    """A process that resumes the run continues the second wandb run."""
     wandb = fake()
     first, second = f"quick-{SPEC.id}", f"quick-{SPEC.id}-2"
     run = Tracker("online", tmp_path).begin(SPEC, "quick")
@@ -211,7 +211,7 @@ def test_modes_are_checked(monkeypatch):
 
 
 def test_without_wandb_tracking_is_off_and_its_extra_is_named(tmp_path, monkeypatch):
-    """Also where only a folder of that name is found."""
+    """A folder named wandb in the search path must not count as an installation."""
     (tmp_path / "wandb").mkdir()
     paths = [path for path in sys.path if not os.path.isfile(os.path.join(path, "wandb", "__init__.py"))]
     monkeypatch.setattr(sys, "path", [str(tmp_path), *paths])

@@ -1,4 +1,4 @@
-"""Worker: one run under its lock; what it does with rows that are there, and with whatever goes wrong."""
+"""Worker: one run under its lock, and its behavior with existing rows and errors."""
 
 import multiprocessing
 import time
@@ -17,19 +17,19 @@ ONE = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled"}
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The ids of the specs that were run, in turn."""
+    """Return a list that records the ids of the specs that are run, in order."""
     ids, real = [], train.run
     monkeypatch.setattr(train, "run", lambda spec, *a, **k: ids.append(spec.id) or real(spec, *a, **k))
     return ids
 
 
-def test_a_manual_run_takes_place_whatever_row_there_is(runs, trained):
+def test_a_manual_run_ignores_existing_rows(runs, trained):
     for _ in range(2):
         assert run_spec(SPECS[0], **ONE) == Outcome("done")
     assert len(trained) == 2
 
 
-def test_a_manual_run_raises_the_mistakes_of_its_user(runs):
+def test_a_manual_run_raises_user_errors(runs):
     with pytest.raises(UserError, match="no training example is longer than"):
         run_spec(SPECS[1], **ONE)
     assert store.read_suite("s") == []
@@ -49,7 +49,7 @@ def test_a_run_that_failed_is_repeated_unless_it_failed_in_a_concurrent_sweep(ru
     assert len(trained) == 2
 
 
-def test_an_unexpected_error_is_a_row_with_its_traceback(runs, monkeypatch):
+def test_an_unexpected_error_becomes_a_row_with_its_traceback(runs, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("out of luck")
 
@@ -66,17 +66,17 @@ def test_an_unexpected_error_is_a_row_with_its_traceback(runs, monkeypatch):
 @pytest.mark.parametrize(
     "text", ["", '{"id": "ha', "[]", "changed"], ids=["empty", "cut", "not an object", "changed"]
 )
-def test_a_damaged_row_is_named_set_aside_and_run_again(runs, capsys, text):
+def test_a_damaged_row_is_reported_renamed_and_run_again(runs, capsys, text):
     swept(SPECS[:1])
     path = runs / f"{SPECS[0].id}.json"
-    whole = path.read_text()
-    damaged = whole.replace('"steps": 1', '"steps": 2', 1) if text == "changed" else text
+    original = path.read_text()
+    damaged = original.replace('"steps": 1', '"steps": 2', 1) if text == "changed" else text
     path.write_text(damaged)
     assert swept(SPECS[:1])[0] == 0
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"{path}: " in said
-    assert f"set aside as {path.name}.damaged-1" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"{path}: " in message
+    assert f"renamed to {path.name}.damaged-1" in message
     assert (runs / f"{path.name}.damaged-1").read_text() == damaged
     assert store.read_row(path)["status"] == "done"
     assert "0 runs to do, 1 finished before" in swept(SPECS[:1])[1]
@@ -87,13 +87,13 @@ def test_a_lock_is_released_when_its_process_dies(runs):
     context = multiprocessing.get_context("fork")
     ready = context.Event()
 
-    def hold():
-        held = store.lock("s", SPECS[0].id)
-        held.acquire(timeout=0)
+    def hold_lock():
+        lock = store.lock("s", SPECS[0].id)
+        lock.acquire(timeout=0)
         ready.set()
         time.sleep(60)
 
-    other = context.Process(target=hold)
+    other = context.Process(target=hold_lock)
     other.start()
     assert ready.wait(30)
     assert run_spec(SPECS[0], **ONE, sweep_started_at="2000-01-01").status == "busy"
