@@ -1,4 +1,4 @@
-"""Refresh the generated tables of README.md and docs/ from committed rows."""
+"""Refresh the generated tables, numbers, and figures of README.md and docs/ from committed rows."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
 def main(given: argparse.Namespace) -> int:
     """Refresh or check the pages."""
     from benchmarks import docs
+    from benchmarks.cli import reference
 
-    stale = docs.refresh(check=given.check)
-    for page in stale:
-        said = "out of date: run python -m benchmarks docs" if given.check else "refreshed"
-        print(f"{page.relative_to(registry.ROOT)}: {said}")
+    stale = docs.refresh(check=given.check, more=reference.tables())
+    for file in stale:
+        outcome = "out of date: run python -m benchmarks docs" if given.check else "refreshed"
+        print(f"{file.relative_to(registry.ROOT)}: {outcome}")
     if not stale:
-        print("all tables are up to date")
+        print("All pages and figures are up to date.")
     return 1 if given.check and stale else 0

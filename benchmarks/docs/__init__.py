@@ -6,6 +6,7 @@ of a table (`benchmarks.docs.values`). A figure is a PNG in docs/figures/ that a
 (`benchmarks.docs.figures`).
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.docs import figures, marks
@@ -21,18 +22,21 @@ def pages(root: Path = ROOT) -> list[Path]:
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-def refresh(root: Path = ROOT, check: bool = False) -> list[Path]:
+def refresh(
+    root: Path = ROOT, check: bool = False, more: Mapping[str, Callable[[], str]] | None = None
+) -> list[Path]:
     """Rebuild the generated parts of every page, and return the files that were out of date.
 
     Args:
         root: folder that holds the pages and `results/reference/`.
         check: write nothing.
+        more: further tables by name, such as those of `benchmarks.cli.reference`.
 
     Raises:
         UserError: a mark of an unknown kind, a mark that is never closed, a value that is not in its table,
             a file without rows, or a figure that the committed rows do not fill.
     """
-    tables = Tables(root)
+    tables = Tables(root, more)
     texts = {page: page.read_text(encoding="utf-8") for page in pages(root)}
     stale = []
     for page, before in texts.items():

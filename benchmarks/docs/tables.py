@@ -6,7 +6,7 @@ NAME:KIND is a suite with a kind of `SUITE_TABLES`, a study with a kind of its t
 on the page, every table ends with that line.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import registry, studies
@@ -22,6 +22,8 @@ from benchmarks.results.row import read
 from benchmarks.studies._precision_tables import dtype_table
 
 PROVENANCE = "provenance"
+# Tables of options, which `benchmarks.cli.reference` builds.
+COMMAND_LINE = "cli"
 
 
 def method_table(rows: Sequence[dict]) -> str:
@@ -48,10 +50,12 @@ class Tables:
 
     Args:
         root: folder that holds `results/reference/`.
+        more: tables that show no rows, by name; each function returns Markdown.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, more: Mapping[str, Callable[[], str]] | None = None) -> None:
         self.root = root
+        self._rowless = {**PAPER_TABLES, **(more or {})}
         self._built: dict[tuple[str, bool], str] = {}
         self._rows: dict[str, list[dict]] = {}
 
@@ -81,8 +85,8 @@ class Tables:
         return self._rows[owner]
 
     def _build(self, name: str, page: str, with_provenance: bool) -> str:
-        if name in PAPER_TABLES:
-            return PAPER_TABLES[name]()
+        if name in self._rowless:
+            return self._rowless[name]()
         if name in (compared := methods.tables()):
             return compared[name](self.rows)
         owner, _, kind = name.rpartition(":")
@@ -90,7 +94,7 @@ class Tables:
         tables = studies.page_tables(owner) if study else SUITE_TABLES
         known: dict[str, Callable] = {**tables, PROVENANCE: provenance_line}
         if kind not in known:
-            raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *PAPER_TABLES, *compared))
+            raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *self._rowless, *compared))
         rows = self.rows(owner)
         if not rows:
             return f"No rows yet: {_remedy(owner, study)}"
@@ -104,7 +108,7 @@ def owners(name: str) -> list[str]:
     >>> owners("quick:score"), owners("papers:suites")
     (['quick'], [])
     """
-    if name in PAPER_TABLES:
+    if name in PAPER_TABLES or name.startswith(f"{COMMAND_LINE}:"):
         return []
     return list(methods.OWNERS) if name in methods.tables() else [name.rpartition(":")[0]]
 

@@ -10,7 +10,6 @@ from benchmarks.report.tables import NONE
 from benchmarks.results import stats
 from benchmarks.results.frame import Results
 from benchmarks.results.ranks import ranks
-from benchmarks.results.stats import MIN_PAIRS
 from benchmarks.results.tuning import trials_table
 
 RULE = (
@@ -44,16 +43,29 @@ def bold_note(tests: pd.DataFrame) -> str:
     if not len(tests):
         return ""
     of_tasks = tests[tests["task"] != stats.ALL]["n"]
-    low, high = of_tasks.min(), of_tasks.max()
-    n = f"{low}" if low == high else f"{low} to {high}"
+    n = _span(of_tasks)
     rule = f"{RULE}; {n} {'pair' if n == '1' else 'pairs'} of runs per task"
     if stats.winners(tests):
         return f"Bold: significantly better than every other trained method at the 5 % level ({rule})."
-    few = f" With fewer than {MIN_PAIRS} pairs, no such test can be significant." if high < MIN_PAIRS else ""
+    few = ""
+    if (tests["n"] < _needed(tests))[tests["task"] != stats.ALL].all():
+        needed = _needed(tests)[tests["task"] != stats.ALL]
+        few = f" With fewer than {_span(needed)} pairs, no such test can be significant."
     return (
         "Nothing is bold: no method is significantly better than all other trained methods at the 5 % level "
         f"({rule}).{few}"
     )
+
+
+def _needed(tests: pd.DataFrame) -> pd.Series:
+    """Return, for each line, the pairs of runs with which one comparison of its column can be significant."""
+    return tests.groupby(["model", "task"])["n"].transform("size").map(stats.pairs_needed)
+
+
+def _span(counts: pd.Series) -> str:
+    """Return "3", or "3 to 6" if the counts differ."""
+    low, high = counts.min(), counts.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def build_tables(
@@ -121,12 +133,12 @@ def _pairs(tests: pd.DataFrame) -> ReportTable:
         "p, Holm": column(tests["p_holm"], ".4f"),
         "significant": ["yes" if separated else "no" for separated in tests["separated"]],
     }
-    short = (tests["n"] < MIN_PAIRS).sum()
+    short = (tests["n"] < _needed(tests)).sum()
     note = f"The tests are {RULE}. n is the number of pairs of runs with equal seeds."
     if short:
         note += (
-            f" In {short} of {len(tests)} lines, n is below {MIN_PAIRS}. These differences cannot be "
-            "significant, because p is at least 2 / 2^n."
+            f" In {short} of {len(tests)} lines, n is too small for a significant difference, because p is "
+            "at least 2 / 2^n and Holm's correction multiplies the smallest p by the number of comparisons."
         )
     return ReportTable("Paired tests between methods", pd.DataFrame(table), tests, note)
 

@@ -4,10 +4,12 @@ All statistics use test scores at the setting selected on validation data (`benc
 are paired by (seed, data_seed), so both runs of a pair use the same data in the same order. The test is the
 sign-flip permutation test of the mean difference. Its only assumption is that without a difference between
 methods, each paired difference is equally likely to have either sign. n differences have 2^n sign patterns,
-so the p-value is at least 2 / 2^n. With fewer than `MIN_PAIRS` pairs, neither this test nor Wilcoxon's can
-reach 5 %. A t-test can, but only if the differences are normal, which three to five values cannot show.
+so the p-value is at least 2 / 2^n, and Holm's correction multiplies the smallest of m p-values by m. With fewer
+than `pairs_needed(m)` pairs, neither this test nor Wilcoxon's can reach 5 %. A t-test can, but only if the
+differences are normal, which three to five values cannot show.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -18,7 +20,6 @@ from benchmarks.config.names import ZERO_SHOT
 from benchmarks.results.order import display_order
 
 LEVEL = 0.05
-MIN_PAIRS = 6  # pairs: 2 / 2^6 < 5 % < 2 / 2^5
 RESAMPLES = 9999
 MIN_FOR_INTERVAL = 3
 RUN = ["seed", "data_seed"]
@@ -155,6 +156,21 @@ def holm(p: Sequence[float]) -> list[float]:
     return multipletests(p, LEVEL, "holm")[1].tolist() if min(p, default=1.0) < 1 else list(p)
 
 
+def pairs_needed(comparisons: int) -> int:
+    """Return the smallest number n of pairs of runs with which one of m comparisons can be significant.
+
+        m 2 / 2^n < 5 %
+
+    Args:
+        comparisons: m, the number of pairs of methods that Holm's correction covers.
+
+    Examples:
+        >>> pairs_needed(1), pairs_needed(15)
+        (6, 10)
+    """
+    return math.floor(math.log2(2 * comparisons / LEVEL)) + 1
+
+
 def pairs(selected: pd.DataFrame) -> pd.DataFrame:
     """Return paired tests between all trained methods, on each task over seeds, and over all tasks and seeds.
 
@@ -184,7 +200,9 @@ def pairs(selected: pd.DataFrame) -> pd.DataFrame:
                 for a, b, tested in _tested(trained[trained["task"].isin(within)])
             ]
             for line, p in zip(family, holm([line["p"] for line in family]), strict=True):
-                lines.append(line | {"p_holm": p, "separated": p < LEVEL, "note": _note(line["n"])})
+                lines.append(
+                    line | {"p_holm": p, "separated": p < LEVEL, "note": _note(line["n"], len(family))}
+                )
     columns = ["model", "task", "title", "a", "b", "n", "difference", "p", "p_holm", "separated", "note"]
     return pd.DataFrame(lines, columns=columns)
 
@@ -201,10 +219,11 @@ def _title(runs: pd.DataFrame, task: str) -> str:
     return task if task == ALL else runs.loc[runs["task"] == task, "title"].iloc[0]
 
 
-def _note(n: int) -> str:
+def _note(n: int, comparisons: int) -> str:
     if not n:
         return "no common pair of seeds"
-    return f"no test can reach 5 % with fewer than {MIN_PAIRS} pairs" if n < MIN_PAIRS else ""
+    needed = pairs_needed(comparisons)
+    return f"no test can reach 5 % with fewer than {needed} pairs" if n < needed else ""
 
 
 def winners(tests: pd.DataFrame) -> dict[tuple[str, str], str]:
