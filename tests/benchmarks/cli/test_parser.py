@@ -1,4 +1,4 @@
-"""Mistakes in options are one line that names the option that was meant."""
+"""A mistake in an option is a one-line error that suggests the intended option."""
 
 import argparse
 
@@ -10,13 +10,13 @@ from benchmarks.errors import UserError
 
 @pytest.fixture
 def parser():
-    """A parser with a setting, a repeatable option, and choices."""
-    made = Parser(prog="demo")
-    made.add_argument("--lr", default=argparse.SUPPRESS, help="learning rate (no default)")
-    made.add_argument("--fo-batch-size", default=argparse.SUPPRESS, help="K1, examples in a batch")
-    made.add_argument("--only", nargs="+", action="extend", default=[])
-    made.add_argument("--kind", choices=("fast", "slow"))
-    return made
+    """Build a parser with a setting, a repeatable option, and an option with choices."""
+    parser = Parser(prog="demo")
+    parser.add_argument("--lr", default=argparse.SUPPRESS, help="learning rate (no default)")
+    parser.add_argument("--fo-batch-size", default=argparse.SUPPRESS, help="K1, examples in a batch")
+    parser.add_argument("--only", nargs="+", action="extend", default=[])
+    parser.add_argument("--kind", choices=("fast", "slow"))
+    return parser
 
 
 @pytest.mark.parametrize(
