@@ -1,4 +1,4 @@
-"""The names that files extending the suite import from `benchmarks`."""
+"""Public names that extensions of the suite import from `benchmarks`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Fingerprints: a run's covers all files that the run imports, and no others."""
+"""Fingerprints: the source fingerprint of a run covers exactly the files that the run imports."""
 
 import json
 import os
@@ -37,13 +37,13 @@ SPECS = {
 
 
 def forget():
-    """Have file contents read again; imports stay known, since no test changes those of a file."""
+    """Clear the caches of file contents. No test changes a file's imports, so their cache stays."""
     fingerprint._fingerprint.cache_clear()
     fingerprint._digest.cache_clear()
 
 
 def changed(monkeypatch, name):
-    """The specs whose fingerprint follows a file's content."""
+    """Return the names of the specs whose fingerprints change with a file's content."""
     before = {name: source_fingerprint(spec) for name, spec in SPECS.items()}
     original = Path.read_bytes
 
@@ -162,7 +162,7 @@ def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
 
 @pytest.mark.process
 def test_all_that_a_run_imports_is_in_its_fingerprint(tmp_path):
-    """Compared with the modules that a process has loaded after a run, whichever way it did."""
+    """Compare the fingerprint's files with the modules that a process has loaded after a run."""
     script = (
         "import json, sys\n"
         "from benchmarks.config.spec import from_dict\n"
@@ -189,7 +189,7 @@ def test_all_that_a_run_imports_is_in_its_fingerprint(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A repository of our own: returns the names that importing some of its files reads."""
+    """Return a function that writes a repository and returns a function from files to what they import."""
     monkeypatch.setattr(registry, "ROOT", tmp_path)
 
     def write(files):

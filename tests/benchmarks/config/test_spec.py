@@ -1,4 +1,4 @@
-"""RunSpec: strict parsing, ids, and every wrong input refused in one line."""
+"""RunSpec: strict parsing, ids, and one-line errors for invalid input."""
 
 import dataclasses
 import hashlib
@@ -27,7 +27,7 @@ ADAM = ADDAX | {"method": "adam"}
 MASKED = ADDAX | {"model": "nano-roberta"}
 ZERO = {"method": ZERO_SHOT, "model": "nano-opt", "task": "sst2"}
 
-# (what was given, what the message names): one line each.
+# (input, expected part of the error message)
 REFUSED = [
     # Names.
     (ADDAX | {"method": "adax"}, "unknown method 'adax': did you mean 'addax'?"),
@@ -87,9 +87,9 @@ REFUSED = [
     (ADDAX | {"validation_rows": -5}, "validation_rows"),
     (ADDAX | {"test_rows": 0}, "test_rows"),
     # Budgets.
-    (ADDAX | {"seconds": 5.0}, "steps or seconds"),
-    (ADDAX | {"steps": None}, "steps or seconds"),
-    (ADDAX | {"steps": 0}, "budget must be positive, not steps=0"),
+    (ADDAX | {"seconds": 5.0}, "exactly one budget: give one of steps, seconds, examples"),
+    (ADDAX | {"steps": None}, "exactly one budget"),
+    (ADDAX | {"steps": 0}, "budget must be positive and finite, not steps=0"),
     (ADDAX | {"steps": -3}, "steps=-3"),
     (ADDAX | {"steps": 2.5}, "steps must be int or none, not 2.5"),
     (ADDAX | {"steps": None, "seconds": 0}, "seconds=0"),
@@ -195,7 +195,7 @@ def test_an_id_follows_every_field_and_every_setting():
 
 
 def test_a_field_that_came_later_is_part_of_an_id_where_it_says_something():
-    """The id of a row of suite `quick` that was made before there were such fields."""
+    """Rows of suite `quick` from before these fields existed must keep their ids."""
     old = {"method": "ip-sgd", "model": "nano-opt", "task": "sst2", "steps": 5, "lr": 0.1}
     made = from_dict(old)
     without = {k: v for k, v in made.config().items() if k not in DEFAULTS_OMITTED_FROM_ID}
@@ -206,7 +206,7 @@ def test_a_field_that_came_later_is_part_of_an_id_where_it_says_something():
 
 @pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])
 def test_unknown_trainable_parts_are_rejected(text):
-    with pytest.raises(UserError, match=re.escape(f"trainable is all, lora:R or last:N, not {text!r}")):
+    with pytest.raises(UserError, match=re.escape(f"trainable must be all, lora:R, or last:N, not {text!r}")):
         from_dict(ADDAX | {"trainable": text})
 
 
