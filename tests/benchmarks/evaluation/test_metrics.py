@@ -1,4 +1,4 @@
-"""Scores of generated answers: token F1, and equality of numbers."""
+"""Metrics of generated answers: token F1, and exact match of numbers."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_token_f1_is_the_best_over_the_answers(prediction, answers, f1):
         ("#### -7", "7", False),
         ("#### 30", "3", False),
         ("#### 3 and then #### 4", "3", True),
-        # Only what stands right after the mark counts.
+        # Only a number directly after the mark counts.
         ("It is 3.", "3", False),
         ("3 #### so it is 3", "3", False),
         ("####", "3", False),

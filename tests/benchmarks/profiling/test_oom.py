@@ -1,4 +1,4 @@
-"""Out-of-memory errors are told apart from all others."""
+"""Out-of-memory errors are distinguished from other errors."""
 
 import pytest
 import torch
