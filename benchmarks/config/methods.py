@@ -69,7 +69,7 @@ def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[st
 
     Args:
         method: method name, or "zero-shot".
-        given: the settings that differ from the defaults, or all settings.
+        given: the settings to use; all others get their defaults.
         others: names of run fields, which an error may also suggest for an unknown setting.
 
     Raises:

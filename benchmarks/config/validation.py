@@ -22,7 +22,7 @@ BATCH_SIZES = ("zo_batch_size", "fo_batch_size")
 
 
 def validate(spec: "RunSpec") -> None:
-    """Raise a `UserError` if a spec cannot run.
+    """Check that a spec can run.
 
     Raises:
         UserError: a value or a combination is invalid; the message names the field and the valid values.

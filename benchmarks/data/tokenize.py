@@ -38,7 +38,7 @@ class Encoded:
 def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
     """Encode examples, truncated to the model's maximum length.
 
-    Truncation removes tokens on the left, or those that are farthest from the mask.
+    Truncation removes the leftmost tokens of a prompt, or those farthest from its mask.
 
     Args:
         examples: examples of the task.

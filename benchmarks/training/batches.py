@@ -1,4 +1,4 @@
-"""Training batches: draws from D0 and D1 that are the same for every method, and the heaviest batches."""
+"""Training batches: drawn from D0 and D1 with the same draws for every method; and the heaviest ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random

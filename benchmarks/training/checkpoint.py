@@ -192,5 +192,5 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # The message of torch's archive writer contains this word if the file cannot grow.
+    # If a file cannot grow, the message of torch's archive writer names inline_container.
     return "is the disk full?" if "inline_container" in line else line[:80]

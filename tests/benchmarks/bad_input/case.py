@@ -34,20 +34,20 @@ def options(settings: str | Mapping[str, object]) -> list[str]:
     return [f"--{name.replace('_', '-')}={value}" for name, value in pairs]
 
 
-class Place:
+class Sandbox:
     """The temporary folder of a test, and methods that create a user's files in it.
 
     Attributes:
         folder: the temporary folder; "{tmp}" in a case.
         patch: pytest's monkeypatch.
-        undo: functions that `put_back` calls.
+        undo: functions that `restore` calls.
     """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.patch = folder, patch
         self.undo: list[Callable[[], None]] = []
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Undo the changes outside the folder, right after the command."""
         while self.undo:
             self.undo.pop()()
@@ -70,7 +70,7 @@ class Place:
             self.patch.setattr(package, "__path__", [*package.__path__, str(root / folder)])
         self.patch.setattr(registry, "ROOT", root)
         self.patch.setattr(registry, "METHOD_FILES", (root / "addax/addax.py",))
-        forget()
+        clear_caches()
         return self.write(f"repository/{KINDS[kind]}/mine.py", text)
 
     def rows(self, train: Iterable[str | dict] = (), test: Iterable[str | dict] = ()) -> None:
@@ -87,7 +87,7 @@ class Place:
         return Path(shutil.copytree(models.WEIGHTS / name, self.folder / "model"))
 
 
-def forget() -> None:
+def clear_caches() -> None:
     """Clear the caches of the registry, and unload the files `mine.py`."""
     for cache in CACHES:
         cache.cache_clear()
@@ -116,7 +116,7 @@ class Case:
     name: str
     argv: list[str]
     expected: tuple[str, ...]
-    setup: Callable[[Place], object] | None = None
+    setup: Callable[[Sandbox], object] | None = None
     loads: bool = False
     predicts: bool = False
     notices: int = 0

@@ -28,7 +28,7 @@ def file(kind: str, name: str, text: str, *expected: str, argv: list[str] | None
         "method": [*RUN, "--method", "mine", *options("lr=0.1 steps=1")],
         "model": ADDAX,
     }
-    return Case(name, argv or commands[kind], expected, lambda place: place.code(kind, text))
+    return Case(name, argv or commands[kind], expected, lambda sandbox: sandbox.code(kind, text))
 
 
 def suite(name: str, body: str, *expected: str) -> Case:

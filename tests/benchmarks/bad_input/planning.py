@@ -2,7 +2,7 @@
 
 from benchmarks import models
 from benchmarks.errors import UserError
-from tests.benchmarks.bad_input.case import Case, Place, options
+from tests.benchmarks.bad_input.case import Case, Sandbox, options
 
 MODEL = ["plan", "--task", "sst2", "--model"]
 PLAN = [*MODEL, "nano-opt", "--gpu-memory"]
@@ -21,14 +21,14 @@ def size(text: str, *expected: str) -> Case:
 
 def lengths(name: str, content: str | bytes, *expected: str) -> Case:
     """Build a case from an invalid file of example lengths."""
-    return Case(name, FILE, expected, lambda place: place.write("lengths.txt", content))
+    return Case(name, FILE, expected, lambda sandbox: sandbox.write("lengths.txt", content))
 
 
-def _unreachable(place: Place) -> None:
+def _unreachable(sandbox: Sandbox) -> None:
     def load_config(name: str) -> None:
         raise UserError(f"model {name}: cannot be read")
 
-    place.patch.setattr(models, "load_config", load_config)
+    sandbox.patch.setattr(models, "load_config", load_config)
 
 
 CASES = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.models import _fetch
 from benchmarks.results import store
-from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place, options
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Sandbox, options
 from tests.benchmarks.results import result_rows
 
 ARGV = [*ADDAX, *options(TINY)]
@@ -21,11 +21,11 @@ PLOT = ["plots", "figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figur
 
 def drawn(name: str, content: str | bytes, *expected: str, file: str = "row.json") -> Case:
     """Build a case from a row file that `plots --rows` reads."""
-    return Case(name, PLOT, expected, lambda place: place.write(f"own/{file}", content))
+    return Case(name, PLOT, expected, lambda sandbox: sandbox.write(f"own/{file}", content))
 
 
 def written(
-    name: str, setup: Callable[[Place], object], *expected: str, argv: list[str] | None = None
+    name: str, setup: Callable[[Sandbox], object], *expected: str, argv: list[str] | None = None
 ) -> Case:
     """Build a case from a folder that cannot be written, which is an error before a run begins."""
     return Case(name, argv or ARGV, expected, setup)
@@ -37,7 +37,10 @@ def _row(**changes: object) -> str:
 
 def _reported(name: str, content: str, *expected: str) -> Case:
     return Case(
-        name, ["report", "quick"], expected, lambda p: p.write("results/runs/quick/broken.json", content)
+        name,
+        ["report", "quick"],
+        expected,
+        lambda sandbox: sandbox.write("results/runs/quick/broken.json", content),
     )
 
 
@@ -48,37 +51,37 @@ def _raising(code: int) -> Callable[..., None]:
     return raises
 
 
-def _read_only(place: Place) -> None:
-    place.patch.setattr(Path, "mkdir", _raising(errno.EROFS))
+def _read_only(sandbox: Sandbox) -> None:
+    sandbox.patch.setattr(Path, "mkdir", _raising(errno.EROFS))
 
 
-def _inside_a_file(place: Place) -> None:
-    place.patch.setattr(store, "RUNS", place.write("file", "x") / "runs")
+def _inside_a_file(sandbox: Sandbox) -> None:
+    sandbox.patch.setattr(store, "RUNS", sandbox.write("file", "x") / "runs")
 
 
-def _full(place: Place) -> None:
+def _full(sandbox: Sandbox) -> None:
     """Forbid every file to grow, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    place.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))
+    sandbox.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))
 
 
-def _tables_are_a_file(place: Place) -> None:
-    place.write("results/runs/adhoc/row.json", _row())
-    place.write("results/tables", "x")
+def _tables_are_a_file(sandbox: Sandbox) -> None:
+    sandbox.write("results/runs/adhoc/row.json", _row())
+    sandbox.write("results/tables", "x")
 
 
-def _another_wheel(place: Place) -> None:
+def _another_wheel(sandbox: Sandbox) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
         Path(command[command.index("--dest") + 1], "other-1-py3-none-any.whl").write_bytes(b"not the wheel")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    place.patch.setattr(_fetch.subprocess, "run", run)
+    sandbox.patch.setattr(_fetch.subprocess, "run", run)
 
 
-def _no_network(place: Place) -> None:
+def _no_network(sandbox: Sandbox) -> None:
     done = subprocess.CompletedProcess([], 1, "", "a long story\nno route to host\n")
-    place.patch.setattr(_fetch.subprocess, "run", lambda command, **_: done)
+    sandbox.patch.setattr(_fetch.subprocess, "run", lambda command, **_: done)
 
 
 CASES = [
@@ -119,7 +122,7 @@ CASES = [
         "a folder among the rows",
         PLOT,
         ("row.json: cannot be read",),
-        lambda p: p.write("own/row.json/x", ""),
+        lambda sandbox: sandbox.write("own/row.json/x", ""),
     ),
     drawn(
         "rows of runs and of a study",
@@ -131,7 +134,7 @@ CASES = [
         "an output folder of figures that is a file",
         [*PLOT[:-1], "{tmp}/own/row.json"],
         ("own/row.json: File exists",),
-        lambda p: p.write("own/row.json", _row()),
+        lambda sandbox: sandbox.write("own/row.json", _row()),
     ),
     _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
     _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),

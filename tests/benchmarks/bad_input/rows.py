@@ -4,7 +4,7 @@ import gzip
 import json
 import shutil
 
-from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place, options
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Sandbox, options
 
 ARGV = [*ADDAX, "--data", "{tmp}/data", *options(TINY)]
 
@@ -12,8 +12,8 @@ ARGV = [*ADDAX, "--data", "{tmp}/data", *options(TINY)]
 def line(name: str, text: str | dict, *expected: str) -> Case:
     """Build a case from an invalid third line of the training file."""
 
-    def setup(place: Place) -> None:
-        place.rows(train=[{"sentence": "fine", "label": 1}, {"sentence": "poor", "label": 0}, text])
+    def setup(sandbox: Sandbox) -> None:
+        sandbox.rows(train=[{"sentence": "fine", "label": 1}, {"sentence": "poor", "label": 0}, text])
 
     return Case(name, ARGV, ("{tmp}/data/sst2/train.jsonl, line 3: ", *expected), setup)
 
@@ -21,26 +21,26 @@ def line(name: str, text: str | dict, *expected: str) -> Case:
 def damaged(name: str, path: str, content: bytes | None, *expected: str) -> Case:
     """Build a case from valid data with one file replaced, or removed if `content` is None."""
 
-    def setup(place: Place) -> None:
-        place.rows()
-        for file in (place.folder / "data/sst2").glob(path.partition(".")[0] + ".*"):
+    def setup(sandbox: Sandbox) -> None:
+        sandbox.rows()
+        for file in (sandbox.folder / "data/sst2").glob(path.partition(".")[0] + ".*"):
             file.unlink()
         if content is not None:
-            place.write(f"data/sst2/{path}", content)
+            sandbox.write(f"data/sst2/{path}", content)
 
     where = "{tmp}/data" if "task sst2" in expected[0] else "{tmp}/data/sst2"
     return Case(name, ARGV, (where, *expected), setup)
 
 
-def _elsewhere(place: Place) -> None:
-    place.rows()
-    shutil.move(place.folder / "data/sst2", place.folder / "data/sst-2")
+def _elsewhere(sandbox: Sandbox) -> None:
+    sandbox.rows()
+    shutil.move(sandbox.folder / "data/sst2", sandbox.folder / "data/sst-2")
 
 
-def _alike(place: Place) -> None:
+def _alike(sandbox: Sandbox) -> None:
     lines = "".join(json.dumps({"sentence": f"take {i}", "label": i % 2}) + "\n" for i in range(14))
     for split in ("train", "validation"):
-        place.write(f"data/sst2/{split}.jsonl", lines)
+        sandbox.write(f"data/sst2/{split}.jsonl", lines)
 
 
 ROW = b'{"sentence": "fine", "label": 1}\n'
@@ -78,12 +78,12 @@ CASES = [
         "a data folder that is a file",
         ARGV,
         ("--data {tmp}/data: no such folder",),
-        lambda p: p.write("data", "x"),
+        lambda sandbox: sandbox.write("data", "x"),
     ),
     Case(
         "a missing data folder in the environment",
         ["run", "--method", "addax", "--model", "nano-opt", "--task", "sst2"],
         ("no such data folder: {tmp}/gone", "--data takes builtin, hub, or a folder"),
-        lambda place: place.patch.setenv("ADDAX_DATA", str(place.folder / "gone")),
+        lambda sandbox: sandbox.patch.setenv("ADDAX_DATA", str(sandbox.folder / "gone")),
     ),
 ]

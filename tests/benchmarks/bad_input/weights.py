@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import models
-from tests.benchmarks.bad_input.case import TINY, Case, Place, options
+from tests.benchmarks.bad_input.case import TINY, Case, Sandbox, options
 
 MINE = ["--model", "{tmp}/model", "--task", "sst2", "--data", "builtin"]
 ARGV = ["run", "--method", "sgd", *MINE, *options(TINY)]
@@ -16,7 +16,7 @@ ARGV = ["run", "--method", "sgd", *MINE, *options(TINY)]
 
 def folder(name: str, change: Callable[[Path], object], *expected: str, loads: bool = True) -> Case:
     """Build a case from a changed copy of nano-opt."""
-    return Case(name, ARGV, expected, lambda place: change(place.model()), loads=loads)
+    return Case(name, ARGV, expected, lambda sandbox: change(sandbox.model()), loads=loads)
 
 
 def configured(**changes: object) -> Callable[[Path], None]:
@@ -61,8 +61,8 @@ def _longer_vocabulary(model: Path) -> None:
     file.write_text(json.dumps(values))
 
 
-def _masked_without_mask(place: Place) -> None:
-    model = place.model("nano-roberta")
+def _masked_without_mask(sandbox: Sandbox) -> None:
+    model = sandbox.model("nano-roberta")
     for file in (models.WEIGHTS / "nano-opt").glob("tokenizer*"):
         (model / file.name).write_bytes(file.read_bytes())
 

@@ -102,7 +102,7 @@ def sources(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
-def test_settings_come_from_the_constructor_its_bases_and_the_options_it_unpacks(sources):
+def test_settings_come_from_the_constructor_its_base_classes_and_unpacked_options(sources):
     found = {name: (p.default, p.help) for name, p in method_settings("mine").items()}
     assert found == {
         "lr": (REQUIRED, "learning rate"),
@@ -113,7 +113,7 @@ def test_settings_come_from_the_constructor_its_bases_and_the_options_it_unpacks
     }
 
 
-def test_a_method_that_is_not_python_is_one_line(sources):
+def test_a_method_file_with_a_syntax_error_gives_a_one_line_error(sources):
     (sources / "baselines" / "mine.py").write_text("def (:\n")
     describe._tree.cache_clear()
     with pytest.raises(UserError, match=r"mine\.py, line 1: SyntaxError"):

@@ -57,7 +57,7 @@ def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch
     assert requests == [(*where, "train"), (*where, held_out)]
 
 
-def test_an_unreachable_hub_is_one_line_that_says_what_to_do(monkeypatch):
+def test_an_unreachable_hub_gives_a_one_line_error_with_alternatives(monkeypatch):
     import datasets
 
     def load_dataset(*args, **kwargs):
@@ -132,7 +132,7 @@ def opened(monkeypatch):
     return paths
 
 
-def test_thirty_runs_of_one_task_open_each_file_once(folder, opened):
+def test_thirty_runs_of_a_task_open_each_file_once(folder, opened):
     specs = [
         from_dict(
             {"method": method, "model": "nano-opt", "task": "sst2", "data": "folder", "steps": 1, "lr": 1e-3}

@@ -104,7 +104,7 @@ def balanced(examples, shots):
 @pytest.mark.parametrize(
     "source", ["builtin", pytest.param(REAL, marks=pytest.mark.skipif(not REAL, reason="needs ADDAX_DATA"))]
 )
-def test_shots_count_rows_of_each_class_in_two_disjoint_splits(name, source):
+def test_shots_give_equal_numbers_of_rows_per_class_in_two_disjoint_splits(name, source):
     shots = 8
     size = {"train": 1000, "validation": 500, "test": 30}
     splits = fresh_splits(name, source, **size, seed=0, shots=shots)
@@ -136,7 +136,7 @@ def test_shots_from_the_hub_leave_the_test_rows_unchanged(folder, monkeypatch):
     assert hub.test == fresh_splits("sst2", "hub", **size).test
 
 
-def test_equal_rows_are_one_shot(tmp_path):
+def test_equal_rows_count_as_one_shot(tmp_path):
     write(tmp_path / "sst2" / "train.jsonl", reviews(16) * 20)
     write(tmp_path / "sst2" / "validation.jsonl", reviews(10, start=50))
     splits = fresh_splits("sst2", str(tmp_path), train=1, validation=1, test=5, seed=0, shots=4)

@@ -16,7 +16,7 @@ from tests.benchmarks.evaluation.naive_scores import CAUSAL, encode, log_probs, 
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_generation_is_a_naive_argmax_loop(name):
+def test_generation_equals_a_naive_argmax_loop(name):
     task = dataclasses.replace(tasks.load("squad"), max_new_tokens=6)
     loaded = nano(name)
     rows = rows_of(task)
@@ -106,7 +106,7 @@ def test_auc_is_the_fraction_of_ordered_pairs():
         ([0, 1], [[0.0, float("nan")], [0.0, 1.0]]),
     ],
 )
-def test_auc_is_none_where_it_is_undefined(golds, scores):
+def test_auc_is_none_if_it_is_undefined(golds, scores):
     assert evaluate.evaluate(fake({}, scores), labeled(golds), 4).auc is None
 
 

@@ -39,6 +39,6 @@ def test_token_f1_is_the_best_over_the_answers(prediction, answers, f1):
         ("", "3", False),
     ],
 )
-def test_the_number_after_the_mark_is_compared_in_any_spelling(prediction, answer, right):
+def test_exact_match_compares_the_number_after_the_mark_in_any_format(prediction, answer, right):
     gold = tasks.load("gsm8k").gold({"answer": f"so #### {answer}"})
     assert metrics.exact_match(prediction, gold) == right

@@ -89,7 +89,7 @@ def test_losses_have_the_gradient_of_the_released_procedure():
 
 @pytest.mark.parametrize("name", CAUSAL + MASKED)
 @pytest.mark.parametrize("task_name", ["sst2", "rte", "cb"])
-def test_classification_head_sees_plain_inputs_without_padding(name, task_name):
+def test_classification_head_scores_equal_those_of_unpadded_plain_inputs(name, task_name):
     task = tasks.load(task_name)
     rows = rows_of(task)
     loaded = nano(name, head="classification", labels=len(task.candidates(rows[0])))

@@ -17,7 +17,7 @@ def kib(n):
     return torch.empty(n * KIB // 4)
 
 
-def test_what_was_there_counts_once():
+def test_resident_storages_count_once():
     a = kib(4)
     tracker = LiveBytes([a, a.view(2, -1), a[:3], a.detach(), kib(1).add_(0)])
     # The fifth tensor has no reference, so it is freed by now.
@@ -26,7 +26,7 @@ def test_what_was_there_counts_once():
     assert tracker.peak == 5 * KIB
 
 
-def test_views_and_in_place_operators_make_nothing():
+def test_views_and_in_place_operators_allocate_nothing():
     a = kib(4)
     with LiveBytes([a]) as tracker:
         views = [a[1:], a.view(-1, 2), a.t(), a.reshape(2, -1), a.detach(), a.unsqueeze(0), a.expand(3, -1)]
@@ -54,20 +54,20 @@ def test_a_storage_lives_as_long_as_any_view_of_it():
     assert tracker.live == 0
 
 
-def test_peak_is_of_what_is_alive_together():
+def test_the_peak_counts_tensors_that_are_alive_together():
     with LiveBytes([]) as tracker:
         for _ in range(5):
             a = kib(1)
             b = a * 2
             del a, b
         assert tracker.peak == 2 * KIB
-        kept = torch.cat([torch.ones(256), torch.ones(256)])
+        joined = torch.cat([torch.ones(256), torch.ones(256)])
         assert tracker.live == 2 * KIB
         assert tracker.peak == 4 * KIB
-        del kept
+        del joined
 
 
-def test_several_outputs_and_views_among_them():
+def test_operators_with_several_outputs_or_views_are_counted():
     with LiveBytes([]) as tracker:
         values, indices = torch.sort(kib(2))
         # 512 float32 values and 512 int64 indices.
@@ -80,7 +80,7 @@ def test_several_outputs_and_views_among_them():
         assert tracker.live == 0
 
 
-def test_autograd_keeps_what_the_backward_needs():
+def test_tensors_saved_for_the_backward_pass_are_counted():
     x = torch.randn(64, 64, requires_grad=True)
     size = 64 * 64 * 4
     with LiveBytes([x]) as tracker:
@@ -103,7 +103,7 @@ def test_autograd_keeps_what_the_backward_needs():
     assert 4 * size <= tracker.peak <= 5 * size + 8
 
 
-def test_freed_after_the_tracker_is_left():
+def test_tensors_freed_after_the_block_are_subtracted():
     a = kib(4)
     with LiveBytes([a]) as tracker:
         b = a + 1
@@ -151,7 +151,7 @@ def test_a_nano_step_agrees_with_torch_s_profiler(batch):
     assert memory.how == "cpu live tensor bytes"
 
 
-def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
+def test_a_gpu_peak_covers_training_only_and_all_gpus(monkeypatch):
     """Fake the allocators of two GPUs, with the live bytes and the peak since the last reset."""
     live, peak = {0: 10, 1: 4}, {}
     cuda = {
@@ -193,7 +193,7 @@ def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
     assert len(tensors_of(model, torch.optim.SGD(model.parameters()))) == 7
 
 
-def test_nothing_is_counted_while_training_on_a_cpu():
+def test_training_on_a_cpu_is_not_measured():
     memory = PeakMemory([torch.device("cpu")])
     with memory.training():
         kib(1)

@@ -87,6 +87,6 @@ def test_a_threshold_for_an_amount_of_memory_is_chosen_by_the_caller():
         row_of(spec)
 
 
-def test_token_counts_say_what_the_memory_of_a_batch_depends_on():
+def test_token_counts_are_the_lengths_of_prompts_candidates_and_answers():
     batch = [Encoded((1, 2, 3), ((4,), (5, 6)), (), 0, 5), Encoded((1,), (), (2, 3), ["a"], 3)]
     assert token_counts(batch) == [[3, [1, 2], 0], [1, [], 2]]

@@ -24,7 +24,9 @@ def dropping(tmp_path_factory):
     return save_model_with_dropout(tmp_path_factory.mktemp("model") / "dropping")
 
 
-def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path, monkeypatch, dropping):
+def test_a_checkpoint_of_other_sources_is_ignored_with_one_message_and_not_removed(
+    tmp_path, monkeypatch, dropping
+):
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stop_after(monkeypatch, spec, splits, tmp_path, 2)
@@ -42,7 +44,7 @@ def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path,
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "one bit", "no best", "a key less"])
-def test_a_damaged_checkpoint_is_set_aside_in_one_line(tmp_path, monkeypatch, dropping, damage):
+def test_a_damaged_checkpoint_is_set_aside_with_one_message(tmp_path, monkeypatch, dropping, damage):
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stop_after(monkeypatch, spec, splits, tmp_path, 10)
@@ -87,7 +89,7 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_set_aside(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("failing", ["fsync", "save"])
-def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping, failing):
+def test_a_full_disk_prevents_the_checkpoint_but_not_the_run(tmp_path, monkeypatch, dropping, failing):
     monkeypatch.setattr(store, "RUNS", tmp_path)
 
     def full(*_):
@@ -136,7 +138,7 @@ def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
         assert checkpoints_of(spec, splits).open() > 0
 
 
-def test_a_checkpoint_is_due_after_its_minutes_since_the_last_save(tmp_path, monkeypatch):
+def test_a_checkpoint_is_due_when_its_interval_has_passed_since_the_last_save(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail, minutes=2)

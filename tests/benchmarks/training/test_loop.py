@@ -22,7 +22,7 @@ def snapshot(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_the_weights_that_are_best_on_validation_are_tested(monkeypatch):
+def test_the_weights_with_the_best_validation_score_are_tested(monkeypatch):
     # Evaluations before training, after steps 1 to 4, and on the test rows. The untrained model has the best
     # score, but must not be selected.
     scores = [0.99, 0.2, 0.7, 0.7, 0.5, 0.4]

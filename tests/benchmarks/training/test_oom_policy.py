@@ -86,7 +86,7 @@ def test_the_batch_that_does_not_fit_is_halved_and_the_run_restarts(room, method
     assert [p["loss"] for p in row["curve"]] == [p["loss"] for p in alone["curve"]]
 
 
-def test_a_run_whose_one_example_does_not_fit_is_oom(room):
+def test_a_run_is_oom_if_a_single_example_does_not_fit(room):
     attempts = room({"fo": 0})
     row = run("sgd", fo_batch_size=5)
     assert (row["status"], row["score"], row["test"]) == ("OOM", None, None)

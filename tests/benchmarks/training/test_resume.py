@@ -70,7 +70,7 @@ def wait_for(condition, process, seconds=60):
 @pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
 @pytest.mark.process
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
+def test_a_run_killed_at_a_random_moment_gives_bit_identical_results(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
     method = METHODS[moment % len(METHODS)]
     spec = spec_of(method, dropping)
@@ -103,12 +103,12 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
 
 
 @pytest.mark.process
-def test_most_of_them_were_killed():
+def test_most_of_these_runs_were_killed():
     """In a parallel test session, each process counts only the moments that it ran."""
     assert len(KILLED) >= 0.8 * len(RUN)
 
 
-def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch, dropping):
+def test_a_budget_of_seconds_includes_the_time_before_the_stop(tmp_path, monkeypatch, dropping):
     spec = spec_of("sgd", dropping, steps=None, seconds=0.4, evaluations=2)
     splits = train.load(spec, None)
     stop_after(monkeypatch, spec, splits, tmp_path, 3)
