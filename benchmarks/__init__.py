@@ -1,6 +1,6 @@
-"""The harness: runs every method on every task and model, and measures what each run does.
+"""Benchmark harness: runs every method on every task and model, and measures every run.
 
-Files that extend it, and scripts, import these names; each loads on first use:
+Extensions and scripts import these names. Each name loads on first use:
 
     from benchmarks import RunSpec, from_dict    # runs, for a suite
     from benchmarks import Hub, Task             # tasks
@@ -36,7 +36,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name on first use, so that `python -m benchmarks --help` loads none of them."""
+    """Import a public name on first use, which keeps `python -m benchmarks --help` fast."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"benchmarks.{_MODULES[name]}"), name)

@@ -1,36 +1,36 @@
-"""The error that a user sees as a single line, and the name that was probably meant."""
+"""User-facing errors, and suggestions for misspelled names."""
 
 import difflib
 from collections.abc import Iterable
 
-# Longer lists of names are cut to the nearest ones.
+# If there are more than MANY known names, an error lists only the NEAREST closest ones.
 MANY, NEAREST = 24, 5
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong; the message says what, where, and what to do."""
+    """A mistake in the user's input. The message states what is wrong, where, and what to do."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error for a name that does not exist, with the nearest right one.
+    """Return the error for an unknown name, with the closest known name as a suggestion.
 
     Args:
-        kind: what was looked for, in the singular ("task").
-        name: what the user wrote.
-        known: every right name.
+        kind: the kind of name, in the singular ("task").
+        name: the name that the user gave.
+        known: all valid names.
 
     >>> str(unknown("task", "sst-2", ["rte", "sst2"]))
     "unknown task 'sst-2': did you mean 'sst2'? (known: rte, sst2)"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    shown = f"known: {', '.join(known)}"
-    if near and len(known) > MANY:
-        shown = f"nearest of {len(known)}: {', '.join(near)}"
-    return UserError(f"unknown {kind} {name!r}: {hint}({shown})")
+    closest = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.4)
+    hint = f"did you mean {closest[0]!r}? " if closest else ""
+    listing = f"known: {', '.join(known)}"
+    if closest and len(known) > MANY:
+        listing = f"nearest of {len(known)}: {', '.join(closest)}"
+    return UserError(f"unknown {kind} {name!r}: {hint}({listing})")
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return one line on a file or folder that could not be read or written."""
+    """Return a one-line message about a file or folder that could not be read or written."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)

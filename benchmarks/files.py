@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes."""
 
 import os
 import tempfile
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def write_atomically(target: Path, text: str) -> None:
-    """Put a whole new file in place of `target`, or leave it as it was.
+    """Replace `target` by a complete new file, or leave it unchanged.
 
     Raises:
-        OSError: the folder does not exist or takes no file.
+        OSError: the folder does not exist, or the file cannot be written.
     """
     part = tempfile.NamedTemporaryFile(  # noqa: SIM115
         "w", dir=target.parent, prefix=".", suffix=".part", delete=False, encoding="utf-8"

@@ -1,8 +1,8 @@
-"""Folders are the registry: the name of a file is the name on the command line.
+"""Registry of extensions: folders are scanned, and a file's name is its command-line name.
 
-A file `benchmarks/tasks/sst2.py` that binds `TASK` is the task `sst2`. The same holds for models (`FAMILY`),
-suites (`specs`), studies (`STUDY`), methods (a class), and figures (`draw`). Files whose name begins with `_`
-are helpers. A suite that binds `PAPER` has a second name, for its small variant: `<name>-tiny`.
+For example, the file `benchmarks/tasks/sst2.py` binds `TASK` and thereby defines the task `sst2`. Models bind
+`FAMILY`, suites `specs`, studies `STUDY`, and figures `draw`. A method file defines one class. Files whose
+names begin with `_` are helpers. A suite that binds `PAPER` also has a small variant, `<name>-tiny`.
 """
 
 import ast
@@ -18,7 +18,7 @@ from benchmarks.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
-# Folders of each kind, besides `METHOD_FILES`.
+# The folders that hold the files of each kind. `METHOD_FILES` lists methods outside these folders.
 KINDS = {
     "method": ("baselines",),
     "model": ("benchmarks/models",),
@@ -27,11 +27,11 @@ KINDS = {
     "study": ("benchmarks/studies",),
     "figure": ("plots",),
 }
-# What a file has to bind; a method's class has any name.
+# The name that a file of each kind must bind. The class of a method may have any name.
 BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY", "figure": "draw"}
-# Files of `plots` that draw no figure.
+# Public modules of `plots` that are not figures.
 NO_FIGURES = ("render",)
-# The ending of the name of a suite's small variant.
+# The suffix that names a suite's small variant.
 TINY = "-tiny"
 
 
@@ -44,7 +44,7 @@ def _stems(kind: str) -> dict[str, Path]:
 
 @cache
 def files(kind: str) -> dict[str, Path]:
-    """Return the names of one of `KINDS` and the files that define them."""
+    """Return the file that defines each name of a kind, which is one of `KINDS`."""
     found = _stems(kind)
     if kind == "method":
         return {f.stem.replace("_", "-"): f for f in METHOD_FILES} | found
@@ -55,7 +55,10 @@ def files(kind: str) -> dict[str, Path]:
 
 
 def _binds_paper(file: Path) -> bool:
-    """Whether a file binds `PAPER`, without importing it; a file that is not Python fails when it is used."""
+    """Return whether a file binds `PAPER`, without importing it.
+
+    A file with a syntax error returns False here. The error is reported when the file is used.
+    """
     try:
         body = ast.parse(file.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError):
@@ -65,14 +68,14 @@ def _binds_paper(file: Path) -> bool:
 
 
 def is_tiny(name: str) -> bool:
-    """Whether a suite's name means the small variant of another suite."""
+    """Return whether a suite's name denotes the small variant of another suite."""
     return name.endswith(TINY) and files("suite").get(name) == files("suite").get(name.removesuffix(TINY))
 
 
 def summary(kind: str, name: str) -> str:
     """Return the first line of a file's docstring, without importing the file."""
     if kind == "suite" and is_tiny(name):
-        return f"The runs of {name.removesuffix(TINY)} in small, on built-in models and rows."
+        return f"A small version of {name.removesuffix(TINY)} on built-in models and rows."
     file = path(kind, name)
     with user_code_errors(file):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"), str(file))) or ""
@@ -80,7 +83,11 @@ def summary(kind: str, name: str) -> str:
 
 
 def path(kind: str, name: str) -> Path:
-    """Return the file that defines a name; `UserError` naming the nearest name if there is none."""
+    """Return the file that defines a name.
+
+    Raises:
+        UserError: the name does not exist; the message suggests the closest one.
+    """
     found = files(kind).get(name)
     if found is None:
         raise unknown(kind, name, files(kind))
@@ -91,20 +98,21 @@ def module(kind: str, name: str) -> ModuleType:
     """Import the file that defines a name.
 
     Raises:
-        UserError: no such name; or its file cannot be imported, or does not bind what makes this kind.
+        UserError: the name does not exist, its file cannot be imported, or the file does not bind the name
+            that `BINDS` requires.
     """
     file = path(kind, name)
     with user_code_errors(file):
         found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
-    wanted = BINDS.get(kind)
-    if wanted and not hasattr(found, wanted):
-        raise UserError(f"{file}: binds no {wanted}, which makes a file a {kind}")
+    required = BINDS.get(kind)
+    if required and not hasattr(found, required):
+        raise UserError(f"{file}: does not define {required}, which every {kind} file must define")
     return found
 
 
 @contextmanager
 def user_code_errors(file: Path) -> Iterator[None]:
-    """Turn whatever a user's file raises inside into a `UserError` that names the file and the line."""
+    """Convert any exception in the block into a `UserError` that names the user's file and the line."""
     try:
         yield
     except UserError as error:
@@ -113,6 +121,6 @@ def user_code_errors(file: Path) -> Iterator[None]:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
         if isinstance(error, SyntaxError) and error.filename == str(file):
             lines.append(error.lineno)
-        at = f", line {lines[-1]}" if lines else ""
-        said = (str(error).splitlines() or ["no message"])[0]
-        raise UserError(f"{file}{at}: {type(error).__name__}: {said}") from error
+        location = f", line {lines[-1]}" if lines else ""
+        message = (str(error).splitlines() or ["no message"])[0]
+        raise UserError(f"{file}{location}: {type(error).__name__}: {message}") from error

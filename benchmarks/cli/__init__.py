@@ -1,7 +1,7 @@
-"""The command line, `python -m benchmarks COMMAND`: one module per command.
+"""Command line, `python -m benchmarks COMMAND`: one module per command.
 
-A command's module has `add_arguments(parser, words)` and `main(given)`. None of them imports torch, pandas or
-transformers before `main`, so that `--help` and `list` answer at once.
+Each command's module defines `add_arguments(parser, argv)` and `main(args)`. No module imports torch, pandas,
+or transformers before `main` runs, so `--help` and `list` are fast.
 """
 
 import shlex
@@ -13,21 +13,21 @@ from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, describe_os_error
 
 COMMANDS = ("list", "run", "sweep", "plan", "study", "report", "plots", "docs", "fetch", "pretrain")
-# A module `list` would hide the built-in function in this package.
+# A module named `list` would shadow the built-in function in this package.
 MODULES = {name: name for name in COMMANDS} | {"list": "listing"}
 
 
-def build_parser(words: Sequence[str]) -> Parser:
-    """Build the parser of all commands, with the options of the command that the words name.
+def build_parser(argv: Sequence[str]) -> Parser:
+    """Build the parser of all commands, with the options of the selected command.
 
     Args:
-        words: the command line; options may depend on all of it (`run --method NAME`).
+        argv: the command-line arguments. The options can depend on any of them (`run --method NAME`).
     """
     top = Parser(
         prog="python -m benchmarks",
-        description="Benchmarks of the Addax optimizer and its baselines.",
-        epilog="python -m benchmarks COMMAND --help explains a command; list NAME explains a method, task, "
-        "model, suite, study or figure.",
+        description="Benchmark the Addax optimizer and its baselines.",
+        epilog="For the options of a command: python -m benchmarks COMMAND --help\n"
+        "For a method, model, task, suite, study, or figure: python -m benchmarks list NAME",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, file in MODULES.items():
@@ -35,18 +35,20 @@ def build_parser(words: Sequence[str]) -> Parser:
         first, _, more = module.__doc__.partition("\n")
         command = commands.add_parser(name, help=first.rstrip("."), description=f"{first}\n{more}".strip())
         command.set_defaults(main=module.main)
-        if words[:1] == [name]:
-            module.add_arguments(command, words[1:])
+        if argv[:1] == [name]:
+            module.add_arguments(command, argv[1:])
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code: 2 for a user's mistake, which is one line on stderr."""
-    # Not `list(...)`: the package has a module of that name.
-    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    """Run a command and return its exit code.
+
+    A `UserError` prints one line to stderr and returns exit code 2.
+    """
+    argv = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
-        given = build_parser(words).parse_args(words)
-        return given.main(given)
+        args = build_parser(argv).parse_args(argv)
+        return args.main(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "stopped: finished runs and checkpoints are kept; continue with\n"
-            f"  python -m benchmarks {shlex.join(words)}",
+            "interrupted: finished runs and checkpoints are saved; to continue, run\n"
+            f"  python -m benchmarks {shlex.join(argv)}",
             file=sys.stderr,
         )
         return 130

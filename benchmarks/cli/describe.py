@@ -1,7 +1,8 @@
-"""Fields of a run and settings of a method, with defaults and one line each, read without importing torch.
+"""Descriptions of run fields and method settings, read from source files without importing torch.
 
-Fields come from the class body and the docstring of `RunSpec`, settings from the constructor of a method's
-class, its bases and the option dictionaries that it unpacks. Sources are parsed, not imported.
+Fields come from the class body and the docstring of `RunSpec`. Settings come from the constructor of a
+method's class, its base classes, and the option dictionaries that the constructor unpacks. The source files
+are parsed, not imported.
 """
 
 import ast
@@ -16,23 +17,23 @@ from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH
 from benchmarks.config.names import ZERO_SHOT
 
 REQUIRED = object()
-# Constructor arguments that a run does not set, or sets by a field.
+# Constructor arguments that are not settings: a run sets them through a field, or not at all.
 NO_SETTINGS = ("self", "model", "seed", "params", "check", "process_group")
 BATCHES = {
-    "zo_loss": ("zo_batch_size", "K0, examples in the zeroth-order batch"),
-    "fo_loss": ("fo_batch_size", "K1, examples in the first-order batch"),
+    "zo_loss": ("zo_batch_size", "K0, the number of examples in the zeroth-order batch"),
+    "fo_loss": ("fo_batch_size", "K1, the number of examples in the first-order batch"),
 }
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One field of a run or one setting of a method.
+    """A field of a run or a setting of a method.
 
     Attributes:
-        name: with underscores.
-        default: its value without an option; `REQUIRED` if there is none.
-        kind: its annotation as written, such as "int | None".
-        help: one sentence or two.
+        name: Python name, with underscores.
+        default: default value, or `REQUIRED`.
+        kind: annotation as written in the source, such as "int | None".
+        help: one or two sentences for `--help`.
     """
 
     name: str
@@ -42,12 +43,12 @@ class Parameter:
 
 
 class NotLiteral(Exception):
-    """A source says something that only an import can tell."""
+    """An expression in the source has a value that is only known after an import."""
 
 
 @cache
 def run_fields() -> dict[str, Parameter]:
-    """Return every field of `RunSpec` but the method's settings, by name."""
+    """Return every field of `RunSpec` except `settings`, by name."""
     file = registry.ROOT / "benchmarks" / "config" / "spec.py"
     spec = _classes(file)["RunSpec"]
     docs = sections(ast.get_docstring(spec) or "")
@@ -62,10 +63,10 @@ def run_fields() -> dict[str, Parameter]:
 
 @cache
 def method_settings(name: str) -> dict[str, Parameter]:
-    """Return every setting of a method, by name; "zero-shot" has none.
+    """Return every setting of a method, by name; empty for "zero-shot".
 
     Raises:
-        UserError: no such method, or its file is not Python.
+        UserError: the method does not exist, or its file has a syntax error.
     """
     if name == ZERO_SHOT:
         return {}
@@ -80,12 +81,12 @@ def method_settings(name: str) -> dict[str, Parameter]:
 
 
 def settings_owners(setting: str) -> list[str]:
-    """Return the methods that have a setting."""
+    """Return the names of the methods that have a setting."""
     return [method for method in registry.files("method") if setting in method_settings(method)]
 
 
 def sections(docstring: str) -> dict[str, str]:
-    """Return the entries of the sections "Args" and "Attributes" of a docstring, by name, each on one line.
+    """Return the entries of a docstring's "Args" and "Attributes" sections by name, each on one line.
 
     >>> sections("A method.\\n\\nArgs:\\n    lr: learning\\n        rate.\\n    eps, seed: as there.")
     {'lr': 'learning rate', 'eps': 'as there', 'seed': 'as there'}
@@ -115,7 +116,7 @@ def _parsed(file: Path) -> Iterator[Parameter]:
     init = next(((f, line) for f, c in ancestry for line in c.body if _is_init(line)), None)
     if init is None:
         raise NotLiteral
-    place, function = init
+    source, function = init
     arguments = function.args
     plain = [*arguments.posonlyargs, *arguments.args]
     with_default = [*[None] * (len(plain) - len(arguments.defaults)), *arguments.defaults]
@@ -126,9 +127,9 @@ def _parsed(file: Path) -> Iterator[Parameter]:
         value = REQUIRED if default is None or argument.arg in NO_SETTINGS else _literal(default)
         defaults[argument.arg] = (value, ast.unparse(argument.annotation) if argument.annotation else "")
     if arguments.kwarg is not None:
-        options, more = _unpacked(place, arguments.kwarg.annotation)
+        options, option_docs = _unpacked(source, arguments.kwarg.annotation)
         defaults |= {name: value for name, value in options.items() if name not in defaults}
-        docs = _useful(more) | docs
+        docs = _useful(option_docs) | docs
     yield from (Parameter(n, v, k, docs.get(n, "")) for n, (v, k) in defaults.items() if n not in NO_SETTINGS)
     closures = _closures(ancestry)
     sizes = BATCH_OF_BOTH if {"zo_loss", "fo_loss"} <= set(closures) else BATCH_ALONE
@@ -138,7 +139,7 @@ def _parsed(file: Path) -> Iterator[Parameter]:
 
 
 def _useful(docs: dict[str, str]) -> dict[str, str]:
-    """Entries that do not only refer to another class."""
+    """Return the entries that do more than refer to another class."""
     return {name: text for name, text in docs.items() if not text.startswith(("as in ", "see "))}
 
 
@@ -147,16 +148,16 @@ def _is_init(line: ast.stmt) -> bool:
 
 
 def _ancestry(file: Path) -> list[tuple[Path, ast.ClassDef]]:
-    """The method's class in a file and its bases within the repository, nearest first."""
-    own = [node for node in _classes(file).values() if _assigned(node, "label") is not None]
-    if len(own) != 1:
+    """Return the method's class in a file and its base classes in the repository, nearest first."""
+    candidates = [node for node in _classes(file).values() if _assigned(node, "label") is not None]
+    if len(candidates) != 1:
         raise NotLiteral
-    found, waiting = [], [(file, own[0])]
-    while waiting:
-        place, node = waiting.pop(0)
-        found.append((place, node))
-        bases = [_find(place, base.id) for base in node.bases if isinstance(base, ast.Name)]
-        waiting += [base for base in bases if base is not None]
+    found, queue = [], [(file, candidates[0])]
+    while queue:
+        source, node = queue.pop(0)
+        found.append((source, node))
+        bases = [_find(source, base.id) for base in node.bases if isinstance(base, ast.Name)]
+        queue += [base for base in bases if base is not None]
     return found
 
 
@@ -168,7 +169,7 @@ def _closures(ancestry: list[tuple[Path, ast.ClassDef]]) -> tuple[str, ...]:
 
 
 def _assigned(node: ast.ClassDef | ast.Module, name: str) -> ast.expr | None:
-    """The value that a class or module binds to a name."""
+    """Return the expression that a class or module assigns to a name, or None."""
     for line in node.body:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
@@ -177,20 +178,20 @@ def _assigned(node: ast.ClassDef | ast.Module, name: str) -> ast.expr | None:
 
 
 def _unpacked(file: Path, annotation: ast.expr | None) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
-    """(default, annotation) and documentation of the options of `**options: Unpack[X]`, X a TypedDict.
+    """Return {name: (default, annotation)} and {name: help} for `**options: Unpack[X]`, X a TypedDict.
 
-    The defaults are the dictionary beside X that is annotated with X.
+    The defaults are in the dictionary that is annotated with X, in the same file as X.
     """
     if not isinstance(annotation, ast.Subscript) or not isinstance(annotation.slice, ast.Name):
         raise NotLiteral
     found = _find(file, annotation.slice.id)
     if found is None:
         raise NotLiteral
-    place, node = found
+    source, node = found
     kinds = {n.target.id: ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign)}
-    for line in _tree(place).body:
-        named = isinstance(line, ast.AnnAssign) and isinstance(line.annotation, ast.Name)
-        if named and line.annotation.id == node.name and isinstance(line.value, ast.Dict):
+    for line in _tree(source).body:
+        is_defaults = isinstance(line, ast.AnnAssign) and isinstance(line.annotation, ast.Name)
+        if is_defaults and line.annotation.id == node.name and isinstance(line.value, ast.Dict):
             values = _literal(line.value)
             options = {name: (value, kinds.get(name, "")) for name, value in values.items()}
             return options, sections(ast.get_docstring(node) or "")
@@ -198,7 +199,7 @@ def _unpacked(file: Path, annotation: ast.expr | None) -> tuple[dict[str, tuple[
 
 
 def _find(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
-    """The class that a name means in a file, if it is defined there or in another file of the repository."""
+    """Return the class that a name refers to in a file; None if it is not defined in this repository."""
     if name in _classes(file):
         return file, _classes(file)[name]
     for node in ast.walk(_tree(file)):

@@ -1,6 +1,7 @@
-"""List methods, models, tasks, suites, studies and figures, or explain one.
+"""List methods, models, tasks, suites, studies, and figures, or describe one of them.
 
-Without a name: everything, with one line each. With a name: what it is, its settings, and an example command.
+Without a name, print one line for everything. With a name, print its description, its settings, and an
+example command.
 """
 
 import argparse
@@ -23,20 +24,22 @@ EXAMPLES = {
 }
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
-    """Add the names."""
-    command.add_argument("names", nargs="*", metavar="NAME", help="what to explain (default: list all)")
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
+    """Add the argument for the names."""
+    command.add_argument(
+        "names", nargs="*", metavar="NAME", help="name to describe (default: list everything)"
+    )
 
 
-def main(given: argparse.Namespace) -> int:
-    """Print the list or the explanations."""
-    lines = [line for name in given.names for line in explain(name)] if given.names else overview()
+def main(args: argparse.Namespace) -> int:
+    """Print the list of all names, or the descriptions of the given ones."""
+    lines = [line for name in args.names for line in explain(name)] if args.names else overview()
     print("\n".join(lines))
     return 0
 
 
 def overview() -> Iterator[str]:
-    """Yield a heading for each kind and a line for each name."""
+    """Yield a heading for each kind, followed by a line for each name."""
     for kind, heading in HEADINGS.items():
         yield heading
         width = max(12, *map(len, registry.files(kind)))
@@ -45,14 +48,15 @@ def overview() -> Iterator[str]:
         if kind == "model":
             from benchmarks import models
 
-            yield f"  built in: {', '.join(models.builtin())}; a folder, or a hub name (owner/name)"
+            builtin = ", ".join(models.builtin())
+            yield f"  built in: {builtin}; or give a local folder or a hub name (owner/name)"
 
 
 def explain(name: str) -> Iterator[str]:
-    """Yield what is known of a name, of every kind that has it.
+    """Yield the lines that describe a name, once for each kind that has it.
 
     Raises:
-        UserError: nothing has this name.
+        UserError: no kind has this name.
     """
     from benchmarks import models
 
@@ -70,15 +74,17 @@ def explain(name: str) -> Iterator[str]:
         if kind == "suite":
             yield from committed_lines(name)
         if kind == "model":
-            own = [model for model, family in builtin.items() if family.name == models.families()[name].name]
-            yield f"\n  built in: {', '.join(own) or 'none'}"
+            members = [
+                model for model, family in builtin.items() if family.name == models.families()[name].name
+            ]
+            yield f"\n  built in: {', '.join(members) or 'none'}"
         if kind in EXAMPLES:
             yield f"\n  example: python -m benchmarks {EXAMPLES[kind].format(name=name)}"
         yield ""
     if name in builtin:
         yield f"model {name} (family {builtin[name].name})"
         if not (models.WEIGHTS / name).is_dir():
-            yield f"\n  its weights do not ship with the suite: python -m benchmarks fetch {name}"
+            yield f"\n  to download its weights: python -m benchmarks fetch {name}"
         yield f"\n  example: python -m benchmarks run --method addax --model {name} --task sst2"
         yield ""
 
@@ -93,7 +99,7 @@ def text_of(kind: str, name: str) -> str:
 
 
 def settings_lines(method: str) -> Iterator[str]:
-    """Yield a line for each setting of a method."""
+    """Yield one line per setting of a method."""
     settings = method_settings(method)
     width = max((len(option_name(key)) for key in settings), default=0)
     yield "\n  settings:"
@@ -103,7 +109,7 @@ def settings_lines(method: str) -> Iterator[str]:
 
 
 def committed_lines(suite: str) -> Iterator[str]:
-    """Yield how many rows of a suite are committed, where there are any."""
+    """Yield the number of committed rows of a suite, if it has any."""
     file = registry.ROOT / "results" / "reference" / f"{suite}.jsonl"
     if file.exists():
         count = len(file.read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""Options that several commands share, and options made of fields of a run and settings of a method."""
+"""Options that several commands share, and options generated from run fields and method settings."""
 
 import argparse
 import os
@@ -9,12 +9,12 @@ from typing import Any
 from benchmarks.cli.describe import REQUIRED, Parameter
 from benchmarks.errors import UserError
 
-# Memory is not read back as text: the value of these is what the user wrote.
+# Parameters with these annotations take the user's text unchanged; other values are parsed.
 TEXT = ("str", "LengthThreshold")
 
 
 def option_name(name: str) -> str:
-    """Return the option of a field or setting.
+    """Return the option name of a field or setting.
 
     >>> option_name("fo_batch_size")
     '--fo-batch-size'
@@ -23,26 +23,26 @@ def option_name(name: str) -> str:
 
 
 def add_parameters(group: argparse._ArgumentGroup, parameters: Iterable[Parameter]) -> None:
-    """Add an option for each parameter; one that is not given leaves no trace in the namespace."""
+    """Add an option for each parameter. If it is not given, the namespace has no attribute for it."""
     for parameter in parameters:
-        shown = {"help": describe(parameter), "dest": parameter.name, "default": argparse.SUPPRESS}
+        keywords = {"help": describe(parameter), "dest": parameter.name, "default": argparse.SUPPRESS}
         if parameter.kind == "bool":
-            shown["action"] = argparse.BooleanOptionalAction
+            keywords["action"] = argparse.BooleanOptionalAction
         else:
-            shown["metavar"] = metavar(parameter)
+            keywords["metavar"] = metavar(parameter)
             if isinstance(parameter.default, tuple):
-                shown["nargs"] = "+"
-        group.add_argument(option_name(parameter.name), **shown)
+                keywords["nargs"] = "+"
+        group.add_argument(option_name(parameter.name), **keywords)
 
 
 def describe(parameter: Parameter) -> str:
-    """Return the help of a parameter: what it is, and its default."""
+    """Return the help text of a parameter: its description and its default."""
     text = f"{parameter.help} ({format_default(parameter.default)})"
     return text.replace("%", "%%")
 
 
 def format_default(value: Any) -> str:
-    """Return a default as one would write it on the command line.
+    """Format a default as it is written on the command line.
 
     >>> format_default((0.9, 0.999)), format_default(None), format_default(1e-3)
     ('default: 0.9 0.999', 'default: none', 'default: 0.001')
@@ -57,30 +57,30 @@ def format_default(value: Any) -> str:
 
 
 def metavar(parameter: Parameter) -> str:
-    """Return the placeholder of an option's value."""
+    """Return the placeholder for an option's value in help texts."""
     numbers = {"int": "N", "float": "X"}
     return next((numbers[kind] for kind in parameter.kind.split(" | ") if kind in numbers), "VALUE")
 
 
-def given_values(given: argparse.Namespace, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Return the values of the parameters that the command line gives."""
+def given_values(args: argparse.Namespace, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the values of the parameters that are given on the command line."""
     return {
-        name: _value(parameter, getattr(given, name))
+        name: _value(parameter, getattr(args, name))
         for name, parameter in parameters.items()
-        if hasattr(given, name)
+        if hasattr(args, name)
     }
 
 
-def _value(parameter: Parameter, given: Any) -> Any:
-    if isinstance(given, bool):
-        return given
-    if isinstance(given, list):
-        return [parse_value(text) for text in given]
-    return given if parameter.kind.split(" | ")[0] in TEXT else parse_value(given)
+def _value(parameter: Parameter, value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        return [parse_value(text) for text in value]
+    return value if parameter.kind.split(" | ")[0] in TEXT else parse_value(value)
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that a text stands for: none, true, false, a number, or the text itself.
+    """Return the value that a text represents: None, a boolean, a number, or the text itself.
 
     >>> [parse_value(text) for text in ("3e-4", "16", "none", "paper")]
     [0.0003, 16, None, 'paper']
@@ -95,27 +95,32 @@ def parse_value(text: str) -> Any:
     return text
 
 
-def add_data(command: argparse._ActionsContainer, default: str = "$ADDAX_DATA, else builtin") -> None:
+def add_data(
+    command: argparse._ActionsContainer, default: str = "$ADDAX_DATA if set, otherwise builtin"
+) -> None:
     """Add `--data`."""
-    command.add_argument("--data", help=f'"builtin", "hub" or a folder (default: {default})')
+    command.add_argument("--data", help=f"source of the rows: builtin, hub, or a folder (default: {default})")
 
 
 def add_device(command: argparse._ActionsContainer) -> None:
     """Add `--device`."""
     command.add_argument(
-        "--device", help='"cpu", "cuda", "cuda:N", or "auto" to shard (default: cuda if there is one)'
+        "--device",
+        help="cpu, cuda, cuda:N, or auto to shard the model over all GPUs (default: cuda if available, "
+        "otherwise cpu)",
     )
 
 
 def add_execution(command: argparse._ActionsContainer) -> None:
-    """Add what says how a run works and is no part of its identity."""
+    """Add the options that control how a run executes and do not change its id."""
     command.add_argument(
         "--wandb", metavar="MODE",
-        help="offline (default where wandb is installed, but for suite quick), online or disabled",
+        help="Weights & Biases mode: offline, online, or disabled (default: offline if wandb is installed; "
+        "disabled for suite quick)",
     )  # fmt: skip
     command.add_argument(
         "--checkpoint-minutes", type=minutes, metavar="MINUTES", default=10.0,
-        help="minutes between checkpoints; each evaluation saves one too (default: 10)",
+        help="minutes between checkpoints, in addition to one at each evaluation (default: 10)",
     )  # fmt: skip
 
 
@@ -131,25 +136,35 @@ def minutes(text: str) -> float:
 
 
 def source_of(data: str | None, otherwise: str = "builtin") -> tuple[str, str | None]:
-    """Return (RunSpec.data, folder) for `--data`; without it, for $ADDAX_DATA, or else `otherwise`."""
+    """Return (RunSpec.data, folder) for the value of `--data`.
+
+    If it is None, use the folder in $ADDAX_DATA. If that is not set either, use the source `otherwise`.
+
+    Raises:
+        UserError: the folder does not exist.
+    """
     if data in ("builtin", "hub"):
         return data, None
     if data is None:
         folder = os.environ.get("ADDAX_DATA")
         return ("folder", folder) if folder else (otherwise, None)
     if not Path(data).is_dir():
-        raise UserError(f"--data {data}: no such folder (or give builtin or hub)")
+        raise UserError(f"--data {data}: no such folder; give an existing folder, builtin, or hub")
     return "folder", data
 
 
 def device_of(device: str | None) -> str:
-    """Return the device for `--device`, checked against what torch sees."""
+    """Return the device for `--device`.
+
+    Raises:
+        UserError: the name is not a valid device, or torch finds no GPU for it.
+    """
     import torch
 
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch sees no GPU here")
+        raise UserError(f"--device {device}: torch finds no GPU on this machine")
     if device not in ("cpu", "auto") and not device.startswith("cuda"):
-        raise UserError(f"--device {device}: give cpu, cuda, cuda:N or auto")
+        raise UserError(f"--device {device}: must be cpu, cuda, cuda:N, or auto")
     return device

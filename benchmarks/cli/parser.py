@@ -1,4 +1,4 @@
-"""An argument parser whose errors are one line with a suggestion."""
+"""Argument parser whose errors are a single line with a suggestion."""
 
 import argparse
 import difflib
@@ -12,7 +12,7 @@ from benchmarks.errors import UserError, unknown
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help in at most 110 columns, with room for long option names."""
+    """Help formatter with at most 110 columns and room for long option names."""
 
     def __init__(self, prog: str) -> None:
         columns = int(os.environ.get("COLUMNS", 0)) or shutil.get_terminal_size().columns
@@ -20,11 +20,11 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments of a command; mistakes are `UserError`s.
+    """Argument parser of a command; it raises a `UserError` for every mistake.
 
     Attributes:
-        explain: returns the error for an option that the command does not have, where more can be said than
-            which option is nearest; or None.
+        explain: called with an unknown option; returns a specific error for it, or None to use the default
+            error, which suggests the closest option.
     """
 
     explain: Callable[[str], UserError | None] | None = None
@@ -33,18 +33,18 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, "formatter_class": HelpFormatter} | options)
 
     def error(self, message: str) -> NoReturn:
-        """Raise argparse's complaint."""
+        """Raise argparse's message as a `UserError`."""
         raise UserError(f"{message}: see {self.prog} --help")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple:
-        """Check option names before argparse parses, since it would first complain about what is missing."""
+        """Check option names before argparse parses, because argparse reports missing options first."""
         if self._subparsers is None and args is not None:
             self._check_options(args)
         return super().parse_known_args(args, namespace)
 
-    def _check_options(self, words: Sequence[str]) -> None:
+    def _check_options(self, argv: Sequence[str]) -> None:
         seen: set[str] = set()
-        for word in words:
+        for word in argv:
             if word == "--":
                 return
             option = word.partition("=")[0]
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
                 raise self._unknown_option(option)
             if action.dest in seen:
                 raise UserError(f"{option} is given twice")
-            # Of other options the last one counts, so that a script can override them.
+            # Other options may repeat, and the last value counts, so a script can override them.
             if action.default is argparse.SUPPRESS:
                 seen.add(action.dest)
 
@@ -63,18 +63,18 @@ class Parser(argparse.ArgumentParser):
         error = self.explain(option) if self.explain else None
         if error:
             return error
-        near = nearest_option(option, {o: a.help or "" for o, a in self._option_string_actions.items()})
-        hint = f"did you mean {near}?" if near else f"see {self.prog} --help"
+        nearest = nearest_option(option, {o: a.help or "" for o, a in self._option_string_actions.items()})
+        hint = f"did you mean {nearest}?" if nearest else f"see {self.prog} --help"
         return UserError(f"unknown option {option}: {hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            command = isinstance(action, argparse._SubParsersAction)
-            raise unknown("command" if command else "/".join(action.option_strings), value, action.choices)
+            is_command = isinstance(action, argparse._SubParsersAction)
+            raise unknown("command" if is_command else "/".join(action.option_strings), value, action.choices)
 
 
 def nearest_option(option: str, helps: dict[str, str]) -> str | None:
-    """Return the option that was probably meant: by its name, or by the words of its help.
+    """Return the option that the user probably meant, judged by its name or its help text.
 
     >>> nearest_option("--learning-rate", {"--lr": "learning rate", "--seed": "seed of the noise"})
     '--lr'
@@ -83,7 +83,7 @@ def nearest_option(option: str, helps: dict[str, str]) -> str | None:
     """
     words = option.removeprefix("--").replace("-", " ").replace("_", " ")
     by_name = difflib.get_close_matches(option.replace("_", "-"), helps, n=1, cutoff=0.75)
-    begins = [name for name, text in helps.items() if text.startswith(words)]
-    holds = [name for name, text in helps.items() if re.search(rf"\b{re.escape(words)}\b", text)]
-    far = difflib.get_close_matches(option.replace("_", "-"), helps, n=1, cutoff=0.6)
-    return next(iter([*by_name, *begins, *far, *holds]), None)
+    starts = [name for name, text in helps.items() if text.startswith(words)]
+    contains = [name for name, text in helps.items() if re.search(rf"\b{re.escape(words)}\b", text)]
+    loose = difflib.get_close_matches(option.replace("_", "-"), helps, n=1, cutoff=0.6)
+    return next(iter([*by_name, *starts, *loose, *contains]), None)

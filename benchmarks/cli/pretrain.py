@@ -1,4 +1,4 @@
-"""Pretrain a nano model on the built-in language, as its committed weights were."""
+"""Pretrain a nano model on the built-in language, in the same way as the committed weights."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from benchmarks.cli.parser import Parser
 from benchmarks.errors import unknown
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
-    """Add the model and the folder to write to."""
-    command.add_argument("name", help="a nano model: nano-opt, nano-llama or nano-roberta")
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
+    """Add the model and the output folder."""
+    command.add_argument("name", help="nano model: nano-opt, nano-llama, or nano-roberta")
     command.add_argument(
         "--out", type=Path, default=models.WEIGHTS, metavar="DIR",
-        help="folder of the models' folders (default: benchmarks/models/weights)",
+        help="parent of the model's folder (default: benchmarks/models/weights)",
     )  # fmt: skip
 
 
-def main(given: argparse.Namespace) -> int:
-    """Pretrain and save."""
+def main(args: argparse.Namespace) -> int:
+    """Pretrain the model and save its weights."""
     names = [name for name in models.builtin() if name.startswith("nano-")]
-    if given.name not in names:
-        raise unknown("nano model", given.name, names)
+    if args.name not in names:
+        raise unknown("nano model", args.name, names)
     from benchmarks.synthetic import pretrain
 
-    pretrain.write(given.name, given.out, report=lambda line: print(line, flush=True))
+    pretrain.write(args.name, args.out, report=lambda line: print(line, flush=True))
     return 0

@@ -1,7 +1,7 @@
 """Train and evaluate one run.
 
-What is not given comes from suite quick for the built-in models. Settings of a method are options too:
-python -m benchmarks run --method NAME --help shows them.
+For a built-in model, options that are not given default to the settings of suite quick. The settings of a
+method are options too; to list them: python -m benchmarks run --method NAME --help
 """
 
 import argparse
@@ -17,12 +17,12 @@ from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
 
 MAIN = ("method", "model", "task")
-# Fields whose options every command has in its own words.
+# Fields whose options come from `options.add_data` and `options.add_device`.
 SPECIAL = ("data", "device")
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
-    """Add every field of a run, and the settings of the method that the words name."""
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
+    """Add every field of a run, and the settings of the method that the command line names."""
     command.usage = "%(prog)s --method NAME --model NAME --task NAME [options]"
     fields = run_fields()
     what = command.add_argument_group("what to run")
@@ -32,20 +32,26 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
     options.add_device(what)
     others = [field for name, field in fields.items() if name not in (*MAIN, *SPECIAL)]
     options.add_parameters(command.add_argument_group("fields of the run"), others)
-    method = method_in(words)
+    method = method_in(argv)
     if method is not None:
         settings = command.add_argument_group(f"settings of {method}")
         options.add_parameters(settings, method_settings(method).values())
     how = command.add_argument_group("how to run")
-    how.add_argument("--suite", default="adhoc", help="folder of results/runs for the row (default: adhoc)")
+    how.add_argument(
+        "--suite", default="adhoc", help="subfolder of results/runs for the row (default: adhoc)"
+    )
     options.add_execution(how)
     command.explain = lambda option: foreign_setting(option, method)
 
 
-def method_in(words: Sequence[str]) -> str | None:
-    """Return the method that a command line names; `UserError` with the nearest one if there is no such."""
-    names = [word.removeprefix("--method=") for word in words if word.startswith("--method=")]
-    names += [following for word, following in pairwise(words) if word == "--method"]
+def method_in(argv: Sequence[str]) -> str | None:
+    """Return the method that a command line names; None if it names no method.
+
+    Raises:
+        UserError: the method does not exist; the message suggests the closest one.
+    """
+    names = [word.removeprefix("--method=") for word in argv if word.startswith("--method=")]
+    names += [following for word, following in pairwise(argv) if word == "--method"]
     for name in names[:1]:
         if name != ZERO_SHOT:
             registry.path("method", name)
@@ -54,18 +60,18 @@ def method_in(words: Sequence[str]) -> str | None:
 
 
 def foreign_setting(option: str, method: str | None) -> UserError | None:
-    """Return the error for an option that is a setting of other methods."""
+    """Return the error for an option that is a setting of other methods; None for any other option."""
     setting = option.removeprefix("--").replace("-", "_")
     owners = settings_owners(setting)
     if not owners:
         return None
     if method is None:
-        return UserError(f"{option} is a setting of {', '.join(owners)}: give --method")
+        return UserError(f"{option} is a setting of {', '.join(owners)}: choose a method with --method")
     return UserError(f"{method} takes no {setting}: it is a setting of {', '.join(owners)}")
 
 
-def main(given: argparse.Namespace) -> int:
-    """Run, write the row, and print its score; 1 if the run failed."""
+def main(args: argparse.Namespace) -> int:
+    """Run the spec, write its row, and print the score; return 1 if the run failed."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -77,11 +83,11 @@ def main(given: argparse.Namespace) -> int:
     from benchmarks.sweep.worker import run_spec
     from benchmarks.training import run as train
 
-    data, folder = options.source_of(given.data)
-    values = options.given_values(given, run_fields() | method_settings(given.method))
-    spec = with_defaults(values | {"device": options.device_of(given.device), "data": data})
-    wandb = tracking.check_mode(given.wandb)
-    store.check_writable(given.suite)
+    data, folder = options.source_of(args.data)
+    values = options.given_values(args, run_fields() | method_settings(args.method))
+    spec = with_defaults(values | {"device": options.device_of(args.device), "data": data})
+    wandb = tracking.check_mode(args.wandb)
+    store.check_writable(args.suite)
     train.load(spec, folder)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -92,16 +98,16 @@ def main(given: argparse.Namespace) -> int:
 
         outcome = run_spec(
             spec,
-            suite=given.suite,
+            suite=args.suite,
             folder=folder,
             jobs=1,
             wandb=wandb,
-            checkpoint_minutes=given.checkpoint_minutes,
+            checkpoint_minutes=args.checkpoint_minutes,
             progress=show if console.is_terminal else RunLines(spec),
         )
     if outcome.status == "busy":
-        raise UserError(f"run {spec.id} of suite {given.suite}: {outcome.reason}")
-    path = store.folder(given.suite) / f"{spec.id}.json"
+        raise UserError(f"run {spec.id} of suite {args.suite}: {outcome.reason}")
+    path = store.folder(args.suite) / f"{spec.id}.json"
     row = store.read_row(path)
     print(f"row: {path.relative_to(registry.ROOT)}")
     if row["status"] != "done":

@@ -1,6 +1,6 @@
 """Run a study: a micro-benchmark that prints a table.
 
---save merges its rows into results/reference/NAME.jsonl, from which pages and figures are made.
+--save merges the rows into results/reference/NAME.jsonl, the source of tables and figures.
 """
 
 import argparse
@@ -13,16 +13,20 @@ from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
-    """Add the study's name, `--save`, and the options of the study that the words name."""
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
+    """Add the study's name, `--save`, and the options of the study that the command line names."""
     names = registry.files("study")
     lines = [f"  {name:<18} {registry.summary('study', name)}" for name in names]
-    command.add_argument("name", metavar="NAME", help="a study; python -m benchmarks list shows them")
-    command.add_argument("--save", action="store_true", help="keep the rows in results/reference/")
-    name = next((word for word in words if not word.startswith("-")), None)
+    command.add_argument(
+        "name", metavar="NAME", help="study to run; to list all studies: python -m benchmarks list"
+    )
+    command.add_argument(
+        "--save", action="store_true", help="merge the rows into results/reference/NAME.jsonl"
+    )
+    name = next((word for word in argv if not word.startswith("-")), None)
     if name is None:
         command.epilog = "\n".join(
-            ["studies:", *lines, "", "python -m benchmarks study NAME --help shows the options of a study."]
+            ["studies:", *lines, "", "For the options of a study: python -m benchmarks study NAME --help"]
         )
         return
     from benchmarks import studies
@@ -46,19 +50,19 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
         )
 
 
-def main(given: argparse.Namespace) -> int:
-    """Measure, print the table, and save if asked; 1 if the rows show a problem."""
+def main(args: argparse.Namespace) -> int:
+    """Run the study, print its table, and save the rows if requested; return 1 if they show a problem."""
     from benchmarks import studies
 
-    study = studies.load(given.name)
+    study = studies.load(args.name)
     for option in study.options:
-        value = getattr(given, option.name.replace("-", "_"))
+        value = getattr(args, option.name.replace("-", "_"))
         if option.type is int and value is not None and value < 1:
             raise UserError(f"--{option.name} must be at least 1, not {value}")
-    rows = study.measure(given, lambda line: print(line, file=sys.stderr, flush=True))
+    rows = study.measure(args, lambda line: print(line, file=sys.stderr, flush=True))
     print(study.table(rows))
-    if given.save:
-        print(os.path.relpath(studies.save(given.name, rows), registry.ROOT))
+    if args.save:
+        print(os.path.relpath(studies.save(args.name, rows), registry.ROOT))
         figures = "".join(f"; python -m benchmarks plots {name}" for name in study.figures)
         print(f"next: python -m benchmarks docs{figures}")
     problem = study.problem(rows) if study.problem else None

@@ -1,4 +1,4 @@
-"""Run all runs of a suite that are not finished."""
+"""Run every unfinished run of a suite."""
 
 import argparse
 import os
@@ -17,78 +17,85 @@ if TYPE_CHECKING:
 EXECUTORS = ("local", "ray")
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
-    """Add the suite, what of it to run, and how."""
-    command.add_argument("suite")
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
+    """Add the suite, the selection of its runs, and the options that control their execution."""
+    command.add_argument("suite", help="suite to run; to list all suites: python -m benchmarks list")
     what = command.add_argument_group("what to run")
     what.add_argument(
         "--only", nargs="+", action="extend", default=[], metavar="KEY=A,B",
-        help="only runs with these values of method, model, task, seed or label",
+        help="select runs by method, model, task, seed, or label",
     )  # fmt: skip
     add_budget(what)
-    what.add_argument(
-        "--shard", metavar="I/N", help="part I of N of the runs, to split a suite over machines"
-    )
-    options.add_data(what, "the suite's, or $ADDAX_DATA, or builtin")
+    what.add_argument("--shard", metavar="I/N", help="run only part I of N, to split a suite over machines")
+    options.add_data(what, "the suite's source, then $ADDAX_DATA, then builtin")
     options.add_device(what)
-    what.add_argument("--dry-run", action="store_true", help="print what would run")
+    what.add_argument("--dry-run", action="store_true", help="print the runs without running them")
     how = command.add_argument_group("how to run")
     how.add_argument(
-        "--jobs", type=int, metavar="N", help="worker processes (default: the cores; 1 on a GPU)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="number of worker processes (default: one per CPU core, or 1 on a GPU)",
     )
-    how.add_argument("--executor", default="local", metavar="NAME", help="local (default) or ray")
-    how.add_argument("--ray-address", metavar="ADDRESS", help="Ray cluster (default: one on this machine)")
+    how.add_argument("--executor", default="local", metavar="NAME", help="local or ray (default: local)")
+    how.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="address of a Ray cluster (default: start Ray on this machine)",
+    )
     options.add_execution(how)
-    how.add_argument("--report", action="store_true", help="then do what the command report does")
+    how.add_argument("--report", action="store_true", help="write the suite's report after the sweep")
 
 
 def add_budget(command: argparse._ActionsContainer) -> None:
     """Add `--budget`."""
     command.add_argument(
         "--budget", metavar="NAME=AMOUNT",
-        help="budget of every run, in place of the suite's: steps, seconds, examples or forward-equivalents",
+        help="budget of every run instead of the suite's: steps, seconds, examples, or forward-equivalents",
     )  # fmt: skip
 
 
-def main(given: argparse.Namespace) -> int:
-    """Run what is not finished; 1 if a run failed."""
-    if given.executor not in EXECUTORS:
-        raise unknown("executor", given.executor, EXECUTORS)
-    if given.ray_address and given.executor != "ray":
+def main(args: argparse.Namespace) -> int:
+    """Run the unfinished runs of a suite; return 1 if a run failed."""
+    if args.executor not in EXECUTORS:
+        raise unknown("executor", args.executor, EXECUTORS)
+    if args.ray_address and args.executor != "ray":
         raise UserError("--ray-address needs --executor ray")
-    if given.jobs is not None and given.jobs < 1:
-        raise UserError(f"--jobs must be at least 1, not {given.jobs}")
-    part = None if given.shard is None else shards.parse_shard(given.shard)
-    only = filters(given.only)
-    registry.path("suite", given.suite)
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, not {args.jobs}")
+    part = None if args.shard is None else shards.parse_shard(args.shard)
+    only = filters(args.only)
+    registry.path("suite", args.suite)
 
-    # From here on torch is needed, whose import takes seconds.
+    # These imports follow the checks of the arguments, because importing torch takes seconds.
     from rich.console import Console
 
     from benchmarks.sweep import scheduler, tracking
 
-    suite = registry.module("suite", given.suite)
-    own = suites.data(given.suite)
-    # A paper's suite takes a folder of the published rows as well as the hub's.
-    data, folder = options.source_of(given.data or (None if own == "hub" else own), own or "builtin")
-    # The machine that hands out runs need not have the GPU that they run on.
-    device = given.device if given.executor == "ray" and given.device else options.device_of(given.device)
+    suite = registry.module("suite", args.suite)
+    suite_data = suites.data(args.suite)
+    # A suite of a paper reads the hub, or the same rows from the folder in $ADDAX_DATA if it is set.
+    data, folder = options.source_of(
+        args.data or (None if suite_data == "hub" else suite_data), suite_data or "builtin"
+    )
+    # With Ray, this machine does not need the GPU that the runs use, so --device is not checked here.
+    device = args.device if args.executor == "ray" and args.device else options.device_of(args.device)
     changes = {"data": data, "device": device}
-    if given.budget is not None:
-        changes |= scheduler.budget(given.budget)
-    specs = scheduler.specs_of(given.suite, changes, only)
+    if args.budget is not None:
+        changes |= scheduler.budget(args.budget)
+    specs = scheduler.specs_of(args.suite, changes, only)
     if part is not None:
         specs = shards.shard(specs, *part)
-    name = suites.rows_name(given.suite, given.budget)
-    if given.dry_run:
+    name = suites.rows_name(args.suite, args.budget)
+    if args.dry_run:
         return dry_run(name, specs, folder)
-    jobs = given.jobs or getattr(suite, "JOBS", None)
+    jobs = args.jobs or getattr(suite, "JOBS", None)
 
     def make_executor(runs: int) -> "Executor":
-        if given.executor == "ray":
+        if args.executor == "ray":
             from benchmarks.sweep.ray import RayExecutor
 
-            return RayExecutor(given.ray_address, device, jobs)
+            return RayExecutor(args.ray_address, device, jobs)
         from benchmarks.sweep.local import LocalExecutor
 
         return LocalExecutor(min(jobs or (1 if device != "cpu" else os.cpu_count() or 1), runs))
@@ -99,10 +106,10 @@ def main(given: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=Console(),
-        wandb=tracking.check_mode(given.wandb, getattr(suite, "WANDB", None)),
-        checkpoint_minutes=given.checkpoint_minutes,
+        wandb=tracking.check_mode(args.wandb, getattr(suite, "WANDB", None)),
+        checkpoint_minutes=args.checkpoint_minutes,
     )
-    if given.report:
+    if args.report:
         from benchmarks.report import build
 
         build.write_report(name)
@@ -110,18 +117,18 @@ def main(given: argparse.Namespace) -> int:
 
 
 def filters(pairs: Sequence[str]) -> dict[str, list[str]]:
-    """Parse the words of `--only`."""
+    """Parse the values of `--only` into lists of accepted values by key."""
     only = {}
     for pair in pairs:
         key, equals, values = pair.partition("=")
         if not equals or not values:
-            raise UserError(f"--only wants key=a,b, not {pair!r}")
+            raise UserError(f"--only expects KEY=A,B, not {pair!r}")
         only[key] = values.split(",")
     return only
 
 
 def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
-    """Print the runs to do."""
+    """Print the unfinished runs; return 0."""
     from benchmarks.config.labels import label
     from benchmarks.sweep import scheduler
 

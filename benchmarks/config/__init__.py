@@ -1,1 +1,1 @@
-"""What defines a run: its spec, the methods by name, and what is refused."""
+"""Configuration of runs: specs, method settings, validation, labels, and fingerprints."""

@@ -1,16 +1,16 @@
-"""How a run is called in tables, figures, filters, and logs."""
+"""Labels: the names of runs in tables, figures, filters, and logs."""
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.methods import method_class
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
 
-# The rank that needs no mention: MeZO's adapters.
+# The LoRA rank that labels omit. The MeZO paper uses it.
 USUAL_RANK = "8"
 
 
 def label(spec: RunSpec) -> str:
-    """Return the method's name in tables, with what this run does differently behind it.
+    """Return the label of a run: the method's name, followed by the variants that the run uses.
 
     Addax without a length threshold is Addax-WA. Variants follow in parentheses: "IP-SGD (checkpointing)",
     "Adam (LoRA)", "MeZO (released)".
@@ -19,10 +19,14 @@ def label(spec: RunSpec) -> str:
 
 
 def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> str:
-    """Return `label` for the threshold that was found, where the spec only says how to find one."""
+    """Return the label of a run with a given length threshold.
+
+    The caller passes the threshold in tokens if the spec only defines a rule for it (a quantile, or an amount
+    of memory).
+    """
     if spec.method == ZERO_SHOT:
         return ZERO_SHOT
-    variants = [way for way in ("released", "nearest") if way in spec.settings.values()]
+    variants = [value for value in ("released", "nearest") if value in spec.settings.values()]
     if spec.method == "addax" and length_threshold is not None and not spec.settings["zo_batch_size"]:
         variants.append("D1 only")
     kind, _, amount = spec.trainable.partition(":")
@@ -37,6 +41,6 @@ def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> s
 
 
 def method_label(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> str:
-    """Return the first part of a label: the method without its variants."""
+    """Return the method part of a label, without the variants."""
     without_assignment = spec.method == "addax" and length_threshold is None
     return f"{method_class(spec.method).label}{'-WA' if without_assignment else ''}"

@@ -1,4 +1,4 @@
-"""Methods by name, and their settings: what each takes, the defaults, and the optimizer they make."""
+"""Methods by name: their settings, the defaults, and the optimizers built from them."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from addax.optimizer import Method
     from benchmarks.config.spec import RunSpec
 
-# Default batch sizes: K0 and K1 of a method that takes both batches, and the size of a method's only batch.
+# Default batch sizes: K0 and K1 for methods with both batches, and the size for methods with one batch.
 BATCH_OF_BOTH = {"zo_batch_size": 6, "fo_batch_size": 4}
 BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
 
@@ -26,28 +26,29 @@ def method_class(name: str) -> "type[Method]":
     from addax.optimizer import Method
 
     module = registry.module("method", name)
-    own = [
+    classes = [
         c
         for c in vars(module).values()
         if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__
     ]
-    if len(own) != 1:
-        found = f" ({', '.join(c.__name__ for c in own)})" if own else ""
-        raise UserError(f"{registry.path('method', name)}: defines {len(own)} methods{found}, not one")
+    file = registry.path("method", name)
+    if len(classes) != 1:
+        found = f" ({', '.join(c.__name__ for c in classes)})" if classes else ""
+        raise UserError(f"{file}: must define exactly one method class, not {len(classes)}{found}")
     for attribute in ("label", "closures"):
-        if not hasattr(own[0], attribute):
-            raise UserError(f"{registry.path('method', name)}: {own[0].__name__} has no {attribute}")
-    return own[0]
+        if not hasattr(classes[0], attribute):
+            raise UserError(f"{file}: class {classes[0].__name__} must define {attribute}")
+    return classes[0]
 
 
 @cache
 def settings_of(method: str) -> dict[str, Any]:
-    """Names and defaults of all settings of a method; lr has no default (`inspect.Parameter.empty`)."""
+    """Return the default of every setting of a method; `inspect.Parameter.empty` for lr, which has none."""
     if method == ZERO_SHOT:
         return {}
     cls = method_class(method)
-    no_settings = ("seed", "params", "check", "process_group")
-    known = {name: default for name, default in cls.arguments().items() if name not in no_settings}
+    excluded = ("seed", "params", "check", "process_group")
+    known = {name: default for name, default in cls.arguments().items() if name not in excluded}
     both = takes_both_batches(method)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):
         if loss in cls.closures:
@@ -56,31 +57,35 @@ def settings_of(method: str) -> dict[str, Any]:
 
 
 def takes_both_batches(method: str) -> bool:
-    """Whether a method draws a zeroth-order and a first-order batch, between which L_T divides examples."""
+    """Return whether a method draws both a zeroth-order and a first-order batch.
+
+    For such a method, L_T assigns each example to one of the two batches by its length.
+    """
     return method != ZERO_SHOT and {"zo_loss", "fo_loss"} <= set(method_class(method).closures)
 
 
-def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
-    """Return a method's settings in order, with the defaults of those that are not given.
+def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
+    """Return all settings of a method, sorted by name, with defaults filled in.
 
     Args:
-        method: its name, or "zero-shot".
-        own: what is given.
-        others: names that are no settings, among which a wrong one's nearest is looked for too.
+        method: method name, or "zero-shot".
+        given: the settings to use; all others get their defaults.
+        others: names of run fields, which an error may also suggest for an unknown setting.
 
     Raises:
-        UserError: a setting that the method does not have, naming the nearest right one; a wrong type.
+        UserError: the method does not have a setting (the message suggests the closest name), or a value has
+            the wrong type.
     """
     if method != ZERO_SHOT:
         registry.path("method", method)
     known = settings_of(method)
-    for key in own:
+    for key in given:
         if key not in known:
             owners = [m for m in registry.files("method") if key in settings_of(m)]
             if owners:
                 raise UserError(f"{method} takes no {key}: it is a setting of {', '.join(owners)}")
             raise unknown("setting", key, [*known, *others])
-    values = known | dict(own)
+    values = known | dict(given)
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
@@ -99,10 +104,10 @@ def complete_settings(method: str, own: Mapping[str, Any], others: Iterable[str]
 
 
 def build_optimizer(spec: "RunSpec", model: "nn.Module") -> "Method":
-    """Build the method of a spec on a model."""
+    """Build the optimizer of a spec for a model."""
     cls = method_class(spec.method)
     accepted = cls.arguments()
-    own = {k: v for k, v in spec.settings.items() if k in accepted}
+    arguments = {k: v for k, v in spec.settings.items() if k in accepted}
     if "seed" in accepted:
-        own["seed"] = spec.seed
-    return cls(model, **own)
+        arguments["seed"] = spec.seed
+    return cls(model, **arguments)

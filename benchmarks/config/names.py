@@ -1,6 +1,6 @@
-"""Names that many parts share; importing them loads nothing else."""
+"""Names that many packages share. This module imports nothing."""
 
-# The evaluation of a model before any step, which counts as a method in tables.
+# The evaluation of a model before the first step. Tables list it as a method.
 ZERO_SHOT = "zero-shot"
-# Every trained run has exactly one of these budgets, each a field of the spec.
+# The budget fields of a spec. Every training run sets exactly one of them.
 BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")

@@ -1,4 +1,4 @@
-"""RunSpec: everything that defines one run, parsed strictly before any work starts."""
+"""RunSpec: the complete configuration of a run, validated before any work starts."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.validation import validate
 from benchmarks.errors import UserError
 
-# Fields that joined after rows were committed: at these values they are left out of a spec's id.
+# Fields that were added after rows were committed. At these values, they do not count in a spec's id.
 DEFAULTS_OMITTED_FROM_ID = {
     "examples": None,
     "forward_equivalents": None,
@@ -26,41 +26,45 @@ DEFAULTS_OMITTED_FROM_ID = {
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run. Build it with `from_dict`, which fills in the method's settings.
+    """Configuration of a run. Build it with `from_dict`, which fills in the method's default settings.
 
     Attributes:
-        method: name of a method, or "zero-shot" for the evaluation before the first step.
+        method: method name, or "zero-shot" to evaluate the model without training.
         model: built-in name, local folder, or hub name (owner/name).
-        task: name of a task.
-        data: source of the rows: "builtin", "hub", or "folder" (its content's hash counts, not its path).
+        task: task name.
+        data: source of the rows: "builtin", "hub", or "folder" (a row records the hash of the rows, not the
+            folder's path).
         seed: seed of the method's noise and of dropout.
-        data_seed: seed of the rows drawn and of the order of batches.
+        data_seed: seed that selects the rows and orders the batches.
         dtype: dtype of the model: float32, bfloat16, float16, or float64.
-        device: device of the model: cpu, cuda, cuda:N, or auto (sharded).
-        head: "lm" (prompts) or "classification" (plain inputs).
-        scoring: "shared" or "per_candidate"; see `benchmarks.evaluation.scoring`.
-        gradient_checkpointing: recompute activations in the first-order part's backward pass.
-        dropout: use the model's own dropout in first-order losses; zeroth-order losses never do.
-        steps: budget in optimizer steps.
-        seconds: budget in seconds of training, evaluation excluded.
-        examples: budget in training examples drawn into batches; a full-batch step draws all of them.
-        forward_equivalents: budget in example-forwards; an example in a backward pass counts two more.
-        schedule: learning-rate schedule: "constant", or "linear" to zero over the budget.
-        evaluations: number of evaluations on the validation rows, evenly spaced, the last one at the end.
-        eval_batch_size: examples in one evaluation forward.
-        train_rows: training rows wanted; a source may have fewer.
-        validation_rows: validation rows wanted; a source may have fewer.
-        test_rows: test rows wanted; a source may have fewer.
-        shots: rows of each class in training and in validation, in place of train_rows and validation_rows;
-            none draws without regard to class.
-        trainable: parameters to train: "all", "lora:R" (adapters of rank R at the query and value
+        device: device of the model: cpu, cuda, cuda:N, or auto (sharded over all GPUs).
+        head: output head: "lm" for prompts, or "classification" for plain inputs.
+        scoring: candidate scoring: "shared" computes the prompt once for all candidates; "per_candidate" runs
+            one full sequence per candidate, as the published code does.
+        gradient_checkpointing: recompute activations in the backward pass of the first-order part.
+        dropout: apply the model's dropout in first-order losses; zeroth-order losses never apply it.
+        steps: training budget in optimizer steps.
+        seconds: training budget in seconds; evaluation does not count.
+        examples: training budget in examples drawn into batches; a full-batch step draws all training rows.
+        forward_equivalents: training budget in example-forwards; each example in a backward pass counts two
+            more, and one more if its activations are recomputed.
+        schedule: learning-rate schedule: "constant", or "linear" decay to zero over the budget.
+        evaluations: number of evaluations on the validation rows, evenly spaced; the last one is at the end.
+        eval_batch_size: number of examples in an evaluation batch.
+        train_rows: number of training rows; a small source may give fewer.
+        validation_rows: number of validation rows; a small source may give fewer.
+        test_rows: number of test rows; a small source may give fewer.
+        shots: number of training rows per class and of validation rows per class, instead of train_rows and
+            validation_rows; none draws rows regardless of their class.
+        trainable: parameters to train: "all", "lora:R" (adapters of rank R on the query and value
             projections), or "last:N" (the head and the last N layers).
-        length_threshold: L_T, for methods with both batches: tokens (170), a quantile of the lengths (q0.7),
-            the largest that fits in an amount of memory (auto:40GB), or none (Addax-WA).
-        settings: the method's own settings, complete and sorted: lr, its constructor's arguments, and its
+        length_threshold: L_T, for methods with two batches: a number of tokens (170), a quantile of the
+            lengths (q0.7), the largest value that fits in an amount of memory (auto:40GB), or none
+            (Addax-WA).
+        settings: all settings of the method, sorted by name: lr, the other constructor arguments, and the
             batch sizes.
 
-    Exactly one of the budgets is set. A run ends with the first step that reaches it.
+    Exactly one budget is set. A run ends with the first step that reaches it.
     """
 
     method: str
@@ -95,47 +99,48 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits of a hash of `config()`."""
+        """The first 16 hexadecimal digits of a SHA-256 hash of `config()`."""
         omitted = DEFAULTS_OMITTED_FROM_ID
         values = {k: v for k, v in self.config().items() if k not in omitted or v != omitted[k]}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def budget(self) -> tuple[str, float]:
-        """Name and amount of the budget; a zero-shot run has 0 steps."""
+        """The name and the amount of the budget; 0 steps for a zero-shot run."""
         return next((name, getattr(self, name)) for name in BUDGETS if getattr(self, name) is not None)
 
     def config(self) -> dict[str, Any]:
-        """Return plain values, as a row stores them; `from_dict` is the inverse."""
+        """Return the plain values that a row stores; `from_dict` is the inverse."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         if self.length_threshold is not None:
             values["length_threshold"] = self.length_threshold.value()
         return values | {"settings": dict(self.settings)}
 
     def replace(self, **changes: Any) -> "RunSpec":
-        """Return a spec with some fields or settings changed, parsed and validated as `from_dict` does."""
+        """Return a copy with some fields or settings changed, which `from_dict` parses and validates."""
         return from_dict(self.config() | changes)
 
 
 def field_names() -> set[str]:
-    """Return the names of all fields, without the one that holds the method's settings."""
+    """Return the names of all fields except `settings`."""
     return {f.name for f in dataclasses.fields(RunSpec)} - {"settings"}
 
 
 def from_dict(values: Mapping[str, Any]) -> RunSpec:
-    """Build a spec from plain values, strictly.
+    """Build a spec from plain values, and validate it.
 
     Args:
-        values: fields of `RunSpec`; every other key is a setting of the method.
+        values: fields of `RunSpec`; any other key is a setting of the method.
 
     Raises:
-        UserError: an unknown key, naming the nearest right one; a wrong type; an impossible combination.
+        UserError: a key is unknown (the message suggests the closest one), a value has the wrong type, or the
+            combination is invalid.
     """
     names = field_names()
     fields = {k: _typed(k, v) for k, v in values.items() if k in names}
     for name in ("method", "model", "task"):
         if name not in fields:
-            raise UserError(f"a run needs --{name}")
+            raise UserError(f"a run needs a {name}: give --{name}")
     settings = values.get("settings", {})
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must map names to values, not {settings!r}")
@@ -146,7 +151,7 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """Return the value in its field's type; an int serves as a float, nothing else is converted."""
+    """Return a value with the type of its field; only int is converted, to float."""
     if name == "length_threshold":
         try:
             return LengthThreshold.parse(value)

@@ -1,4 +1,4 @@
-"""Which specs can run: every impossible one is rejected here, before any work."""
+"""Validation of specs: invalid values and combinations are rejected before any work starts."""
 
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,10 @@ BATCH_SIZES = ("zo_batch_size", "fo_batch_size")
 
 
 def validate(spec: "RunSpec") -> None:
-    """Reject what cannot run.
+    """Check that a spec can run.
 
     Raises:
-        UserError: names the field and what it may be.
+        UserError: a value or a combination is invalid; the message names the field and the valid values.
     """
     models.check(spec.model)
     registry.path("task", spec.task)
@@ -41,7 +41,7 @@ def validate(spec: "RunSpec") -> None:
     if spec.shots is not None and spec.shots < 1:
         raise UserError(f"shots must be at least 1, not {spec.shots}")
     for name in ("seed", "data_seed"):
-        # Beyond 64 bits seeds would wrap around: two of them would be one.
+        # Larger seeds would wrap around at 64 bits, so that two seeds would give the same run.
         if not 0 <= getattr(spec, name) < 2**63:
             raise UserError(f"{name} must be in [0, 2**63), not {getattr(spec, name)}")
     _check_model(spec)
@@ -54,29 +54,29 @@ def _check_budget(spec: "RunSpec") -> None:
         if given != {"steps": 0}:
             raise UserError("zero-shot has no budget: build its spec with from_dict")
     elif len(given) != 1:
-        raise UserError(f"a run has a budget of either {' or '.join(BUDGETS)}, exactly one of them")
+        raise UserError(f"a run needs exactly one budget: give one of {', '.join(BUDGETS)}")
     elif not 0 < spec.budget[1] < float("inf"):
-        raise UserError("the budget must be positive, not {}={}".format(*spec.budget))
+        raise UserError("the budget must be positive and finite, not {}={}".format(*spec.budget))
 
 
 def _check_model(spec: "RunSpec") -> None:
     task = tasks.load(spec.task)
     kind, _, amount = spec.trainable.partition(":")
     if spec.trainable != "all" and not (kind in ("lora", "last") and amount.isdecimal() and int(amount)):
-        raise UserError(f"trainable is all, lora:R or last:N, not {spec.trainable!r}")
+        raise UserError(f"trainable must be all, lora:R, or last:N, not {spec.trainable!r}")
     if spec.shots is not None and task.loss == "teacher_forcing":
-        raise UserError(f"task {spec.task} has no classes to draw shots of")
+        raise UserError(f"task {spec.task} has no classes: shots requires a classification task")
     if spec.head == "classification":
         if task.loss == "teacher_forcing":
-            raise UserError(f"task {spec.task} has no fixed classes: head=classification cannot serve it")
+            raise UserError(f"task {spec.task} has no fixed classes: give head=lm")
         if spec.method == ZERO_SHOT:
-            raise UserError("zero-shot needs head=lm: a fresh classification head knows nothing")
+            raise UserError("zero-shot needs head=lm: a new classification head is untrained")
     elif (task.loss == "teacher_forcing") and models.is_masked(spec.model):
         raise UserError(f"task {spec.task} needs a causal model: {spec.model} is a masked LM")
 
 
 def _check_settings(spec: "RunSpec") -> None:
-    # Building an optimizer needs torch, which reading a spec's fields does not.
+    # Imported here because building an optimizer needs torch, and reading the fields of a spec does not.
     from torch import nn
 
     from benchmarks.config.methods import build_optimizer, takes_both_batches
@@ -93,14 +93,16 @@ def _check_settings(spec: "RunSpec") -> None:
     if threshold is not None and threshold.memory is not None:
         if spec.device == "auto":
             raise UserError(
-                f"length_threshold={threshold} is for one device: with device=auto give it in tokens"
+                f"length_threshold={threshold} needs a single device: with device=auto, give it in tokens"
             )
         if not values["fo_batch_size"]:
-            raise UserError(f"length_threshold={threshold} needs a first-order batch: fo_batch_size is 0")
+            raise UserError(
+                f"length_threshold={threshold} needs a first-order batch: set fo_batch_size above 0"
+            )
     if spec.method == ZERO_SHOT:
         return
     try:
-        # The constructor's own checks, on the smallest model there is.
+        # Run the checks of the constructor on a minimal model.
         build_optimizer(spec, nn.Linear(1, 1))
     except (TypeError, ValueError) as error:
         raise UserError(f"{spec.method}: {error}") from None
@@ -113,12 +115,12 @@ def _check_settings(spec: "RunSpec") -> None:
             if values[key] == 0 and weight != 0:
                 raise UserError(
                     f"{key}=0 requires alpha={alpha} (alpha={values['alpha']:g} gives the {order}-order part "
-                    "a weight)"
+                    "non-zero weight)"
                 )
             if values[key] != 0 and weight == 0:
                 raise UserError(
                     f"alpha={values['alpha']:g} requires {key}=0, not {values[key]} (the {order}-order part "
-                    "has no weight)"
+                    "has zero weight)"
                 )
     for key in BATCH_SIZES:
         if values.get(key) == 0 and "alpha" not in values:

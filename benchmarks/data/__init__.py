@@ -1,1 +1,1 @@
-"""Rows of a task, and the same rows as tokens."""
+"""Data of a task: sources, splits, examples, and tokenization."""

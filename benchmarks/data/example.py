@@ -1,4 +1,4 @@
-"""Examples: rows of a task with the texts that the task renders from them, each rendered once."""
+"""Examples: rows of a task and the texts rendered from them, each at most once."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -7,16 +7,16 @@ from functools import cached_property
 
 from benchmarks.tasks import Gold, Row, Task
 
-# Stands for the mask token until a tokenizer is known; a private-use character, which no text contains.
+# Placeholder for the mask token until the tokenizer is known: a private-use character that no text contains.
 MASK = "\ue000"
 
 
 @dataclass(frozen=True)
 class Example:
-    """One canonical row of a task. Equal rows are equal examples.
+    """A canonical row of a task. Examples are equal if their rows are.
 
     Attributes:
-        task: renders the texts.
+        task: the task, which renders the texts.
         row: the canonical row.
     """
 
@@ -25,7 +25,7 @@ class Example:
 
     @cached_property
     def key(self) -> str:
-        """The row as text: equal rows have equal keys."""
+        """The row as JSON text; equal rows have equal keys."""
         return json.dumps(self.row, sort_keys=True, ensure_ascii=False)
 
     @cached_property
@@ -40,7 +40,7 @@ class Example:
 
     @cached_property
     def gold(self) -> Gold:
-        """Index of the correct candidate, indices of the correct ones, or answer strings."""
+        """The index of the correct candidate, the indices of all correct ones, or the answer strings."""
         return self.task.gold(self.row)
 
     @cached_property
@@ -64,7 +64,7 @@ class Example:
         return self._cloze.replace(MASK, mask)
 
     def check(self) -> None:
-        """Render what every run needs.
+        """Render the texts that every run needs, and check the correct answer.
 
         Raises:
             ValueError: the task cannot use the row, or the row has no correct answer.
@@ -79,16 +79,16 @@ class Example:
         for index in [] if self.task.generative else correct:
             if type(index) is not int or not 0 <= index < len(self.candidates):
                 raise ValueError(
-                    f"the correct answer must be the index of one of the {len(self.candidates)} candidates, "
-                    f"from 0, not {index!r}"
+                    "the correct answer must be the index of a candidate, from 0 to "
+                    f"{len(self.candidates) - 1}, not {index!r}"
                 )
 
 
 def checked_examples(task: Task, convert: Callable[[Row], Iterable[Row]], raw: Row) -> list[Example]:
-    """Return the examples of a raw row of a file or of the hub.
+    """Return the checked examples of a raw row from a file or from the hub.
 
     Raises:
-        ValueError: the task cannot use it.
+        ValueError: the task cannot use the row.
     """
     try:
         examples = [Example(task, row) for row in convert(raw)]

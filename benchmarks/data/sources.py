@@ -14,24 +14,24 @@ from benchmarks.errors import UserError, unknown
 from benchmarks.tasks import Row, Task
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
-# A file's path, modification time in nanoseconds, and size in bytes: what its cached content depends on.
+# A file's path, modification time in nanoseconds, and size in bytes: the cache key of its content.
 FileVersion = tuple[Path, int, int]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """One public split.
+    """A public split.
 
     Attributes:
         size: number of raw rows.
-        examples: returns the examples of the i-th raw row.
+        examples: function that returns the examples of the i-th raw row.
     """
 
     size: int
     examples: Callable[[int], Iterable[Example]]
 
     def shuffled(self, rng: Random) -> Iterator[Example]:
-        """Yield the examples in random order, converted when they are needed."""
+        """Yield the examples in random order. Each row is converted when it is reached."""
         for i in rng.sample(range(self.size), self.size):
             yield from self.examples(i)
 
@@ -39,7 +39,7 @@ class Pool:
 def built_in(name: str, task: Task, split: str, seed: int, tries: int) -> Iterator[Example]:
     """Yield examples of a split ("train", "validation", "test") from the task's generator.
 
-    The content of a row alone decides its split, so splits cannot overlap, whatever their sizes.
+    A hash of the row's content determines its split, so splits of any size do not overlap.
     """
     bucket = ("train", "validation", "test").index(split)
     rng = Random(f"{name}/{split}/{seed}")
@@ -53,7 +53,7 @@ def hub_pools(task: Task) -> tuple[Pool, Pool]:
     """Return the public training and validation splits from the hub.
 
     Raises:
-        UserError: the hub cannot be reached, or a row is malformed (when it is drawn).
+        UserError: the hub cannot be reached, or a row is malformed (raised when the row is drawn).
     """
     hub = task.hub
     try:
@@ -62,12 +62,12 @@ def hub_pools(task: Task) -> tuple[Pool, Pool]:
         loaded = [
             datasets.load_dataset(hub.dataset, hub.config, split=s) for s in (hub.train, hub.validation)
         ]
-    # The client's errors share no base class: no network, an unknown data set, and a bad cache all end here.
+    # The errors of the hub client (no network, unknown dataset, damaged cache) share no base class.
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
         raise UserError(
             f"cannot load {hub.dataset} from the hub ({type(error).__name__}: {reason:.120}): "
-            "without a network use --data builtin or --data DIR"
+            "without a network, use --data builtin or --data DIR"
         ) from error
     return tuple(
         _hub_pool(task, split, name) for split, name in zip(loaded, (hub.train, hub.validation), strict=True)
@@ -85,13 +85,13 @@ def _hub_pool(task: Task, split: Sequence[Row], name: str) -> Pool:
 
 
 def folder_files(folder: Path, name: str) -> tuple[FileVersion, FileVersion]:
-    """Return the training and validation file of a task in a data folder.
+    """Return the training and validation files of a task in a data folder.
 
     Raises:
         UserError: the folder, the task's folder, or a file is missing.
     """
     if not folder.is_dir():
-        raise UserError(f"no such data folder: {folder} (--data takes hub, builtin or a folder)")
+        raise UserError(f"no such data folder: {folder} (--data takes builtin, hub, or a folder)")
     if not (folder / name).is_dir():
         present = [f.name for f in folder.iterdir() if f.is_dir()]
         raise UserError(f"data folder {folder}: {unknown('task folder', name, present)}")
@@ -99,19 +99,17 @@ def folder_files(folder: Path, name: str) -> tuple[FileVersion, FileVersion]:
     for split in ("train", "validation"):
         path = next((p for s in SUFFIXES if (p := folder / name / (split + s)).is_file()), None)
         if path is None:
-            raise UserError(
-                f"data folder {folder / name} holds no {' or '.join(split + s for s in SUFFIXES)}"
-            )
+            raise UserError(f"data folder {folder / name} has no {' or '.join(split + s for s in SUFFIXES)}")
         stat = path.stat()
         files.append((path, stat.st_mtime_ns, stat.st_size))
     return tuple(files)
 
 
 def folder_pools(files: Iterable[FileVersion], task: Task) -> tuple[Pool, ...]:
-    """Return the examples of files, each read once per process while it is unchanged.
+    """Return the pools of data files. Each file is read once per process unless it changes.
 
     Raises:
-        UserError: a file cannot be read, or a line of it is malformed.
+        UserError: a file cannot be read, or one of its lines is malformed.
     """
     pools = []
     for file in files:

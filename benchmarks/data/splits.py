@@ -1,8 +1,8 @@
 """Training, validation, and test examples of a task, drawn from one of its sources.
 
-Train and validation are drawn together from the public training split; validation is the tail of the draw.
-Test is drawn from the public validation split (Malladi et al., arXiv 2305.17333, section 3). Few-shot runs
-train and validate on a number of rows of each class instead.
+Training and validation rows are drawn together from the public training split; the last rows of the draw are
+the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv 2305.17333,
+section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
 """
 
 import hashlib
@@ -20,22 +20,23 @@ from benchmarks.data.sources import FileVersion, Pool, built_in, folder_files, f
 from benchmarks.errors import UserError
 from benchmarks.tasks import Task
 
-# A public training split below this size cannot give 1,000 and 500 rows; it gives SMALL_VALIDATION rows.
+# A public training split with fewer rows cannot give 1,000 training and 500 validation rows. It gives at most
+# SMALL_VALIDATION validation rows.
 SMALL_TRAIN = 1_500
 SMALL_VALIDATION = 100
 NEEDED = {
-    "train": "the public training split needs two different rows at least",
-    "validation": "the public training split needs two rows at least",
+    "train": "the public training split needs at least two different rows",
+    "validation": "the public training split needs at least two rows",
     "test": "the public validation split needs a row that is not in the training split",
 }
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Examples of one task; no row is in two splits.
+    """The three splits of a task; no row is in two of them.
 
     Attributes:
-        source: "hub", "builtin" or "folder".
+        source: "hub", "builtin", or "folder".
         fingerprint: first 16 hexadecimal digits of the SHA-256 of the rows of the three splits.
     """
 
@@ -48,7 +49,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class _Request:
-    """What the content of splits depends on; `files` are the versions of a folder's files."""
+    """Everything that determines the content of splits; `files` are the versions of a folder's files."""
 
     task: Task
     task_name: str
@@ -62,7 +63,7 @@ class _Request:
 
     @property
     def rows_of(self) -> str:
-        """The task whose rows these are: a task that only asks differently draws the rows of another one."""
+        """The task that provides the rows. A task that only changes the prompt uses another task's rows."""
         return self.task.rows_of or self.task_name
 
     @property
@@ -80,20 +81,20 @@ def load_splits(
     seed: int,
     shots: int | None = None,
 ) -> Splits:
-    """Draw the three splits of a task. The last few splits stay in memory, so equal calls read nothing.
+    """Draw the three splits of a task. The last few results are cached, so equal calls read nothing.
 
     Args:
-        task_name: a file of `benchmarks/tasks`.
-        source: "hub", "builtin" or the path of a folder with `<task>/{train,validation}.jsonl[.gz]`.
-        train, validation, test: number of rows; a smaller source gives fewer. A public training split of less
-            than 1,500 rows gives at most 100 (and at most half of it) to validation.
+        task_name: command-line name of the task.
+        source: "hub", "builtin", or the path of a folder with `<task>/{train,validation}.jsonl[.gz]`.
+        train, validation, test: number of rows; a smaller source gives fewer. A public training split with
+            fewer than 1,500 rows gives at most 100 of them (and at most half of them) to validation.
         seed: equal seeds draw equal rows.
-        shots: rows of each class in training, and as many others in validation, instead of `train` and
+        shots: number of training rows per class, and of validation rows per class, instead of `train` and
             `validation` (Gao et al., arXiv 2012.15723).
 
     Raises:
-        UserError: no such task, folder or file; a malformed row; the hub cannot be reached; a class with
-            too few rows.
+        UserError: the task, the folder, or a file does not exist; a row is malformed; the hub cannot be
+            reached; or a class has too few rows.
     """
     return _load(_request(task_name, source, train, validation, test, seed, shots))
 
@@ -108,7 +109,7 @@ def data_fingerprint(
     seed: int,
     shots: int | None = None,
 ) -> str:
-    """Return the fingerprint of the splits that `load_splits` draws, and remember it for this process."""
+    """Return the fingerprint of the splits that `load_splits` draws. It is cached for this process."""
     return _fingerprint_of(_request(task_name, source, train, validation, test, seed, shots))
 
 
@@ -142,7 +143,8 @@ def _load(request: _Request) -> Splits:
     for (split, count), part in zip(request.sizes.items(), parts, strict=True):
         if count and not part:
             raise UserError(
-                f"task {request.task_name} from {request.source}: no row is left for {split}: {NEEDED[split]}"
+                f"task {request.task_name} from {request.source}: no rows are left for {split}: "
+                f"{NEEDED[split]}"
             )
     source = request.source if request.source in ("builtin", "hub") else "folder"
     return Splits(*parts, source=source, fingerprint=_digest(parts))
@@ -169,14 +171,14 @@ def _generate(request: _Request, split: str, count: int) -> list[Example]:
                 break
     if len(examples) < count:
         raise UserError(
-            f"task {name!r}: its generator gives only {len(examples)} different {split} rows of the {count} "
-            "wanted: ask for fewer or let it vary more"
+            f"task {name!r}: the generator gives only {len(examples)} different {split} rows, but {count} "
+            "are needed: request fewer rows, or add variety to the generator"
         )
     return list(examples.values())
 
 
 def _of_each_class(name: str, stream: Iterable[Example], shots: int, parts: int) -> list[list[Example]]:
-    """Return `parts` lists with `shots` different rows of each class, in the order of the stream."""
+    """Return `parts` lists, each with `shots` different rows per class, in the order of the stream."""
     drawn: list[list[Example]] = [[] for _ in range(parts)]
     found: Counter[int] = Counter()
     seen: set[str] = set()
@@ -194,8 +196,8 @@ def _of_each_class(name: str, stream: Iterable[Example], shots: int, parts: int)
     least = min(range(len(candidates)), key=found.__getitem__, default=0)
     which = f" of class {least} ({candidates[least].strip()})" if candidates else ""
     raise UserError(
-        f"task {name}: {found[least]} different training rows{which}, and shots={shots} needs "
-        f"{parts * shots} of each class: ask for fewer shots"
+        f"task {name}: only {found[least]} different training rows{which}, but shots={shots} needs "
+        f"{parts * shots} per class: give fewer shots"
     )
 
 
@@ -220,7 +222,7 @@ def _draw(
         validation = min(validation, SMALL_VALIDATION, size // 2)
     drawn = list(islice(stream, train + validation))
     cut = max(0, len(drawn) - validation)
-    # Repeated public rows count as often as they occur, but never on both sides.
+    # A repeated public row counts each time that it occurs, but never in both splits.
     taken = {example.key for example in drawn[cut:]}
-    kept = list(islice((e for e in chain(drawn[:cut], stream) if e.key not in taken), train))
-    return kept, drawn[cut:]
+    training = list(islice((e for e in chain(drawn[:cut], stream) if e.key not in taken), train))
+    return training, drawn[cut:]

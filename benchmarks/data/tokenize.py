@@ -1,4 +1,4 @@
-"""Tokenization: examples as token ids, with prompt and candidate tokenized together."""
+"""Tokenization of examples. A prompt and its candidate are tokenized together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from benchmarks.tasks import Gold, Task
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example for one model.
+    """An example encoded for a model.
 
     Attributes:
-        prompt: tokens that all candidates share; it contains the mask for a masked LM, and is the whole input
-            for a classification head.
+        prompt: tokens that all candidates share. They include the mask for a masked LM, and are the whole
+            input for a classification head.
         candidates: the tokens of each candidate after the prompt; () for generation and for a head.
         answer: the tokens that teacher forcing trains on; () if candidates are compared.
-        gold: index of the correct candidate, indices of the correct ones, or answer strings.
-        length: tokens of the longest sequence that a training step may run; L_T is compared with it.
+        gold: index of the correct candidate, indices of all correct ones, or answer strings.
+        length: length in tokens of the longest sequence that a training step may run; compared with L_T.
     """
 
     prompt: tuple[int, ...]
@@ -31,12 +31,14 @@ class Encoded:
 
     @property
     def one_token(self) -> bool:
-        """Whether one forward of the prompt scores all candidates."""
+        """Whether one forward pass of the prompt scores all candidates."""
         return bool(self.candidates) and all(len(c) == 1 for c in self.candidates)
 
 
 def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: str) -> list[Encoded]:
-    """Encode examples, truncated to the model's length: on the left, or far from a mask.
+    """Encode examples, truncated to the model's maximum length.
+
+    Truncation removes the leftmost tokens of a prompt, or those farthest from its mask.
 
     Args:
         examples: examples of the task.
@@ -45,9 +47,9 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
         head: "lm", or "classification" for the plain inputs without a prompt.
 
     Raises:
-        UserError: a task that this kind of model cannot score, a candidate that is more than one token
-            for a masked LM, candidates or answers that the model cannot tell apart or has no room for, or a
-            tokenizer of another model, which gives tokens that this one does not have.
+        UserError: the model cannot score the task, a masked LM gets a candidate of several tokens, two
+            candidates have the same tokens, an answer leaves no room for its prompt, or the tokenizer
+            belongs to another model and gives tokens that this model does not have.
     """
     if head == "classification":
         encoded = _encode_inputs(examples, loaded)
@@ -61,14 +63,14 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
     last = max((max((*e.prompt, *e.answer, *chain(*e.candidates)), default=0) for e in encoded), default=0)
     if last >= known:
         raise UserError(
-            f"model {loaded.name}: its tokenizer gives token {last}, and it has {known} embeddings: "
-            "the tokenizer is another model's"
+            f"model {loaded.name}: its tokenizer gives token {last}, but it has only {known} embeddings: "
+            "the tokenizer belongs to another model"
         )
     return encoded
 
 
 def new_tokens(task: Task, loaded: LoadedModel) -> int:
-    """Return how many tokens may be generated; half of the model's length is left to the prompt."""
+    """Return the maximum number of generated tokens, at most half of the model's maximum length."""
     return min(task.max_new_tokens, loaded.max_length // 2)
 
 
@@ -77,7 +79,7 @@ def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) 
 
 
 def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
-    """Return the last `room` tokens; a BOS token in front is kept."""
+    """Return at most `room` tokens: the last ones, preceded by the BOS token if there is one."""
     if len(tokens) <= room:
         return tokens
     bos = loaded.tokenizer.bos_token_id
@@ -89,40 +91,40 @@ def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
 def _encode_causal(examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
     with_answer = task.loss == "teacher_forcing"
     continuations = [[*e.candidates, *([e.answer] if with_answer else [])] for e in examples]
-    # All texts in one flat call: tokenizers are fast on long lists and slow on many short ones.
+    # Tokenize all texts in one call: tokenizers are fast on one long list and slow on many short ones.
     flat = _ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
     alone = _ids(loaded, [e.prompt for e in examples])
-    encoded, at = [], 0
+    encoded, start = [], 0
     for example, prompt, texts in zip(examples, alone, continuations, strict=True):
-        joint, at = flat[at : at + len(texts)], at + len(texts)
+        joint, start = flat[start : start + len(texts)], start + len(texts)
         shared = min((_common(prompt, tokens) for tokens in joint), default=len(prompt))
         tails = [tuple(tokens[shared:]) for tokens in joint]
         longest = max((len(t) for t in tails), default=0)
         room = loaded.max_length - max(longest, new_tokens(task, loaded) if task.generative else 0)
         if room < 1:
             raise UserError(
-                f"task {task.title}: an answer of {longest} tokens leaves no room for its prompt in the "
-                f"{loaded.max_length} that {loaded.name} takes"
+                f"task {task.title}: an answer of {longest} tokens leaves no room for its prompt: "
+                f"{loaded.name} takes at most {loaded.max_length} tokens"
             )
-        kept = tuple(_cut(prompt[:shared], room, loaded))
+        context = tuple(_cut(prompt[:shared], room, loaded))
         target = tails.pop() if with_answer else ()
         if task.loss == "classification":
             _refuse_equal_candidates(task, texts, tails, loaded)
-        encoded.append(Encoded(kept, tuple(tails), target, example.gold, len(kept) + longest))
+        encoded.append(Encoded(context, tuple(tails), target, example.gold, len(context) + longest))
     return encoded
 
 
 def _refuse_equal_candidates(
     task: Task, texts: Sequence[str], tokens: Sequence[tuple[int, ...]], loaded: LoadedModel
 ) -> None:
-    """Raise `UserError` if two candidates are the same tokens, as two unknown words can be."""
+    """Raise a `UserError` if two candidates have the same tokens, as two unknown words can."""
     text_of: dict[tuple[int, ...], str] = {}
     for text, ids in zip(texts, tokens, strict=True):
         other = text_of.setdefault(ids, text)
         if other != text:
             raise UserError(
-                f"task {task.title}: candidates {other.strip()!r} and {text.strip()!r} are the same tokens "
-                f"of {loaded.name}"
+                f"task {task.title}: candidates {other.strip()!r} and {text.strip()!r} have the same tokens "
+                f"in {loaded.name}"
             )
 
 
@@ -135,22 +137,24 @@ def _encode_masked(examples: Sequence[Example], task: Task, loaded: LoadedModel)
     if task.generative or task.loss == "teacher_forcing":
         raise UserError(f"task {task.title} needs a causal model: {loaded.name} is a masked LM")
     words = {text for example in examples for text in example.candidates}
-    # The mask replaces a word after a blank, whatever the causal candidate begins with.
+    # The mask replaces a word after a space, however the candidate for causal models begins.
     plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
     mask, mask_id = tokenizer.mask_token, tokenizer.mask_token_id
     texts = [example.cloze(mask) for example in examples]
     encoded = []
     for example, text, tokens in zip(examples, texts, _ids(loaded, texts), strict=True):
         if tokens.count(mask_id) != 1:
-            raise UserError(f"task {task.title}: {tokens.count(mask_id)} masks, not one, in {text!r:.80}")
-        kept = tuple(_cut_around(tokens, tokens.index(mask_id), loaded))
+            raise UserError(
+                f"task {task.title}: the cloze must have one mask, not {tokens.count(mask_id)}: {text!r:.80}"
+            )
+        context = tuple(_cut_around(tokens, tokens.index(mask_id), loaded))
         candidates = tuple((plain[text],) for text in example.candidates)
-        encoded.append(Encoded(kept, candidates, (), example.gold, len(kept)))
+        encoded.append(Encoded(context, candidates, (), example.gold, len(context)))
     return encoded
 
 
 def _cut_around(tokens: list[int], at: int, loaded: LoadedModel) -> list[int]:
-    """Return as many tokens as the model takes; drop those farthest from index `at`, from the longer side.
+    """Return as many tokens as the model takes, without those farthest from index `at` on the longer side.
 
     Special tokens at either end are kept.
     """
@@ -174,7 +178,7 @@ def _single_token(text: str, task: Task, loaded: LoadedModel) -> int:
     if len(tokens) != 1 or tokens[0] == loaded.tokenizer.unk_token_id:
         raise UserError(
             f"task {task.title}: candidate {text.strip()!r} is not one token of {loaded.name}, "
-            f"and a masked LM fills one"
+            "but a masked LM fills in exactly one"
         )
     return tokens[0]
 

@@ -1,1 +1,1 @@
-"""Candidate scoring, generation, and metrics."""
+"""Evaluation: candidate scoring, generation, and metrics."""

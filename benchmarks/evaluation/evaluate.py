@@ -19,9 +19,9 @@ class Score:
 
     Attributes:
         score: the task's metric, in [0, 1].
-        loss: mean training loss; with several correct candidates, that of the most likely one counts.
+        loss: mean training loss; an example with several correct candidates counts the most likely one.
         auc: area under the ROC curve of the second candidate's log-odds; None unless there are two
-            candidates and both occur as correct ones.
+            candidates and each of them is correct for some example.
         n: number of examples.
     """
 
@@ -31,13 +31,13 @@ class Score:
     n: int
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the fields as a result row holds them."""
+        """Return the fields as a result row stores them."""
         return asdict(self)
 
 
 @torch.no_grad()
 def evaluate(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) -> Score:
-    """Score examples in batches of similar length, with dropout off; restore the model's mode."""
+    """Score examples in batches of similar length, with dropout off; restore the model's mode afterward."""
     was_training = scorer.model.training
     scorer.model.eval()
     try:
@@ -89,7 +89,7 @@ def _evaluate_generation(
 def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
     """Return greedy continuations of the prompts, up to a newline or `new_tokens`."""
     inputs = scorer.pad_left([e.prompt for e in batch])
-    # generate() counts positions from the mask itself.
+    # generate() computes the positions from the attention mask.
     inputs.pop("position_ids", None)
     tokenizer = scorer.loaded.tokenizer
     stops = _newline_tokens(tokenizer)

@@ -10,7 +10,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Return the text in lower case with single blanks, without ASCII punctuation and articles.
+    """Return the text in lower case, with single spaces, without ASCII punctuation and articles.
 
     >>> normalize_answer("The  Cat's whiskers!")
     'cats whiskers'
@@ -19,7 +19,7 @@ def normalize_answer(text: str) -> str:
 
 
 def token_f1(prediction: str, answers: list[str]) -> float:
-    """Return the F1 score of the words shared with the prediction, the best over the answers, in [0, 1].
+    """Return the F1 score, in [0, 1], of the words shared with an answer; the best over all answers.
 
     >>> token_f1("the red apples", ["apples"])
     0.6666666666666666
@@ -43,5 +43,5 @@ def exact_match(prediction: str, answers: list[str]) -> float:
     return float(final_number(prediction) in answers)
 
 
-# How a generated answer is compared with the gold ones, by the name of a task's metric.
+# Metrics that compare a generated answer with the correct ones, by name.
 METRICS = {"f1": token_f1, "exact_match": exact_match}

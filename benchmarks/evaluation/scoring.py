@@ -5,9 +5,9 @@
     L = mean over examples of -score(answer | prompt)             (teacher forcing)
 
 Malladi et al., arXiv 2305.17333, Appendix E. If every candidate is one token, one forward pass of the prompt
-scores all of them. The released code runs one sequence per candidate for the same numbers; for comparison,
-`scoring="per_candidate"` does so, too. Log-likelihoods are float32 from upcast logits (float64 if the model
-is).
+scores all of them. The released code runs one sequence per candidate and gets the same numbers;
+`scoring="per_candidate"` does the same, for comparison. Log-likelihoods are computed in float32 from upcast
+logits (in float64 if the model is float64).
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ SCORINGS = ("shared", "per_candidate")
 
 
 class Scorer:
-    """Evaluate losses and scores of a model on encoded examples.
+    """Losses and candidate scores of a model on encoded examples.
 
     Args:
         loaded: the model.
-        task: defines the loss.
+        task: the task, which defines the loss.
         head: "lm" or "classification".
         scoring: "shared", or "per_candidate" for the released procedure.
     """
@@ -43,7 +43,7 @@ class Scorer:
         self.device = next(self.model.parameters()).device
         tokenizer = loaded.tokenizer
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        # RoBERTa derives positions from the padding itself, and offsets them.
+        # RoBERTa computes its positions from the padding, with an offset.
         self.give_positions = "roberta" not in self.model.config.model_type
 
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
@@ -116,7 +116,8 @@ class Scorer:
         # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
         behind = [p[::-1].index(mask_id) for p in prompts]
         if len(set(behind)) == 1:
-            # Most prompts end equally after their mask, so with padding on the left its position is equal.
+            # In most batches, the same number of tokens follows every mask, so with padding on the left, all
+            # masks have the same position.
             return upcast(logits[:, -1 - behind[0]])
         positions = logits.shape[1] - 1 - torch.tensor(behind, device=logits.device)
         return upcast(logits[torch.arange(len(prompts), device=logits.device), positions])
@@ -152,7 +153,7 @@ class Scorer:
         cache = [(layer.keys, layer.values) for layer in out.past_key_values.layers]
         jobs = [(i, c) for i, e in enumerate(batch) for c in e.candidates]
         scores: list[Tensor] = []
-        # The cache is copied for each sequence, so no more run at a time than there are prompts.
+        # Each sequence copies the cache, so at most max(len(batch), 8) sequences run at a time.
         for start in range(0, len(jobs), max(len(batch), 8)):
             part = jobs[start : start + max(len(batch), 8)]
             scores.append(self._continue(cache, first, inputs["attention_mask"], part))
@@ -197,5 +198,5 @@ def _mean_of_last(values: Tensor, counts: Sequence[int]) -> Tensor:
     """Return the mean of the last counts[i] entries of each row: shape (rows,)."""
     columns = torch.arange(values.shape[1], device=values.device)
     first = values.shape[1] - torch.tensor(counts, device=values.device)[:, None]
-    kept = columns >= first
-    return torch.where(kept, values, 0).sum(1) / kept.sum(1)
+    selected = columns >= first
+    return torch.where(selected, values, 0).sum(1) / selected.sum(1)

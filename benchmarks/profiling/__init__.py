@@ -1,1 +1,1 @@
-"""Peak memory, synchronized time, provenance, and out-of-memory errors."""
+"""Measurement: peak memory, synchronized time, provenance, and out-of-memory errors."""

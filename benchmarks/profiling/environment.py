@@ -11,18 +11,18 @@ import torch
 
 from benchmarks.registry import ROOT
 
-# Files that define a row's numbers. Regenerated figures and pages do not make the repository dirty.
+# Paths that define a row's numbers. Other changes, such as regenerated figures, do not count as dirty.
 SOURCES = ("addax", "baselines", "benchmarks", "constraints.txt", "pyproject.toml")
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "datasets")
 
 
 @cache
 def provenance_fields() -> dict[str, Any]:
-    """Return the fields of a row that say where it was measured, read once per process.
+    """Return the provenance fields of a row; they are read once per process.
 
     Returns:
-        versions (by package; None if it is not installed), hardware, threads, git_commit, and git_dirty
-        (None without git).
+        versions (by package; None for a package that is not installed), hardware, threads, git_commit, and
+        git_dirty (both None without git).
     """
     versions = {"python": platform.python_version(), "addax": importlib.metadata.version("addax")}
     for name in PACKAGES:

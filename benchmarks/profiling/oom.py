@@ -1,16 +1,16 @@
-"""Out-of-memory errors: how to recognize them, and how many bytes they asked for."""
+"""Out-of-memory errors: detection, and the number of bytes requested."""
 
 import re
 
 import torch
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-# torch's allocators say "Tried to allocate 2.00 GiB" or "you tried to allocate 8000000 bytes".
+# torch's error messages contain "Tried to allocate 2.00 GiB" or "you tried to allocate 8000000 bytes".
 _REQUESTED = re.compile(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out.
+    """Return whether an error reports that memory ran out.
 
     >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     True
@@ -23,7 +23,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def bytes_requested(error: BaseException) -> int | None:
-    """Return the bytes of the allocation that failed; None if the allocator does not say.
+    """Return the number of bytes of the allocation that failed; None if the message does not contain it.
 
     >>> bytes_requested(RuntimeError("DefaultCPUAllocator: ... you tried to allocate 64 bytes."))
     64

@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 class LiveBytes(TorchDispatchMode):
-    """Track the bytes of live tensors: the given ones, and those that operators create until they are freed.
+    """Counter of the bytes of live tensors: the given ones, and those that operators create, until freed.
 
-    A storage counts once, however many tensors share it. On a CPU this is what an allocator would report;
-    the resident set size would also count the interpreter, the libraries, and freed pages.
+    A storage counts once, however many tensors share it. On a CPU, this is the number that an allocator
+    would report. The resident set size would also count the interpreter, the libraries, and freed pages.
 
     Args:
-        resident: tensors that are alive before (parameters, buffers, optimizer state).
+        resident: tensors that exist already (parameters, buffers, optimizer state).
     """
 
     def __init__(self, resident: Iterable[Tensor]) -> None:
@@ -64,19 +64,19 @@ def tensors_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list
 
 
 class PeakMemory:
-    """Measure the peak bytes of training, without evaluation.
+    """Peak memory of training, in bytes, without evaluation.
 
-    On GPUs this is the allocator's peak, which is reset after loading and after each evaluation; a sharded
-    model counts the sum over its GPUs. On a CPU it is the peak of live tensor bytes in one step on the
-    heaviest batches of the run.
+    On GPUs, this is the allocator's peak, which is reset after loading and after each evaluation; for a
+    sharded model, it is the sum over its GPUs. On a CPU, it is the peak of live tensor bytes in one step on
+    the heaviest batches of the run.
 
     Args:
         devices: the devices that hold parameters.
 
     Attributes:
-        peak: bytes of tensors; None before they are measured.
-        reserved: bytes that the GPUs' allocator reserved from the driver; None on a CPU.
-        driver: bytes in use on those GPUs by all processes, as nvidia-smi shows them; None on a CPU.
+        peak: peak bytes of tensors; None before the measurement.
+        reserved: peak bytes that the allocator reserved from the driver; None on a CPU.
+        driver: peak bytes in use by all processes on these GPUs, as nvidia-smi shows; None on a CPU.
     """
 
     def __init__(self, devices: Iterable[torch.device]) -> None:
@@ -87,18 +87,18 @@ class PeakMemory:
 
     @property
     def how(self) -> str:
-        """How the peak is measured, for the result row."""
+        """The measurement method, for the result row."""
         return "cuda allocator" if self.gpus else "cpu live tensor bytes"
 
     def so_far(self) -> int | None:
-        """Return the peak until now, read during training; None before it is measured."""
+        """Return the peak so far, during training; None before the measurement."""
         if self.gpus:
             self.peak = max(self.peak or 0, sum(map(torch.cuda.max_memory_allocated, self.gpus)))
         return self.peak
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """On GPUs, measure what happens inside."""
+        """Measure the block on GPUs; do nothing on a CPU."""
         for gpu in self.gpus:
             torch.cuda.synchronize(gpu)
             torch.cuda.reset_peak_memory_stats(gpu)
@@ -107,12 +107,15 @@ class PeakMemory:
             torch.cuda.synchronize(gpu)
         self.so_far()
         if self.gpus:
-            # The allocator keeps what it has reserved, so the driver's count is at its peak, too.
+            # The allocator does not return reserved memory, so the driver's current count is its peak.
             self.reserved = max(self.reserved or 0, sum(map(torch.cuda.max_memory_reserved, self.gpus)))
             self.driver = max(self.driver or 0, sum(map(_bytes_in_use, self.gpus)))
 
     def heaviest_step(self, resident: Iterable[Tensor], step: Callable[[], None]) -> None:
-        """On a CPU, measure one step in a new thread, so that the scratch memory of its noise counts."""
+        """Measure one step on a CPU.
+
+        The step runs in a new thread, which allocates new scratch memory for the noise, so that it counts.
+        """
 
         def work() -> int:
             gc.collect()
@@ -124,7 +127,7 @@ class PeakMemory:
 
 
 def run_in_thread(work: Callable[[], T]) -> T:
-    """Return what `work` returns, or raise what it raises, in a new thread."""
+    """Call `work` in a new thread, and return its result or raise its exception."""
     with ThreadPoolExecutor(1, thread_name_prefix="addax-memory") as threads:
         return threads.submit(work).result()
 
@@ -135,15 +138,15 @@ def _bytes_in_use(gpu: torch.device) -> int:
 
 
 def allocator_peak(work: Callable[[], None], resident: Iterable[Tensor]) -> dict[str, Any]:
-    """Measure the peak bytes of some work by the device's allocator, including the resident tensors.
+    """Measure the peak bytes of a function with the device's allocator, including the resident tensors.
 
-    On GPUs the result also says what the allocator reserved and what the driver counts for all processes.
-    On a CPU it is the sum of the allocator's events from torch's profiler, which sees what an operator
-    allocates for itself; `LiveBytes` does not.
+    On GPUs, the result also contains the bytes that the allocator reserved, and the bytes in use by all
+    processes. On a CPU, the peak is computed from the allocator events of torch's profiler. Unlike
+    `LiveBytes`, these include the temporary memory inside operators.
 
     Args:
-        work: what to measure.
-        resident: tensors that are alive before.
+        work: the function to measure.
+        resident: tensors that exist already.
     """
     storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in resident}
     gpu = next(iter(storages.values())).device

@@ -4,9 +4,9 @@ All statistics use test scores at the setting selected on validation data (`benc
 are paired by (seed, data_seed), so both runs of a pair use the same data in the same order. The test is the
 sign-flip permutation test of the mean difference. Its only assumption is that without a difference between
 methods, each paired difference is equally likely to have either sign. n differences have 2^n sign patterns,
-so the p-value is at least 2 / 2^n, and Holm's correction multiplies the smallest of m p-values by m. With fewer
-than `pairs_needed(m)` pairs, neither this test nor Wilcoxon's can reach 5 %. A t-test can, but only if the
-differences are normal, which three to five values cannot show.
+so the p-value is at least 2 / 2^n, and Holm's correction multiplies the smallest of m p-values by m.
+With fewer than `pairs_needed(m)` pairs, neither this test nor Wilcoxon's can reach 5 %. A t-test can, but
+only if the differences are normal, which three to five values cannot show.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""One run: the loop, its batches, counters, and checkpoints."""
+"""Training of one run: the loop, its batches, counters, and checkpoints."""

@@ -1,4 +1,4 @@
-"""Training batches: drawn from D0 and D1, the same for every method; and the heaviest of them."""
+"""Training batches: drawn from D0 and D1 with the same draws for every method; and the heaviest ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -14,16 +14,16 @@ ChooseLengthThreshold = Callable[[RunSpec, Sequence[Encoded], Mapping[str, int]]
 
 
 class Batches:
-    """The batches of a run.
+    """Batches of a run.
 
     Args:
-        spec: gives the length threshold and the seed of the draws.
+        spec: the run, which defines the length threshold and the seed of the draws.
         rows: the encoded training rows.
-        sizes: batch sizes in use.
-        choose_length_threshold: chooses the threshold of a run whose spec gives an amount of memory for it.
+        sizes: current batch sizes.
+        choose_length_threshold: chooses the threshold if the spec gives an amount of memory instead.
 
     Raises:
-        UserError: a batch would be drawn from a pool without examples, or no threshold fits in the memory.
+        UserError: a batch would be drawn from an empty pool, or no threshold fits in the memory.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class Batches:
         threshold = spec.length_threshold
         if threshold is not None and threshold.memory is not None:
             if choose_length_threshold is None:
-                raise UserError(f"length_threshold={threshold} needs a memory predictor: give it in tokens")
+                raise UserError(
+                    f"length_threshold={threshold} needs a memory predictor: give the threshold in tokens"
+                )
             threshold = choose_length_threshold(spec, rows, sizes)
         elif threshold is not None:
             threshold = threshold.resolve(lengths)
@@ -47,26 +49,27 @@ class Batches:
         for part, pool in (("zo", self.assignment.zo), ("fo", self.assignment.fo)):
             size = sizes.get(f"{part}_batch_size", 0)
             if size and not pool:
-                side = "longer than" if part == "zo" else "of at most"
+                which = "no" if part == "zo" else "every"
                 raise UserError(
-                    f"task {spec.task}: no training example is {side} length_threshold = {threshold} tokens "
-                    f"(lengths {min(lengths)} to {max(lengths)}), so {part}_batch_size = {size} cannot be "
-                    f"drawn: move the threshold or set {part}_batch_size=0"
+                    f"task {spec.task}: {which} training example is longer than "
+                    f"length_threshold = {threshold} tokens (lengths {min(lengths)} to {max(lengths)}), "
+                    f"so {part}_batch_size = {size} cannot be drawn: "
+                    f"change the threshold, or set {part}_batch_size=0"
                 )
             if size:
                 self._draws[part] = (pool, min(size, len(pool)))
 
     def at(self, step: int) -> dict[str, list[int]]:
-        """Return the indices of the training rows in the batch of each part ("zo", "fo") at a step.
+        """Return the indices of the training rows in each part's batch ("zo", "fo") at a step.
 
-        A function of (data seed, step, pool): it needs no state, and is equal for all methods.
+        The result depends only on the data seed, the step, and the pool, so it is equal for all methods.
         """
         return {
             part: Random(f"{self.seed} {step} {part}").sample(*draw) for part, draw in self._draws.items()
         }
 
     def of(self, indices: Mapping[str, Sequence[int]]) -> dict[str, list[Encoded]]:
-        """Return the rows at the indices of each part."""
+        """Return the training rows at the given indices, for each part."""
         return {part: [self.rows[i] for i in chosen] for part, chosen in indices.items()}
 
     def heavier(
@@ -84,11 +87,11 @@ class Batches:
 
 
 def by_length(rows: Sequence[Encoded], size: int) -> list[list[Encoded]]:
-    """Split rows, sorted by length, into chunks of at most `size`."""
+    """Sort rows by length, and split them into chunks of at most `size`."""
     ordered = sorted(rows, key=lambda e: e.length)
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
 def token_counts(batch: Sequence[Encoded]) -> list[list[Any]]:
-    """Return [prompt, [candidate, ...], answer] in tokens of each example: what its memory depends on."""
+    """Return the lengths [prompt, [candidate, ...], answer] of each example, which determine its memory."""
     return [[len(e.prompt), [len(c) for c in e.candidates], len(e.answer)] for e in batch]

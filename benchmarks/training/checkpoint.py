@@ -1,11 +1,11 @@
-"""Checkpoints of a run: its last state and its best weights, each written completely or not at all.
+"""Checkpoints of a run: its last state and its best weights, each written atomically.
 
     results/runs/<suite>/checkpoints/<spec id>-<identity>/last.pt, best-<step>.pt
 
-`last.pt` holds everything that the next step depends on, and names the file of the best weights. That file is
-written before it, and the file that it replaces is removed after it, so a kill at any moment leaves a
-complete pair. The identity is a hash of what the numbers depend on besides the spec (data, sources,
-libraries): a checkpoint with another identity is never continued, overwritten, or removed.
+`last.pt` holds everything that the next step depends on, and the name of the file with the best weights. New
+best weights are written before `last.pt`, and the old ones are removed afterward, so a kill at any moment
+leaves a complete pair. The identity is a hash of the data, the sources, and the libraries, which affect the
+numbers in addition to the spec. A checkpoint with another identity is never resumed, overwritten, or removed.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: holds all checkpoints of the suite.
+        folder: folder for all checkpoints of the suite.
         spec_id: the run's id.
         identity: plain values that must be equal for a run to continue bit for bit.
-        say: takes one line for the user.
-        minutes: time between two checkpoints, besides those at evaluations.
+        say: called with a one-line message for the user.
+        minutes: minutes between checkpoints, in addition to those at evaluations.
 
     Attributes:
-        seconds: time spent on writing them, in all processes that worked on the run.
+        seconds: time spent writing checkpoints, in all processes that worked on the run.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Checkpoints:
         self._found: dict[str, Any] | None = None
 
     def open(self) -> int:
-        """Read the last checkpoint, for `take`; return its steps, or 0 if there is none.
+        """Read the last checkpoint, for `take`; return its number of steps, or 0 if there is none.
 
-        A checkpoint that cannot be read is set aside, with a line to the user.
+        A checkpoint that cannot be read is set aside, and the user gets a message.
         """
         for other in sorted(self.folder.parent.glob(f"{self.spec_id}-*")):
             if other != self.folder and "." not in other.name:
@@ -68,22 +68,22 @@ class Checkpoints:
         try:
             self._found = self._load()
             return len(self._found["counters"]["step_seconds"]) if self._found else 0
-        # A damaged file raises whatever the code that meets it first happens to raise.
+        # A damaged file can raise any exception, depending on which code reads the damaged part.
         except Exception as error:
             self.refuse(error)
             return 0
 
     def take(self) -> dict[str, Any] | None:
-        """Return what `open` read, once: the state with tensors on the CPU and its weights under "best"."""
-        found, self._found = self._found, None
-        return found
+        """Return the state that `open` read, once: tensors on the CPU, with the best weights as "best"."""
+        state, self._found = self._found, None
+        return state
 
     def refuse(self, error: Exception) -> None:
-        """Set aside a checkpoint that cannot be continued, and say why."""
-        aside = set_aside(self.folder)
+        """Set aside a checkpoint that cannot be resumed, and report the reason."""
+        renamed = set_aside(self.folder)
         self.seconds, self._found = 0.0, None
         self.say(
-            f"cannot continue from checkpoint {self.folder} ({_reason(error)}): set aside as {aside.name}, "
+            f"cannot resume from checkpoint {self.folder} ({_reason(error)}): set aside as {renamed.name}, "
             "starting from scratch"
         )
 
@@ -103,12 +103,12 @@ class Checkpoints:
     def save(
         self, state: Mapping[str, Any], best: Mapping[str, Any] | None = None, best_step: int | None = None
     ) -> None:
-        """Replace the checkpoint. A failure is reported once, and the run goes on.
+        """Replace the checkpoint. If this fails, report it once and continue the run.
 
         Args:
             state: tensors, numbers, text, and lists and dicts of them.
             best: the best weights so far, or None.
-            best_step: names them; equal steps have equal weights, which are not written again.
+            best_step: their step, which names their file. If the file exists, it is not written again.
         """
         began = time.perf_counter()
         name = None if best is None else BEST.format(best_step)
@@ -120,7 +120,7 @@ class Checkpoints:
             self._remove_best_weights_except(name)
         except (OSError, RuntimeError, MemoryError) as error:
             if not self._failed:
-                self.say(f"cannot write a checkpoint to {self.folder} ({_reason(error)}): the run goes on")
+                self.say(f"cannot write a checkpoint to {self.folder} ({_reason(error)}): the run continues")
             self._failed = True
         self.seconds += time.perf_counter() - began
         self._last_save = time.monotonic()
@@ -131,7 +131,7 @@ class Checkpoints:
                 file.unlink()
 
     def drop(self) -> None:
-        """Remove the checkpoint: the run starts over, or is done."""
+        """Remove the checkpoint, because the run starts over or is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -142,7 +142,7 @@ def progress_mark(folder: Path, spec_id: str) -> tuple:
         try:
             stat = file.stat()
         except FileNotFoundError:
-            # The run has just ended.
+            # The run has just finished and removed its checkpoint.
             continue
         marks.append((stat.st_mtime_ns, stat.st_ino))
     return tuple(marks)
@@ -155,17 +155,17 @@ def set_aside(path: Path) -> Path:
         UserError: it cannot be renamed.
     """
     k = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{k}")).exists():
+    while (target := path.with_name(f"{path.name}.damaged-{k}")).exists():
         k += 1
     try:
-        path.rename(aside)
+        path.rename(target)
     except OSError as error:
-        raise UserError(f"{path} is damaged and cannot be set aside: {error.strerror}") from None
-    return aside
+        raise UserError(f"{path} is damaged and cannot be renamed: {error.strerror}") from None
+    return target
 
 
 def _write(target: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file completely, or leave it as it was."""
+    """Replace a file atomically: completely, or not at all."""
     part = target.with_name(f".{target.name}.part")
     try:
         with part.open("wb") as file:
@@ -179,18 +179,18 @@ def _write(target: Path, content: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> Any:
-    # torch does not look at the checksums of the archive that it writes.
+    # torch.load does not verify the checksums of the archive.
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
-        raise ValueError(f"{path.name}: its part {damaged} is damaged")
+        raise ValueError(f"{path.name}: {damaged} is damaged")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error in a few words on one line."""
+    """Return an error's message, shortened to a few words on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # What torch's archive writer says when the file can no longer grow.
+    # If a file cannot grow, the message of torch's archive writer names inline_container.
     return "is the disk full?" if "inline_container" in line else line[:80]

@@ -1,4 +1,4 @@
-"""What a run has measured so far, as plain values that its row reports and its checkpoint holds."""
+"""Counters of a run: plain values that its row reports and its checkpoint stores."""
 
 import math
 import time
@@ -12,31 +12,31 @@ from addax.assignment import Assignment
 
 @dataclass
 class RunCounters:
-    """Counters of one run, summed over all processes that worked on it.
+    """Counters of a run, summed over all processes that worked on it.
 
     Attributes:
-        batch_sizes: sizes in use: zo_batch_size and fo_batch_size (if the method has them), eval_batch_size.
-        oom_attempts: the sizes that ran out of memory, with the phase and the bytes requested.
-        curve: every evaluation on the validation rows.
+        batch_sizes: current sizes: zo_batch_size and fo_batch_size (if the method has them), eval_batch_size.
+        oom_attempts: batch sizes that ran out of memory, with the phase and the bytes requested.
+        curve: all evaluations on the validation rows.
         losses: training losses of the steps since the last evaluation.
-        realized: fractions of intended steps that 16-bit weights took, on the steps that measure them.
+        realized: realized fractions of the intended update in 16-bit weights, from the steps that measure it.
         step_seconds: seconds of each step.
         train_seconds: seconds of all steps, without evaluation.
         eval_seconds: seconds of all evaluations.
-        earlier_wall_seconds: wall time of the processes before this one.
+        earlier_wall_seconds: wall time of earlier processes of the run.
         forwards, backwards: evaluations of closures, and backward passes.
         examples_forward: examples in forward passes.
-        examples: training examples drawn into batches; a full-batch step draws them all.
-        forward_equivalents: examples in forward passes, plus two for each one in a backward pass, plus one
+        examples: training examples drawn into batches; a full-batch step draws all training rows.
+        forward_equivalents: examples in forward passes, plus two per example in a backward pass, plus one
             more if its forward pass is recomputed (gradient checkpointing).
-        skipped_steps, consecutive_skips: steps that were not finite; those since the last finite one.
+        skipped_steps, consecutive_skips: non-finite steps: all of them, and those since the last finite step.
         heaviest: for each part ("zo", "fo"), indices of the training rows in its heaviest batch.
         peak_bytes: peak memory of training.
-        best: (score, -loss) of the best evaluation on validation, and its index in `curve`.
-        eval_index: the next evaluation, counted from 1.
+        best: [score, -loss] of the best evaluation on the validation rows, and its index in `curve`.
+        eval_index: number of the next evaluation, counted from 1.
         resumed: steps at which the run was resumed.
         started: when the run began, in ISO 8601.
-        began: this process's clock when the run began, in seconds.
+        began: reading of this process's clock when the run began, in seconds.
     """
 
     batch_sizes: dict[str, int]
@@ -75,17 +75,17 @@ class RunCounters:
 
     @property
     def best_step(self) -> int | None:
-        """The step of the best evaluation; None before there is one."""
+        """The step of the best evaluation; None before the first one."""
         return self.curve[self.best[1]]["step"] if self.best else None
 
     def budget_fraction(self, budget: tuple[str, float]) -> float:
-        """Return the fraction of a budget (name, amount) that is used; 1 for a budget of nothing."""
+        """Return the used fraction of a budget (name, amount); 1 if the amount is 0."""
         name, amount = budget
         used = self.train_seconds if name == "seconds" else getattr(self, name)
         return used / amount if amount else 1.0
 
     def record_step(self, seconds: float, forwards: int, backwards: int, loss: float, skipped: bool) -> None:
-        """Count a step."""
+        """Add a step to the counters."""
         self.step_seconds.append(seconds)
         self.train_seconds += seconds
         self.forwards += forwards
@@ -111,9 +111,9 @@ class RunCounters:
         )
 
     def record_best(self) -> bool:
-        """Return whether the last evaluation is the best so far, and remember it if it is."""
+        """Return whether the last evaluation is the best so far; if it is, record it."""
         last = self.curve[-1]
-        # A loss that is not finite must not win a tie: every comparison with NaN is false.
+        # A non-finite loss must not win a tie, and every comparison with NaN is false.
         rank = [last["score"], -last["loss"] if math.isfinite(last["loss"]) else -math.inf]
         if self.best is not None and rank <= self.best[0]:
             return False
@@ -121,7 +121,7 @@ class RunCounters:
         return True
 
     def restarted(self) -> "RunCounters":
-        """Return the counters of a run that starts over with its present batch sizes."""
+        """Return new counters for a restart of the run with the current batch sizes."""
         return RunCounters(
             self.batch_sizes,
             self.oom_attempts,
@@ -131,18 +131,18 @@ class RunCounters:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return plain values from which another process continues."""
+        """Return the plain values from which another process can continue."""
         values = {name: value for name, value in vars(self).items() if name != "began"}
         return values | {"earlier_wall_seconds": self.wall_seconds}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from the state of an earlier process."""
+        """Load the state that `state` returned in an earlier process."""
         vars(self).update(state)
 
     def as_fields(self) -> dict[str, Any]:
-        """Return the fields of a row; null for what the run did not reach."""
+        """Return the row fields of the counters; None for values that the run did not reach."""
         best = self.curve[self.best[1]] if self.best else None
-        # NaN on a step that intended no movement, as at a learning rate of zero.
+        # The fraction is NaN for a step with a zero update, such as a step with a learning rate of zero.
         realized = [fraction for fraction in self.realized if math.isfinite(fraction)]
         return {
             "validation": {k: best[k] for k in ("score", "loss", "auc", "n")} if best else None,
@@ -170,7 +170,7 @@ class RunCounters:
 
 
 def assignment_fields(assignment: Assignment | None) -> dict[str, Any]:
-    """Return the fields of a row on the assignment to D0 and D1; null for a run without one."""
+    """Return the row fields of the assignment to D0 and D1; None for a run without an assignment."""
     return {
         "length_threshold_tokens": assignment.length_threshold if assignment else None,
         "d0_rows": len(assignment.zo) if assignment else None,

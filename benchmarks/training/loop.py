@@ -23,34 +23,34 @@ from benchmarks.training.setup import Setup
 from benchmarks.training.state import copy_weights, load_state, state_of
 
 MAX_CONSECUTIVE_SKIPS = 20
-# (fraction of the budget used, one line on where the run is)
+# (used fraction of the budget, one-line status)
 Progress = Callable[[float, str], None]
 # (step, **values)
 Log = Callable[..., None]
 
 
 class Diverged(Exception):
-    """Too many consecutive steps were not finite."""
+    """Error for too many consecutive steps that are not finite."""
 
 
 class Unrestorable(Exception):
-    """A checkpoint does not fit the run; whoever catches this sets it aside and starts from scratch."""
+    """Error for a checkpoint that does not fit the run; the caller sets it aside and starts from scratch."""
 
 
 class Trainer:
-    """One attempt at a run, with given batch sizes, from its start or from a checkpoint.
+    """One attempt at a run, with given batch sizes, from the start or from a checkpoint.
 
     Args:
-        spec: what to run.
+        spec: the run.
         setup: its model, data, and optimizer.
-        counters: everything that happens is counted into them.
+        counters: its counters, which every step and evaluation updates.
         progress: called after every step and evaluation.
         log: called with the step and named values after every step and evaluation.
-        checkpoints: where the state is saved; None saves nothing.
+        checkpoints: destination of the state; None saves nothing.
 
     Attributes:
-        phase: what runs now: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
-            "best" (copying the best weights). If memory runs out, it is to blame.
+        phase: current phase: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
+            "best" (copying the best weights). It tells which phase ran out of memory.
         test: the score of the best weights on the test rows, after `train`.
     """
 
@@ -75,7 +75,7 @@ class Trainer:
 
     @property
     def budget_fraction(self) -> float:
-        """The fraction of the budget that is used."""
+        """The used fraction of the budget."""
         return self.counters.budget_fraction(self.spec.budget)
 
     @property
@@ -84,13 +84,14 @@ class Trainer:
         return self.counters.eval_index / self.spec.evaluations - 1e-12
 
     def train(self) -> None:
-        """Train until the budget is used, evaluate on the way, and test the best weights.
+        """Train until the budget is used, with evaluations in between; then test the best weights.
 
         Raises:
             Diverged: too many consecutive steps were not finite.
         """
         if not self.counters.curve:
-            # For zero-shot, this is the whole run. Otherwise the untrained model is never the best one.
+            # A zero-shot run has only this evaluation. In other runs, the untrained model must not become the
+            # best one.
             self.evaluate(may_become_best=self.optimizer is None)
         while self.next_eval_at <= 1:
             with self.memory.training():
@@ -112,7 +113,7 @@ class Trainer:
         lr, examples_before = self.optimizer.param_groups[0]["lr"], counters.examples_forward
         began = now(self.device)
         stats = self._step_optimizer(batches)
-        # The step is timed, so the device is synchronized here, and reading its scalars below is free.
+        # Timing the step synchronizes the device, so reading scalars below costs no further wait.
         seconds = now(self.device) - began
         loss, skipped = float(stats.loss), bool(stats.skipped)
         projected_grad = None if stats.projected_grad is None else float(stats.projected_grad)
@@ -125,7 +126,7 @@ class Trainer:
             counters.realized.append(float(stats.realized_fraction))
         if (peak := self.memory.so_far()) is not None:
             counters.peak_bytes = max(peak, counters.peak_bytes or 0)
-        # The next learning rate follows the budget that is used now.
+        # The schedule follows the budget, so it needs the counters updated above.
         self.setup.scheduler.step()
         self.log(
             counters.steps,
@@ -140,10 +141,10 @@ class Trainer:
         self.progress(self.budget_fraction, f"loss {loss:.3f}")
 
     def evaluate(self, *, may_become_best: bool) -> None:
-        """Score the validation rows, and keep the weights if they are the best so far."""
+        """Score the validation rows, and copy the weights if they are the best so far."""
         counters, score = self.counters, self.score("validation")
         counters.record_evaluation(score.as_dict())
-        # If evaluations outnumber steps, one step can pass several of them.
+        # If there are more evaluations than steps, one step can pass several evaluations.
         while self.next_eval_at <= self.budget_fraction:
             counters.eval_index += 1
         if may_become_best and counters.record_best() and self.optimizer:
@@ -169,7 +170,7 @@ class Trainer:
             self.checkpoints.save(state, self.best_weights, self.counters.best_step)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state whose counters are loaded already.
+        """Restore a state, except for its counters, which the caller has loaded.
 
         Raises:
             Unrestorable: the state does not fit the run.
@@ -184,12 +185,12 @@ class Trainer:
         self.best_weights = state["best"]
 
     def measure_heaviest_step(self) -> None:
-        """On a CPU, measure the peak of each kind of step on the heaviest batches of the run.
+        """Measure on a CPU the peak memory over all kinds of steps, on the heaviest batches of the run.
 
-        These batches need not have occurred in the same step: if together they run out of memory, the peak is
-        left unmeasured. The weights move; the best ones are kept elsewhere.
+        These batches may not have occurred in the same step. If together they run out of memory, the peak is
+        left unmeasured. The steps change the model's weights, but not the copy of the best weights.
         """
-        counted, batches = self.counters.examples_forward, self._heaviest_batches()
+        examples_before, batches = self.counters.examples_forward, self._heaviest_batches()
 
         def step_of_each_kind() -> None:
             seen = set()
@@ -198,12 +199,12 @@ class Trainer:
                 seen.add(closures)
                 stats = self._step_optimizer({part: batches[part] for part in _parts(closures)})
                 if stats.skipped:
-                    # A step that moves nothing can repeat forever.
+                    # A skipped step does not advance, so the loop might not end.
                     break
 
         with ignoring_out_of_memory():
             self.memory.heaviest_step(tensors_of(self.model, self.optimizer), step_of_each_kind)
-        self.counters.examples_forward = counted
+        self.counters.examples_forward = examples_before
         self.counters.peak_bytes = self.memory.so_far()
 
     def heaviest_batches(self) -> dict[str, list[list[Any]]]:
@@ -211,13 +212,13 @@ class Trainer:
         if not self.counters.heaviest:
             return {}
         batches = self._heaviest_batches()
-        # One chunk of the training set is in memory at a time.
+        # The full loss keeps one chunk in memory at a time.
         batches["full"] = max(self._chunks(), key=lambda rows: len(rows) * rows[-1].length)
         parts = [part for part in _parts(self.optimizer.closures) if part in batches]
         return {part: token_counts(batches[part]) for part in parts}
 
     def _next_batches(self) -> dict[str, Sequence[Encoded]]:
-        """Return the batch of each closure that the next step needs; remember the heaviest ones."""
+        """Return the batch of each closure that the next step needs, and record the heaviest batches."""
         batches, counters = self.setup.batches, self.counters
         indices = batches.at(counters.steps)
         counters.heaviest = batches.heavier(counters.heaviest, indices)
@@ -235,7 +236,7 @@ class Trainer:
         return self.optimizer.step(**closures)
 
     def _loss(self, part: str, batch: Sequence[Encoded]) -> Tensor:
-        """Return the loss of a batch; only first-order losses see the model's dropout."""
+        """Return the loss of a batch; only first-order losses use dropout."""
         self.phase = part
         self.counters.examples_forward += len(batch)
         with_dropout = part == "fo" and self.spec.dropout

@@ -1,7 +1,7 @@
 """Out-of-memory policy: halve the batch that did not fit; a run is "OOM" only if one example does not fit.
 
-A training batch that does not fit restarts the run with half of it, since every batch is drawn for its size.
-An evaluation batch is halved in place, since no score depends on it.
+A training batch that does not fit restarts the run with half the batch size, because all draws depend on it.
+An evaluation batch is halved in place, because no score depends on its size.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from benchmarks.profiling.oom import bytes_requested, is_out_of_memory
 from benchmarks.training.counters import RunCounters
 
 T = TypeVar("T")
-# The batch that each phase of a run can make smaller. The full loss is evaluated in evaluation batches. No
-# batch size helps the other phases: loading the model, and copying the best weights.
+# The batch size to halve if a phase runs out of memory. The full loss is computed in evaluation batches. The
+# other phases, loading the model and copying the best weights, do not depend on a batch size.
 BATCH_OF = {
     "zo": "zo_batch_size",
     "fo": "fo_batch_size",
@@ -23,15 +23,15 @@ BATCH_OF = {
 
 
 def halve_batch(counters: RunCounters, phase: str, error: BaseException) -> bool:
-    """Record that memory ran out in a phase, and halve its batch.
+    """Record that a phase ran out of memory, and halve its batch size.
 
     Args:
-        counters: hold the batch sizes and the attempts; both are updated.
-        phase: "zo", "fo", "full", "eval", or one without a batch.
+        counters: counters of the run; their batch sizes and attempts are updated.
+        phase: "zo", "fo", "full", "eval", or a phase without a batch.
         error: the allocator's error.
 
     Returns:
-        False if the batch holds one example already, or if no batch is to blame.
+        False if the batch size is already 1, or if the phase has no batch.
     """
     sizes, name = counters.batch_sizes, BATCH_OF.get(phase)
     counters.oom_attempts.append({**sizes, "out_of_memory_in": phase, "bytes_asked": bytes_requested(error)})
@@ -42,7 +42,7 @@ def halve_batch(counters: RunCounters, phase: str, error: BaseException) -> bool
 
 
 def with_smaller_eval_batches(work: Callable[[int], T], counters: RunCounters) -> T:
-    """Return `work(eval_batch_size)`; halve the size and repeat while memory runs out."""
+    """Return `work(eval_batch_size)`; as long as memory runs out, halve the size and retry."""
     while True:
         try:
             return work(counters.batch_sizes["eval_batch_size"])
@@ -54,7 +54,7 @@ def with_smaller_eval_batches(work: Callable[[int], T], counters: RunCounters) -
 
 @contextmanager
 def ignoring_out_of_memory() -> Iterator[None]:
-    """End the block silently if memory runs out inside; other errors propagate."""
+    """Leave the block silently if memory runs out in it; other errors propagate."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One spec in, one result row out."""
+"""Execution of a run, from its spec to its result row."""
 
 import datetime
 import gc
@@ -38,23 +38,23 @@ def run(
     checkpoints: Checkpoints | None = None,
     choose_length_threshold: ChooseLengthThreshold | None = None,
 ) -> dict[str, Any]:
-    """Run a spec and return its row. A run that fails by itself returns a row with the reason.
+    """Run a spec and return its row. If training diverges, the row contains the reason.
 
     If memory runs out, the run restarts with half of the batch that did not fit. If one example does not fit,
     the row has the status "OOM".
 
     Args:
-        spec: what to run.
+        spec: the run.
         splits: its data, from `load`.
-        suite: recorded in the row.
+        suite: name of the suite, recorded in the row.
         jobs: number of runs that share the machine, recorded in the row.
         progress: called after every step and evaluation.
         log: called with the step and named values after every step and evaluation.
-        checkpoints: where the state is saved. If a checkpoint was opened, the run continues from it.
-        choose_length_threshold: chooses the threshold of a run with `length_threshold` "auto:<memory>".
+        checkpoints: destination of the state. If `open` found a checkpoint, the run continues from it.
+        choose_length_threshold: chooses the threshold if `length_threshold` is "auto:<memory>".
 
     Raises:
-        UserError: the spec does not fit its data or model; found before any training.
+        UserError: the spec does not fit its data or model; raised before any training.
     """
     counters = RunCounters(_batch_sizes(spec), started=utc())
     fields = _trainer_fields(None, "OOM")
@@ -89,7 +89,7 @@ def run(
             fields = _trainer_fields(trainer, status)
         if not restart:
             break
-        # Nothing of this attempt may stay in memory, where the next one has to fit.
+        # Free all memory of this attempt, so that the next one can use it.
         del trainer
         _free_memory()
         if checkpoints is not None:
@@ -119,7 +119,7 @@ def _start(
     """Return a trainer at the start of the run, or where its checkpoint was saved."""
     state = checkpoints.take() if checkpoints else None
     if state is not None:
-        # Before batches are drawn: their sizes may have been halved.
+        # Load the counters before batches are drawn, because the batch sizes may have been halved.
         counters.load_state(state["counters"])
     setup = set_up(spec, splits, counters, choose_length_threshold)
     trainer = Trainer(spec, setup, counters, progress=progress, log=log, checkpoints=checkpoints)
@@ -129,7 +129,7 @@ def _start(
 
 
 def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
-    """Return the fields of a row that only the attempt knows; null if it did not get past loading."""
+    """Return the row fields that depend on the attempt; None if loading the model did not finish."""
     if trainer is None:
         names = ("score", "test", "peak_how", "peak_reserved_bytes", "peak_driver_bytes", "heaviest_batches")
         names += ("train_rows", "parameters", "trained_parameters")
@@ -138,7 +138,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     assignment = setup.batches.assignment if setup.batches else None
     test = trainer.test if status == "done" else None
     return {
-        # With a threshold that is chosen for an amount of memory, the run may have needed none.
+        # If the threshold was chosen for an amount of memory, the run may not have needed one.
         "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
         "score": test.score if test else None,
         "test": test.as_dict() if test else None,
@@ -164,12 +164,12 @@ def unfinished_row(
 def checkpoints_of(
     spec: RunSpec, splits: Splits, suite: str, say: Callable[[str], None], minutes: float = 10.0
 ) -> Checkpoints:
-    """Return the checkpoints of a run, which continues if data, sources, and libraries are the same.
+    """Return the checkpoints of a run; it resumes only if data, sources, and libraries are the same.
 
     Args:
         spec, splits, suite: the run.
-        say: takes one line for the user.
-        minutes: time between two checkpoints, besides those at evaluations.
+        say: called with a one-line message for the user.
+        minutes: minutes between checkpoints, in addition to those at evaluations.
     """
     identity = {
         "data": splits.fingerprint,
@@ -209,16 +209,16 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
 
 
 def utc() -> str:
-    """Return the present time in ISO 8601."""
+    """Return the current UTC time in ISO 8601."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def load(spec: RunSpec, folder: str | None) -> Splits:
-    """Return the data of a spec; equal data are read once per process.
+    """Return the data of a spec. Recent results are cached, so equal data are read once per process.
 
     Args:
-        spec: says which rows.
-        folder: where rows are for `data="folder"`.
+        spec: the run, which selects the rows.
+        folder: data folder for `data="folder"`.
 
     Raises:
         UserError: the folder is not given, or the rows cannot be read.
@@ -227,7 +227,7 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
 
 
 def data_fingerprint(spec: RunSpec, folder: str | None) -> str:
-    """Return the fingerprint of the data that `load` returns, for a process that does not need the rows."""
+    """Return the fingerprint of the data that `load` returns, for a caller that does not need the rows."""
     return data.data_fingerprint(spec.task, _source(spec, folder), **_sizes_of_data(spec))
 
 

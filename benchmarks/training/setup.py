@@ -23,12 +23,12 @@ from benchmarks.training.counters import RunCounters
 
 @dataclass(frozen=True)
 class Setup:
-    """What one attempt at a run works with.
+    """Model, data, and optimizer of one attempt at a run.
 
     Attributes:
         task: the task.
         model: the model, on its device.
-        scorer: evaluates losses and scores.
+        scorer: computes losses and scores.
         rows: encoded rows of the splits "train", "validation", and "test".
         batches, optimizer, scheduler: None for a zero-shot run.
     """
@@ -48,12 +48,12 @@ def set_up(
     counters: RunCounters,
     choose_length_threshold: ChooseLengthThreshold | None = None,
 ) -> Setup:
-    """Load the model and build what the run needs.
+    """Load the model, and build everything else that the run needs.
 
     Args:
-        spec: what to run.
+        spec: the run.
         splits: its data.
-        counters: give the batch sizes, and the fraction of the budget that the schedule follows.
+        counters: its counters, for the batch sizes and the used fraction of the budget (for the schedule).
         choose_length_threshold: see `Batches`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The state of a run: everything that its next step depends on, as a checkpoint holds it."""
+"""The state of a run: everything that its next step depends on, as a checkpoint stores it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.training.counters import RunCounters
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the trainable parameters by their names in the model's state, without copying them."""
+    """Return the trainable parameters, by their names in the model's state, without copying them."""
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     return {n: t.detach() for n, t in model.state_dict().items() if n in trained}
 
@@ -41,7 +41,7 @@ def state_of(
 
 
 def load_state(state: Mapping[str, Any], model: nn.Module, optimizer: Method, scheduler: LRScheduler) -> None:
-    """Restore what `state_of` returned, except for the counters."""
+    """Restore the state that `state_of` returned, except for the counters."""
     model.load_state_dict(state["weights"], strict=False)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])

@@ -1,4 +1,4 @@
-"""The names that files extending the suite import from `benchmarks`."""
+"""Public names that extensions of the suite import from `benchmarks`."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from benchmarks import config, models, registry, studies, tasks
 from benchmarks.config import spec
 
 
-def test_every_name_is_the_one_of_its_module():
+def test_every_public_name_comes_from_its_module():
     from benchmarks import Family, Hub, Option, RunSpec, Study, Task, from_dict
 
     assert (RunSpec, from_dict) == (spec.RunSpec, spec.from_dict)
@@ -21,7 +21,7 @@ def test_every_name_is_the_one_of_its_module():
     assert benchmarks.config is config
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_raises_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'Tsak'"):
         _ = benchmarks.Tsak
 

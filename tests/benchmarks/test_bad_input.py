@@ -1,6 +1,6 @@
-"""Every wrong input ends in one clear line, before a step is taken and with nothing written or lost.
+"""Invalid input ends in a one-line error before any training step, and changes no file.
 
-A new one is a line in a list of `bad_input/`.
+To add a case, add a line to a list in `bad_input/`.
 """
 
 import datetime
@@ -24,35 +24,35 @@ from benchmarks.sweep.tracking import Tracker
 from benchmarks.training import run as train
 from plots import render
 from tests.benchmarks.bad_input import arguments, code, planning, results, rows, weights
-from tests.benchmarks.bad_input.case import TINY, Place, forget
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.bad_input.case import TINY, Sandbox, clear_caches
+from tests.benchmarks.results import result_rows
 
 CASES = [case for module in (arguments, planning, code, rows, weights, results) for case in module.CASES]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder of the test's own for everything that the programs write, with a row in it to lose."""
+def sandbox(tmp_path, monkeypatch):
+    """Redirect everything that the programs write to a temporary folder, which contains one result row."""
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
     monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
     monkeypatch.setattr(report, "write_report", functools.partial(report.write_report, root=tmp_path))
     monkeypatch.setattr(render, "FIGURES", tmp_path / "figures")
-    # wandb keeps the log of a run that fails; test_tracking tests that.
+    # wandb would write the log of a failed run; test_tracking covers that.
     monkeypatch.setattr(worker, "_tracker", lambda mode: Tracker("disabled", tmp_path))
-    here = Place(tmp_path, monkeypatch)
-    here.write("results/runs/kept/row.json", json.dumps(made.row()))
+    here = Sandbox(tmp_path, monkeypatch)
+    here.write("results/runs/kept/row.json", json.dumps(result_rows.row()))
     yield here
-    here.put_back()
+    here.restore()
     monkeypatch.undo()
-    forget()
+    clear_caches()
 
 
 def files(folder):
-    """What a folder holds, but for locks, traces and bytecode, which may come and go."""
-    own = (".lock", ".pyc")
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in own]
+    """Return the content of every file in a folder, except for locks, traces, and bytecode."""
+    ignored = (".lock", ".pyc")
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in ignored]
     return {path: path.read_bytes() for path in paths if folder / "cache/memory" not in path.parents}
 
 
@@ -66,27 +66,27 @@ def no_model(*_, **__):
 
 @pytest.mark.medium
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_wrong_input_ends_in_one_line_and_changes_no_file(case, place, capsys):
-    if case.given:
-        case.given(place)
+def test_invalid_input_gives_a_one_line_error_and_changes_no_file(case, sandbox, capsys):
+    if case.setup:
+        case.setup(sandbox)
     if not case.loads:
-        place.patch.setattr(models, "load", no_model)
-    tmp = str(place.folder)
-    before = files(place.folder)
+        sandbox.patch.setattr(models, "load", no_model)
+    tmp = str(sandbox.folder)
+    before = files(sandbox.folder)
     hook = register_optimizer_step_pre_hook((lambda *_: None) if case.predicts else no_step)
     try:
-        status = main([word.replace("{tmp}", tmp) for word in case.words])
+        status = main([word.replace("{tmp}", tmp) for word in case.argv])
     finally:
         hook.remove()
-        place.put_back()
+        sandbox.restore()
     err = capsys.readouterr().err
     *notices, last = err.splitlines()
     assert status == 2
     assert last.startswith("error: ")
     assert len(notices) == case.notices
     assert "Traceback" not in err
-    assert [part for part in case.says if part.replace("{tmp}", tmp) not in last] == []
-    assert files(place.folder) == before
+    assert [part for part in case.expected if part.replace("{tmp}", tmp) not in last] == []
+    assert files(sandbox.folder) == before
 
 
 @pytest.mark.process
@@ -100,13 +100,13 @@ def test_the_program_exits_with_2_and_one_line(tmp_path):
     assert done.stderr.startswith("error: unknown model to fetch 'smollm2': did you mean 'smollm2-135m'?")
 
 
-def test_a_clock_that_is_set_back_changes_no_duration_and_loses_no_row(place, monkeypatch):
-    """Durations are of a monotonic clock, and the row of a run repeated is the one written last."""
+def test_a_clock_that_is_set_back_affects_no_duration_and_no_row(sandbox, monkeypatch):
+    """Durations come from a monotonic clock, and a repeated run keeps the row that was written last."""
     noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     times = iter([noon - datetime.timedelta(hours=k) for k in range(9)])
     monkeypatch.setattr(train, "utc", lambda: next(times).isoformat(timespec="seconds"))
-    one = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | TINY)
-    first, second = (train.run(one, train.load(one, None), suite="s") for _ in range(2))
+    repeated = spec.from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2"} | TINY)
+    first, second = (train.run(repeated, train.load(repeated, None), suite="s") for _ in range(2))
     assert second["ended"] < second["started"] < first["ended"] < first["started"]
     for row in (first, second):
         assert row["status"] == "done"
@@ -118,18 +118,18 @@ def test_a_clock_that_is_set_back_changes_no_duration_and_loses_no_row(place, mo
     assert kept == json.loads(json.dumps(second)) | {"checksum": kept["checksum"]}
 
 
-def test_rows_of_an_older_prompt_are_skipped_and_counted(place, capsys):
-    """Two seeds of a new prompt and one of the old: the mean is of the two."""
-    old, *new = [made.row(seed=seed) | {"task_version": 2 - (seed == 0)} for seed in range(3)]
-    other = made.row(task="rte") | {"task_version": 1}
+def test_rows_of_an_older_prompt_are_skipped_and_counted(sandbox, capsys):
+    """With two seeds of the new prompt and one of the old, the mean covers the two new ones."""
+    old, *new = [result_rows.row(seed=seed) | {"task_version": 2 - (seed == 0)} for seed in range(3)]
+    other = result_rows.row(task="rte") | {"task_version": 1}
     for row in (old, *new, other):
-        place.write(f"results/runs/mine/{row['id']}.json", json.dumps(row))
+        sandbox.write(f"results/runs/mine/{row['id']}.json", json.dumps(row))
     means = Results.of([old, *new, other]).means.set_index("task")
     assert means["n"].to_dict() == {"sst2": 2, "rte": 1}
     assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
-    glob = str(place.folder / "results/runs/mine/*.json")
+    glob = str(sandbox.folder / "results/runs/mine/*.json")
     assert main(["plots", "figure1", "--rows", glob]) == 0
     assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
-    place.patch.setattr(render, "draw", lambda *_: {})
+    sandbox.patch.setattr(render, "draw", lambda *_: {})
     assert main(["report", "mine"]) == 0
     assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out

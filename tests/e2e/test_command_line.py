@@ -163,7 +163,7 @@ def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite,
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_a_one_line_error(capsys):
     assert main([*ADDAX, "--device", "cuda:0"]) == 2
-    assert "torch sees no GPU" in capsys.readouterr().err
+    assert "torch finds no GPU" in capsys.readouterr().err
 
 
 def test_a_dry_run_lists_the_runs_and_starts_nothing(capsys, monkeypatch, tmp_path):

@@ -77,7 +77,7 @@ def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy)
     _, message = first.communicate(timeout=60)
     assert first.returncode == 130
     assert message.splitlines() == [
-        "stopped: finished runs and checkpoints are kept; continue with",
+        "interrupted: finished runs and checkpoints are saved; to continue, run",
         "  python -m benchmarks sweep stopped --jobs 1 --wandb disabled",
     ]
     before = checkpoint_times()

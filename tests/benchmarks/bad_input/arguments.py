@@ -1,4 +1,4 @@
-"""Wrong words on the command line: names, values, and combinations that cannot be."""
+"""Invalid command lines: unknown names, invalid values, and invalid combinations."""
 
 from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
@@ -9,76 +9,103 @@ OPT13B = ["run", "--method", "addax", "--model", "facebook/opt-13b", "--task", "
 CLUSTER = ["--executor", "ray", "--ray-address", "127.0.0.1:9", "--only", "task=sst2", "method=sgd"]
 
 
-def words(name: str, given: list[str], *says: str) -> Case:
-    """A mistake that is all in the words of the command."""
-    return Case(name, given, says)
+def words(name: str, argv: list[str], *expected: str) -> Case:
+    """Build a case from a command line that is invalid by itself."""
+    return Case(name, argv, expected)
 
 
-def setting(given: str, *says: str) -> Case:
-    """A wrong setting of Addax on nano-opt and SST-2, or several that do not go together."""
-    return words(given, [*ADDAX, *options(given)], *says)
+def setting(settings: str, *expected: str) -> Case:
+    """Build a case from settings of Addax on nano-opt and SST-2 that are invalid, alone or together."""
+    return words(settings, [*ADDAX, *options(settings)], *expected)
 
 
 NAMES = [
     words("no command", [], "COMMAND", "--help"),
-    words("a misspelt command", ["swep", "quick"], "'swep'", "did you mean 'sweep'?"),
-    words("a misspelt option", [*ADDAX, "--sede", "1"], "unknown option --sede", "did you mean --seed?"),
+    words("a misspelled command", ["swep", "quick"], "'swep'", "did you mean 'sweep'?"),
+    words("a misspelled option", [*ADDAX, "--sede", "1"], "unknown option --sede", "did you mean --seed?"),
     words("no method", ["run", "--model", "nano-opt", "--task", "sst2"], "--method", "--help"),
     words("no model", ["run", "--method", "addax", "--task", "sst2"], "--model"),
     words("no task", ["run", "--method", "addax", "--model", "nano-opt"], "--task"),
-    words("a misspelt method", [*RUN, "--method", "adax"], "did you mean 'addax'?"),
-    words("a misspelt task", [*ADDAX, "--task", "sts2"], "unknown task 'sts2'", "did you mean 'sst2'?"),
+    words("a misspelled method", [*RUN, "--method", "adax"], "did you mean 'addax'?"),
+    words("a misspelled task", [*ADDAX, "--task", "sts2"], "unknown task 'sts2'", "did you mean 'sst2'?"),
     words("an empty task", [*ADDAX, "--task", ""], "unknown task ''"),
-    words("a misspelt model", [*ADDAX, "--model", "nano-op"], "did you mean 'nano-opt'?"),
-    words("a model folder that is not there", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
-    words("a misspelt suite", ["sweep", "quik"], "did you mean 'quick'?"),
-    words("a misspelt suite to report", ["report", "quik"], "did you mean 'quick'?"),
-    words("a misspelt setting", [*ADDAX, *options("alhpa=1")], "did you mean --alpha?"),
-    words("a misspelt dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
-    words("a misspelt device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N or auto"),
-    words("data that are nowhere", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin or hub"),
-    words("a filter of no name", ["sweep", "quick", "--only", "methd=sgd"], "did you mean 'method'?"),
-    words("a filter for nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"),
-    words("a filter without values", ["sweep", "quick", "--only", "method"], "--only wants key=a,b"),
-    words("a misspelt budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
-    words("a budget of nothing", ["sweep", "quick", "--budget", "steps="], "--budget must be NAME=AMOUNT"),
-    words("half a step", ["sweep", "quick", "--budget", "steps=0.5"], "must be a whole number, not '0.5'"),
-    words("no time", ["sweep", "quick", "--budget", "seconds=0"], "--budget seconds must be positive"),
-    words("all time", ["sweep", "quick", "--budget", "seconds=inf"], "--budget seconds must be positive"),
-    words("no workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
-    words("workers by halves", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
-    words("a misspelt model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
-    words("a misspelt executor", ["sweep", "quick", "--executor", "rai"], "did you mean 'ray'?"),
-    words("a cluster for nobody", ["sweep", "quick", "--ray-address", "auto"], "needs --executor ray"),
-    words("a cluster that is not there", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
-    words("a misspelt wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
-    words("a suite that is a path", [*ADDAX, "--suite", "../elsewhere"], "--suite '../elsewhere'", "letters"),
+    words("a misspelled model", [*ADDAX, "--model", "nano-op"], "did you mean 'nano-opt'?"),
+    words("a missing model folder", [*ADDAX, "--model", "./mine"], "./mine: no such folder"),
+    words("a misspelled suite", ["sweep", "quik"], "did you mean 'quick'?"),
+    words("a misspelled suite to report", ["report", "quik"], "did you mean 'quick'?"),
+    words("a misspelled setting", [*ADDAX, *options("alhpa=1")], "did you mean --alpha?"),
+    words("a misspelled dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
+    words("a misspelled device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N, or auto"),
+    words("a missing data folder", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin, or hub"),
+    words("a filter on an unknown key", ["sweep", "quick", "--only", "methd=sgd"], "did you mean 'method'?"),
+    words(
+        "a filter that matches nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"
+    ),
+    words("a filter without values", ["sweep", "quick", "--only", "method"], "--only expects KEY=A,B"),
+    words("a misspelled budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
+    words(
+        "a budget without an amount", ["sweep", "quick", "--budget", "steps="], "--budget must be NAME=AMOUNT"
+    ),
+    words(
+        "a fractional number of steps",
+        ["sweep", "quick", "--budget", "steps=0.5"],
+        "must be a whole number, not '0.5'",
+    ),
+    words(
+        "a budget of zero seconds",
+        ["sweep", "quick", "--budget", "seconds=0"],
+        "--budget seconds must be positive",
+    ),
+    words(
+        "an infinite budget",
+        ["sweep", "quick", "--budget", "seconds=inf"],
+        "--budget seconds must be positive",
+    ),
+    words("zero workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
+    words("a fractional number of workers", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
+    words("a misspelled model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
+    words("a misspelled executor", ["sweep", "quick", "--executor", "rai"], "did you mean 'ray'?"),
+    words(
+        "a cluster without --executor ray",
+        ["sweep", "quick", "--ray-address", "auto"],
+        "needs --executor ray",
+    ),
+    words("an unreachable cluster", ["sweep", "quick", *CLUSTER], "127.0.0.1:9"),
+    words("a misspelled wandb mode", [*ADDAX, "--wandb", "ofline"], "did you mean 'offline'?"),
+    words(
+        "a suite name that is a path",
+        [*ADDAX, "--suite", "../elsewhere"],
+        "--suite '../elsewhere'",
+        "letters",
+    ),
     words("a hub model without settings", OPT13B, "needs lr", "--lr", "--steps"),
     words("a setting by another name", [*ADDAX, "--learning-rate", "1"], "did you mean --lr?"),
     words("an abbreviated option", [*ADDAX, "--leng", "9"], "unknown option --leng"),
     words(
         "a setting without its method", ["run", "--alpha", "1"], "--alpha is a setting of addax", "--method"
     ),
-    words("a misspelt name to explain", ["list", "adax"], "did you mean 'addax'?"),
-    words("a misspelt study", ["study", "lenghts"], "did you mean 'lengths'?"),
+    words("a misspelled name to explain", ["list", "adax"], "did you mean 'addax'?"),
+    words("a misspelled study", ["study", "lenghts"], "did you mean 'lengths'?"),
     words("no study", ["study"], "NAME", "--help"),
-    words("a misspelt option of a study", ["study", "lengths", "--modle", "x"], "did you mean --model?"),
+    words("a misspelled option of a study", ["study", "lengths", "--modle", "x"], "did you mean --model?"),
     words(
-        "a study without repeats", ["study", "step-speed", "--repeats", "0"], "--repeats must be at least 1"
+        "a study with zero repeats", ["study", "step-speed", "--repeats", "0"], "--repeats must be at least 1"
     ),
-    words("a misspelt nano model", ["pretrain", "nano-op"], "did you mean 'nano-opt'?"),
+    words("a misspelled nano model", ["pretrain", "nano-op"], "did you mean 'nano-opt'?"),
     words(
         "a shard beyond the last", ["sweep", "quick", "--shard", "3/2"], "--shard must be I/N", "not '3/2'"
     ),
-    words("no time between checkpoints", [*ADDAX, "--checkpoint-minutes", "0"], "must be a positive number"),
-    words("a misspelt figure", ["plots", "figur1"], "did you mean 'figure1'?"),
+    words(
+        "zero minutes between checkpoints", [*ADDAX, "--checkpoint-minutes", "0"], "must be a positive number"
+    ),
+    words("a misspelled figure", ["plots", "figur1"], "did you mean 'figure1'?"),
     words("no figure", ["plots"], "NAME", "--help"),
-    words("a figure of no suite", ["plots", "figure1", "--suite", "quik"], "did you mean 'quick'?"),
-    words("a figure of no width", ["plots", "figure1", "--width", "0"], "--width must be positive, not 0"),
-    words("text of no size", ["plots", "figure1", "--font-size", "nan"], "--font-size must be positive"),
-    words("a misspelt format", ["plots", "figure1", "--format", "pgn"], "did you mean 'png'?"),
+    words("a figure of an unknown suite", ["plots", "figure1", "--suite", "quik"], "did you mean 'quick'?"),
+    words("a figure of zero width", ["plots", "figure1", "--width", "0"], "--width must be positive, not 0"),
+    words("a font size of NaN", ["plots", "figure1", "--font-size", "nan"], "--font-size must be positive"),
+    words("a misspelled format", ["plots", "figure1", "--format", "pgn"], "did you mean 'png'?"),
 ]
-# What depends on the spelling of settings; see `options`.
+# Cases that depend on the spelling of settings as options; see `options`.
 SPELLING = [
     words("a setting without a value", [*ADDAX, "--alpha"], "--alpha", "expected one argument", "--help"),
     words("a switch with a value", [*ADDAX, "--dropout", "0"], "unrecognized arguments: 0", "--help"),
@@ -106,37 +133,37 @@ VALUES = [
     setting("scoring=per-candidate", "did you mean 'per_candidate'?"),
     setting("schedule=linaer", "did you mean 'linear'?"),
     setting("evaluations=0", "evaluations must be at least 1, not 0"),
-    setting("steps=0", "budget must be positive, not steps=0"),
+    setting("steps=0", "budget must be positive and finite, not steps=0"),
     setting("steps=1e3", "steps must be int or none, not 1000.0"),
     setting("zo_batch_size=-1", "zo_batch_size must not be negative: -1"),
     setting("fo_batch_size=2.5", "fo_batch_size must be a whole number, not 2.5"),
     setting("eval_batch_size=0", "eval_batch_size must be at least 1, not 0"),
     setting("train_rows=-4", "train_rows must be at least 1, not -4"),
     setting("data_seed=-1", "data_seed must be in [0, 2**63), not -1"),
-    words("a seed that is no number", [*ADDAX, "--seed", "one"], "seed must be int, not 'one'"),
+    words("a seed that is not a number", [*ADDAX, "--seed", "one"], "seed must be int, not 'one'"),
     words("a negative seed", [*ADDAX, "--seed", "-1"], "seed must be in [0, 2**63), not -1"),
     words("a seed beyond 64 bits", [*ADDAX, "--seed", str(2**70)], "seed must be in [0, 2**63)"),
     words(
-        "a threshold to choose on several devices",
+        "an automatic threshold on several devices",
         [*ADDAX, "--device", "auto", *options("length_threshold=auto:8GB")],
-        "with device=auto give it in tokens",
+        "with device=auto, give it in tokens",
     ),
-    words("betas of one number", [*ADAM, *options("betas=0.9")], "adam", "betas"),
+    words("betas with one number", [*ADAM, *options("betas=0.9")], "adam", "betas"),
 ]
 COMBINATIONS = [
-    setting("lr=0.1 steps=5 seconds=5", "or examples or forward_equivalents, exactly one"),
+    setting("lr=0.1 steps=5 seconds=5", "exactly one budget", "examples, forward_equivalents"),
     setting("zo_batch_size=0", "zo_batch_size=0 requires alpha=0"),
     setting("alpha=1", "alpha=1 requires fo_batch_size=0, not 4"),
     words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo takes no alpha", "setting of addax"),
     words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
     words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),
     words(
-        "classes of an open answer",
+        "a classification head for open answers",
         [*ADDAX, "--task", "squad", *options("head=classification")],
         "squad has no fixed classes",
     ),
     words(
-        "zero-shot with a fresh head",
+        "zero-shot with a new head",
         [*RUN, "--method", "zero-shot", *options("head=classification")],
         "zero-shot needs head=lm",
     ),
@@ -147,7 +174,7 @@ COMBINATIONS = [
         loads=True,
     ),
     Case(
-        "a threshold to choose where nothing fits",
+        "an automatic threshold if nothing fits",
         [*ADDAX, *options("length_threshold=auto:1MB train_rows=12 validation_rows=4")],
         ("length_threshold=auto:1MB: even a first-order batch of", "a run needs", "smaller batches"),
         loads=True,
@@ -156,7 +183,7 @@ COMBINATIONS = [
     Case(
         "a threshold below every length",
         [*ADDAX, *options("length_threshold=1 train_rows=12 validation_rows=4")],
-        ("no training example is of at most length_threshold = 1", "fo_batch_size=0"),
+        ("every training example is longer than length_threshold = 1 tokens", "fo_batch_size=0"),
         loads=True,
     ),
 ]

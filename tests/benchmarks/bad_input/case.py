@@ -1,4 +1,4 @@
-"""A wrong input: how it comes about, the command that meets it, and what the one line on it says."""
+"""Cases of invalid input: the setup, the command line, and the expected parts of the error message."""
 
 import importlib
 import json
@@ -26,95 +26,97 @@ ADDAX = [*RUN, "--method", "addax"]
 
 
 def options(settings: str | Mapping[str, object]) -> list[str]:
-    """Return the words of a command for settings, given as `"lr=1 steps=2"` or as a dictionary.
+    """Return the options for settings, which are a text such as `"lr=1 steps=2"` or a dictionary.
 
-    No other place knows how the command line spells a setting.
+    Only this function defines how tests spell settings as options.
     """
     pairs = (text.split("=") for text in settings.split()) if isinstance(settings, str) else settings.items()
     return [f"--{name.replace('_', '-')}={value}" for name, value in pairs]
 
 
-class Place:
-    """The folder of one test, and what a user may have put there.
+class Sandbox:
+    """The temporary folder of a test, and methods that create a user's files in it.
 
     Attributes:
-        folder: the test's own; "{tmp}" in a case.
+        folder: the temporary folder; "{tmp}" in a case.
         patch: pytest's monkeypatch.
-        undo: what `put_back` calls.
+        undo: functions that `restore` calls.
     """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.patch = folder, patch
         self.undo: list[Callable[[], None]] = []
 
-    def put_back(self) -> None:
-        """Undoes what lies outside the folder, as soon as the command has run."""
+    def restore(self) -> None:
+        """Undo the changes outside the folder, right after the command."""
         while self.undo:
             self.undo.pop()()
 
     def write(self, path: str, content: str | bytes) -> Path:
-        """A file of the test's folder."""
+        """Write a file in the folder; return its path."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
         return file
 
     def code(self, kind: str, text: str) -> Path:
-        """The file `mine.py` beside those of the repository that define a kind of name."""
+        """Write `mine.py` to a copy of the repository's folder for a kind; return its path."""
         root = self.folder / "repository"
-        for place in ("addax", *KINDS.values()):
-            (root / place).mkdir(parents=True)
-            for file in (registry.ROOT / place).glob("*.py"):
-                (root / place / file.name).symlink_to(file)
-            package = importlib.import_module(place.replace("/", "."))
-            self.patch.setattr(package, "__path__", [*package.__path__, str(root / place)])
+        for folder in ("addax", *KINDS.values()):
+            (root / folder).mkdir(parents=True)
+            for file in (registry.ROOT / folder).glob("*.py"):
+                (root / folder / file.name).symlink_to(file)
+            package = importlib.import_module(folder.replace("/", "."))
+            self.patch.setattr(package, "__path__", [*package.__path__, str(root / folder)])
         self.patch.setattr(registry, "ROOT", root)
         self.patch.setattr(registry, "METHOD_FILES", (root / "addax/addax.py",))
-        forget()
+        clear_caches()
         return self.write(f"repository/{KINDS[kind]}/mine.py", text)
 
     def rows(self, train: Iterable[str | dict] = (), test: Iterable[str | dict] = ()) -> None:
-        """SST-2 as JSON lines in `data/sst2`: the rows given and good ones, 20 to train and 6 to test."""
-        for split, given, count, least in (("train", train, 20, 0), ("validation", test, 6, 100)):
+        """Write SST-2 to `data/sst2`: the given rows, followed by 20 valid training and 6 valid test rows."""
+        for split, first, count, start in (("train", train, 20, 0), ("validation", test, 6, 100)):
             lines = [
-                {"sentence": f"a film of {i} minutes", "label": i % 2} for i in range(least, least + count)
+                {"sentence": f"a film of {i} minutes", "label": i % 2} for i in range(start, start + count)
             ]
-            texts = [line if isinstance(line, str) else json.dumps(line) for line in [*given, *lines]]
+            texts = [line if isinstance(line, str) else json.dumps(line) for line in [*first, *lines]]
             self.write(f"data/sst2/{split}.jsonl", "\n".join(texts) + "\n")
 
     def model(self, name: str = "nano-opt") -> Path:
-        """A copy of a built-in model in `model`."""
+        """Copy a built-in model to `model`; return its path."""
         return Path(shutil.copytree(models.WEIGHTS / name, self.folder / "model"))
 
 
-def forget() -> None:
-    """Drops what was remembered of the folders and of the files `mine.py`."""
+def clear_caches() -> None:
+    """Clear the caches of the registry, and unload the files `mine.py`."""
     for cache in CACHES:
         cache.cache_clear()
-    for place in KINDS.values():
-        package = place.replace("/", ".")
+    for folder in KINDS.values():
+        package = folder.replace("/", ".")
         if sys.modules.pop(f"{package}.mine", None):
             delattr(sys.modules[package], "mine")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One wrong input.
+    """A case of invalid input.
 
     Attributes:
-        name: what is wrong, in a few words.
-        words: of the command; "{tmp}" stands for the test's folder.
-        says: parts of the one line: the thing, and what to do; "{tmp}" as above.
-        given: brings the wrong input about; None where the words are all of it.
-        predicts: whether it takes a prediction of memory, which steps on tensors without values, to see it.
-        loads: whether it takes the model to see it; otherwise reading one fails the test.
-        notices: lines of information that stderr may hold before the one.
+        name: short description of the mistake.
+        argv: command line; "{tmp}" stands for the test's folder.
+        expected: parts of the error message; "{tmp}" as above.
+        setup: function that creates the invalid input; None if the command line is invalid by itself.
+        loads: whether the command loads the model before it finds the mistake; otherwise, loading one fails
+            the test.
+        predicts: whether the command predicts memory before it finds the mistake. A prediction takes steps on
+            tensors without values.
+        notices: number of informational lines on stderr before the error.
     """
 
     name: str
-    words: list[str]
-    says: tuple[str, ...]
-    given: Callable[[Place], object] | None = None
+    argv: list[str]
+    expected: tuple[str, ...]
+    setup: Callable[[Sandbox], object] | None = None
     loads: bool = False
     predicts: bool = False
     notices: int = 0

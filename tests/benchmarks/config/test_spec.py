@@ -1,4 +1,4 @@
-"""RunSpec: strict parsing, ids, and every wrong input refused in one line."""
+"""RunSpec: strict parsing, ids, and one-line errors for invalid input."""
 
 import dataclasses
 import hashlib
@@ -27,8 +27,8 @@ ADAM = ADDAX | {"method": "adam"}
 MASKED = ADDAX | {"model": "nano-roberta"}
 ZERO = {"method": ZERO_SHOT, "model": "nano-opt", "task": "sst2"}
 
-# (what was given, what the message names): one line each.
-REFUSED = [
+# (input, expected part of the error message)
+INVALID = [
     # Names.
     (ADDAX | {"method": "adax"}, "unknown method 'adax': did you mean 'addax'?"),
     (ADDAX | {"method": "zeroshot"}, "unknown method 'zeroshot'"),
@@ -87,9 +87,9 @@ REFUSED = [
     (ADDAX | {"validation_rows": -5}, "validation_rows"),
     (ADDAX | {"test_rows": 0}, "test_rows"),
     # Budgets.
-    (ADDAX | {"seconds": 5.0}, "steps or seconds"),
-    (ADDAX | {"steps": None}, "steps or seconds"),
-    (ADDAX | {"steps": 0}, "budget must be positive, not steps=0"),
+    (ADDAX | {"seconds": 5.0}, "exactly one budget: give one of steps, seconds, examples"),
+    (ADDAX | {"steps": None}, "exactly one budget"),
+    (ADDAX | {"steps": 0}, "budget must be positive and finite, not steps=0"),
     (ADDAX | {"steps": -3}, "steps=-3"),
     (ADDAX | {"steps": 2.5}, "steps must be int or none, not 2.5"),
     (ADDAX | {"steps": None, "seconds": 0}, "seconds=0"),
@@ -115,8 +115,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "named"), REFUSED, ids=[named for _, named in REFUSED])
-def test_wrong_input_is_one_line_that_names_it(given, named):
+@pytest.mark.parametrize(("given", "named"), INVALID, ids=[named for _, named in INVALID])
+def test_invalid_input_gives_a_one_line_error_that_names_it(given, named):
     with pytest.raises(UserError) as error:
         from_dict(given)
     assert named in str(error.value)
@@ -124,23 +124,23 @@ def test_wrong_input_is_one_line_that_names_it(given, named):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_file_needs_no_more_than_a_learning_rate(method):
-    made = from_dict(ADDAX | {"method": method})
-    assert made.settings["lr"] == 0.1
-    assert label(made)
+def test_every_method_needs_only_a_learning_rate(method):
+    spec = from_dict(ADDAX | {"method": method})
+    assert spec.settings["lr"] == 0.1
+    assert label(spec)
     cls = settings.method_class(method)
-    assert ("zo_batch_size" in made.settings) == ("zo_loss" in cls.closures)
-    assert ("fo_batch_size" in made.settings) == ("fo_loss" in cls.closures)
-    assert json.loads(json.dumps(made.config()))["settings"] == made.settings
+    assert ("zo_batch_size" in spec.settings) == ("zo_loss" in cls.closures)
+    assert ("fo_batch_size" in spec.settings) == ("fo_loss" in cls.closures)
+    assert json.loads(json.dumps(spec.config()))["settings"] == spec.settings
 
 
 @pytest.mark.parametrize("method", [*METHODS, ZERO_SHOT])
-def test_a_spec_comes_back_from_its_own_row(method):
-    made = from_dict(ZERO if method == ZERO_SHOT else ADDAX | {"method": method})
-    again = from_dict(json.loads(json.dumps(made.config())))
-    assert again == made
-    assert again.id == made.id
-    assert made.replace(device="cuda").settings == made.settings
+def test_a_spec_can_be_rebuilt_from_its_row(method):
+    spec = from_dict(ZERO if method == ZERO_SHOT else ADDAX | {"method": method})
+    again = from_dict(json.loads(json.dumps(spec.config())))
+    assert again == spec
+    assert again.id == spec.id
+    assert spec.replace(device="cuda").settings == spec.settings
 
 
 def test_labels():
@@ -164,12 +164,12 @@ def test_labels():
 
 
 def test_equal_runs_have_equal_ids_however_they_are_written():
-    made = from_dict(ADDAX)
-    assert from_dict(dict(reversed(ADDAX.items()))).id == made.id
-    assert from_dict(ADDAX | {"alpha": 0.001, "eps": 0.001, "zo_batch_size": 6}).id == made.id
+    spec = from_dict(ADDAX)
+    assert from_dict(dict(reversed(ADDAX.items()))).id == spec.id
+    assert from_dict(ADDAX | {"alpha": 0.001, "eps": 0.001, "zo_batch_size": 6}).id == spec.id
     assert from_dict(ADDAX | {"lr": 1}).id == from_dict(ADDAX | {"lr": 1.0}).id
-    assert len(made.id) == 16
-    assert int(made.id, 16) >= 0
+    assert len(spec.id) == 16
+    assert int(spec.id, 16) >= 0
 
 
 CHANGED = {
@@ -179,38 +179,38 @@ CHANGED = {
     "eval_batch_size": 16, "train_rows": 99, "validation_rows": 99, "test_rows": 99,
     "shots": 16, "trainable": "lora:8", "length_threshold": 30,
 }  # fmt: skip
-OWN = {
+SETTINGS = {
     "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
     "zo_batch_size": 5, "fo_batch_size": 5,
 }  # fmt: skip
 
 
-def test_an_id_follows_every_field_and_every_setting():
-    made = from_dict(ADDAX)
+def test_an_id_depends_on_every_field_and_every_setting():
+    spec = from_dict(ADDAX)
     assert set(CHANGED) | {"settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
-    assert set(OWN) == set(made.settings)
-    others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | OWN).items()]
+    assert set(SETTINGS) == set(spec.settings)
+    others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | SETTINGS).items()]
     others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in BUDGETS[1:]]
-    assert len({made.id, *(o.id for o in others)}) == len(others) + 1
+    assert len({spec.id, *(o.id for o in others)}) == len(others) + 1
 
 
-def test_a_field_that_came_later_is_part_of_an_id_where_it_says_something():
-    """The id of a row of suite `quick` that was made before there were such fields."""
+def test_a_field_that_was_added_later_is_part_of_an_id_unless_it_has_its_default():
+    """Rows of suite `quick` from before these fields existed must keep their ids."""
     old = {"method": "ip-sgd", "model": "nano-opt", "task": "sst2", "steps": 5, "lr": 0.1}
-    made = from_dict(old)
-    without = {k: v for k, v in made.config().items() if k not in DEFAULTS_OMITTED_FROM_ID}
+    spec = from_dict(old)
+    without = {k: v for k, v in spec.config().items() if k not in DEFAULTS_OMITTED_FROM_ID}
     text = json.dumps(without, sort_keys=True)
-    assert made.id == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert from_dict(old | {"trainable": "last:1"}).id != made.id
+    assert spec.id == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert from_dict(old | {"trainable": "last:1"}).id != spec.id
 
 
 @pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])
 def test_unknown_trainable_parts_are_rejected(text):
-    with pytest.raises(UserError, match=re.escape(f"trainable is all, lora:R or last:N, not {text!r}")):
+    with pytest.raises(UserError, match=re.escape(f"trainable must be all, lora:R, or last:N, not {text!r}")):
         from_dict(ADDAX | {"trainable": text})
 
 
-def test_shots_are_a_number():
+def test_shots_must_be_positive_and_need_classes():
     assert from_dict(ADDAX | {"shots": 16}).shots == 16
     with pytest.raises(UserError, match="shots must be at least 1"):
         from_dict(ADDAX | {"shots": 0})
@@ -233,13 +233,13 @@ def _other_hashes():
     return os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": str(registry.ROOT)}
 
 
-def test_runs_by_hand_take_the_quick_suite_s_settings():
+def test_manual_runs_use_the_settings_of_suite_quick():
     from benchmarks.suites import quick
 
     hand = {"method": "addax", "model": "nano-opt", "task": "sst2"}
-    made = with_defaults(hand)
-    assert made.settings["lr"] == quick.SETTINGS["addax"]["lr"]
-    assert made.steps == quick.SETTINGS["addax"]["steps"]
+    spec = with_defaults(hand)
+    assert spec.settings["lr"] == quick.SETTINGS["addax"]["lr"]
+    assert spec.steps == quick.SETTINGS["addax"]["steps"]
     assert with_defaults(hand | {"lr": 0.5}).settings["lr"] == 0.5
     timed = with_defaults(hand | {"seconds": 3.0})
     assert (timed.steps, timed.seconds) == (None, 3.0)
@@ -256,7 +256,7 @@ def test_runs_by_hand_take_the_quick_suite_s_settings():
 
 @pytest.mark.parametrize("model", sorted(n for n in models.builtin() if n.startswith("nano")))
 @pytest.mark.parametrize("task", registry.files("task"))
-def test_every_task_and_model_go_together_or_are_refused(model, task):
+def test_every_pair_of_task_and_model_works_or_is_rejected(model, task):
     given = ADDAX | {"model": model, "task": task}
     if models.builtin()[model].masked and tasks.load(task).loss == "teacher_forcing":
         with pytest.raises(UserError, match="needs a causal model"):

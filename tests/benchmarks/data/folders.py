@@ -1,4 +1,4 @@
-"""Data folders with rows of SST-2, and splits that are drawn without those in memory."""
+"""Helpers: data folders with rows of SST-2, and splits that are drawn without caches."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from benchmarks.errors import UserError
 
 
 def fresh_splits(*args, **kwargs):
-    """Draw splits without those that this process holds."""
+    """Draw splits after clearing the caches of this process."""
     splits._load.cache_clear()
     sources._file_examples.cache_clear()
     return splits.load_splits(*args, **kwargs)
@@ -41,7 +41,7 @@ def refused(folder, name="sst2"):
 
 
 def write_reviews(folder):
-    """Write both files of SST-2 to a folder, one of them compressed; return the folder."""
+    """Write both files of SST-2 to a folder, one of them compressed, and return the folder."""
     write(folder / "sst2" / "train.jsonl", reviews(2000))
     write(folder / "sst2" / "validation.jsonl.gz", reviews(300, start=5000))
     return folder

@@ -1,4 +1,4 @@
-"""Examples: each text of a row is rendered once, from the check of the row to its tokens."""
+"""Examples: each text of a row is rendered once in total, for checking and for tokenization."""
 
 import dataclasses
 from collections import Counter
@@ -16,7 +16,7 @@ RENDERERS = ("prompt", "candidates", "gold", "cloze")
 
 @pytest.fixture
 def rendered(monkeypatch):
-    """How often each row of sst2-cloze is rendered, by renderer."""
+    """Count how often each renderer of sst2-cloze renders each row."""
     counts = {name: Counter() for name in RENDERERS}
 
     def counted(name, render):

@@ -1,4 +1,4 @@
-"""Real data, if ADDAX_DATA names a folder: sizes, and labels that match their candidates."""
+"""Real data from the folder ADDAX_DATA: split sizes, and labels that match their candidates."""
 
 import gzip
 import json
@@ -21,8 +21,8 @@ REAL = os.environ.get("ADDAX_DATA")
 @pytest.mark.parametrize("name", EVERY)
 def test_real_files_load(name):
     splits = fresh_splits(name, REAL, train=1000, validation=500, test=1000, seed=0)
-    held = {"cb": 100, "wsc": 100, "record": 32}.get(name, 500)
-    assert len(splits.validation) == held
+    expected = {"cb": 100, "wsc": 100, "record": 32}.get(name, 500)
+    assert len(splits.validation) == expected
     published = {"sst2": 872, "rte": 277, "cb": 56, "wsc": 104, "wic": 638, "record": 123, "trec": 500}.get(
         name, 1000
     )
@@ -41,12 +41,12 @@ def words(text):
 
 
 def overlap(a, b):
-    """Share of the words of the one text that the other has too."""
+    """Return the fraction of the words of `a` that also occur in `b`."""
     return len(words(a) & words(b)) / len(words(a))
 
 
 def by_answer(name, feature):
-    """Mean of a feature of real training rows, by the text of their right candidate."""
+    """Return the mean of a feature over real training rows, by the text of the correct candidate."""
     found = {}
     for example in fresh_splits(name, REAL, train=3000, validation=1, test=1, seed=0).train:
         found.setdefault(example.candidates[example.gold].strip(), []).append(feature(example.row))
@@ -75,7 +75,7 @@ def test_real_labels_match_their_candidates():
         "sst5", lambda row: bool(words(row["sentence"]) & praise) - bool(words(row["sentence"]) & blame)
     )
     assert sorted(mood, key=mood.get) == ["terrible", "bad", "okay", "good", "great"]
-    # Seven sentences in ten are acceptable.
+    # About 70 % of the sentences are acceptable.
     examples = fresh_splits("cola", REAL, train=3000, validation=1, test=1, seed=0).train
     assert 0.6 < sum(e.candidates[e.gold] == "Yes" for e in examples) / 3000 < 0.8
     for begins, word in (
@@ -84,10 +84,10 @@ def test_real_labels_match_their_candidates():
         ("how many", "Number"),
         ("why", "Description"),
     ):
-        asked = by_answer("trec", lambda row, begins=begins: row["text"].lower().startswith(begins))
-        assert max(asked, key=asked.get) == word
-    spelt = by_answer("trec", lambda row: bool(words(row["text"]) & {"stand", "stands", "acronym"}))
-    assert max(spelt, key=spelt.get) == "Expression"
+        shares = by_answer("trec", lambda row, begins=begins: row["text"].lower().startswith(begins))
+        assert max(shares, key=shares.get) == word
+    expansions = by_answer("trec", lambda row: bool(words(row["text"]) & {"stand", "stands", "acronym"}))
+    assert max(expansions, key=expansions.get) == "Expression"
 
 
 @pytest.mark.skipif(not REAL, reason="needs ADDAX_DATA")
@@ -96,7 +96,7 @@ def test_trec_label_names_in_files_match_the_hub_s_numbers():
     with gzip.open(Path(REAL) / "trec" / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         raw = [json.loads(line) for line in lines]
     assert {r["label_name"] for r in raw} == set(task.LABELS)
-    # The names of the hub's classes, in its order.
+    # The class names of the hub, in the hub's order.
     numbers = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
     for r in raw:
         (row,) = task.TASK.from_file(r)

@@ -1,4 +1,4 @@
-"""Sources: the hub and folders give equal rows, bad ones are named in one line, and files are read once."""
+"""Sources: the hub and folders give equal rows, errors name malformed rows, and files are read once."""
 
 import dataclasses
 import gzip
@@ -26,11 +26,11 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch):
-    raw, asked = FIXTURES[name], []
+    raw, requests = FIXTURES[name], []
 
     def load_dataset(dataset, config, split):
-        asked.append((dataset, config, split))
-        # A row without a gold label is skipped, but takes part in the draw.
+        requests.append((dataset, config, split))
+        # Rows without a gold label take part in the draw, but are skipped.
         return [row for row in raw["hub"] if row.get("label") != -1]
 
     import datasets
@@ -38,7 +38,7 @@ def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     for split in ("train", "validation"):
         write(tmp_path / name / f"{split}.jsonl", raw["file"])
-    # Both public splits are the same few rows here, of which training leaves none to test.
+    # Both public splits hold the same few rows here, so no rows are left for the test split.
     size = {"train": 2, "validation": len(raw["file"]) // 2, "test": 0, "seed": 1}
     hub, file = (fresh_splits(name, source, **size) for source in ("hub", str(tmp_path)))
     assert hub.train == file.train
@@ -54,10 +54,10 @@ def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch
         "gsm8k": ("openai/gsm8k", "main"),
     }.get(name, ("nyu-mll/glue" if name in ("mnli", "qnli", "cola") else "aps/super_glue", name))
     held_out = {"mnli": "validation_matched", "trec": "test", "gsm8k": "test"}.get(name, "validation")
-    assert asked == [(*where, "train"), (*where, held_out)]
+    assert requests == [(*where, "train"), (*where, held_out)]
 
 
-def test_an_unreachable_hub_is_one_line_that_says_what_to_do(monkeypatch):
+def test_an_unreachable_hub_gives_a_one_line_error_with_alternatives(monkeypatch):
     import datasets
 
     def load_dataset(*args, **kwargs):
@@ -72,16 +72,16 @@ def test_an_unreachable_hub_is_one_line_that_says_what_to_do(monkeypatch):
 def test_a_missing_folder_task_or_file_is_named(folder):
     assert str(folder / "nowhere") in refused(folder / "nowhere")
     (folder / "sst2").rename(folder / "sst-2")
-    said = refused(folder)
-    assert "'sst2'" in said
-    assert "did you mean 'sst-2'?" in said
+    message = refused(folder)
+    assert "'sst2'" in message
+    assert "did you mean 'sst-2'?" in message
     (folder / "sst-2").rename(folder / "sst2")
     (folder / "sst2" / "validation.jsonl.gz").unlink()
     assert "validation.jsonl or validation.jsonl.gz" in refused(folder)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ('{"sentence": "x", "label": 1', "not JSON"),
         ('{"sentence": "x"}', "field 'label' is missing"),
@@ -90,14 +90,14 @@ def test_a_missing_folder_task_or_file_is_named(folder):
         ("[1, 2]", "expected an object"),
     ],
 )
-def test_a_malformed_line_is_named_with_file_and_number(folder, line, said):
+def test_a_malformed_line_is_named_with_file_and_number(folder, line, expected):
     path = folder / "sst2" / "train.jsonl"
     lines = path.read_text().splitlines()
     lines[6] = line
     path.write_text("\n".join(lines))
     message = refused(folder)
     assert f"{path}, line 7: " in message
-    assert said in message
+    assert expected in message
 
 
 def test_a_damaged_file_is_named(folder):
@@ -116,7 +116,7 @@ def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The paths of all data files that are opened."""
+    """Record the names of all data files that are opened."""
     sources._file_examples.cache_clear()
     paths, real_open, real_gzip_open = [], open, gzip.open
 
@@ -132,7 +132,7 @@ def opened(monkeypatch):
     return paths
 
 
-def test_thirty_runs_of_one_task_open_each_file_once(folder, opened):
+def test_thirty_runs_of_a_task_open_each_file_once(folder, opened):
     specs = [
         from_dict(
             {"method": method, "model": "nano-opt", "task": "sst2", "data": "folder", "steps": 1, "lr": 1e-3}

@@ -50,7 +50,7 @@ def test_builtin_splits_of_different_seeds_do_not_leak_into_each_other():
 def test_a_generator_that_repeats_itself_is_refused(monkeypatch):
     poor = dataclasses.replace(tasks.load("sst2"), generate=lambda rng: {"text": "always", "label": 0})
     monkeypatch.setattr(tasks, "load", lambda name: poor)
-    with pytest.raises(UserError, match=r"'poor'.* different train rows of the 5 wanted"):
+    with pytest.raises(UserError, match=r"'poor'.* different train rows, but 5 are needed"):
         fresh_splits("poor", "builtin", train=5, validation=5, test=5, seed=0)
 
 
@@ -67,7 +67,7 @@ def test_a_folder_is_drawn_by_the_protocol(folder):
     assert (
         fresh_splits("sst2", str(folder), train=1000, validation=500, test=200, seed=1).train != splits.train
     )
-    # Not the head of the file, and not in its order.
+    # The draw must not be the head of the file, and not in its order.
     numbers = [int(s.split()[-1]) for s in drawn]
     assert max(numbers) > 1900
     assert numbers != sorted(numbers)
@@ -104,7 +104,7 @@ def balanced(examples, shots):
 @pytest.mark.parametrize(
     "source", ["builtin", pytest.param(REAL, marks=pytest.mark.skipif(not REAL, reason="needs ADDAX_DATA"))]
 )
-def test_shots_count_rows_of_each_class_in_two_disjoint_splits(name, source):
+def test_shots_give_equal_numbers_of_rows_per_class_in_two_disjoint_splits(name, source):
     shots = 8
     size = {"train": 1000, "validation": 500, "test": 30}
     splits = fresh_splits(name, source, **size, seed=0, shots=shots)
@@ -119,7 +119,7 @@ def test_shots_count_rows_of_each_class_in_two_disjoint_splits(name, source):
     assert other.fingerprint != splits.fingerprint
     fewer = fresh_splits(name, source, **size, seed=0, shots=2)
     assert balanced(fewer.train, 2)
-    # No class comes before another: a prefix of the rows is a draw too.
+    # The rows are not sorted by class, so that a prefix of them is a random draw too.
     golds = [e.gold for e in splits.train]
     assert golds != sorted(golds)
 
@@ -136,7 +136,7 @@ def test_shots_from_the_hub_leave_the_test_rows_unchanged(folder, monkeypatch):
     assert hub.test == fresh_splits("sst2", "hub", **size).test
 
 
-def test_equal_rows_are_one_shot(tmp_path):
+def test_equal_rows_count_as_one_shot(tmp_path):
     write(tmp_path / "sst2" / "train.jsonl", reviews(16) * 20)
     write(tmp_path / "sst2" / "validation.jsonl", reviews(10, start=50))
     splits = fresh_splits("sst2", str(tmp_path), train=1, validation=1, test=5, seed=0, shots=4)
@@ -152,8 +152,8 @@ def test_a_class_with_too_few_rows_is_named(tmp_path):
     with pytest.raises(UserError) as caught:
         fresh_splits("sst2", str(tmp_path), **size, shots=4)
     assert str(caught.value) == (
-        "task sst2: 6 different training rows of class 1 (great), and shots=4 needs 8 of each class: "
-        "ask for fewer shots"
+        "task sst2: only 6 different training rows of class 1 (great), but shots=4 needs 8 per class: "
+        "give fewer shots"
     )
 
 

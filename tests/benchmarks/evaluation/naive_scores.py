@@ -1,4 +1,4 @@
-"""Scores and losses of one row at a time, unpadded, in plain Python; and nano models."""
+"""Naive references: scores and losses of one unpadded row at a time, in plain Python."""
 
 import math
 from functools import cache
@@ -15,7 +15,7 @@ MASKED = ("nano-roberta",)
 
 
 def close(name, dtype):
-    """Llama's norm and rotary positions compute in float32 whatever its weights are."""
+    """Return the tolerance; Llama's norm and rotary positions compute in float32 for every dtype."""
     return 1e-10 if dtype == torch.float64 and name != "nano-llama" else 1e-5
 
 
@@ -34,13 +34,13 @@ def encode(rows, task, loaded, head):
 
 
 def log_probs(loaded, tokens):
-    """One unpadded sequence through the whole model: lists of float64 log-probabilities."""
+    """Return float64 log-probabilities of one unpadded sequence: shape (tokens, vocabulary)."""
     with torch.no_grad():
         return loaded.model(input_ids=torch.tensor([tokens])).logits[0].double().log_softmax(-1)
 
 
 def naive_score(loaded, prompt, continuation):
-    """Mean log-likelihood of the tokens that the continuation adds to the prompt's."""
+    """Return the mean log-likelihood of the tokens that the continuation adds to the prompt."""
     tokens = loaded.tokenizer(prompt + continuation)["input_ids"]
     begin = len(loaded.tokenizer(prompt)["input_ids"])
     table = log_probs(loaded, tokens)

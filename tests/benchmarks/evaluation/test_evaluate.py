@@ -16,7 +16,7 @@ from tests.benchmarks.evaluation.naive_scores import CAUSAL, encode, log_probs, 
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_generation_is_a_naive_argmax_loop(name):
+def test_generation_equals_a_naive_argmax_loop(name):
     task = dataclasses.replace(tasks.load("squad"), max_new_tokens=6)
     loaded = nano(name)
     rows = rows_of(task)
@@ -32,7 +32,7 @@ def test_generation_is_a_naive_argmax_loop(name):
 
 
 def test_generation_stops_at_a_newline_and_at_its_limit():
-    """The model is made to follow a chain of words, so that what it learned plays no part."""
+    """A hook forces the model to follow a chain of words, so its weights do not matter."""
     task = dataclasses.replace(tasks.load("squad"), max_new_tokens=5)
     loaded = nano("nano-opt")
     vocabulary = loaded.tokenizer.get_vocab()
@@ -58,7 +58,7 @@ def test_generation_stops_at_a_newline_and_at_its_limit():
 
 
 def fake(task, scores):
-    """A scorer that gives the i-th example its i-th scores."""
+    """Build a scorer that returns the i-th scores for the i-th example."""
     model = torch.nn.Linear(1, 1)
     return SimpleNamespace(
         model=model,
@@ -68,15 +68,15 @@ def fake(task, scores):
     )
 
 
-def labelled(golds):
-    # Lengths fall, so that evaluation reorders the examples.
+def labeled(golds):
+    # Lengths decrease, so that evaluation reorders the examples.
     return [Encoded((i,), ((1,), (2,)), (), g, 100 - i) for i, g in enumerate(golds)]
 
 
 def test_any_of_several_correct_answers_counts_and_the_loss_takes_the_best():
     scores = [[-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0], [-5.0, -1.0, -1.5]]
     golds = [[0, 2], [1, 2], [2, 1]]
-    found = evaluate.evaluate(fake({"loss": "teacher_forcing"}, scores), labelled(golds), 2)
+    found = evaluate.evaluate(fake({"loss": "teacher_forcing"}, scores), labeled(golds), 2)
     assert found.score == pytest.approx(2 / 3)
     assert found.loss == pytest.approx((1 + 2 + 1) / 3)
     assert (found.auc, found.n) == (None, 3)
@@ -85,9 +85,9 @@ def test_any_of_several_correct_answers_counts_and_the_loss_takes_the_best():
 def test_auc_is_the_fraction_of_ordered_pairs():
     rng = Random(0)
     golds = [int(rng.random() < 0.4) for _ in range(30)]
-    # Rounded, so that there are ties, which count a half.
+    # Rounding creates ties, which count one half.
     scores = [[0.0, round(rng.gauss(g, 1), 1)] for g in golds]
-    found = evaluate.evaluate(fake({}, scores), labelled(golds), 7)
+    found = evaluate.evaluate(fake({}, scores), labeled(golds), 7)
     margins = [s[1] for s in scores]
     both = list(zip(margins, golds, strict=True))
     pairs = [(a, b) for a, g in both if g == 1 for b, h in both if h == 0]
@@ -106,17 +106,17 @@ def test_auc_is_the_fraction_of_ordered_pairs():
         ([0, 1], [[0.0, float("nan")], [0.0, 1.0]]),
     ],
 )
-def test_auc_is_none_where_it_is_undefined(golds, scores):
-    assert evaluate.evaluate(fake({}, scores), labelled(golds), 4).auc is None
+def test_auc_is_none_if_it_is_undefined(golds, scores):
+    assert evaluate.evaluate(fake({}, scores), labeled(golds), 4).auc is None
 
 
 def test_token_f1_is_the_best_over_the_answers(monkeypatch):
     texts = {0: "The red box", 1: "nothing like it", 2: "Anna"}
     monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
     golds = [["blue thing", "red box of wood"], ["cup"], ["anna", "a"]]
-    found = evaluate.evaluate(fake({"generative": True, "metric": "f1"}, []), labelled(golds), 2)
+    found = evaluate.evaluate(fake({"generative": True, "metric": "f1"}, []), labeled(golds), 2)
     assert found.score == pytest.approx((2 * 2 / (2 + 4) + 0 + 1) / 3)
-    # Batches of 2 and 1 whose mean losses are 2 and 1.
+    # The batches have 2 and 1 examples, and mean losses of 2 and 1.
     assert found.loss == pytest.approx((2 * 2 + 1) / 3)
 
 
@@ -124,7 +124,7 @@ def test_exact_match_is_the_fraction_of_correct_final_numbers(monkeypatch):
     texts = {0: "2 + 1 = 3. #### 3.0", 1: "it is 1,200 #### $1,200.", 2: "#### 5", 3: "so it is 6"}
     monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: [texts[e.prompt[0]] for e in batch])
     golds = [["3"], ["1200"], ["50"], ["6"]]
-    found = evaluate.evaluate(fake({"generative": True, "metric": "exact_match"}, []), labelled(golds), 2)
+    found = evaluate.evaluate(fake({"generative": True, "metric": "exact_match"}, []), labeled(golds), 2)
     assert found.score == 0.5
 
 

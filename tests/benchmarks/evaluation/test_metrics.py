@@ -1,4 +1,4 @@
-"""Scores of generated answers: token F1, and equality of numbers."""
+"""Metrics of generated answers: token F1, and exact match of numbers."""
 
 import pytest
 
@@ -32,13 +32,13 @@ def test_token_f1_is_the_best_over_the_answers(prediction, answers, f1):
         ("#### -7", "7", False),
         ("#### 30", "3", False),
         ("#### 3 and then #### 4", "3", True),
-        # Only what stands right after the mark counts.
+        # Only a number directly after the mark counts.
         ("It is 3.", "3", False),
         ("3 #### so it is 3", "3", False),
         ("####", "3", False),
         ("", "3", False),
     ],
 )
-def test_the_number_after_the_mark_is_compared_in_any_spelling(prediction, answer, right):
+def test_exact_match_compares_the_number_after_the_mark_in_any_format(prediction, answer, right):
     gold = tasks.load("gsm8k").gold({"answer": f"so #### {answer}"})
     assert metrics.exact_match(prediction, gold) == right

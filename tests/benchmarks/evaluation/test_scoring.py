@@ -1,4 +1,4 @@
-"""Losses and candidate scores equal those of one row at a time, unpadded, in plain Python."""
+"""Losses and candidate scores equal a naive reference that scores one unpadded row at a time."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from tests.benchmarks.evaluation.naive_scores import (
 )
 
 TASKS = tuple(name for name in registry.files("task") if tasks.load(name).generate)
-# Words that the causal nano models do not know are one token to them.
+# Tasks with several label words that the causal nano models encode as the same unknown token.
 UNKNOWN = ("trec",)
 CHOICE = tuple(name for name in TASKS if tasks.load(name).loss == "classification")
 PAIRS = [(m, t) for m in CAUSAL for t in TASKS if t not in UNKNOWN]
@@ -31,7 +31,7 @@ REPRESENTATIVES = [
         ("nano-roberta", "sst2"),
     )
     for scoring in ("shared", "per_candidate")
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 
 
 @pytest.mark.slow_except(*REPRESENTATIVES)
@@ -89,7 +89,7 @@ def test_losses_have_the_gradient_of_the_released_procedure():
 
 @pytest.mark.parametrize("name", CAUSAL + MASKED)
 @pytest.mark.parametrize("task_name", ["sst2", "rte", "cb"])
-def test_classification_head_sees_plain_inputs_without_padding(name, task_name):
+def test_classification_head_scores_equal_those_of_unpadded_plain_inputs(name, task_name):
     task = tasks.load(task_name)
     rows = rows_of(task)
     loaded = nano(name, head="classification", labels=len(task.candidates(rows[0])))
@@ -106,7 +106,7 @@ def test_classification_head_sees_plain_inputs_without_padding(name, task_name):
 
 
 def test_masks_at_different_positions_of_one_batch_are_each_scored():
-    """As the second sentences of NLI, and the questions of TREC, are of many lengths."""
+    """In NLI and TREC, the mask precedes or follows texts of different lengths."""
     loaded = nano("nano-roberta")
     for name in ("rte-cloze", "trec"):
         task = tasks.load(name)

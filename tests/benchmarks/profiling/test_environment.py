@@ -1,4 +1,4 @@
-"""The fields of a row that say where it was measured."""
+"""Provenance fields of a row."""
 
 import torch
 

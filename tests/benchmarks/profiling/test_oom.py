@@ -1,4 +1,4 @@
-"""Out-of-memory errors are told apart from all others."""
+"""Out-of-memory errors are distinguished from other errors."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from benchmarks.profiling.oom import bytes_requested, is_out_of_memory
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."), 64),
     ],
 )
-def test_an_allocator_s_error_is_out_of_memory_and_names_its_bytes(error, requested):
+def test_an_allocator_error_is_out_of_memory_and_its_bytes_are_parsed(error, requested):
     assert is_out_of_memory(error)
     assert bytes_requested(error) == requested
 

@@ -1,4 +1,4 @@
-"""Live tensor bytes against sizes counted by hand and against torch's profiler."""
+"""Live tensor bytes equal sizes counted by hand, and agree with torch's profiler."""
 
 import gc
 
@@ -17,16 +17,16 @@ def kib(n):
     return torch.empty(n * KIB // 4)
 
 
-def test_what_was_there_counts_once():
+def test_resident_storages_count_once():
     a = kib(4)
     tracker = LiveBytes([a, a.view(2, -1), a[:3], a.detach(), kib(1).add_(0)])
-    # The fifth is gone by now: nobody holds it.
+    # The fifth tensor has no reference, so it is freed by now.
     gc.collect()
     assert tracker.live == 4 * KIB
     assert tracker.peak == 5 * KIB
 
 
-def test_views_and_in_place_operators_make_nothing():
+def test_views_and_in_place_operators_allocate_nothing():
     a = kib(4)
     with LiveBytes([a]) as tracker:
         views = [a[1:], a.view(-1, 2), a.t(), a.reshape(2, -1), a.detach(), a.unsqueeze(0), a.expand(3, -1)]
@@ -48,29 +48,29 @@ def test_a_storage_lives_as_long_as_any_view_of_it():
         del part
         assert tracker.live == 0
         b = kib(2) + kib(2)
-        # Both operands are gone; while the sum was made all three were there.
+        # Both operands are freed now, but during the sum all three tensors were alive.
         assert (tracker.live, tracker.peak) == (2 * KIB, 8 * KIB)
         del b
     assert tracker.live == 0
 
 
-def test_peak_is_of_what_is_alive_together():
+def test_the_peak_counts_tensors_that_are_alive_together():
     with LiveBytes([]) as tracker:
         for _ in range(5):
             a = kib(1)
             b = a * 2
             del a, b
         assert tracker.peak == 2 * KIB
-        kept = torch.cat([torch.ones(256), torch.ones(256)])
+        joined = torch.cat([torch.ones(256), torch.ones(256)])
         assert tracker.live == 2 * KIB
         assert tracker.peak == 4 * KIB
-        del kept
+        del joined
 
 
-def test_several_outputs_and_views_among_them():
+def test_operators_with_several_outputs_or_views_are_counted():
     with LiveBytes([]) as tracker:
         values, indices = torch.sort(kib(2))
-        # 512 float32 and 512 int64.
+        # 512 float32 values and 512 int64 indices.
         assert tracker.live == 2 * KIB + 4 * KIB
         parts = values.split(128)
         assert tracker.live == 6 * KIB
@@ -80,29 +80,30 @@ def test_several_outputs_and_views_among_them():
         assert tracker.live == 0
 
 
-def test_autograd_keeps_what_the_backward_needs():
+def test_tensors_saved_for_the_backward_pass_are_counted():
     x = torch.randn(64, 64, requires_grad=True)
     size = 64 * 64 * 4
     with LiveBytes([x]) as tracker:
         y = x.exp()
         z = y.sin()
-        # exp keeps its result, sin its input: one and the same tensor.
+        # exp saves its result and sin its input, which are the same tensor.
         assert tracker.live == 3 * size
         del y
         assert tracker.live == 3 * size
         loss = z.sum()
         del z
-        # sum needs no values.
+        # sum saves no tensor.
         assert tracker.live == 2 * size + 4
         loss.backward()
         del loss
         assert tracker.live == 2 * size
     assert x.grad is not None
-    # x; exp(x); the gradient of sum is expanded, not made; two of cos, product and their results.
+    # Alive together: x, exp(x), and two or three temporaries of the backward pass. The gradient of sum is an
+    # expanded scalar, which takes no memory.
     assert 4 * size <= tracker.peak <= 5 * size + 8
 
 
-def test_freed_after_the_tracker_is_left():
+def test_tensors_freed_after_the_block_are_subtracted():
     a = kib(4)
     with LiveBytes([a]) as tracker:
         b = a + 1
@@ -114,7 +115,7 @@ def test_freed_after_the_tracker_is_left():
 
 
 def profiled_peak(step):
-    """The highest sum of allocations minus frees that torch's CPU allocator reports in a step."""
+    """Return the highest sum of allocations minus frees that torch's CPU allocator reports in a step."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         step()
     events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -150,22 +151,22 @@ def test_a_nano_step_agrees_with_torch_s_profiler(batch):
     assert memory.how == "cpu live tensor bytes"
 
 
-def test_a_gpu_s_peak_is_that_of_training_and_of_all_cards(monkeypatch):
-    """A stand-in for the allocators of two cards: what is live now, and the most since a reset."""
-    live, most = {0: 10, 1: 4}, {}
+def test_a_gpu_peak_covers_training_only_and_all_gpus(monkeypatch):
+    """Fake the allocators of two GPUs, with the live bytes and the peak since the last reset."""
+    live, peak = {0: 10, 1: 4}, {}
     cuda = {
         "synchronize": lambda d: None,
-        "reset_peak_memory_stats": lambda d: most.update({d.index: live[d.index]}),
-        "max_memory_allocated": lambda d: most[d.index],
-        "max_memory_reserved": lambda d: 2 * most[d.index],
-        # (free, total): another process uses 100 of each card.
-        "mem_get_info": lambda d: (1000 - 100 - 2 * most[d.index], 1000),
+        "reset_peak_memory_stats": lambda d: peak.update({d.index: live[d.index]}),
+        "max_memory_allocated": lambda d: peak[d.index],
+        "max_memory_reserved": lambda d: 2 * peak[d.index],
+        # (free, total): another process uses 100 bytes of each GPU.
+        "mem_get_info": lambda d: (1000 - 100 - 2 * peak[d.index], 1000),
     }
-    for name, stand_in in cuda.items():
-        monkeypatch.setattr(torch.cuda, name, stand_in)
+    for name, fake in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
 
     def use(card, size):
-        most[card] = max(most.get(card, 0), live[card] + size)
+        peak[card] = max(peak.get(card, 0), live[card] + size)
 
     memory = PeakMemory([torch.device("cuda", k) for k in (0, 1, 0)])
     use(0, 1000)  # loading
@@ -186,13 +187,13 @@ def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
     optimizer = torch.optim.Adam(model.parameters())
     model(torch.randn(4, 3)).sum().backward()
     optimizer.step()
-    held = tensors_of(model, optimizer)
-    # weight, bias, scale, shift; mean, variance, count; step and two moments of each parameter.
-    assert len(held) == 4 + 3 + 4 * 3
+    found = tensors_of(model, optimizer)
+    # weight, bias, scale, shift; mean, variance, count; a step and two moments per parameter.
+    assert len(found) == 4 + 3 + 4 * 3
     assert len(tensors_of(model, torch.optim.SGD(model.parameters()))) == 7
 
 
-def test_nothing_is_counted_while_training_on_a_cpu():
+def test_training_on_a_cpu_is_not_measured():
     memory = PeakMemory([torch.device("cpu")])
     with memory.training():
         kib(1)

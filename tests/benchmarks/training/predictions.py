@@ -1,4 +1,4 @@
-"""Peak memory predicted from what a row records."""
+"""Helpers: peak memory predicted from the heaviest batches of a row."""
 
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
@@ -16,6 +16,6 @@ def predicted(row):
 
 
 def example(prompt, candidates, answer):
-    """An example of these token counts, whose tokens mean nothing."""
+    """Build an example with these token counts; the token ids do not matter."""
     tokens = [(TOKEN,) * n for n in (prompt, answer, *candidates)]
     return Encoded(tokens[0], tuple(tokens[2:]), tokens[1], 0, prompt + max([answer, *candidates]))

@@ -1,4 +1,4 @@
-"""Runs that stop in the middle, shared by the tests of checkpoints and resuming."""
+"""Helpers: runs that stop in the middle, for the tests of checkpoints and resuming."""
 
 import json
 
@@ -17,7 +17,7 @@ TINY = {
     "evaluations": 6, "eval_batch_size": 8, "lr": 1e-3, "dropout": True,
 }  # fmt: skip
 SIZES = {"zo_batch_size": 3, "fo_batch_size": 2}
-# Times, and what only a run that was stopped has.
+# Fields that differ between equal runs: times, and the record of resumes.
 DIFFERENT = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds", "train_seconds_to_best"}
 DIFFERENT |= {"eval_seconds", "checkpoint_seconds", "resumed_at_steps", "checksum", "threads"}
 
@@ -38,22 +38,22 @@ def spec_of(method, model, **changes):
 
 
 def numbers(row):
-    """Return what must be equal in a run that was resumed and in one that was not."""
+    """Return the fields that must be equal in a resumed and in an uninterrupted run."""
     curve = [{k: v for k, v in point.items() if k != "train_seconds"} for point in row["curve"]]
     return json.loads(json.dumps({k: v for k, v in row.items() if k not in DIFFERENT} | {"curve": curve}))
 
 
 def checkpoints_of(spec, splits, say=pytest.fail):
-    """Checkpoints that are saved after every step."""
+    """Return checkpoints that are saved after every step."""
     return train.checkpoints_of(spec, splits, "s", say, minutes=0)
 
 
 class Stopped(Exception):
-    """Stops a run like a kill, but within this process."""
+    """Error that stops a run like a kill, but within this process."""
 
 
 def stop_after(monkeypatch, spec, splits, runs, step):
-    """Run a spec until a step is done and saved, then stop; return its checkpoints."""
+    """Run a spec until a step is finished and saved, stop it, and return its checkpoints."""
     monkeypatch.setattr(store, "RUNS", runs)
     checkpoints = checkpoints_of(spec, splits)
 

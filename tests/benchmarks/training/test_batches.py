@@ -1,4 +1,4 @@
-"""Training batches: which examples each closure sees."""
+"""Training batches: the examples that each closure gets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ METHODS = tuple(registry.files("method"))
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Every training loss: (whether gradients were on, the examples' prompts and lengths)."""
+    """Record every training loss: (whether gradients are on, prompts and lengths of the examples)."""
     seen = []
     loss = Scorer.loss
 
@@ -54,7 +54,7 @@ def test_batches_are_equal_for_all_methods(batches):
     assert drawn["mezo"][0] == zo
     for method in ("sgd", "ip-sgd", "adam"):
         assert drawn[method][1] == fo
-    # Steps 1 and 3 (counted from 0) are its minibatch steps, of four losses each.
+    # Its steps 1 and 3 (counted from 0) are minibatch steps, with four losses each.
     assert drawn["mezo-svrg"][0][::2][:2] == zo[1::2]
     assert len({str(b) for b in zo}) == STEPS
     assert [sorted(b) for b in zo] != [sorted(b) for b in fo]
@@ -83,10 +83,10 @@ def test_a_threshold_for_an_amount_of_memory_is_chosen_by_the_caller():
     row = row_of(spec, choose_length_threshold=choose)
     sizes = {"zo_batch_size": ZO, "fo_batch_size": FO, "eval_batch_size": 8}
     assert (row["length_threshold_tokens"], seen) == (12, [(spec.id, ROWS, sizes)])
-    with pytest.raises(UserError, match="needs a memory predictor: give it in tokens"):
+    with pytest.raises(UserError, match="needs a memory predictor: give the threshold in tokens"):
         row_of(spec)
 
 
-def test_token_counts_say_what_the_memory_of_a_batch_depends_on():
+def test_token_counts_are_the_lengths_of_prompts_candidates_and_answers():
     batch = [Encoded((1, 2, 3), ((4,), (5, 6)), (), 0, 5), Encoded((1,), (), (2, 3), ["a"], 3)]
     assert token_counts(batch) == [[3, [1, 2], 0], [1, [], 2]]

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent at any moment, set aside if damaged, never in the way of a run."""
+"""Checkpoints: they are complete at any moment, set aside if damaged, and never make a run fail."""
 
 import os
 from pathlib import Path
@@ -24,15 +24,17 @@ def dropping(tmp_path_factory):
     return save_model_with_dropout(tmp_path_factory.mktemp("model") / "dropping")
 
 
-def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path, monkeypatch, dropping):
+def test_a_checkpoint_of_other_sources_is_ignored_with_one_message_and_not_removed(
+    tmp_path, monkeypatch, dropping
+):
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stop_after(monkeypatch, spec, splits, tmp_path, 2)
     monkeypatch.setattr(train, "source_fingerprint", lambda spec: "0" * 16)
-    said = []
-    new = checkpoints_of(spec, splits, said.append)
+    messages = []
+    new = checkpoints_of(spec, splits, messages.append)
     assert new.open() == 0
-    (line,) = said
+    (line,) = messages
     assert str(old.folder) in line
     assert "starting from scratch" in line
     assert (old.folder / checkpoint.STATE).exists()
@@ -42,7 +44,7 @@ def test_a_checkpoint_of_other_sources_is_ignored_in_one_line_and_kept(tmp_path,
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "one bit", "no best", "a key less"])
-def test_a_damaged_checkpoint_is_set_aside_in_one_line(tmp_path, monkeypatch, dropping, damage):
+def test_a_damaged_checkpoint_is_set_aside_with_one_message(tmp_path, monkeypatch, dropping, damage):
     spec = spec_of("sgd", dropping)
     splits = train.load(spec, None)
     old = stop_after(monkeypatch, spec, splits, tmp_path, 10)
@@ -60,10 +62,10 @@ def test_a_damaged_checkpoint_is_set_aside_in_one_line(tmp_path, monkeypatch, dr
     else:
         content = {"cut": last.read_bytes()[:-500], "empty": b"", "text": b"no checkpoint"}[damage]
         last.write_bytes(content)
-    said = []
-    new = checkpoints_of(spec, splits, said.append)
+    messages = []
+    new = checkpoints_of(spec, splits, messages.append)
     assert new.open() == 0
-    (line,) = said
+    (line,) = messages
     assert "\n" not in line
     assert f"set aside as {old.folder.name}.damaged-1" in line
     assert (tmp_path / "s" / "checkpoints" / f"{old.folder.name}.damaged-1").is_dir()
@@ -76,18 +78,18 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_set_aside(tmp_path, monkeyp
     state = torch.load(old.folder / checkpoint.STATE)
     state["optimizer"]["param_groups"].append({"params": []})
     torch.save(state, old.folder / checkpoint.STATE)
-    said = []
-    new = checkpoints_of(spec, splits, said.append)
+    messages = []
+    new = checkpoints_of(spec, splits, messages.append)
     assert new.open() == 5
     row = train.run(spec, splits, suite="s", checkpoints=new)
     assert (row["status"], row["steps"], row["resumed_at_steps"]) == ("done", STEPS, [])
-    (line,) = said
-    assert "cannot continue from checkpoint" in line
+    (line,) = messages
+    assert "cannot resume from checkpoint" in line
     assert (old.folder.parent / f"{old.folder.name}.damaged-1").is_dir()
 
 
 @pytest.mark.parametrize("failing", ["fsync", "save"])
-def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, dropping, failing):
+def test_a_full_disk_prevents_the_checkpoint_but_not_the_run(tmp_path, monkeypatch, dropping, failing):
     monkeypatch.setattr(store, "RUNS", tmp_path)
 
     def full(*_):
@@ -96,11 +98,11 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
 
     monkeypatch.setattr(*((checkpoint.os, "fsync") if failing == "fsync" else (torch, "save")), full)
-    spec, said = spec_of("sgd", dropping), []
+    spec, messages = spec_of("sgd", dropping), []
     splits = train.load(spec, None)
-    row = train.run(spec, splits, suite="s", checkpoints=checkpoints_of(spec, splits, said.append))
+    row = train.run(spec, splits, suite="s", checkpoints=checkpoints_of(spec, splits, messages.append))
     assert row["status"] == "done"
-    (line,) = said
+    (line,) = messages
     assert ("No space left on device" if failing == "fsync" else "is the disk full?") in line
     assert not list(tmp_path.rglob("*.part"))
 
@@ -114,7 +116,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
 def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
     tmp_path, monkeypatch, dropping, target, name
 ):
-    """Either the checkpoint before the operation is complete, or the new one is."""
+    """Either the previous checkpoint or the new one is complete."""
     spec = spec_of("sgd", dropping, evaluations=STEPS)
     splits = train.load(spec, None)
     monkeypatch.setattr(store, "RUNS", tmp_path)
@@ -136,7 +138,7 @@ def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
         assert checkpoints_of(spec, splits).open() > 0
 
 
-def test_a_checkpoint_is_due_after_its_minutes_since_the_last_save(tmp_path, monkeypatch):
+def test_a_checkpoint_is_due_when_its_interval_has_passed_since_the_last_save(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail, minutes=2)

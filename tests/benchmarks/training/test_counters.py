@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, row_of, tiny
 
-# Examples that a step draws, and its forward equivalents; for MeZO-SVRG the means of its two kinds of step.
+# Examples that a step draws, and its forward equivalents. For MeZO-SVRG: means over its two kinds of step.
 DRAWN = {"addax": ZO + FO, "mezo": ZO, "ip-sgd": FO, "sgd": FO, "adam": FO, "mezo-svrg": (ROWS + ZO) / 2}
 EQUIVALENTS = {
     "addax": 2 * ZO + 3 * FO,

@@ -1,9 +1,9 @@
 """Golden losses: a change unrelated to computation changes no loss of any method.
 
 Each method trains nano-opt for a few steps in float64. The test compares every loss that the method
-evaluates, every projected_grad, and the final validation loss with committed numbers, to a relative 1e-9 that
-leaves room for the last bits that differ between CPUs. After a change that is meant to change the numbers,
-rewrite the file with
+evaluates, every projected_grad, and the final validation loss with committed numbers. The relative tolerance
+of 1e-9 allows for the last bits, which differ between CPUs. After an intended change of the numbers, rewrite
+the file with
 
     python -m tests.benchmarks.training.test_golden_losses
 """
@@ -36,13 +36,13 @@ _draw_normal = torch.Tensor.normal_
 
 
 def normal_from_float64(tensor, mean=0.0, std=1.0, *, generator=None):
-    """Draw in float64 and round: float32 draws differ between instruction sets, in the last bits."""
+    """Draw in float64 and round, because the last bits of float32 draws depend on the instruction set."""
     wide = torch.empty(tensor.shape, dtype=torch.float64)
     return tensor.copy_(_draw_normal(wide, mean, std, generator=generator))
 
 
 def measure(method):
-    """Run a method; return the losses and projected_grad of each step and the final validation loss."""
+    """Run a method; return the losses and projected_grad of each step, and the final validation loss."""
     sizes = [BATCH_SIZES[name] for name in closures_of(method) if name in BATCH_SIZES]
     spec = from_dict({"method": method, "lr": LEARNING_RATES[method], **RUN, **dict(sizes)})
     steps, pending = [], []
@@ -85,8 +85,8 @@ def test_losses_equal_the_committed_ones(method):
     assert measured["validation_loss"] == pytest.approx(golden["validation_loss"], rel=1e-9)
 
 
-def test_the_golden_losses_are_those_of_the_methods_listed_here():
-    """A new method passes without an entry; add one to pin its losses."""
+def test_the_golden_file_has_exactly_the_methods_listed_here():
+    """A new method needs no entry; add one to pin its losses."""
     assert set(json.loads(FILE.read_text())) == set(LEARNING_RATES) <= set(registry.files("method"))
 
 

@@ -1,4 +1,4 @@
-"""The training loop: evaluations, the best weights, dropout, steps that are not finite, and progress."""
+"""Training loop: evaluations, best weights, dropout, non-finite steps, and progress."""
 
 import json
 import math
@@ -22,8 +22,9 @@ def snapshot(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_the_weights_that_are_best_on_validation_are_tested(monkeypatch):
-    # Before training, after steps 1 to 4, and the test: the untrained model is no checkpoint.
+def test_the_weights_with_the_best_validation_score_are_tested(monkeypatch):
+    # Evaluations before training, after steps 1 to 4, and on the test rows. The untrained model has the best
+    # score, but must not be selected.
     scores = [0.99, 0.2, 0.7, 0.7, 0.5, 0.4]
     losses = [0.0, 1.0, 1.0, 0.5, 0.1, 1.0]
     seen = []
@@ -37,7 +38,7 @@ def test_the_weights_that_are_best_on_validation_are_tested(monkeypatch):
     states = [state for state, _ in seen]
     assert [n for _, n in seen] == [8] * 5 + [12]
     assert all(not torch.equal(a, b) for a, b in pairwise(states[:5]))
-    # Of equal scores the smaller loss wins.
+    # Among equal scores, the smaller loss wins.
     assert torch.equal(states[5], states[3])
     assert (row["best_step"], row["validation"]["score"], row["score"]) == (3, 0.7, 0.4)
 
@@ -48,7 +49,7 @@ def test_evaluations_do_not_outnumber_steps():
 
 
 def broken_at(monkeypatch, steps, per_step):
-    """Training losses are not finite in these steps; the model's own otherwise."""
+    """Make the training losses NaN in these steps."""
     loss, calls = Scorer.loss, []
 
     def wrapped(self, batch):
@@ -82,7 +83,7 @@ def test_twenty_consecutive_skips_fail_the_run_with_a_reason(monkeypatch, method
 
 
 def folder_with(path, **changes):
-    """A copy of nano-opt with another configuration."""
+    """Copy nano-opt with changes to its configuration; return the folder."""
     shutil.copytree(models.WEIGHTS / "nano-opt", path)
     file = path / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
@@ -127,7 +128,7 @@ def test_gradient_checkpointing_lowers_memory_and_changes_no_loss(method, monkey
         )
         recomputed.append(sum(layers))
     plain, checkpointed = rows
-    # The heaviest step is run once more for the memory.
+    # The memory measurement runs one more step, on the heaviest batches.
     assert recomputed == [STEPS + 1, 2 * (STEPS + 1)]
     for a, b in zip(plain["curve"], checkpointed["curve"], strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)

@@ -1,4 +1,4 @@
-"""Out of memory: the batch that did not fit is halved down to one example; only then the row says OOM."""
+"""Out of memory: the batch that did not fit is halved, down to one example, before a row becomes OOM."""
 
 import resource
 import weakref
@@ -25,12 +25,15 @@ def run(method, **changes):
 
 @pytest.fixture
 def room(monkeypatch):
-    """`room({"zo": 2})`: losses of larger batches run out, as a GPU says it; returns all that were tried."""
-    loss, scores, tried = Scorer.loss, Scorer.candidate_scores, []
+    """Return a function that limits batch sizes by part, as in `room({"zo": 2})`.
 
-    def limited(most):
+    Larger batches raise the out-of-memory error of a GPU. The function returns the list of all attempts.
+    """
+    loss, scores, attempts = Scorer.loss, Scorer.candidate_scores, []
+
+    def limit(most):
         def check(batch, part):
-            tried.append((part, len(batch)))
+            attempts.append((part, len(batch)))
             if len(batch) > most.get(part, 10**9):
                 raise torch.OutOfMemoryError(
                     "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 2.00 GiB"
@@ -46,9 +49,9 @@ def room(monkeypatch):
 
         monkeypatch.setattr(Scorer, "loss", of_loss)
         monkeypatch.setattr(Scorer, "candidate_scores", of_scores)
-        return tried
+        return attempts
 
-    return limited
+    return limit
 
 
 @pytest.mark.medium
@@ -70,40 +73,40 @@ def test_the_batch_that_does_not_fit_is_halved_and_the_run_restarts(room, method
     row = run(method, **given)
     assert (row["status"], row["steps"]) == ("done", 4)
     assert row["batch_sizes"] == used | {"eval_batch_size": 8}
-    # The config keeps what the spec says.
+    # The config keeps the batch sizes of the spec.
     assert given.items() <= row["config"]["settings"].items()
     sizes = [tuple(t[k] for k in given) for t in row["batch_sizes_tried"]]
     assert sizes[0] == tuple(given.values())
     assert len(set(sizes)) == len(sizes)
     assert {t["bytes_asked"] for t in row["batch_sizes_tried"]} == {REQUESTED}
     assert {t["out_of_memory_in"] for t in row["batch_sizes_tried"]} == set(most)
-    # The result is that of a run with these sizes from the start.
+    # The result equals that of a run that starts with these sizes.
     alone = run(method, **used)
     assert row["test"] == alone["test"]
     assert [p["loss"] for p in row["curve"]] == [p["loss"] for p in alone["curve"]]
 
 
-def test_a_run_whose_one_example_does_not_fit_is_oom(room):
-    tried = room({"fo": 0})
+def test_a_run_is_oom_if_a_single_example_does_not_fit(room):
+    attempts = room({"fo": 0})
     row = run("sgd", fo_batch_size=5)
     assert (row["status"], row["score"], row["test"]) == ("OOM", None, None)
     assert row["reason"] == "out of memory in fo"
     assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [5, 2, 1]
     assert row["batch_sizes_tried"][-1]["bytes_asked"] == REQUESTED
-    assert [n for part, n in tried if part == "fo"] == [5, 2, 1]
+    assert [n for part, n in attempts if part == "fo"] == [5, 2, 1]
 
 
 def test_an_evaluation_batch_is_halved_in_place_and_no_score_changes(room):
     whole = run("sgd", fo_batch_size=2)
-    tried = room({"eval": 2})
+    attempts = room({"eval": 2})
     row = run("sgd", fo_batch_size=2)
     assert row["status"] == "done"
     assert row["batch_sizes"] == {"fo_batch_size": 2, "eval_batch_size": 2}
     assert [t["eval_batch_size"] for t in row["batch_sizes_tried"]] == [8, 4]
     assert row["test"]["score"] == whole["test"]["score"]
     assert row["test"]["loss"] == pytest.approx(whole["test"]["loss"], abs=1e-6)
-    # No step was taken twice.
-    assert [n for part, n in tried if part == "fo"] == [2] * 5
+    # No step was repeated.
+    assert [n for part, n in attempts if part == "fo"] == [2] * 5
 
 
 def test_a_full_loss_is_evaluated_in_smaller_chunks(room):
@@ -128,9 +131,9 @@ def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     room({"fo": 0})
     spec = from_dict({"method": "sgd", **TINY})
-    one = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
-    assert work.run_spec(spec, **one).status == "OOM"
-    assert work.run_spec(spec, **one).status == "elsewhere"
+    options = {"suite": "s", "folder": None, "jobs": 1, "wandb": "disabled", "sweep_started_at": "9000-01-01"}
+    assert work.run_spec(spec, **options).status == "OOM"
+    assert work.run_spec(spec, **options).status == "elsewhere"
 
 
 def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):
@@ -154,12 +157,12 @@ def test_a_failed_attempt_is_freed_before_the_next_one_loads(monkeypatch):
     assert len(models) == 3
 
 
-def limited(runs, spec, room):
-    """In a process of its own: the run, with so many more bytes of address space than it has now."""
+def run_with_limited_memory(runs, spec, room):
+    """Run a spec with an address space that can grow by only `room` bytes; call it in a new process."""
     torch.set_num_threads(1)
     store.RUNS = Path(runs)
     splits = train.load(spec, None)
-    # Everything is imported and every buffer made before the limit.
+    # Import everything and allocate all buffers before setting the limit.
     train.run(from_dict({**TINY, "method": "sgd", "steps": 1, "task": spec.task}), splits, suite="s")
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + room
@@ -170,10 +173,12 @@ def limited(runs, spec, room):
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_cpu_that_runs_out_of_memory_halves_the_batch_too(tmp_path):
-    """A real allocation that fails, in torch's own words."""
+    """A real allocation fails, so the message is torch's own."""
     changes = {"fo_batch_size": 512, "train_rows": 512, "steps": 1, "evaluations": 1, "task": "boolq"}
     spec = from_dict({"method": "sgd", **TINY, **changes})
-    process = processes.context().Process(target=limited, args=(str(tmp_path), spec, 400 * 2**20))
+    process = processes.context().Process(
+        target=run_with_limited_memory, args=(str(tmp_path), spec, 400 * 2**20)
+    )
     process.start()
     process.join(200)
     row = store.read_row(tmp_path / "s" / f"{spec.id}.json")

@@ -1,4 +1,4 @@
-"""A run that is stopped at any moment continues from its last checkpoint and ends with the same bits."""
+"""A run that is stopped at any moment resumes from its last checkpoint and gives bit-identical results."""
 
 import time
 from random import Random
@@ -31,8 +31,8 @@ def dropping(tmp_path_factory):
     return save_model_with_dropout(tmp_path_factory.mktemp("model") / "dropping")
 
 
-def one(spec, runs):
-    """In a new process: the run, continued from its checkpoint, with a checkpoint after every step."""
+def continue_run(spec, runs):
+    """Run a spec from its last checkpoint, with a checkpoint after every step; call it in a new process."""
     torch.set_num_threads(1)
     store.RUNS = runs
     splits = train.load(spec, None)
@@ -44,15 +44,15 @@ def one(spec, runs):
 
 @pytest.fixture(scope="module")
 def whole(dropping, tmp_path_factory):
-    """The row of an uninterrupted run of each method, computed when it is first needed."""
+    """Return a function from a method to the row of its uninterrupted run, computed on first use."""
     runs = tmp_path_factory.mktemp("whole")
 
     def row(method):
         spec = spec_of(method, dropping)
         path = runs / "s" / f"{spec.id}.json"
         if not path.exists():
-            # In a new process, like the others, so that buffers of earlier tests do not count in its peak.
-            alone = processes.context().Process(target=one, args=(spec, runs))
+            # Use a new process, as for the other runs, so that buffers of earlier tests do not count.
+            alone = processes.context().Process(target=continue_run, args=(spec, runs))
             alone.start()
             alone.join(120)
         return store.read_row(path)
@@ -66,11 +66,11 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.001)
 
 
-# One moment for each method runs by default.
+# By default, the test runs one moment per method.
 @pytest.mark.slow_except("0", "1", "2", "3", "4", "5")
 @pytest.mark.process
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, moment, dropping, whole):
+def test_a_run_killed_at_a_random_moment_gives_bit_identical_results(tmp_path, moment, dropping, whole):
     rng = Random(f"moment {moment}")
     method = METHODS[moment % len(METHODS)]
     spec = spec_of(method, dropping)
@@ -82,14 +82,14 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
         seen.add(checkpoint.progress_mark(folder, spec.id))
         return len(seen - {()}) > reached
 
-    first = processes.context().Process(target=one, args=(spec, tmp_path))
+    first = processes.context().Process(target=continue_run, args=(spec, tmp_path))
     first.start()
     wait_for(far_enough, first)
     time.sleep(rng.random() * 0.03)
     first.kill()
     first.join()
     killed = not (tmp_path / "s" / f"{spec.id}.json").exists()
-    second = processes.context().Process(target=one, args=(spec, tmp_path))
+    second = processes.context().Process(target=continue_run, args=(spec, tmp_path))
     second.start()
     second.join(120)
     RUN.append(moment)
@@ -103,12 +103,12 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, momen
 
 
 @pytest.mark.process
-def test_most_of_them_were_killed():
-    """Each process of a parallel test run sees its own part of them."""
+def test_most_of_these_runs_were_killed():
+    """In a parallel test session, each process counts only the moments that it ran."""
     assert len(KILLED) >= 0.8 * len(RUN)
 
 
-def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch, dropping):
+def test_a_budget_of_seconds_includes_the_time_before_the_stop(tmp_path, monkeypatch, dropping):
     spec = spec_of("sgd", dropping, steps=None, seconds=0.4, evaluations=2)
     splits = train.load(spec, None)
     stop_after(monkeypatch, spec, splits, tmp_path, 3)
@@ -124,7 +124,7 @@ def test_a_budget_of_seconds_counts_those_before_the_stop(tmp_path, monkeypatch,
 @pytest.mark.medium
 @pytest.mark.parametrize("fits_later", [False, True])
 def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
-    """Even if the whole batch would fit now, as on a GPU that other processes have left."""
+    """This also applies if the whole batch would fit now, for example on a GPU that became free."""
     spec = spec_of("ip-sgd", dropping, fo_batch_size=8)
     splits = train.load(spec, None)
     loss, drawn, most = Scorer.loss, [], [4]
@@ -144,7 +144,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
     again = checkpoints_of(spec, splits)
     assert again.open() == 5
     row = train.run(spec, splits, suite="s", checkpoints=again)
-    # And the heaviest once more.
+    # The memory measurement runs one more step.
     assert drawn == [4] * (STEPS - 5 + 1)
     assert row["batch_sizes"]["fo_batch_size"] == 4
     assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [8]
@@ -172,5 +172,5 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, droppi
     assert again.open() == 7
     resumed = train.run(spec, splits, suite="s", checkpoints=again)
     ours, theirs = numbers(resumed), numbers(whole)
-    # In one process buffers of the first run are still there for the second.
+    # In one process, buffers of the first run count in the peak of the second.
     assert ours | {"peak_bytes": 0} == theirs | {"peak_bytes": 0}

@@ -1,4 +1,4 @@
-"""Rows: what every method's row holds, and what its numbers count."""
+"""Rows: the fields of every method's row, and the meaning of its counters."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def test_zero_shot_is_the_evaluation_before_the_first_step():
     assert (row["peak_bytes"], row["step_seconds"], row["best_step"]) == (None, None, 0)
     trained = row_of(tiny("sgd"))
     assert row["curve"][0] == trained["curve"][0]
-    # A step of size zero changes nothing.
+    # Steps with a learning rate of zero change nothing.
     assert row_of(tiny("sgd", lr=0.0))["test"] == row["test"]
 
 
@@ -105,7 +105,7 @@ def test_equal_specs_give_equal_numbers(method):
 def test_the_heaviest_batches_of_a_row_predict_its_peak(method):
     row = row_of(tiny(method))
     prediction = predicted(row)
-    # The state of a generator is not an operator's output.
+    # The tolerance covers the state of generators, which no operator creates.
     assert prediction.peak_bytes == pytest.approx(row["peak_bytes"], rel=2e-3)
     assert sum(prediction.split.values()) == prediction.peak_bytes
 
@@ -115,7 +115,7 @@ def test_the_heaviest_batches_of_a_row_predict_its_peak(method):
     ("method", "head"), [*((method, "lm") for method in METHODS), ("addax", "classification")]
 )
 def test_every_method_trains_gpt2(tmp_path, method, head):
-    """It has no built-in model: one of random weights, in a folder as a user's own."""
+    """No GPT-2 model is built in, so the test saves one with random weights to a folder."""
     family = models.families()["gpt2"]
     tokenizer = _nano.tokenizer(family, _language.vocabulary(), 160)
     _transformers.prepare_tokenizer(tokenizer, family.masked)
@@ -134,24 +134,24 @@ def test_masked_models_train(model, head):
 
 @pytest.mark.slow
 def test_peak_memory_is_ordered_mezo_sgd_adam(tmp_path):
-    """Deep and narrow with short inputs: parameters weigh more than activations."""
+    """The model is deep and narrow, and inputs are short, so parameters take more memory than activations."""
     config = models.load_config("nano-opt")
     config.num_hidden_layers, config.hidden_size, config.word_embed_proj_dim = 12, 96, 96
     config.ffn_dim = 384
     shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "deep")
     models.build(config, dtype=torch.float32).save_pretrained(tmp_path / "deep")
-    one = {"model": str(tmp_path / "deep"), "steps": 1, "evaluations": 1, "eval_batch_size": 1}
-    one |= {"train_rows": 6, "validation_rows": 1, "test_rows": 1}
+    changes = {"model": str(tmp_path / "deep"), "steps": 1, "evaluations": 1, "eval_batch_size": 1}
+    changes |= {"train_rows": 6, "validation_rows": 1, "test_rows": 1}
     peak, weights = {}, None
     for method in METHODS:
-        row = row_of(tiny(method, **one))
+        row = row_of(tiny(method, **changes))
         peak[method], weights = row["peak_bytes"], 4 * row["parameters"]
     assert peak["mezo"] < peak["sgd"]
     assert peak["ip-sgd"] < peak["sgd"] < peak["adam"]
     assert weights < peak["mezo"] < 1.5 * weights
     assert peak["sgd"] >= 2 * weights
     assert peak["adam"] >= 4 * weights
-    # theta and its anchor.
+    # The parameters and the anchor.
     assert 2 * weights < peak["mezo-svrg"] < 2.5 * weights
     assert peak["addax"] < peak["sgd"]
 

@@ -1,4 +1,4 @@
-"""Setup of a run: what it refuses, and the learning-rate schedule."""
+"""Setup of a run: rejected models, and the learning-rate schedule."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_a_model_without_trainable_parameters_is_refused(monkeypatch):
 
 @pytest.fixture
 def rates(monkeypatch):
-    """The learning rate of every step; the last one is the step that only memory is measured on."""
+    """Record the learning rate of every step; the last entry is the step that measures memory."""
     seen, step = [], method_class("sgd").step
 
     def watched(self, **closures):

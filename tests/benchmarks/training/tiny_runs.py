@@ -1,4 +1,4 @@
-"""Runs of a few steps on nano-opt, shared by the tests of training."""
+"""Helpers: runs of a few steps on nano-opt, for the tests of training."""
 
 from benchmarks.config.methods import method_class
 from benchmarks.config.names import ZERO_SHOT
@@ -23,7 +23,7 @@ COUNTS = {
 
 
 def tiny(method, **changes):
-    """The spec of a tiny run of a method."""
+    """Return the spec of a tiny run of a method."""
     closures = () if method == ZERO_SHOT else method_class(method).closures
     sizes = {f"{part}_batch_size": n for part, n in (("zo", ZO), ("fo", FO)) if f"{part}_loss" in closures}
     given = {"method": method, **TINY, **sizes, **changes}
@@ -33,5 +33,5 @@ def tiny(method, **changes):
 
 
 def row_of(spec, **options):
-    """Run a spec; return its row."""
+    """Run a spec and return its row."""
     return train.run(spec, train.load(spec, None), suite="test", **options)
