@@ -9,7 +9,7 @@ from benchmarks.cli.parser import Parser
 from benchmarks.cli.sweep import add_budget
 
 
-def add_arguments(command: Parser, words: Sequence[str]) -> None:
+def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     """Add the suite and where its rows are."""
     command.add_argument("suite", nargs="?", default="quick", help="a suite (default: quick)")
     add_budget(command)
@@ -33,25 +33,25 @@ def add_arguments(command: Parser, words: Sequence[str]) -> None:
     )
 
 
-def main(given: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Write the report, compare the runs with the committed ones, or list stale tables."""
-    if given.stale:
+    if args.stale:
         from benchmarks.docs import stale
 
         print(stale.listing(stale.entries()))
         return 0
-    name = suites.rows_name(given.suite, given.budget)
-    if given.against:
+    name = suites.rows_name(args.suite, args.budget)
+    if args.against:
         from benchmarks.report import agreement
 
-        print(agreement.report(name, rows_from=given.rows))
+        print(agreement.report(name, rows_from=args.rows))
         return 0
     from benchmarks.report import build
 
     build.write_report(
         name,
-        commit_reference=given.commit_reference,
-        extra=given.published,
-        rows_from=given.rows,
+        commit_reference=args.commit_reference,
+        extra=args.published,
+        rows_from=args.rows,
     )
     return 0

@@ -44,7 +44,9 @@ NAMES = [
     words("a filter without values", ["sweep", "quick", "--only", "method"], "--only expects KEY=A,B"),
     words("a misspelled budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
     words(
-        "a budget without an amount", ["sweep", "quick", "--budget", "steps="], "--budget must be NAME=AMOUNT"
+        "a budget without an amount",
+        ["sweep", "quick", "--budget", "steps="],
+        "--budget must be NAME=AMOUNT",
     ),
     words(
         "a fractional number of steps",
