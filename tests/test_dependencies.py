@@ -11,7 +11,10 @@ from tests.test_imports import PACKAGES, ROOT, imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Commands and plugins of the development extra, which no source imports.
-TOOLS = {"pytest-xdist", "pytest-timeout", "ruff", "setuptools"}
+TOOLS = {
+    "build", "mkdocs", "mkdocs-material", "mkdocstrings-python", "pytest-timeout", "pytest-xdist", "ruff",
+    "setuptools", "twine", "zensical",
+}  # fmt: skip
 
 
 def normalized(name: str) -> str:

@@ -24,7 +24,7 @@ def provenance_fields() -> dict[str, Any]:
         versions (by package; None for a package that is not installed), hardware, threads, git_commit, and
         git_dirty (both None without git).
     """
-    versions = {"python": platform.python_version(), "addax": importlib.metadata.version("addax")}
+    versions = {"python": platform.python_version(), "addax": importlib.metadata.version("addax-optim")}
     for name in PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)
