@@ -1,4 +1,4 @@
-"""The wheel and the sdist: they contain `addax` alone, require torch alone, and work without the repository."""
+"""The wheel and the sdist contain `addax` alone, require torch alone, and work without the repository."""
 
 import json
 import os
