@@ -58,8 +58,8 @@ def _note(rows_of: RowsOf) -> str:
     timed = next(r for r in rows_of(SPEED) if "beyond_seconds" in r)
     memory_from, speed_from = provenance_fields(rows_of(MEMORY)), provenance_fields(rows_of(SPEED))
     return (
-        "A backward pass counts as two forward passes. Every q steps, MeZO-SVRG also evaluates the training "
-        "set twice. "
+        "A backward pass counts as two forward passes. The line of MeZO-SVRG describes a minibatch step; "
+        "every q-th step evaluates the whole training set twice instead. "
         f"Memory: predicted for OPT-13B in bfloat16 and training batches of {peak['length']} tokens "
         f"(commit {memory_from['commit']}). "
         f"Time: median on OPT-125M in {timed['dtype']}, {timed['batch_size']} x {timed['length']} tokens "

@@ -7,6 +7,7 @@ our methods skip an update of 0.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import median
 
@@ -18,6 +19,7 @@ from addax import Addax
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
+from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
 from benchmarks import tasks
 from benchmarks.evaluation.scoring import Scorer
@@ -45,6 +47,7 @@ TRAINING_BATCH = 16
 # Parts of the study, each with its baseline: the bare loss evaluations.
 BARE = {
     "zeroth order": "two forwards",
+    "variance reduction": "four forwards",
     "first order": "forward, backward",
     "mixed": "two forwards; forward, backward",
 }
@@ -153,7 +156,7 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
         return work
 
     def method_step(method) -> Step:
-        return lambda ids: method.step(**dict.fromkeys(method.closures, lambda: loss(ids)))
+        return lambda ids: method.step(**dict.fromkeys(method.next_closures(), lambda: loss(ids)))
 
     published = PublishedMeZO(model, lr=LR)
     return {
@@ -162,6 +165,11 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
             "released": lambda ids: published.step(zo_loss=lambda: loss(ids)),
             "released, our noise": method_step(MeZO(model, lr=LR, arithmetic="released")),
             "MeZO": method_step(MeZO(model, lr=LR, check=False)),
+        },
+        # The untimed first step sets the anchor; all others are minibatch steps.
+        "variance reduction": {
+            BARE["variance reduction"]: lambda ids: (forwards(ids), forwards(ids)),
+            "MeZO-SVRG": method_step(MeZOSVRG(model, lr=LR, anchor_every=sys.maxsize, check=False)),
         },
         "first order": {
             BARE["first order"]: backward,

@@ -37,6 +37,8 @@ def test_every_alternative_has_the_expected_draws_and_passes(rows):
         "released": (4, 0),  # creates new tensors and assigns them to the parameters
         "released, our noise": (4, 4),
         "MeZO": (3, 1),
+        "four forwards": (0, 0),
+        "MeZO-SVRG": (6, 1),
         "forward, backward": (0, 0),
         "torch SGD": (0, 1),
         "IP-SGD": (0, 1),
