@@ -24,7 +24,8 @@ from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
 
-# Training arguments whose other values would be ignored or give wrong results: (valid value, reason).
+# Training arguments with a single valid value, because other values would be ignored or give wrong results:
+# name -> (valid value, reason).
 _REQUIRED_ARGUMENTS = {
     "gradient_accumulation_steps": (
         1,

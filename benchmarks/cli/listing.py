@@ -1,7 +1,7 @@
 """List methods, models, tasks, suites, studies, and figures, or describe one of them.
 
-Without a name, print one line for everything. With a name, print its description, its settings, and an
-example command.
+Without a name, print one line per name. With a name, print its description, its settings, and an example
+command.
 """
 
 import argparse
@@ -49,11 +49,11 @@ def overview() -> Iterator[str]:
             from benchmarks import models
 
             builtin = ", ".join(models.builtin())
-            yield f"  built in: {builtin}; or give a local folder or a hub name (owner/name)"
+            yield f"  built in: {builtin}; or use a local folder or a hub name (owner/name)"
 
 
 def explain(name: str) -> Iterator[str]:
-    """Yield the lines that describe a name, once for each kind that has it.
+    """Yield the lines that describe a name, once for each kind in which it exists.
 
     Raises:
         UserError: no kind has this name.

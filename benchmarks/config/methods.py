@@ -83,13 +83,13 @@ def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[st
         if key not in known:
             owners = [m for m in registry.files("method") if key in settings_of(m)]
             if owners:
-                raise UserError(f"{method} takes no {key}: it is a setting of {', '.join(owners)}")
+                raise UserError(f"{method} does not take {key}: it is a setting of {', '.join(owners)}")
             raise unknown("setting", key, [*known, *others])
     values = known | dict(given)
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
-            raise UserError(f"{method} needs a learning rate: give --lr")
+            raise UserError(f"{method} needs a learning rate: pass --lr")
         if type(default) is int and type(value) is not int:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):

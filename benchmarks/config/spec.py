@@ -140,7 +140,7 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
     fields = {k: _typed(k, v) for k, v in values.items() if k in names}
     for name in ("method", "model", "task"):
         if name not in fields:
-            raise UserError(f"a run needs a {name}: give --{name}")
+            raise UserError(f"a run needs a {name}: pass --{name}")
     settings = values.get("settings", {})
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must map names to values, not {settings!r}")

@@ -66,7 +66,7 @@ def phase_peaks(
     """Return the peak of each phase of a step at the model's full depth, from the disk cache if possible.
 
     Args:
-        spec, config, batches, device: as for `of_config`.
+        spec, config, batches, device: see `of_config`.
     """
     key = cache.key(spec, config, batches, device)
     if (cached := cache.read(key)) is not None:
@@ -130,7 +130,7 @@ def traces(
     """Trace one step of each of several models that differ in depth, without extrapolation.
 
     Args:
-        spec, batches, device: as for `phase_peaks`.
+        spec, batches, device: see `phase_peaks`.
         configs: the models' configurations.
 
     Raises:

@@ -20,7 +20,7 @@ FALLBACK_TOKENIZER = "smollm2-135m"
 # Measured on 32 to 300 published training rows of each of the nine tasks, against GPT-2's byte-pair tokenizer
 # plus a BOS token. The ratio for the longest row of a task, which determines the peak, is 0.98 to 1.09.
 FALLBACK_ACCURACY = (
-    "per task, its median length is 0.92 to 1.07 times that of OPT's and RoBERTa's byte-pair tokenizer"
+    "a task's median length is 0.92 to 1.07 times its median with the byte-pair tokenizer of OPT and RoBERTa"
 )
 
 
@@ -46,7 +46,7 @@ class Examples:
 def of_file(spec: RunSpec, file: str) -> Examples:
     """Read examples from a file with one length per line.
 
-    Each candidate counts as one token, and an answer that is trained on as the task's maximum.
+    Each candidate counts as one token. An answer for training counts as the task's maximum number of tokens.
 
     Raises:
         UserError: the file cannot be read, or a line is not a length.
@@ -65,7 +65,7 @@ def of_file(spec: RunSpec, file: str) -> Examples:
                 )
             lengths.append(int(line))
     if not lengths:
-        raise UserError(f"--length-file {file} is empty: give one length in tokens per line")
+        raise UserError(f"--length-file {file} is empty: write one length in tokens per line")
     task = tasks.load(spec.task)
     clipped = [min(n, limit) for n in lengths]
     if spec.head == "classification":
@@ -96,13 +96,13 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
             seed=spec.data_seed, shots=spec.shots,
         )  # fmt: skip
     except UserError as error:
-        raise UserError(f"{error}, or give lengths with --length-file FILE") from None
+        raise UserError(f"{error}, or pass lengths with --length-file FILE") from None
     name = tokenizer or (spec.model if _is_available(spec.model) else FALLBACK_TOKENIZER)
     try:
         loaded = models.load_tokenizer(name)
     except UserError as error:
         raise UserError(
-            f"{error}; give another --tokenizer, or give lengths with --length-file FILE"
+            f"{error}; use another --tokenizer, or pass lengths with --length-file FILE"
         ) from None
     if name == spec.model:
         return Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)

@@ -1,7 +1,7 @@
 """Agreement of a rerun with the committed rows, run by run.
 
 A run is identical if its test score is equal. Otherwise it is within the spread of the n committed seeds of
-its setting if its score lies inside their 95 % prediction interval for one more run,
+its setting if its score is inside their 95 % prediction interval for one more run,
 
     mean ± t(0.975, n - 1) s sqrt(1 + 1/n),   s the sample standard deviation.
 

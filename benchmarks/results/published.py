@@ -30,7 +30,7 @@ NO_TASK = ("", "average", "avg", "avg (FO-heavy mix)", "avg (ZO-heavy mix)", "Mu
 ELSEWHERE = ("COPA", "DROP", "MNLI", "SNLI", "SST-5", "TREC")
 # Entries that tables print instead of a number.
 MARKERS = ("OOM",)
-# A paper's name of a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
+# A paper's name for a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
 # that we do not have ("LP", "ICL-32", "HiZOO") are not compared.
 LABELS = {
     "FT": "Adam",
@@ -40,7 +40,7 @@ LABELS = {
     "FT-LoRA": "Adam (LoRA)",
     "MeZO-LoRA": "MeZO (LoRA)",
 }
-# Our name of a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
+# Our name for a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
 METRICS = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 DEVIATION = "_std"
 
@@ -179,8 +179,8 @@ def beside(
         means: `benchmarks.results.frame.Results.means`.
         paper: the paper's name in the file ("MeZO").
         table: one of its tables; None means all.
-        model: the paper's name of the model, in which "{shots}" is replaced by the shots of our runs. None if
-            the paper has no numbers for it.
+        model: the paper's name for the model, in which "{shots}" is replaced by the shots of our runs. None
+            if the paper has no numbers for it.
         numbers: the published numbers from `load`; None loads them.
 
     Returns:

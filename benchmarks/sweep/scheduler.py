@@ -152,7 +152,7 @@ def sweep(
     """
     store.check_writable(suite)
     split = pending(suite, specs, folder)
-    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} finished before")
+    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} already finished")
     if not split.todo:
         return 0
     progress, interrupted = SweepProgress(suite, split.todo), True

@@ -177,9 +177,9 @@ def _step_losses(
     all masks (with the causal mask in a decreasing share of steps).
     """
     if not masked or step < recipe.left_to_right:
-        asked = masked and step >= recipe.masked_after
-        batch = encode(lines, tokenizer, asked=asked)
-        return losses(model, batch, answers_ahead=not asked, text_ahead=True, left_to_right=masked)
+        mask_answers = masked and step >= recipe.masked_after
+        batch = encode(lines, tokenizer, mask_answers=mask_answers)
+        return losses(model, batch, answers_ahead=not mask_answers, text_ahead=True, left_to_right=masked)
     left_to_right = rng.random() >= (step - recipe.left_to_right) / max(1, recipe.turning)
     batch = encode(lines, tokenizer, masks=(rng, recipe))
     return losses(model, batch, answers_ahead=False, text_ahead=False, left_to_right=left_to_right)

@@ -39,7 +39,7 @@ class Batches:
         if threshold is not None and threshold.memory is not None:
             if choose_length_threshold is None:
                 raise UserError(
-                    f"length_threshold={threshold} needs a memory predictor: give the threshold in tokens"
+                    f"length_threshold={threshold} needs a memory predictor: set the threshold in tokens"
                 )
             threshold = choose_length_threshold(spec, rows, sizes)
         elif threshold is not None:
