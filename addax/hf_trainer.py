@@ -161,7 +161,7 @@ class AddaxTrainer(Trainer):
             if not part:
                 raise ValueError(
                     f"{name} is empty: no training example is {side} length_threshold = {tokens} "
-                    f"tokens (lengths {min(lengths)} to {max(lengths)}): move the threshold"
+                    f"tokens (lengths {min(lengths)} to {max(lengths)}): change the threshold"
                 )
         self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)
 

@@ -18,7 +18,7 @@ from benchmarks.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
-# The folders that hold the files of each kind. `METHOD_FILES` lists methods outside these folders.
+# The folders that contain the files of each kind. `METHOD_FILES` lists methods outside these folders.
 KINDS = {
     "method": ("baselines",),
     "model": ("benchmarks/models",),

@@ -32,7 +32,7 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the list of all names, or the descriptions of the given ones."""
+    """Print a list of all names, or the descriptions of the given names."""
     lines = [line for name in args.names for line in explain(name)] if args.names else overview()
     print("\n".join(lines))
     return 0

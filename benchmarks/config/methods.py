@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from addax.optimizer import Method
     from benchmarks.config.spec import RunSpec
 
-# Default batch sizes: K0 and K1 for methods with both batches, and the size for methods with one batch.
+# Default batch sizes: K0 and K1 of methods with both batches, and the batch size of methods with one batch.
 BATCH_OF_BOTH = {"zo_batch_size": 6, "fo_batch_size": 4}
 BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
 

@@ -1,8 +1,8 @@
 """Training, validation, and test examples of a task, drawn from one of its sources.
 
-Training and validation rows are drawn together from the public training split; the last rows of the draw are
-the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv 2305.17333,
-section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
+Training and validation rows are drawn together from the public training split. The last rows of the draw
+become the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv
+2305.17333, section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
 """
 
 import hashlib

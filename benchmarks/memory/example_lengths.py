@@ -31,7 +31,7 @@ class Examples:
     Attributes:
         rows: the examples; their tokens may come from another tokenizer, since only the lengths matter.
         source: "builtin", "hub", "folder", or "file".
-        tokenizer: the model whose tokenizer counts the tokens; None for lengths from a file.
+        tokenizer: name of the model whose tokenizer counts the tokens; None for lengths from a file.
         is_fallback: whether that tokenizer is not the model's.
         cut: number of lengths from a file that exceed the model's maximum and were reduced to it.
     """
@@ -122,7 +122,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
     )
     if not family.masked or spec.head == "classification":
         return encoded
-    # For a masked model the mask replaces the candidate, which is one token in its tokenizer.
+    # For a masked model, the mask replaces the candidate, which is a single token of the model's tokenizer.
     word = WORD
     return [
         dataclasses.replace(

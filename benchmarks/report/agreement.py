@@ -53,11 +53,11 @@ class Comparison:
 
 
 def report(suite: str, root: Path = ROOT, rows_from: Sequence[Path] | None = None) -> str:
-    """Return the comparison of this machine's runs of a suite with the committed ones.
+    """Return a comparison of this machine's runs of a suite with the committed runs.
 
     Args:
         suite: name of a suite.
-        root: the folder that holds `results/`.
+        root: the folder that contains `results/`.
         rows_from: folders with the rows of shards, instead of this machine's.
 
     Raises:

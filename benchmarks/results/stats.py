@@ -157,7 +157,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def pairs_needed(comparisons: int) -> int:
-    """Return the smallest number n of pairs of runs with which one of m comparisons can be significant.
+    """Return the smallest number n of pairs of runs that can make one of m comparisons significant.
 
         m 2 / 2^n < 5 %
 

@@ -77,7 +77,7 @@ def _at_edge(value: Any, tried: list) -> bool:
 
 
 def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
-    """Return the settings of each method's best trial, from local rows, or committed rows if there are none.
+    """Return the settings of each method's best trial, from local rows if there are any, else committed rows.
 
     Args:
         trials: the suite of trials.

@@ -200,7 +200,7 @@ class _Runs:
     def outcomes(self, todo: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
         """Yield (spec, outcome) of each run as it ends, and print progress in the meantime.
 
-        A run whose process died, or which another sweep is working on, goes to the end of the queue.
+        A run moves to the end of the queue if its process died or if another sweep is working on it.
         """
         futures: dict[Future, RunSpec] = {self.executor.submit(self.run, spec): spec for spec in todo}
         next_show = time.monotonic() + self.display.interval

@@ -29,7 +29,7 @@ class Recipe:
         steps: number of steps of the two optimizers.
         batch_tokens: maximum number of tokens per step, including padding.
         lessons: share of lines that are lessons during the first part of training.
-        later_lessons: share of lines that are lessons afterwards.
+        later_lessons: share of lines that are lessons after that.
         schooling: length of the first part, as a fraction of the steps.
         matrix_lr: peak learning rate of Muon, which trains the layers' matrices.
         lr: peak learning rate of AdamW, which trains the other weights; both rates warm up linearly and decay
@@ -39,8 +39,8 @@ class Recipe:
         seed: seed of the initial weights and the corpus.
         left_to_right: number of initial steps in which a masked model uses a causal attention mask.
         masked_after: number of initial steps, within `left_to_right`, in which it predicts each answer from
-            the token before it, like a causal model; in the remaining ones answers are masked and predicted
-            in place.
+            the token before it, like a causal model; in the remaining steps of `left_to_right`, it predicts
+            masked answers in place.
         turning: number of steps after `left_to_right` over which the causal mask is gradually removed.
         answer_mask_rate: share of a masked model's lines in which only the answers are masked.
         mask_rate: share of tokens that are masked in its other lines.

@@ -75,7 +75,7 @@ class Batches:
     def heavier(
         self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Return, for each part of `second`, the batch with more padded tokens; `first` on ties."""
+        """Return the batch with more padded tokens for each part of `second`; on a tie, that of `first`."""
 
         def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)
