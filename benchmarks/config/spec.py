@@ -162,6 +162,6 @@ def _typed(name: str, value: Any) -> Any:
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds:
-        wanted = " or ".join("none" if k is type(None) else k.__name__ for k in kinds)
-        raise UserError(f"{name} must be {wanted}, not {value!r}")
+        expected = " or ".join("none" if k is type(None) else k.__name__ for k in kinds)
+        raise UserError(f"{name} must be {expected}, not {value!r}")
     return value

@@ -77,12 +77,12 @@ def of_file(spec: RunSpec, file: str) -> Examples:
     return Examples(rows, "file", cut=sum(n > limit for n in lengths))
 
 
-def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
+def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
     """Encode a task's training rows with the model's tokenizer or with the fallback.
 
     Args:
         spec: model, task, head, and the fields that select rows.
-        place: "builtin", "hub", or a folder.
+        source: "builtin", "hub", or a folder.
         tokenizer: the name of the model whose tokenizer to use; None for the spec's model if its tokenizer is
             on this machine, otherwise for `FALLBACK_TOKENIZER`.
 
@@ -92,7 +92,7 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
     task = tasks.load(spec.task)
     try:
         splits = load_splits(
-            spec.task, place, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
+            spec.task, source, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
             seed=spec.data_seed, shots=spec.shots,
         )  # fmt: skip
     except UserError as error:

@@ -31,12 +31,12 @@ SPLIT = {
 }
 
 
-def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> int:
+def main(given: argparse.Namespace, source: str, values: Mapping[str, Any]) -> int:
     """Compute the plans, print them, and return the exit code.
 
     Args:
         given: the parsed arguments.
-        place: "builtin", "hub", or a folder.
+        source: "builtin", "hub", or a folder.
         values: the fields of runs and settings of methods on the command line.
     """
     try:
@@ -63,7 +63,7 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
     if given.length_file:
         examples = example_lengths.of_file(spec, given.length_file)
     else:
-        examples = example_lengths.of_task(spec, place, given.tokenizer)
+        examples = example_lengths.of_task(spec, source, given.tokenizer)
     with Console(stderr=True).status("") as status:
         found = planner.plans(names, values, examples.rows, usable, status.update)
     if given.json:

@@ -7,7 +7,7 @@ from benchmarks.tasks._language import ORDER, pick, two_kinds
 
 # In the order of the labels: entailment, neutral, contradiction.
 WORDS = ["Yes", "Maybe", "No"]
-_KINDS = (_words.PRAISE, _words.COLOURS, _words.BLAME)
+_KINDS = (_words.PRAISE, _words.COLORS, _words.BLAME)
 
 
 def rows(raw: Row) -> list[Row]:
