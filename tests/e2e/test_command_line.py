@@ -83,7 +83,7 @@ def test_the_help_of_a_run_shows_every_field_and_the_settings_of_its_method(caps
     ):
         assert option in text
     assert "--alpha" not in text
-    assert "q; every q-th step is a full-batch step (default: 2)" in text
+    assert "q, the number of steps from one full-batch step to the next (default: 2)" in text
 
 
 @pytest.mark.parametrize(
