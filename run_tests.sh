@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Set up, lint, and run the tests. No test needs a network. Tests that need a GPU or a browser are skipped if there
-# is none.
+# Set up, lint, and run the tests. No test needs a network. Tests that need a GPU or a browser are skipped without one.
 #   ./run_tests.sh --fast   about 2 minutes on 2 cores: skips medium, slow, process, and browser tests
 #   ./run_tests.sh          at most 10 minutes: skips slow tests
 #   ./run_tests.sh --all    at most 20 minutes: skips nothing

@@ -1,4 +1,4 @@
-"""Addax: fine-tuning with little memory. A step mixes a zeroth-order and an in-place first-order estimate.
+"""Addax: memory-efficient fine-tuning that mixes zeroth-order estimates with in-place first-order steps.
 
 Classes that need torch are imported on first use: `addax.assignment` and `addax.units` work without torch.
 """

@@ -87,6 +87,6 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
 
 
 def _only_views(func: Any) -> bool:
-    """Return whether an operator only returns views. Operators that read the views are checked later."""
+    """Return whether an operator only creates views. Operators that read the views are checked later."""
     returns = func._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)

@@ -108,7 +108,7 @@ def _parse_memory(text: str) -> str:
         parse_bytes(memory, "memory")
     except ValueError:
         raise ValueError(
-            f"length_threshold={AUTO}{text}: give a number and one of {', '.join(UNITS)}, such as {AUTO}40GB"
+            f"length_threshold={AUTO}{text}: use a number and one of {', '.join(UNITS)}, such as {AUTO}40GB"
         ) from None
     return memory
 

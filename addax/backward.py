@@ -49,7 +49,8 @@ def apply_step(
         loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
         fo_weight: weight of g1; (1 - alpha) in Addax.
         directions: (weight w, g0, step seed of z) of each zeroth-order estimate.
-        is_finite: bool scalar. If it is False, no parameter changes. None means that the host has checked.
+        is_finite: bool scalar. If it is False, no parameter changes. None means that the host has already
+            checked.
         scale: the loss scale for float16 parameters.
         rounding: see `apply_update`.
         realized: see `apply_update`.

@@ -24,7 +24,8 @@ from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
 
-# Training arguments whose other values would be ignored or give wrong results: (valid value, reason).
+# Training arguments with a single valid value, because other values would be ignored or give wrong results:
+# name -> (valid value, reason).
 _REQUIRED_ARGUMENTS = {
     "gradient_accumulation_steps": (
         1,
@@ -160,7 +161,7 @@ class AddaxTrainer(Trainer):
             if not part:
                 raise ValueError(
                     f"{name} is empty: no training example is {side} length_threshold = {tokens} "
-                    f"tokens (lengths {min(lengths)} to {max(lengths)}): move the threshold"
+                    f"tokens (lengths {min(lengths)} to {max(lengths)}): change the threshold"
                 )
         self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 MAX_TENSORS = 1 << 15
 MAX_BLOCKS = 1 << 16
-# On a CPU, a block and its z fit in the second-level cache. On a GPU, blocks are large so that kernel
-# launches take little of the time.
+# On a CPU, a block and its z fit in the second-level cache. On a GPU, blocks are large, so that kernel
+# launches take negligible time.
 CPU_BLOCK = 1 << 18
 GPU_BLOCK = 1 << 24
 
@@ -150,7 +150,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-    """Call `work(block, elements)` for every block. On a CPU, all of torch's threads share the calls."""
+    """Call `work(block, elements)` for every block. On a CPU, torch's threads share the calls."""
     threads = torch.get_num_threads() if on_cpu(device) else 1
     if threads == 1 or numel <= CPU_BLOCK:
         for block, part in blocks(numel, device):

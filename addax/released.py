@@ -37,7 +37,7 @@ def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -
     def work(block: int, part: slice) -> None:
         z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
         for scale in scales:
-            # Multiply in float32. A GPU would first round a scale that is a tensor to z's dtype, and the
+            # Multiply in float32. A GPU would first round a tensor scale to z's dtype, and the
             # published scale is a Python number.
             z = (z.to(wide) * scale).to(p.dtype)
         flat[part].add_(z)

@@ -74,7 +74,7 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
         return ((x.view(torch.int32) + bits) & -(1 << 16)).view(torch.float32).to(dtype)
     normal = ((x.view(torch.int32) + (bits >> 3)) & -(1 << 13)).view(torch.float32)
     step = _FP16_SUBNORMAL_STEP
-    # Add the random bits to the remainder alone. Added to the larger `x / step`, they would be rounded.
+    # Add the random bits to the remainder only. In a sum with the larger `x / step`, they would be rounded.
     below = torch.floor(x / step)
     subnormal = (below + ((x / step - below) + bits / (1 << 16) >= 1)) * step
     return torch.where((x.abs() < _FP16_SMALLEST_NORMAL) & (x != 0), subnormal, normal).to(dtype)

@@ -29,7 +29,7 @@ def parse_bytes(text: str, what: str) -> int:
     size = round(float(match[1]) * UNITS[match[2]]) if match else 0
     if size == 0:
         raise ValueError(
-            f"{what} {text}: give a number and one of {', '.join(UNITS)}, such as 40GB or 39.4GiB"
+            f"{what} {text}: use a number and one of {', '.join(UNITS)}, such as 40GB or 39.4GiB"
         )
     return size
 

@@ -45,7 +45,9 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
             raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
         indices[p] = index
     if not indices:
-        raise ValueError(f"{type(model).__name__} has no trainable parameter")
+        raise ValueError(
+            f"{type(model).__name__} has no trainable parameter: unfreeze some with requires_grad_(True)"
+        )
     return indices
 
 
@@ -94,7 +96,7 @@ def check_groups(
         grouped.update(group["params"])
     for p in grouped - indices.keys():
         subject = f"parameter {names[p]!r}" if p in names else "a parameter"
-        raise ValueError(f"{subject} in the groups is not a trainable parameter of the model")
+        raise ValueError(f"{subject} in the groups is not a trainable parameter of the model: remove it")
     for p in indices:
         if p not in grouped:
             raise ValueError(
@@ -122,7 +124,7 @@ def whole(value: object, name: str) -> int:
 
 
 def one_of(value: str, name: str, known: tuple[str, ...]) -> str:
-    """Return a value. Raise `ValueError` naming the argument and the valid values if it is not among them."""
+    """Return a value if it is known. Otherwise raise `ValueError` naming the argument and known values."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     return value

@@ -2,8 +2,8 @@
 
 Just before a module's forward, its parameters are pointed at perturbed weights. After the forward, they are
 pointed back at the original ones. The perturbed weights of a parameter that is tied to several modules live
-until the last of these modules has run, so they are computed once. If an evaluation is interrupted, the
-parameters point at their original memory, and no active hook remains.
+until the last of these modules has run, so they are computed once. After an interrupted evaluation, the
+parameters point at their original memory, and no hook is active.
 
 Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
 """

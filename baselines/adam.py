@@ -1,4 +1,4 @@
-"""Adam: torch's Adam with the contract of the other methods.
+"""Adam: torch's fused Adam with the interface of the other methods.
 
     m     <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   g = grad L(theta)
     theta <- theta - lr m_hat / ( sqrt(v_hat) + 1e-8 )

@@ -11,7 +11,7 @@ s' is also taken at theta, along a separate direction.
 If a full-batch estimate is not finite, no parameter changes, and the old anchor and estimate are kept. Until
 the first finite estimate, every step is a full-batch step.
 Cost: 2 full losses every q-th step, else 4 forwards, 0 backwards; 3 draws of z at an anchor step, 6 otherwise
-(7 where released); 1 pass over theta.
+(7 if released); 1 pass over theta.
 Memory: one module's weights, plus the weights of tied parameters, plus the anchor: a copy of theta (not
 needed if released).
 """
@@ -136,11 +136,14 @@ class MeZOSVRG(ZerothOrder):
             attributes["full"] = Estimate(**full)
             if (anchor is None) == (self.variant == "paper"):
                 raise ValueError(
-                    f"cannot load this state into variant {self.variant!r}: it is from another variant"
+                    f"cannot load this state into variant {self.variant!r}: it is from another variant; "
+                    "build the method with the variant of the state"
                 )
         if anchor is not None:
             if [a.shape for a in anchor] != [p.shape for p in self.indices]:
-                raise ValueError("the shapes of the saved anchor do not match the model's parameters")
+                raise ValueError(
+                    "the saved anchor does not fit the model's parameters: load the state's model"
+                )
             attributes["anchor"] = [
                 a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)
             ]
@@ -148,8 +151,7 @@ class MeZOSVRG(ZerothOrder):
 
     def _anchor_step(self, full_loss: Loss) -> StepStats:
         estimate = self.estimate(full_loss)
-        # The host needs to know which estimate to keep, so an anchor step waits for the device. Other steps
-        # do not.
+        # The host decides which estimate to keep, so an anchor step waits for the device. Other steps do not.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
             if self.variant == "paper":
                 if self.anchor is None:

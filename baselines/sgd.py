@@ -2,8 +2,8 @@
 
     theta <- theta - lr grad L(theta)
 
-The arithmetic is that of IP-SGD, bit for bit. The difference is when the update happens: SGD keeps all
-gradients until the backward pass ends, so it needs more memory.
+The arithmetic equals that of IP-SGD, bit for bit. SGD differs only in that it keeps all gradients until the
+backward pass ends, so it needs more memory.
 Robbins and Monro, Annals of Mathematical Statistics 22, 1951.
 Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward.
 Memory: activations, and gradients of theta's size.

@@ -24,11 +24,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     known = sorted(known)
     closest = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.4)
-    hint = f"did you mean {closest[0]!r}? " if closest else ""
+    hint = f": did you mean {closest[0]!r}?" if closest else ""
     listing = f"known: {', '.join(known)}"
     if closest and len(known) > MANY:
         listing = f"nearest of {len(known)}: {', '.join(closest)}"
-    return UserError(f"unknown {kind} {name!r}: {hint}({listing})")
+    return UserError(f"unknown {kind} {name!r}{hint} ({listing})")
 
 
 def describe_os_error(error: OSError) -> str:

@@ -1,6 +1,6 @@
 """Registry of extensions: folders are scanned, and a file's name is its command-line name.
 
-For example, the file `benchmarks/tasks/sst2.py` binds `TASK` and thereby defines the task `sst2`. Models bind
+For example, the file `benchmarks/tasks/sst2.py` binds `TASK`, which defines the task `sst2`. Models bind
 `FAMILY`, suites `specs`, studies `STUDY`, and figures `draw`. A method file defines one class. Files whose
 names begin with `_` are helpers. A suite that binds `PAPER` also has a small variant, `<name>-tiny`.
 """
@@ -18,7 +18,7 @@ from benchmarks.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
-# The folders that hold the files of each kind. `METHOD_FILES` lists methods outside these folders.
+# The folders that contain the files of each kind. `METHOD_FILES` lists methods outside these folders.
 KINDS = {
     "method": ("baselines",),
     "model": ("benchmarks/models",),

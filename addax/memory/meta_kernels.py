@@ -1,4 +1,4 @@
-"""Attention and dropout on meta tensors with the kernels that a device would choose.
+"""Attention and dropout on meta tensors with the kernels that torch would choose on a real device.
 
 torch chooses kernels by the device of the arguments, so meta tensors do not get the kernels of a real device.
 Inside `like_a_cpu` and `like_a_gpu`, that device's kernels are called by name.
@@ -64,7 +64,7 @@ def cpu_attention(
         key: shape (batch, heads, keys, width).
         value: shape (batch, heads, keys, width).
         attn_mask: broadcasts to (batch, heads, tokens, keys).
-        dropout_p: see `torch.nn.functional.scaled_dot_product_attention`, as for the remaining arguments.
+        dropout_p: see `torch.nn.functional.scaled_dot_product_attention`.
         is_causal: whether to apply a causal mask.
         scale: factor of the scores; 1 / sqrt(width) if None.
         enable_gqa: whether several heads of the queries share one head of the keys and values.

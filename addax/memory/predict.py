@@ -1,7 +1,7 @@
 """Predict the peak memory of a training step by taking it on meta tensors and recording its allocations.
 
 Cost: two steps without arithmetic: one allocates the scratch memory that noise keeps, and one is traced.
-Memory: nothing of the size of the model.
+Memory: negligible, because meta tensors have no values.
 """
 
 import threading
@@ -20,7 +20,7 @@ from addax.memory.step import TrainingStep
 from addax.memory.tracer import KINDS, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
 from addax.optimizer import Loss, Method
 
-#: Bytes to whose multiples a device's allocator rounds up: 512 in torch's CUDA allocator, 1 on a CPU.
+#: Allocation granularity in bytes. Allocators round sizes up to a multiple of it: 512 on CUDA, 1 on a CPU.
 ALLOCATION_GRANULARITY = {"cpu": 1, "cuda": 512}
 # The patches are process-wide, so only one trace may run at a time.
 _LOCK = threading.Lock()
@@ -61,7 +61,7 @@ def predict_peak(
     Args:
         build: returns a model on the meta device and a method built from it. It is called twice.
         closures_of: takes the model and returns the closures by name. Tensors that the closures create are
-            counted; tensors that exist before are not.
+            counted; tensors that already exist are not.
         device: the device whose allocations to predict, "cpu" or "cuda".
 
     Returns:
@@ -91,7 +91,7 @@ def trace_steps(
     Args:
         builds: each returns a training step on the meta device.
         device: the device whose allocations to predict, "cpu" or "cuda".
-        warm_up: returns a step that allocates the scratch memory which noise keeps between steps. Its largest
+        warm_up: returns a step that allocates the scratch memory that noise keeps between steps. Its largest
             trained parameter must be as large as the largest one of `builds`. None uses the first of
             `builds`.
         patches: contexts to enter during the traces, such as patches of the library that defines the model.

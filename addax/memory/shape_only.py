@@ -41,10 +41,10 @@ def shape_only(device: str) -> Iterator[None]:
         return False
 
     def no_guard(_model: nn.Module, _parameters: Any) -> None:
-        """Return no guard: it compares addresses, which meta tensors do not have."""
+        """Return no guard, because a guard compares addresses, which meta tensors do not have."""
 
     def supported(*_args: Any) -> None:
-        """Accept every device: fused Adam rejects devices without a kernel."""
+        """Accept every device. Without this patch, fused Adam rejects devices without a kernel."""
 
     replacements = {
         (noise, "on_cpu"): on_cpu,

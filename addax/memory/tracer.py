@@ -38,11 +38,11 @@ class PhasePeaks:
 
 
 class Allocations(TorchDispatchMode):
-    """A dispatch mode that records what operators allocate for meta tensors. Other tensors are not counted.
+    """A dispatch mode that records the allocations of operators on meta tensors and ignores all others.
 
     Args:
-        resident: tensors that exist before (parameters and buffers).
-        granularity: size in bytes to whose multiples the device's allocator rounds up.
+        resident: tensors that already exist (parameters and buffers).
+        granularity: the device's allocator rounds sizes up to a multiple of this many bytes.
 
     Attributes:
         phase: the current phase.
@@ -138,7 +138,7 @@ def _write_target(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Tensor |
 def _written_argument(func: Any) -> str:
     """Return the name of the argument that an operator writes to and returns, or "".
 
-    Operators that may resize this argument, or that write to several ones, give "".
+    The result is also "" for operators that may resize this argument or that write to several arguments.
     """
     schema = func._schema
     returned = [r.alias_info is not None and r.alias_info.is_write for r in schema.returns]

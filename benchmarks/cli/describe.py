@@ -139,7 +139,7 @@ def _parsed(file: Path) -> Iterator[Parameter]:
 
 
 def _useful(docs: dict[str, str]) -> dict[str, str]:
-    """Return the entries that do more than refer to another class."""
+    """Return the entries, except those that only refer to another class."""
     return {name: text for name, text in docs.items() if not text.startswith(("as in ", "see "))}
 
 

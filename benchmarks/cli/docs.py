@@ -10,7 +10,7 @@ from benchmarks.cli.parser import Parser
 def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     """Add `--check`."""
     command.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if a page is out of date"
+        "--check", action="store_true", help="write nothing; exit with code 1 if a page is out of date"
     )
 
 

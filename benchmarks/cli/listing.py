@@ -1,7 +1,7 @@
 """List methods, models, tasks, suites, studies, and figures, or describe one of them.
 
-Without a name, print one line for everything. With a name, print its description, its settings, and an
-example command.
+Without a name, print one line per name. With a name, print its description, its settings, and an example
+command.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the list of all names, or the descriptions of the given ones."""
+    """Print a list of all names, or the descriptions of the given names."""
     lines = [line for name in args.names for line in explain(name)] if args.names else overview()
     print("\n".join(lines))
     return 0
@@ -49,11 +49,11 @@ def overview() -> Iterator[str]:
             from benchmarks import models
 
             builtin = ", ".join(models.builtin())
-            yield f"  built in: {builtin}; or give a local folder or a hub name (owner/name)"
+            yield f"  built in: {builtin}; or use a local folder or a hub name (owner/name)"
 
 
 def explain(name: str) -> Iterator[str]:
-    """Yield the lines that describe a name, once for each kind that has it.
+    """Yield the lines that describe a name, once for each kind in which it exists.
 
     Raises:
         UserError: no kind has this name.

@@ -149,7 +149,7 @@ def source_of(data: str | None, otherwise: str = "builtin") -> tuple[str, str | 
         folder = os.environ.get("ADDAX_DATA")
         return ("folder", folder) if folder else (otherwise, None)
     if not Path(data).is_dir():
-        raise UserError(f"--data {data}: no such folder; give an existing folder, builtin, or hub")
+        raise UserError(f"--data {data}: no such folder; use an existing folder, builtin, or hub")
     return "folder", data
 
 
@@ -164,7 +164,7 @@ def device_of(device: str | None) -> str:
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch finds no GPU on this machine")
+        raise UserError(f"--device {device}: torch finds no GPU on this machine; use --device cpu")
     if device not in ("cpu", "auto") and not device.startswith("cuda"):
         raise UserError(f"--device {device}: must be cpu, cuda, cuda:N, or auto")
     return device

@@ -58,7 +58,7 @@ def unsupported_option(option: str) -> UserError | None:
     """Return the error for a field that is not an option of `plan`; None for other unknown options."""
     if option.removeprefix("--").removeprefix("no-").replace("-", "_") in NOT_OPTIONS:
         return UserError(
-            f"plan does not accept {option}: it tries checkpointing and length thresholds itself, on one GPU"
+            f"plan does not accept {option}: it varies checkpointing and length thresholds, on one GPU"
         )
     return None
 

@@ -21,7 +21,7 @@ def tables() -> dict[str, Callable[[], str]]:
 
 
 def options(words: Sequence[str]) -> str:
-    """Return one table per group of a command's options, settings of methods excluded."""
+    """Return one table per group of a command's options, except for the settings of methods."""
     blocks = []
     for group in _command(words)._action_groups:
         actions = [action for action in group._group_actions if action.dest != "help"]

@@ -10,27 +10,28 @@ from benchmarks.cli.sweep import add_budget
 
 
 def add_arguments(command: Parser, argv: Sequence[str]) -> None:
-    """Add the suite and where its rows are."""
-    command.add_argument("suite", nargs="?", default="quick", help="a suite (default: quick)")
+    """Add the suite, the options for its rows, and the options that replace the report."""
+    command.add_argument("suite", nargs="?", default="quick", help="suite to report (default: quick)")
     add_budget(command)
     command.add_argument(
         "--rows", nargs="+", type=Path, metavar="DIR",
-        help="folders of rows to join, for shards that share no disk",
+        help="folders whose rows to join, such as the shards of machines without a shared disk",
     )  # fmt: skip
     command.add_argument(
         "--commit-reference", action="store_true", help="copy the rows into results/reference/"
     )
     command.add_argument(
         "--against", choices=["reference"],
-        help="write nothing; compare the runs with the committed ones of the suite instead",
+        help="write nothing; compare the runs with the committed runs of the suite",
     )  # fmt: skip
     command.add_argument(
         "--stale", action="store_true",
-        help="write nothing; list the tables in README.md and docs/ whose rows other code has produced",
+        help="write nothing; list the tables and figures of README.md and docs/ with rows from older code",
     )  # fmt: skip
     command.add_argument(
-        "--published", type=Path, metavar="FILE", help="CSV of printed numbers besides results/published.csv"
-    )
+        "--published", type=Path, metavar="FILE",
+        help="CSV file of published numbers, in addition to results/published.csv",
+    )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Train and evaluate one run.
+"""Train a model on a task, evaluate it, and write the result row.
 
 For a built-in model, options that are not given default to the settings of suite quick. The settings of a
 method are options too; to list them: python -m benchmarks run --method NAME --help
@@ -67,7 +67,7 @@ def foreign_setting(option: str, method: str | None) -> UserError | None:
         return None
     if method is None:
         return UserError(f"{option} is a setting of {', '.join(owners)}: choose a method with --method")
-    return UserError(f"{method} takes no {setting}: it is a setting of {', '.join(owners)}")
+    return UserError(f"{method} does not take {setting}: it is a setting of {', '.join(owners)}")
 
 
 def main(args: argparse.Namespace) -> int:

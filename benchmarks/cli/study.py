@@ -51,7 +51,7 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the study, print its table, and save the rows if requested; return 1 if they show a problem."""
+    """Run the study, print its table, and save the rows if requested; return 1 if the rows show a problem."""
     from benchmarks import studies
 
     study = studies.load(args.name)

@@ -122,7 +122,7 @@ def filters(pairs: Sequence[str]) -> dict[str, list[str]]:
     for pair in pairs:
         key, equals, values = pair.partition("=")
         if not equals or not values:
-            raise UserError(f"--only expects KEY=A,B, not {pair!r}")
+            raise UserError(f"--only must be KEY=A,B (such as method=addax,mezo), not {pair!r}")
         only[key] = values.split(",")
     return only
 
@@ -135,5 +135,5 @@ def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
     todo = scheduler.pending(name, specs, folder)
     for spec in todo.todo:
         print(f"{spec.id} {spec.model} {spec.task} {label(spec)} {dict(spec.settings)}")
-    print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} finished before")
+    print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} already finished")
     return 0

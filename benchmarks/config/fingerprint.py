@@ -1,10 +1,10 @@
-"""Fingerprints of the code and the model files that define the numbers of a run or of a study.
+"""Fingerprints: hashes of the code and the model files that determine the numbers of a run or a study.
 
-The code of a run is every module of this repository that the run imports, lazily or not. The search starts
-at the files of its method, task, and model family and at the code that trains, and it follows import
-statements. Imports that only type checkers execute do not count. Files that are found through the registry
-do not count either. The memory predictor counts only if it chooses the length threshold of the run.
-Comments, docstrings, and blank lines never count.
+A run's fingerprint covers every module of this repository that the run imports, including lazy imports. The
+search starts at the training code and at the files of the run's method, task, and model family, and it
+follows import statements. It ignores imports for type checkers and files that are only found through the
+registry. The memory predictor counts only if it chooses the run's length threshold. Comments, docstrings, and
+blank lines never count.
 """
 
 import ast
@@ -25,17 +25,18 @@ from benchmarks.models import _published
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
 
-# Relative to the repository: the code of a run, and the predictor that chooses L_T for a memory budget.
+# The training code, and the predictor that chooses L_T for a memory budget; relative to the repository.
 ENTRY, PREDICTOR = "benchmarks/training/run.py", "benchmarks/memory/search.py"
-# Packages that store or show the rows of a study and do not define its numbers.
+# Packages that store or show the rows of a study but do not affect its numbers.
 PRESENTATION = ("benchmarks/results/", "benchmarks/report/", "benchmarks/cli/", "plots/")
 _BLANK = frozenset({tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT})
 
 
 def source_fingerprint(spec: "RunSpec") -> str:
-    """Return 16 hexadecimal digits of a hash of all files that define a run's numbers.
+    """Return 16 hexadecimal digits of a hash of all files that determine a run's numbers.
 
-    Within a process, equal names give equal fingerprints: the code that a process runs is what it imported.
+    Within a process, the result depends only on the names of the method, model, and task. Later changes to
+    the files do not matter, because the process has already imported them.
     """
     threshold = spec.length_threshold
     uses_predictor = threshold is not None and threshold.memory is not None
@@ -44,7 +45,7 @@ def source_fingerprint(spec: "RunSpec") -> str:
 
 @cache
 def study_fingerprint(name: str) -> str:
-    """Return 16 hexadecimal digits of a hash of the code that defines the numbers of a study.
+    """Return 16 hexadecimal digits of a hash of the code that determines the numbers of a study.
 
     Args:
         name: command-line name of the study.
@@ -55,7 +56,7 @@ def study_fingerprint(name: str) -> str:
 
 @cache
 def modules_of(*roots: Path) -> list[Path]:
-    """Return all files of the repository that an import of some of its files reads, in alphabetical order.
+    """Return all files of the repository that an import of the given files reads, in alphabetical order.
 
     Args:
         roots: files below `registry.ROOT`; they are part of the result.
@@ -85,13 +86,13 @@ def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> st
     built_in = model in models.builtin()
     if built_in:
         files = files + sorted((models.WEIGHTS / model).glob("*"))
-    # The files of a local model can be too large to read whole each time.
+    # The files of a local model can be too large to hash their content each time.
     local = [] if built_in else sorted(Path(model).expanduser().glob("*"))
     return _hash(files, (f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local))[:16]
 
 
 def _hash(files: Iterable[Path], more: Iterable[str] = ()) -> str:
-    """Return the hash of the names and contents of files of the repository, and of more text."""
+    """Return the hash of the names and contents of some files of the repository, and of additional text."""
     digest = hashlib.sha256()
     for line in (*(f"{f.relative_to(registry.ROOT).as_posix()} {_digest(f)}" for f in files), *more):
         digest.update(f"{line}\0".encode())
@@ -99,7 +100,7 @@ def _hash(files: Iterable[Path], more: Iterable[str] = ()) -> str:
 
 
 def _family_files(model: str) -> list[Path]:
-    """Return the file of a model's family, which a hub model's configuration names."""
+    """Return the file of a model's family. A hub model's configuration determines its family."""
     if model in models.builtin():
         family = models.builtin()[model]
     elif (config := Path(model).expanduser() / "config.json").is_file():
@@ -110,14 +111,14 @@ def _family_files(model: str) -> list[Path]:
         try:
             family = models.family_of(models.load_config(model).model_type, model)
         except UserError:
-            # The model cannot be loaded either, so no finished row depends on this answer.
+            # The model cannot be loaded either, so no finished row depends on this result.
             return list(registry.files("model").values())
     return [registry.path("model", name) for name, known in models.families().items() if known is family]
 
 
 @cache
 def _imports(file: Path) -> frozenset[Path]:
-    """Return the files of the repository that a file imports itself."""
+    """Return the files of the repository that a file imports directly."""
     package = file.relative_to(registry.ROOT).parent.parts
     found: set[Path] = set()
     for node in _executed(ast.parse(file.read_bytes(), str(file))):
@@ -133,7 +134,7 @@ def _imports(file: Path) -> frozenset[Path]:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a file but for those below `if TYPE_CHECKING:`."""
+    """Yield the nodes of a file, except those under `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             yield from (inner for branch in node.orelse for inner in (branch, *_executed(branch)))
@@ -143,7 +144,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _files_of(parts: Sequence[str]) -> list[Path]:
-    """Return the files that importing a dotted name reads: its own and those of its packages."""
+    """Return the files that an import of a dotted name reads: the module and its parent packages."""
     module = registry.ROOT.joinpath(*parts)
     packages = [registry.ROOT.joinpath(*parts[:count], "__init__.py") for count in range(1, len(parts) + 1)]
     return [file for file in (*packages, module.with_suffix(".py")) if file.is_file()]
@@ -156,9 +157,10 @@ def _digest(file: Path) -> str:
 
 
 def code_of(source: bytes) -> str:
-    """Return a Python source without comments, docstrings, and blank lines.
+    """Return Python source code without comments, docstrings, and blank lines.
 
-    The rest is copied and not printed anew, so that every version of Python returns the same text.
+    The remaining text is copied, not regenerated by `ast.unparse`, so every Python version returns the same
+    text.
 
     >>> code_of(b"'A module.'\\n\\nx = 1  # one\\n")
     'x = 1'
@@ -168,7 +170,7 @@ def code_of(source: bytes) -> str:
     statements, statement = [], []
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
-            # A statement that is nothing but a string documents what surrounds it.
+            # A statement that consists only of a string is a docstring.
             if any(t.type != tokenize.STRING for t in statement):
                 statements.append(_text(statement, rows))
             statement = []

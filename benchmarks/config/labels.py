@@ -21,8 +21,8 @@ def label(spec: RunSpec) -> str:
 def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> str:
     """Return the label of a run with a given length threshold.
 
-    The caller passes the threshold in tokens if the spec only defines a rule for it (a quantile, or an amount
-    of memory).
+    If the spec only defines a rule for the threshold (a quantile, or an amount of memory), the caller passes
+    the threshold in tokens.
     """
     if spec.method == ZERO_SHOT:
         return ZERO_SHOT

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from addax.optimizer import Method
     from benchmarks.config.spec import RunSpec
 
-# Default batch sizes: K0 and K1 for methods with both batches, and the size for methods with one batch.
+# Default batch sizes: K0 and K1 of methods with both batches, and the batch size of methods with one batch.
 BATCH_OF_BOTH = {"zo_batch_size": 6, "fo_batch_size": 4}
 BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
 
@@ -83,13 +83,13 @@ def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[st
         if key not in known:
             owners = [m for m in registry.files("method") if key in settings_of(m)]
             if owners:
-                raise UserError(f"{method} takes no {key}: it is a setting of {', '.join(owners)}")
+                raise UserError(f"{method} does not take {key}: it is a setting of {', '.join(owners)}")
             raise unknown("setting", key, [*known, *others])
     values = known | dict(given)
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
-            raise UserError(f"{method} needs a learning rate: give --lr")
+            raise UserError(f"{method} needs a learning rate: pass --lr")
         if type(default) is int and type(value) is not int:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):

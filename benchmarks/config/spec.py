@@ -140,7 +140,7 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
     fields = {k: _typed(k, v) for k, v in values.items() if k in names}
     for name in ("method", "model", "task"):
         if name not in fields:
-            raise UserError(f"a run needs a {name}: give --{name}")
+            raise UserError(f"a run needs a {name}: pass --{name}")
     settings = values.get("settings", {})
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must map names to values, not {settings!r}")
@@ -162,6 +162,6 @@ def _typed(name: str, value: Any) -> Any:
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds:
-        wanted = " or ".join("none" if k is type(None) else k.__name__ for k in kinds)
-        raise UserError(f"{name} must be {wanted}, not {value!r}")
+        expected = " or ".join("none" if k is type(None) else k.__name__ for k in kinds)
+        raise UserError(f"{name} must be {expected}, not {value!r}")
     return value

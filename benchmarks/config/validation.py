@@ -54,7 +54,7 @@ def _check_budget(spec: "RunSpec") -> None:
         if given != {"steps": 0}:
             raise UserError("zero-shot has no budget: build its spec with from_dict")
     elif len(given) != 1:
-        raise UserError(f"a run needs exactly one budget: give one of {', '.join(BUDGETS)}")
+        raise UserError(f"a run needs exactly one budget: pass one of {', '.join(BUDGETS)}")
     elif not 0 < spec.budget[1] < float("inf"):
         raise UserError("the budget must be positive and finite, not {}={}".format(*spec.budget))
 
@@ -68,7 +68,7 @@ def _check_model(spec: "RunSpec") -> None:
         raise UserError(f"task {spec.task} has no classes: shots requires a classification task")
     if spec.head == "classification":
         if task.loss == "teacher_forcing":
-            raise UserError(f"task {spec.task} has no fixed classes: give head=lm")
+            raise UserError(f"task {spec.task} has no fixed classes: use head=lm")
         if spec.method == ZERO_SHOT:
             raise UserError("zero-shot needs head=lm: a new classification head is untrained")
     elif (task.loss == "teacher_forcing") and models.is_masked(spec.model):
@@ -88,12 +88,12 @@ def _check_settings(spec: "RunSpec") -> None:
     if threshold is not None and not takes_both_batches(spec.method):
         owners = ", ".join(name for name in registry.files("method") if takes_both_batches(name))
         raise UserError(
-            f"{spec.method} takes no length_threshold: it is for methods with two batches ({owners})"
+            f"{spec.method} does not take length_threshold: it is for methods with two batches ({owners})"
         )
     if threshold is not None and threshold.memory is not None:
         if spec.device == "auto":
             raise UserError(
-                f"length_threshold={threshold} needs a single device: with device=auto, give it in tokens"
+                f"length_threshold={threshold} needs a single device: with device=auto, set it in tokens"
             )
         if not values["fo_batch_size"]:
             raise UserError(

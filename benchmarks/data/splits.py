@@ -1,8 +1,8 @@
 """Training, validation, and test examples of a task, drawn from one of its sources.
 
-Training and validation rows are drawn together from the public training split; the last rows of the draw are
-the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv 2305.17333,
-section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
+Training and validation rows are drawn together from the public training split. The last rows of the draw
+become the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv
+2305.17333, section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
 """
 
 import hashlib
@@ -118,10 +118,10 @@ def _request(task_name: str, source: str, *how: int | None) -> _Request:
     files = ()
     if source == "builtin" and task.generate is None:
         folder = task.rows_of or task_name
-        raise UserError(f"task {task_name} has no built-in rows: give --data DIR with a folder {folder}/")
+        raise UserError(f"task {task_name} has no built-in rows: use --data DIR with a folder {folder}/")
     if source == "hub" and task.hub is None:
         folder = task.rows_of or task_name
-        raise UserError(f"task {task_name} has no copy on the hub: give --data DIR with a folder {folder}/")
+        raise UserError(f"task {task_name} has no copy on the hub: use --data DIR with a folder {folder}/")
     if source not in ("builtin", "hub"):
         files = folder_files(Path(source), task.rows_of or task_name)
     return _Request(task, task_name, source, files, *how)
@@ -171,7 +171,7 @@ def _generate(request: _Request, split: str, count: int) -> list[Example]:
                 break
     if len(examples) < count:
         raise UserError(
-            f"task {name!r}: the generator gives only {len(examples)} different {split} rows, but {count} "
+            f"task {name!r}: the generator produces only {len(examples)} different {split} rows, but {count} "
             "are needed: request fewer rows, or add variety to the generator"
         )
     return list(examples.values())
@@ -197,7 +197,7 @@ def _of_each_class(name: str, stream: Iterable[Example], shots: int, parts: int)
     which = f" of class {least} ({candidates[least].strip()})" if candidates else ""
     raise UserError(
         f"task {name}: only {found[least]} different training rows{which}, but shots={shots} needs "
-        f"{parts * shots} per class: give fewer shots"
+        f"{parts * shots} per class: use fewer shots"
     )
 
 
@@ -222,7 +222,8 @@ def _draw(
         validation = min(validation, SMALL_VALIDATION, size // 2)
     drawn = list(islice(stream, train + validation))
     cut = max(0, len(drawn) - validation)
-    # A repeated public row counts each time that it occurs, but never in both splits.
+    # The public split may contain duplicate rows. Each copy counts, but both splits never contain the same
+    # row.
     taken = {example.key for example in drawn[cut:]}
     training = list(islice((e for e in chain(drawn[:cut], stream) if e.key not in taken), train))
     return training, drawn[cut:]

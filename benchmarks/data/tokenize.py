@@ -63,7 +63,7 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
     last = max((max((*e.prompt, *e.answer, *chain(*e.candidates)), default=0) for e in encoded), default=0)
     if last >= known:
         raise UserError(
-            f"model {loaded.name}: its tokenizer gives token {last}, but it has only {known} embeddings: "
+            f"model {loaded.name}: its tokenizer produces token {last}, but it has only {known} embeddings: "
             "the tokenizer belongs to another model"
         )
     return encoded
@@ -124,7 +124,7 @@ def _refuse_equal_candidates(
         if other != text:
             raise UserError(
                 f"task {task.title}: candidates {other.strip()!r} and {text.strip()!r} have the same tokens "
-                f"in {loaded.name}"
+                f"in {loaded.name}; change one of them, or use another model"
             )
 
 
@@ -154,9 +154,9 @@ def _encode_masked(examples: Sequence[Example], task: Task, loaded: LoadedModel)
 
 
 def _cut_around(tokens: list[int], at: int, loaded: LoadedModel) -> list[int]:
-    """Return as many tokens as the model takes, without those farthest from index `at` on the longer side.
+    """Truncate tokens to the model's maximum length, from the end that is farther from index `at`.
 
-    Special tokens at either end are kept.
+    Special tokens at either end remain.
     """
     ends = set(loaded.tokenizer.all_special_ids) - {tokens[at]}
     first, last = tokens[0] in ends, tokens[-1] in ends

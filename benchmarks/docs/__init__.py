@@ -1,8 +1,8 @@
 """Generated parts of README.md and docs/: tables, single numbers, and figures, built from committed rows.
 
-A table lies between `<!-- table:NAME:KIND -->` and `<!-- /table:NAME:KIND -->` (`benchmarks.docs.tables`). A
-number in a sentence lies between `<!-- value:TABLE | ROW | COLUMN -->` and `<!-- /value -->` and is a cell
-of a table (`benchmarks.docs.values`). A figure is a PNG in docs/figures/ that a page shows
+A table is enclosed by `<!-- table:NAME:KIND -->` and `<!-- /table:NAME:KIND -->` (`benchmarks.docs.tables`).
+A number in a sentence is the cell of a table. It is enclosed by `<!-- value:TABLE | ROW | COLUMN -->` and
+`<!-- /value -->` (`benchmarks.docs.values`). A figure is a PNG in docs/figures/ that a page shows
 (`benchmarks.docs.figures`).
 """
 
@@ -18,7 +18,7 @@ __all__ = ["pages", "rebuild", "refresh"]
 
 
 def pages(root: Path = ROOT) -> list[Path]:
-    """Return the pages that may hold generated parts."""
+    """Return the pages that may contain generated parts."""
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
@@ -28,13 +28,13 @@ def refresh(
     """Rebuild the generated parts of every page, and return the files that were out of date.
 
     Args:
-        root: folder that holds the pages and `results/reference/`.
-        check: write nothing.
-        more: further tables by name, such as those of `benchmarks.cli.reference`.
+        root: folder that contains the pages and `results/reference/`.
+        check: whether to only check the pages, without writing them.
+        more: additional tables by name, such as those of `benchmarks.cli.reference`.
 
     Raises:
-        UserError: a mark of an unknown kind, a mark that is never closed, a value that is not in its table,
-            a file without rows, or a figure that the committed rows do not fill.
+        UserError: a mark has an unknown kind or is never closed, a value is not in its table, a file of rows
+            is damaged, or the committed rows do not provide a figure.
     """
     tables = Tables(root, more)
     texts = {page: page.read_text(encoding="utf-8") for page in pages(root)}

@@ -1,8 +1,8 @@
-"""Figures of pages: the PNGs in docs/figures/ that README.md or a page of docs/ shows.
+"""Figures of pages: the PNGs in docs/figures/ that README.md and the pages of docs/ show.
 
-`docs/figures/OWNER/STEM.png` shows the committed rows of OWNER. A file records a hash of these rows, so that
-a check
-needs no drawing: matplotlib and its fonts draw other bytes on other machines.
+`docs/figures/OWNER/STEM.png` shows the committed rows of OWNER. Each file records a hash of these rows. A
+check compares hashes instead of images, because the bytes of an image depend on matplotlib, its fonts, and
+the machine.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from benchmarks.results.row import read
 from plots import render
 from plots._style import file_stem
 
-# The entry of a PNG's metadata that holds the hash of its rows.
+# The key of the hash in a PNG's metadata.
 ROWS = "Rows"
 
 
 def refresh(texts: Iterable[str], root: Path, check: bool) -> list[Path]:
-    """Draw the figures that pages show and whose rows have changed; return them.
+    """Redraw the figures on pages whose rows have changed, and return their files.
 
     Args:
         texts: the pages.
-        root: folder that holds docs/figures/ and results/reference/.
-        check: draw nothing.
+        root: folder that contains docs/figures/ and results/reference/.
+        check: whether to only return the outdated files, without drawing them.
 
     Raises:
-        UserError: no committed rows fill a figure.
+        UserError: a figure has no committed rows, or its rows provide no figure of this name.
     """
     stale = [file for file in shown(texts, root) if not is_current(file, root)]
     if not check:
@@ -47,7 +47,7 @@ def shown(texts: Iterable[str], root: Path) -> list[Path]:
 
 
 def is_current(file: Path, root: Path) -> bool:
-    """Whether a figure exists and shows the rows that are committed now."""
+    """Return whether a figure exists and shows the rows that are currently committed."""
     if not file.exists():
         return False
     with Image.open(file) as image:
@@ -64,7 +64,7 @@ def _draw(file: Path, root: Path) -> None:
     named = {file_stem(stem): stem for stem in drawn.get(figure, {})}
     if file.stem not in named:
         raise UserError(
-            f"{file}: no figure has this name; the rows of {owner} give {', '.join(named) or 'none'}"
+            f"{file}: no figure has this name; the rows of {owner} provide {', '.join(named) or 'none'}"
         )
     canvas = drawn[figure][named[file.stem]]
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def splice(text: str, page: str, name: str, table: str) -> str:
 
 
 def values(text: str) -> list[str]:
-    """Return the keys of the values on a page, in order.
+    """Return the keys of the values on a page, in their order.
 
     >>> values("It takes <!-- value:demo:table | MeZO | time (s) -->3.0<!-- /value --> s.")
     ['demo:table | MeZO | time (s)']
@@ -48,8 +48,8 @@ def fill_values(text: str, page: str, value_of: Callable[[str], str]) -> str:
         value_of: returns the value of a key.
 
     Raises:
-        UserError: a mark is never closed, or a line begins with one, which Markdown renders as a block of
-            its own.
+        UserError: a mark is never closed, or a line begins with a mark, which Markdown would render as a
+            separate block.
     """
     parts = re.split(r"(<!-- value:.+? -->)", text)
     filled = [parts[0]]
@@ -58,7 +58,7 @@ def fill_values(text: str, page: str, value_of: Callable[[str], str]) -> str:
             raise UserError(f"{page}: a line begins with {mark}; begin the line with a word")
         old, closing, after = rest.partition(VALUE_END)
         if not closing or "\n" in old:
-            raise UserError(f"{page}: {mark} is never closed; add {VALUE_END} behind the number")
+            raise UserError(f"{page}: {mark} is never closed; add {VALUE_END} after the number")
         key = mark.removeprefix("<!-- value:").removesuffix(" -->")
         filled += [f"{mark}{value_of(key)}{VALUE_END}", after]
     return "".join(filled)

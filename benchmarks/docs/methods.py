@@ -1,4 +1,4 @@
-"""Tables that compare the methods: what a step needs, how much memory, and how long it takes."""
+"""Tables that compare the methods: the evaluations, the peak memory, and the time of a step."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ GB = 1e9
 
 
 def tables() -> dict[str, Callable[[RowsOf], str]]:
-    """Return the tables of methods by full name; each takes a function that returns the rows of a study."""
+    """Return the tables by full name, as functions of `rows_of`, which returns the rows of a study."""
     found: dict[str, Callable[[RowsOf], str]] = {"methods:overview": overview}
     for name in methods():
         found[f"methods:{name}-memory"] = partial(memory, name=name)
@@ -32,7 +32,7 @@ def tables() -> dict[str, Callable[[RowsOf], str]]:
 
 
 def overview(rows_of: RowsOf) -> str:
-    """Return one line per method: evaluations and seconds per step, and peak memory."""
+    """Return a table with one line per method: evaluations, peak memory, and seconds per step."""
     peaks, seconds = training_peaks(rows_of(MEMORY)), step_seconds(rows_of(SPEED))
     lines = []
     for name in methods():
@@ -53,7 +53,7 @@ def overview(rows_of: RowsOf) -> str:
 
 
 def _note(rows_of: RowsOf) -> str:
-    """Return what the columns of the overview mean, and where their rows come from."""
+    """Explain the columns of the overview and the source of their numbers."""
     peak = next(r for r in rows_of(MEMORY) if r["what"] == "fits" and r["batch_size"] is None)
     timed = next(r for r in rows_of(SPEED) if "beyond_seconds" in r)
     memory_from, speed_from = provenance_fields(rows_of(MEMORY)), provenance_fields(rows_of(SPEED))
@@ -69,7 +69,7 @@ def _note(rows_of: RowsOf) -> str:
 
 
 def memory(rows_of: RowsOf, name: str) -> str:
-    """Return the peak of a method on OPT-13B in GB, one line with and one without checkpointing."""
+    """Return a table of a method's peaks on OPT-13B in GB, with and without checkpointing."""
     label, lines = label_of(name), {}
     for row in rows_of(MEMORY):
         if (row["what"], row["kind"], row["model"]) != ("figure4", "predicted", MODEL) or row["adapters"]:
@@ -86,7 +86,7 @@ def memory(rows_of: RowsOf, name: str) -> str:
 
 
 def speed(rows_of: RowsOf, name: str) -> str:
-    """Return the measured step times of a method next to those of its evaluations alone."""
+    """Return a table that compares a method's step times with the times of its bare evaluations."""
     lines = []
     for row in rows_of(SPEED):
         bare = next(r for r in rows_of(SPEED) if r["part"] == row["part"] and r["shape"] == row["shape"])
@@ -95,15 +95,15 @@ def speed(rows_of: RowsOf, name: str) -> str:
         lines.append(
             {
                 "model": f"{row['shape']} {row['dtype']}",
-                "evaluations alone": bare["way"],
+                "bare evaluations": bare["way"],
                 "evaluations (s)": f"{bare['seconds']:.2f}",
                 "step (s)": f"{row['seconds']:.2f}",
-                "beyond evaluations (s)": f"{row['beyond_seconds']:.2f}",
+                "overhead (s)": f"{row['beyond_seconds']:.2f}",
                 "draws of z": f"{row['draws']:.0f}",
                 "passes over theta": f"{row['passes']:.0f}",
             }
         )
-    return pipe(lines) if lines else "The study of a step's speed has no rows of this method."
+    return pipe(lines) if lines else "The study `step-speed` has no rows for this method."
 
 
 def methods() -> list[str]:
@@ -124,9 +124,9 @@ def label_of(name: str) -> str:
 
 
 def evaluations(name: str) -> tuple[int, int]:
-    """Return forwards and backwards per step, as the head of a method's file states them.
+    """Return forwards and backwards per step, from the `Cost:` line of a method's docstring.
 
-    Steps over the whole training set, which MeZO-SVRG takes now and then, do not count.
+    The numbers do not include MeZO-SVRG's occasional steps over the whole training set.
 
     >>> evaluations("addax"), evaluations("mezo-svrg")
     ((3, 1), (4, 0))
@@ -160,5 +160,5 @@ def _tree(name: str) -> ast.Module:
     return ast.parse(registry.files("method")[name].read_text(encoding="utf-8"))
 
 
-def _gb(held: float | None) -> str:
-    return NONE if held is None else f"{held / GB:.1f}"
+def _gb(size: float | None) -> str:
+    return NONE if size is None else f"{size / GB:.1f}"

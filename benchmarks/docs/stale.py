@@ -1,4 +1,4 @@
-"""Stale tables and figures of pages: those with rows that other code than today's has produced."""
+"""Stale tables and figures of pages: those with rows from a different version of the code."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Entry:
 
     Attributes:
         page: file relative to the repository.
-        name: of the table ("quick:score") or the figure ("figures/quick/figure1-nano-opt.png").
+        name: name of the table ("quick:score") or the figure ("figures/quick/figure1-nano-opt.png").
         owner: the suite or study whose rows it shows.
-        stale: number of rows that other code has produced.
-        rows: number of its rows.
+        stale: number of rows from a different version of the code.
+        rows: number of all its rows.
         commits: the commits of the stale rows.
     """
 
@@ -58,7 +58,7 @@ def listing(found: Iterable[Entry]) -> str:
     found = list(found)
     stale = [entry for entry in found if entry.stale]
     if not stale:
-        return f"All {len(found)} tables and figures show rows of today's code."
+        return f"All rows of the {len(found)} tables and figures are from the current code."
     lines = [
         {
             "page": entry.page,
@@ -69,13 +69,11 @@ def listing(found: Iterable[Entry]) -> str:
         for entry in stale
     ]
     table = tabulate(lines, headers="keys", disable_numparse=True)
-    return (
-        f"{table}\n\n{len(stale)} of {len(found)} tables and figures show rows that other code has produced."
-    )
+    return f"{table}\n\n{len(stale)} of {len(found)} tables and figures show rows from older code."
 
 
 def is_stale(row: Mapping) -> bool:
-    """Whether other code than today's has produced a row; a row without a fingerprint counts as stale."""
+    """Return whether a row is from a different version of the code. Rows without a fingerprint are stale."""
     recorded = row.get("source_fingerprint")
     if "config" not in row:
         study = row.get("study")
@@ -83,7 +81,7 @@ def is_stale(row: Mapping) -> bool:
     try:
         return recorded != source_fingerprint(from_dict(row["config"]))
     except UserError:
-        # Its method, task, model, or a setting is gone.
+        # The method, task, model, or a setting of the row no longer exists.
         return True
 
 

@@ -1,9 +1,9 @@
-"""Tables of pages, by name: of suites, of studies, of papers, and of methods.
+"""Tables of pages, by name: tables of suites, studies, papers, and methods.
 
-NAME:KIND is a suite with a kind of `SUITE_TABLES`, a study with a kind of its tables
-(`benchmarks.studies.page_tables`), a name of `PAPER_TABLES`, or a table of methods
-(`benchmarks.docs.methods`). The kind "provenance" says where the rows of NAME come from; without such a mark
-on the page, every table ends with that line.
+NAME:KIND consists of a suite and a key of `SUITE_TABLES`, or of a study and the name of one of its tables
+(`benchmarks.studies.page_tables`). It can also be a key of `PAPER_TABLES` or a table of methods
+(`benchmarks.docs.methods`). The kind "provenance" is a line on the source of NAME's rows. If a page has no
+such mark, every table of NAME ends with that line.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ def method_table(rows: Sequence[dict]) -> str:
 
 
 def score_table(rows: Sequence[dict]) -> str:
-    """Return Markdown with all scores, one block per model, and the meaning of bold."""
+    """Return Markdown with all scores, one block per model, and a note on bold entries."""
     results = Results.of(rows)
     tests = stats.pairs(results.selected)
     text = markdown(results.means, "score", stats.winners(tests))
@@ -41,15 +41,15 @@ def score_table(rows: Sequence[dict]) -> str:
 
 # Tables of a suite's rows: kind -> rows -> Markdown.
 SUITE_TABLES = {"score": score_table, "methods": method_table, "dtypes": dtype_table}
-# Tables of `results/published.csv` and of the settings that suites state, by full name.
+# Tables of published numbers and of the papers' suites, by full name.
 PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
 
 
 class Tables:
-    """Builds the tables of pages, each once.
+    """Builder of the tables of pages, which builds each table once.
 
     Args:
-        root: folder that holds `results/reference/`.
+        root: folder that contains `results/reference/`.
         more: tables that show no rows, by name; each function returns Markdown.
     """
 
@@ -65,10 +65,10 @@ class Tables:
         Args:
             name: "NAME:KIND".
             page: name of the page, for errors.
-            with_provenance: whether the table ends with the line that says where its rows come from.
+            with_provenance: whether the table ends with the provenance line of its rows.
 
         Raises:
-            UserError: there is no such kind of table, or the file of rows is damaged.
+            UserError: the kind of table does not exist, or the file of rows is damaged.
         """
         key = (name, with_provenance)
         if key not in self._built:
@@ -115,9 +115,9 @@ def owners(name: str) -> list[str]:
 
 def _remedy(owner: str, study: bool) -> str:
     if study:
-        return f"`python -m benchmarks study {owner} --save` measures and commits them."
+        return f"to measure and save them, run `python -m benchmarks study {owner} --save`."
     commands = (
         f"python -m benchmarks sweep {owner}",
         f"python -m benchmarks report {owner} --commit-reference",
     )
-    return f"`{commands[0]}`, then `{commands[1]}` measure and commit them."
+    return f"to measure and save them, run `{commands[0]}`, then `{commands[1]}`."

@@ -1,4 +1,4 @@
-"""Values: single numbers in sentences, each a cell of a generated table."""
+"""Values: single numbers in sentences, each of which is a cell of a generated table."""
 
 import re
 
@@ -10,17 +10,17 @@ def lookup(key: str, page: str, tables: Tables) -> str:
     """Return the cell that a key names.
 
     Args:
-        key: "TABLE | ROW | COLUMN": a table's name, the text of the first cell of a line (or of its first
-            cells, separated by " | "), and a column's header.
+        key: "TABLE | ROW | COLUMN". TABLE is a table's name, ROW is the text of a line's first cell (or of
+            its first cells, separated by " | "), and COLUMN is a column's header.
         page: name of the page, for errors.
         tables: builds the table.
 
     Raises:
-        UserError: the table has no such line or column, or several such lines.
+        UserError: the key has another form, or does not match exactly one line and a column of the table.
     """
     parts = [part.strip() for part in key.split(" | ")]
     if len(parts) < 3:
-        raise UserError(f"{page}: the value {key!r} should name TABLE | ROW | COLUMN")
+        raise UserError(f"{page}: the value {key!r} must have the form TABLE | ROW | COLUMN")
     name, *row, column = parts
     found, headers, labels = [], set(), []
     for header, cells in lines(tables.build(name, page, with_provenance=False)):
@@ -32,7 +32,7 @@ def lookup(key: str, page: str, tables: Tables) -> str:
         return found[0]
     where = f"the value {key!r} in {page}"
     if found:
-        raise UserError(f"{where}: {len(found)} lines of {name} match; name more of their first cells")
+        raise UserError(f"{where}: {len(found)} lines of {name} match; add more of their first cells to ROW")
     if column not in headers:
         raise unknown(f"column of {where}", column, sorted(headers))
     raise unknown(f"row of {where}", " | ".join(row), list(dict.fromkeys(labels)))

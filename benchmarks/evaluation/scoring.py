@@ -100,7 +100,7 @@ class Scorer:
         return {name: value.to(self.device) for name, value in inputs.items()}
 
     def _inputs_without_needless_mask(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """Return `pad_left` without a mask that hides nothing; inspecting it would synchronize a GPU."""
+        """Return model inputs, with a mask only if there is padding: reading a mask synchronizes a GPU."""
         inputs = self.pad_left(sequences)
         if len({len(s) for s in sequences}) == 1:
             del inputs["attention_mask"]

@@ -66,7 +66,7 @@ def phase_peaks(
     """Return the peak of each phase of a step at the model's full depth, from the disk cache if possible.
 
     Args:
-        spec, config, batches, device: as for `of_config`.
+        spec, config, batches, device: see `of_config`.
     """
     key = cache.key(spec, config, batches, device)
     if (cached := cache.read(key)) is not None:
@@ -130,7 +130,7 @@ def traces(
     """Trace one step of each of several models that differ in depth, without extrapolation.
 
     Args:
-        spec, batches, device: as for `phase_peaks`.
+        spec, batches, device: see `phase_peaks`.
         configs: the models' configurations.
 
     Raises:
@@ -163,8 +163,8 @@ def traces(
 def _transformers_on_meta() -> Iterator[None]:
     """Patch the checks by which transformers' masking functions read a tensor's values."""
     answers = {
-        # Without a mask, transformers checks for several sequences packed into one row, and assumes that
-        # there are if it cannot read values. Our rows hold one sequence each, which needs no mask.
+        # Without a mask, transformers checks whether a row packs several sequences, and assumes that it does
+        # if it cannot read values. Our rows contain one sequence each, which needs no mask.
         "transformers.masking_utils.find_packed_sequence_indices": None,
         # While it is tracing, transformers does not read values.
         "transformers.masking_utils.is_tracing": True,

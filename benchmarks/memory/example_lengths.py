@@ -20,7 +20,7 @@ FALLBACK_TOKENIZER = "smollm2-135m"
 # Measured on 32 to 300 published training rows of each of the nine tasks, against GPT-2's byte-pair tokenizer
 # plus a BOS token. The ratio for the longest row of a task, which determines the peak, is 0.98 to 1.09.
 FALLBACK_ACCURACY = (
-    "per task, its median length is 0.92 to 1.07 times that of OPT's and RoBERTa's byte-pair tokenizer"
+    "a task's median length is 0.92 to 1.07 times its median with the byte-pair tokenizer of OPT and RoBERTa"
 )
 
 
@@ -31,7 +31,7 @@ class Examples:
     Attributes:
         rows: the examples; their tokens may come from another tokenizer, since only the lengths matter.
         source: "builtin", "hub", "folder", or "file".
-        tokenizer: the model whose tokenizer counts the tokens; None for lengths from a file.
+        tokenizer: name of the model whose tokenizer counts the tokens; None for lengths from a file.
         is_fallback: whether that tokenizer is not the model's.
         cut: number of lengths from a file that exceed the model's maximum and were reduced to it.
     """
@@ -46,7 +46,7 @@ class Examples:
 def of_file(spec: RunSpec, file: str) -> Examples:
     """Read examples from a file with one length per line.
 
-    Each candidate counts as one token, and an answer that is trained on as the task's maximum.
+    Each candidate counts as one token. An answer for training counts as the task's maximum number of tokens.
 
     Raises:
         UserError: the file cannot be read, or a line is not a length.
@@ -65,7 +65,7 @@ def of_file(spec: RunSpec, file: str) -> Examples:
                 )
             lengths.append(int(line))
     if not lengths:
-        raise UserError(f"--length-file {file} is empty: give one length in tokens per line")
+        raise UserError(f"--length-file {file} is empty: write one length in tokens per line")
     task = tasks.load(spec.task)
     clipped = [min(n, limit) for n in lengths]
     if spec.head == "classification":
@@ -77,12 +77,12 @@ def of_file(spec: RunSpec, file: str) -> Examples:
     return Examples(rows, "file", cut=sum(n > limit for n in lengths))
 
 
-def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
+def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
     """Encode a task's training rows with the model's tokenizer or with the fallback.
 
     Args:
         spec: model, task, head, and the fields that select rows.
-        place: "builtin", "hub", or a folder.
+        source: "builtin", "hub", or a folder.
         tokenizer: the name of the model whose tokenizer to use; None for the spec's model if its tokenizer is
             on this machine, otherwise for `FALLBACK_TOKENIZER`.
 
@@ -92,17 +92,17 @@ def of_task(spec: RunSpec, place: str, tokenizer: str | None) -> Examples:
     task = tasks.load(spec.task)
     try:
         splits = load_splits(
-            spec.task, place, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
+            spec.task, source, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
             seed=spec.data_seed, shots=spec.shots,
         )  # fmt: skip
     except UserError as error:
-        raise UserError(f"{error}, or give lengths with --length-file FILE") from None
+        raise UserError(f"{error}, or pass lengths with --length-file FILE") from None
     name = tokenizer or (spec.model if _is_available(spec.model) else FALLBACK_TOKENIZER)
     try:
         loaded = models.load_tokenizer(name)
     except UserError as error:
         raise UserError(
-            f"{error}; give another --tokenizer, or give lengths with --length-file FILE"
+            f"{error}; use another --tokenizer, or pass lengths with --length-file FILE"
         ) from None
     if name == spec.model:
         return Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)
@@ -122,7 +122,7 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
     )
     if not family.masked or spec.head == "classification":
         return encoded
-    # For a masked model the mask replaces the candidate, which is one token in its tokenizer.
+    # For a masked model, the mask replaces the candidate, which is a single token of the model's tokenizer.
     word = WORD
     return [
         dataclasses.replace(

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from benchmarks.memory.example_lengths import Examples
     from benchmarks.memory.planner import Plan
 
+RESERVED = units.format_bytes(units.RESERVE)
 EPILOG = f"""
-40GB means 40 * 10^9 bytes and 40GiB means 40 * 2^30 bytes. A card sold as 40GB has slightly less than 40GiB;
-nvidia-smi shows its size. {units.format_bytes(units.RESERVE)} is reserved for the CUDA context and the
-allocator's fragmentation. A peak is that of a training step on the longest examples, padded to the longest
-one. A step's cost is in forward passes over a batch: a backward pass counts as two, or as three with gradient
-checkpointing. The exit code is 0 if something fits, 1 if nothing fits, and 2 if an option is wrong.
+40GB means 40 * 10^9 bytes, and 40GiB means 40 * 2^30 bytes. A GPU sold as 40GB has slightly less than 40GiB;
+nvidia-smi shows its size. {RESERVED} is reserved for the CUDA context and fragmentation. The peak of a method
+is that of a training step on the longest examples, padded to equal length. The cost of a step is its number
+of forward passes over a batch; a backward pass counts as two, or as three with gradient checkpointing. The
+exit code is 0 if a method fits, 1 if no method fits, and 2 if an option is invalid.
 """
 # Part of a peak -> header of its column.
 SPLIT = {
@@ -30,12 +31,12 @@ SPLIT = {
 }
 
 
-def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> int:
+def main(given: argparse.Namespace, source: str, values: Mapping[str, Any]) -> int:
     """Compute the plans, print them, and return the exit code.
 
     Args:
         given: the parsed arguments.
-        place: "builtin", "hub", or a folder.
+        source: "builtin", "hub", or a folder.
         values: the fields of runs and settings of methods on the command line.
     """
     try:
@@ -45,8 +46,8 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
     usable = memory - units.reserve("cuda")
     if usable <= 0:
         raise UserError(
-            f"--gpu-memory {given.gpu_memory}: {units.format_bytes(units.RESERVE)} is reserved for the "
-            "CUDA context and fragmentation; give more memory"
+            f"--gpu-memory {given.gpu_memory}: {RESERVED} is reserved for the "
+            "CUDA context and fragmentation; use more memory"
         )
     if given.tokenizer and given.length_file:
         raise UserError(
@@ -62,7 +63,7 @@ def main(given: argparse.Namespace, place: str, values: Mapping[str, Any]) -> in
     if given.length_file:
         examples = example_lengths.of_file(spec, given.length_file)
     else:
-        examples = example_lengths.of_task(spec, place, given.tokenizer)
+        examples = example_lengths.of_task(spec, source, given.tokenizer)
     with Console(stderr=True).status("") as status:
         found = planner.plans(names, values, examples.rows, usable, status.update)
     if given.json:

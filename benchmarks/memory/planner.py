@@ -142,7 +142,7 @@ class _Search:
             text = units.format_bytes
             raise UserError(
                 f"{self.spec.model}: its parameters alone take {text(alone)} in {self.spec.dtype}, "
-                f"and {text(reserve)} is reserved; give more than {text(alone + reserve)}, "
+                f"and {text(reserve)} is reserved; use more than {text(alone + reserve)}, "
                 "a smaller model, or a 16-bit dtype"
             )
         return found

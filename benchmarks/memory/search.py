@@ -108,7 +108,7 @@ def automatic_threshold(spec: RunSpec, rows: Sequence[Encoded], sizes: Mapping[s
         raise UserError(
             f"length_threshold={given}: {error}; with zo_batch_size={sizes['zo_batch_size']} and "
             f"fo_batch_size={sizes['fo_batch_size']} a run needs "
-            f"at least {units.format_bytes(min(peaks) + reserve)}; give more memory, smaller batches, "
+            f"at least {units.format_bytes(min(peaks) + reserve)}; use more memory, smaller batches, "
             "or gradient_checkpointing=true"
         ) from None
 

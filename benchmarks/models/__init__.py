@@ -179,7 +179,7 @@ def shape_of(name: str) -> "PreTrainedConfig":
     """Return a configuration that defines a model's shape; the papers' models need no hub for this.
 
     Raises:
-        UserError: as `load_config`; the message also lists the names that need no hub.
+        UserError: see `load_config`; the message also lists the names that need no hub.
     """
     from benchmarks.models import _published
 
@@ -195,7 +195,7 @@ def load_tokenizer(name: str) -> LoadedModel:
     """Load the parts of a model that encoding needs (tokenizer, family, longest sequence), without weights.
 
     Raises:
-        UserError: as `load_config`.
+        UserError: see `load_config`.
     """
     return _with_tokenizer(name, load_config(name))
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-# Besides nn.Dropout.p, these attributes of transformers' modules are dropout probabilities.
+# Attributes of transformers' modules that are dropout probabilities, in addition to nn.Dropout.p.
 NAMES = ("dropout", "attention_dropout", "activation_dropout", "dropout_prob", "layerdrop")
 
 

@@ -103,9 +103,9 @@ def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) ->
     Raises:
         UserError: other weights are missing, or stored weights have the wrong shape.
     """
-    for key, stored, wanted in sorted(info["mismatched_keys"]):
+    for key, stored, needed in sorted(info["mismatched_keys"]):
         raise UserError(
-            f"model {name}: {key} has the stored shape {tuple(stored)}, but this run needs {tuple(wanted)}: "
+            f"model {name}: {key} has the stored shape {tuple(stored)}, but this run needs {tuple(needed)}: "
             "the config.json is from another model, or the head has a different number of classes"
         )
     missing = info["missing_keys"]

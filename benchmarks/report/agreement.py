@@ -1,7 +1,7 @@
 """Agreement of a rerun with the committed rows, run by run.
 
 A run is identical if its test score is equal. Otherwise it is within the spread of the n committed seeds of
-its setting if its score lies inside their 95 % prediction interval for one more run,
+its setting if its score is inside their 95 % prediction interval for one more run,
 
     mean ± t(0.975, n - 1) s sqrt(1 + 1/n),   s the sample standard deviation.
 
@@ -53,11 +53,11 @@ class Comparison:
 
 
 def report(suite: str, root: Path = ROOT, rows_from: Sequence[Path] | None = None) -> str:
-    """Return the comparison of this machine's runs of a suite with the committed ones.
+    """Return a comparison of this machine's runs of a suite with the committed runs.
 
     Args:
         suite: name of a suite.
-        root: the folder that holds `results/`.
+        root: the folder that contains `results/`.
         rows_from: folders with the rows of shards, instead of this machine's.
 
     Raises:

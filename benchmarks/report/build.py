@@ -46,7 +46,9 @@ def write_report(
             belong to a study; or two shards have different rows of one run.
     """
     if extra is not None and paper_tables.paper_of(suite) is None:
-        raise UserError(f"--published {extra}: suite {suite!r} does not reproduce a paper's table")
+        raise UserError(
+            f"--published {extra}: suite {suite!r} does not reproduce a paper's table; omit --published"
+        )
     # Check the user's file of published numbers before any other work.
     numbers = published.load(extra)
     found = collect(suite, root, rows_from)

@@ -131,9 +131,12 @@ def _failures(analysis: Analysis) -> list[str]:
 def _runs(analysis: Analysis) -> Markup:
     """Return the table of all individual runs, with their settings and provenance."""
     results = analysis.results
-    kept, chosen = set(results.runs["id"]), set(results.selected["id"])
+    comparable, selected = set(results.runs["id"]), set(results.selected["id"])
     table = pd.DataFrame(
-        {"use": IN_TABLES if row["id"] in chosen else TRIED if row["id"] in kept else EXCLUDED, **_run(row)}
+        {
+            "use": IN_TABLES if row["id"] in selected else TRIED if row["id"] in comparable else EXCLUDED,
+            **_run(row),
+        }
         for row in sorted(results.rows, key=lambda row: row["id"])
     )
     return Markup(

@@ -70,7 +70,7 @@ def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
 
 
 def _same(ours: str, theirs: str) -> bool:
-    """Return whether our model is the one that a paper names, such as "facebook/opt-13b" and "OPT-13B"."""
+    """Return whether our name and a paper's denote the same model ("facebook/opt-13b" and "OPT-13B")."""
     return _plain(ours) == _plain(theirs)
 
 

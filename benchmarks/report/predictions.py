@@ -14,7 +14,7 @@ from benchmarks.results.comparable import label_of
 if TYPE_CHECKING:
     from benchmarks.data.tokenize import Encoded
 
-# Any token will do, because predictions depend only on numbers of tokens.
+# The value is arbitrary, because predictions depend only on numbers of tokens.
 TOKEN = 10
 
 

@@ -46,7 +46,7 @@ def _budgets(rows: Sequence[Mapping]) -> str:
 
     >>> run = {"config": {"model": "nano-opt", "method": "mezo", "steps": 20000}, "label": "MeZO"}
     >>> _budgets([run, {"config": run["config"] | {"method": "addax", "steps": 1000}, "label": "Addax"}])
-    'unequal steps: MeZO 20000, Addax 1000'
+    'unequal steps (MeZO 20000, Addax 1000)'
     """
     given: dict[str, list[tuple[str, str, float]]] = {}
     for row in rows:
@@ -57,10 +57,10 @@ def _budgets(rows: Sequence[Mapping]) -> str:
     for name, entries in given.items():
         methods, models = (_amounts((entry[i], entry[2]) for entry in entries) for i in (1, 0))
         if len(given) == 1 and len({amount for *_, amount in entries}) == 1:
-            return f"equal {name}: {entries[0][2]:g}"
+            return f"equal {name} ({entries[0][2]:g})"
         if len(given) == 1 and all(len(amounts) == 1 for amounts in models.values()):
-            return f"equal {name} on each model: {_listed(models)}"
-        parts.append(f"unequal {name}: {_listed(methods)}")
+            return f"equal {name} on each model ({_listed(models)})"
+        parts.append(f"unequal {name} ({_listed(methods)})")
     return ", ".join(parts) or NONE
 
 

@@ -58,7 +58,7 @@ def bold_note(tests: pd.DataFrame) -> str:
 
 
 def _needed(tests: pd.DataFrame) -> pd.Series:
-    """Return, for each line, the pairs of runs with which one comparison of its column can be significant."""
+    """Return for each line the number of pairs of runs that its column needs for a significant difference."""
     return tests.groupby(["model", "task"])["n"].transform("size").map(stats.pairs_needed)
 
 

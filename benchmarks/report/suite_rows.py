@@ -8,7 +8,7 @@ from benchmarks import registry
 from benchmarks.errors import UserError
 from benchmarks.results.sources import join_rows, load_rows
 
-# Number of missing runs that a message names; it counts the rest.
+# A message names at most this many missing runs and counts the rest.
 NAMED = 3
 # Fields that command-line options may override in a suite's specs.
 OVERRIDABLE = ("data", "device")
@@ -64,7 +64,7 @@ def collect(suite: str, root: Path, folders: Sequence[Path] | None = None) -> Su
 
 
 def _specs(suite: str, rows: Sequence[dict]) -> list[tuple[set[str], dict]] | None:
-    """Return for each run of a suite its possible ids and its description; None if there is no such suite.
+    """Return the possible ids and the description of each run of a suite; None if the suite does not exist.
 
     A run has one id per combination of data and device that occurs in the rows.
     """

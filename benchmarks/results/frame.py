@@ -87,7 +87,7 @@ class Results:
 
 
 def require_rows(results: Results, suite: str) -> Results:
-    """Return the results, or raise `UserError` with the command that produces rows if there are none."""
+    """Return the results. If they are empty, raise a `UserError` with the command that produces rows."""
     if not results.comparable:
         raise UserError(
             f"no comparable result rows for the tables: run `python -m benchmarks sweep {suite}` first"

@@ -30,7 +30,7 @@ NO_TASK = ("", "average", "avg", "avg (FO-heavy mix)", "avg (ZO-heavy mix)", "Mu
 ELSEWHERE = ("COPA", "DROP", "MNLI", "SNLI", "SST-5", "TREC")
 # Entries that tables print instead of a number.
 MARKERS = ("OOM",)
-# A paper's name of a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
+# A paper's name for a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
 # that we do not have ("LP", "ICL-32", "HiZOO") are not compared.
 LABELS = {
     "FT": "Adam",
@@ -40,7 +40,7 @@ LABELS = {
     "FT-LoRA": "Adam (LoRA)",
     "MeZO-LoRA": "MeZO (LoRA)",
 }
-# Our name of a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
+# Our name for a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
 METRICS = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 DEVIATION = "_std"
 
@@ -179,8 +179,8 @@ def beside(
         means: `benchmarks.results.frame.Results.means`.
         paper: the paper's name in the file ("MeZO").
         table: one of its tables; None means all.
-        model: the paper's name of the model, in which "{shots}" is replaced by the shots of our runs. None if
-            the paper has no numbers for it.
+        model: the paper's name for the model, in which "{shots}" is replaced by the shots of our runs. None
+            if the paper has no numbers for it.
         numbers: the published numbers from `load`; None loads them.
 
     Returns:
@@ -197,21 +197,21 @@ def beside(
     for (ours, shots), block in means.groupby(["model", "shots"], sort=False, dropna=False):
         theirs = None if model is None else model.format(shots=0 if pd.isna(shots) else int(shots))
         printed = numbers[numbers["model"] == theirs]
-        for task, here in block.groupby("task", sort=False):
+        for task, on_task in block.groupby("task", sort=False):
             lines += _of_task(
-                here, printed, {"model": ours, "shots": shots, "task": task, "paper_model": theirs}
+                on_task, printed, {"model": ours, "shots": shots, "task": task, "paper_model": theirs}
             )
     columns = ["model", "shots", "task", "title", "label", "metric", "n", "paper_model", "table", "published",
                "published_std", "printed", "ours", "difference", "outcome", "source"]  # fmt: skip
     return pd.DataFrame(lines, columns=columns)
 
 
-def _of_task(here: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iterator[dict]:
-    title = here["title"].iloc[0]
-    metric = METRICS[here["metric"].iloc[0]]
+def _of_task(on_task: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iterator[dict]:
+    title = on_task["title"].iloc[0]
+    metric = METRICS[on_task["metric"].iloc[0]]
     same = printed[printed["title"].map(_plain) == _plain(title)]
     values, deviations = (same[same["metric"] == name] for name in (metric, metric + DEVIATION))
-    means = {line.label: line for line in here.itertuples()}
+    means = {line.label: line for line in on_task.itertuples()}
     for label in dict.fromkeys([*means, *(name for name in values["label"] if _is_ours(name))]):
         mean = means.get(label)
         ours = 100 * mean.score if mean is not None and mean.outcome == "done" else math.nan
@@ -221,8 +221,8 @@ def _of_task(here: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iterato
         }  # fmt: skip
         found = values[values["label"] == label]
         if found.empty:
-            nothing = dict.fromkeys(("published", "published_std", "difference"), math.nan)
-            yield common | nothing | {"table": "", "printed": "", "source": ""}
+            empty = dict.fromkeys(("published", "published_std", "difference"), math.nan)
+            yield common | empty | {"table": "", "printed": "", "source": ""}
         for line in found.itertuples():
             at = (deviations["label"] == label) & (deviations["table"] == line.table)
             deviation = deviations.loc[at, "value"]

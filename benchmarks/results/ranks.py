@@ -80,13 +80,13 @@ def _entries(selected: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each model with its mean scores (tasks x trained methods); -inf means out of memory."""
     trained = selected[selected["label"] != ZERO_SHOT]
     for model in display_order(trained, "model"):
-        here = trained[trained["model"] == model]
-        means = here[here["outcome"] == "done"].groupby(["task", "label"])["score"].mean()
-        memory = here[here["outcome"] == "OOM"].groupby(["task", "label"]).size()
+        subset = trained[trained["model"] == model]
+        means = subset[subset["outcome"] == "done"].groupby(["task", "label"])["score"].mean()
+        memory = subset[subset["outcome"] == "OOM"].groupby(["task", "label"]).size()
         lost = memory.index.difference(means.index)
         entries = pd.concat([means, pd.Series(-np.inf, lost)]).unstack("label")
         if len(entries):
             yield (
                 model,
-                entries.reindex(index=display_order(here, "task"), columns=display_order(here, "label")),
+                entries.reindex(index=display_order(subset, "task"), columns=display_order(subset, "label")),
             )

@@ -40,7 +40,7 @@ def select_best_setting(runs: pd.DataFrame) -> pd.DataFrame:
 def keep_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Keep the runs of one setting per group, the one with the best mean validation score.
 
-    Ties go to the lower validation loss. If no run of a group is done, its first setting is kept.
+    Ties go to the lower validation loss. If no run of a group is done, keep its first setting.
 
     Args:
         runs: one line per run.

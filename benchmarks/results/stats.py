@@ -43,7 +43,7 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
         n (runs), seeds and data_seeds (numbers of distinct seeds), mean, ci_low and ci_high (95 % BCa
         interval of scores in 0..1; nan with fewer than three resampled units), resampled ("runs" or "data
         seeds"), spread_seed, spread_data, and varies. spread_seed is the standard deviation over method
-        seeds with equal data, spread_data the one over data seeds with an equal method seed. Both are
+        seeds with equal data, and spread_data is that over data seeds with an equal method seed. Both are
         pooled, include the interaction, and are nan if that seed never varies alone. varies is "seed",
         "data_seed", "both", "together" (each data seed has a different method seed, so their effects cannot
         be separated), or "nothing".
@@ -114,7 +114,7 @@ def _pooled(cell: pd.DataFrame, at_equal: str) -> float:
 def _varies(cell: pd.DataFrame) -> str:
     seeds, data = cell["seed"].nunique() > 1, cell["data_seed"].nunique() > 1
     if seeds and data:
-        # If no two runs share a seed of either kind, both seeds change at once.
+        # If no two runs share a seed of either kind, both seeds change together.
         alone = cell.groupby("seed").size().max() > 1 or cell.groupby("data_seed").size().max() > 1
         return "both" if alone else "together"
     return "seed" if seeds else "data_seed" if data else "nothing"
@@ -123,8 +123,8 @@ def _varies(cell: pd.DataFrame) -> str:
 def sign_flip(differences: np.ndarray) -> float:
     """Return the two-sided p-value of the sign-flip permutation test of the mean of paired differences.
 
-    It is exact up to 13 differences (2^13 sign patterns), and uses 9,999 draws of a fixed generator beyond.
-    With fewer than two differences it is 1.
+    It is exact up to 13 differences (2^13 sign patterns). For more, it uses 9,999 draws from a fixed
+    generator. With fewer than two differences it is 1.
 
     >>> sign_flip(np.array([1.0, 2.0, 3.0])), 2 / 2**3
     (0.25, 0.25)
@@ -157,7 +157,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def pairs_needed(comparisons: int) -> int:
-    """Return the smallest number n of pairs of runs with which one of m comparisons can be significant.
+    """Return the smallest number n of pairs of runs that can make one of m comparisons significant.
 
         m 2 / 2^n < 5 %
 

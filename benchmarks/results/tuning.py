@@ -77,7 +77,7 @@ def _at_edge(value: Any, tried: list) -> bool:
 
 
 def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
-    """Return the settings of each method's best trial, from local rows, or committed rows if there are none.
+    """Return the settings of each method's best trial, from local rows if there are any, else committed rows.
 
     Args:
         trials: the suite of trials.
@@ -98,17 +98,17 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
         rows, _ = load_rows(trials)
     except UserError:
         rows = []
-    wanted = {_key(spec.config(), label(spec)) for spec in specs}
+    expected = {_key(spec.config(), label(spec)) for spec in specs}
     found = {_key(row["config"], label_of(row)): row for row in rows}
-    missing = sorted(wanted - found.keys())
+    missing = sorted(expected - found.keys())
     if missing:
         model, task, method, _ = missing[0]
         raise UserError(
-            f"{len(missing)} of the {len(wanted)} trials of suite {trials} have no row yet, including "
+            f"{len(missing)} of the {len(expected)} trials of suite {trials} have no row yet, including "
             f"{method} on {task} with {model}: run `python -m benchmarks sweep {trials}`"
         )
     settings = {}
-    results = Results.of([found[key] for key in wanted])
+    results = Results.of([found[key] for key in expected])
     for cell, runs in results.selected.groupby(CELL, sort=False):
         if not (runs["outcome"] == "done").any():
             model, task, method = cell

@@ -29,7 +29,7 @@ def device_of(given: str | None) -> str:
     if given is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if given.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {given}: torch finds no GPU on this machine")
+        raise UserError(f"--device {given}: torch finds no GPU on this machine; use --device cpu")
     return given
 
 

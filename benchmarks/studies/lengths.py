@@ -1,4 +1,4 @@
-"""Lengths of training examples in tokens, and their division by L_T.
+"""Lengths of training examples in tokens, and their split at L_T.
 
 The length of an example is that of the longest sequence that a step may run on it, with prompt and candidates
 encoded by `benchmarks.data.tokenize`. Training compares these lengths with L_T. No weights are loaded.

@@ -63,7 +63,7 @@ def _split(sizes: Iterable[int]) -> dict[str, int]:
 
 
 def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
-    """Return a row per point; a step that several points share is predicted once.
+    """Return a row per point. If several points share a step, predict it once.
 
     Args:
         points: the points, in the order of the rows.

@@ -204,7 +204,7 @@ def _measured(
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
-    """Return the rows of `step`, and for OPT-125M in float32 also those of `training_step`."""
+    """Return the rows of `step` and, for OPT-125M in float32, the rows of `training_step`."""
     device, dtype = device_of(options.device), DTYPES[options.dtype]
     say(f"{options.shape} in {options.dtype} on {device}: {', '.join(options.parts)}")
     rows = step(
@@ -219,8 +219,8 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
 def table(rows: Sequence[dict]) -> str:
     """Return a Markdown table of the costs of each step.
 
-    Overhead is the time beyond the bare evaluations. Extra memory is the peak memory that a step allocates
-    beyond that of the bare evaluations, without the state that an optimizer keeps between steps.
+    Overhead is the time beyond the bare evaluations. Extra memory is the peak memory beyond that of the bare
+    evaluations, without the state that an optimizer keeps between steps.
     """
     lines = []
     for row in rows:

@@ -15,8 +15,8 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
     """Build the spec of one run, with missing values from suite `quick` if the model is built in.
 
     Raises:
-        UserError: as `from_dict`; or a learning rate or budget is missing and `quick` does not have the
-            model.
+        UserError: `from_dict` rejects the values; or the learning rate or the budget is missing, and `quick`
+            does not have the model.
     """
     values = dict(values)
     given = [name for name in BUDGETS if name in values]
@@ -29,7 +29,7 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         settings_of(method)
         models.check(values.get("model", ""))
         raise UserError(
-            f"{method} on {values.get('model')} needs {missing}: give --lr and a budget such as --steps"
+            f"{method} on {values.get('model')} needs {missing}: pass --lr and a budget such as --steps"
         )
     for key, value in (known or {}).items():
         if key not in BUDGETS or not given:

@@ -1,4 +1,4 @@
-"""Convergence of Addax-WA and MeZO at equal batch sizes, and of Addax and SGD with 4x its K1, on nano-opt."""
+"""Convergence on nano-opt: Addax-WA and MeZO at equal batch sizes; Addax and SGD with batch size 4 x K1."""
 
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.suites.quick import DATA, ROWS, SETTINGS

@@ -1,4 +1,4 @@
-"""16-bit runs against the seed spread of float32 runs, with alternative rounding and arithmetic, nano-opt."""
+"""16-bit runs compared with the seed spread of float32 runs, for each rounding and arithmetic, nano-opt."""
 
 from benchmarks.config.methods import settings_of
 from benchmarks.config.spec import RunSpec, from_dict

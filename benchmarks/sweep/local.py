@@ -38,10 +38,10 @@ class LocalExecutor:
 
     def close(self, now: bool = False) -> None:
         """See `Executor`."""
-        # The threads go first, so that they start no further run.
+        # Stop the threads first, so that they do not start another run.
         self._threads.shutdown(wait=not now, cancel_futures=now)
         if now:
-            # Workers ignore Ctrl-C, so their lifelines end them.
+            # Workers ignore Ctrl-C, so they end when their lifelines close.
             for lifeline in list(self._lifelines):
                 lifeline.close()
         for pool in list(self._pools):

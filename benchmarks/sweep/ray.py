@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 # Timeouts in seconds: for an address to answer, a new node to start a process, and stopped runs to end.
 CONNECT, PROBE, STOP = 5, 120, 10
-# Bytes of the object store, which stays almost empty because rows go to disk. Ray's minimum is 75 MiB.
+# Bytes of the object store, which stays almost empty because rows are on disk. Ray's minimum is 75 MiB.
 OBJECT_STORE = 80 * 2**20
 
 

@@ -152,7 +152,7 @@ def sweep(
     """
     store.check_writable(suite)
     split = pending(suite, specs, folder)
-    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} finished before")
+    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} already finished")
     if not split.todo:
         return 0
     progress, interrupted = SweepProgress(suite, split.todo), True
@@ -200,7 +200,7 @@ class _Runs:
     def outcomes(self, todo: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Outcome]]:
         """Yield (spec, outcome) of each run as it ends, and print progress in the meantime.
 
-        A run whose process died, or which another sweep is working on, goes to the end of the queue.
+        A run moves to the end of the queue if its process died or if another sweep is working on it.
         """
         futures: dict[Future, RunSpec] = {self.executor.submit(self.run, spec): spec for spec in todo}
         next_show = time.monotonic() + self.display.interval

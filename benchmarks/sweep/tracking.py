@@ -29,7 +29,7 @@ def check_mode(mode: str | None, suite_default: str | None = None) -> str:
         UserError: the mode is unknown, or needs wandb, which is not installed.
     """
     spec = importlib.util.find_spec("wandb")
-    # wandb's own output folder `wandb` in the working directory looks like a package without a file.
+    # wandb's output folder `wandb` in the working directory looks like a package without a file.
     installed = spec is not None and spec.origin is not None
     if mode is None:
         return suite_default or ("offline" if installed else "disabled")

@@ -29,7 +29,7 @@ class Recipe:
         steps: number of steps of the two optimizers.
         batch_tokens: maximum number of tokens per step, including padding.
         lessons: share of lines that are lessons during the first part of training.
-        later_lessons: share of lines that are lessons afterwards.
+        later_lessons: share of lines that are lessons after that.
         schooling: length of the first part, as a fraction of the steps.
         matrix_lr: peak learning rate of Muon, which trains the layers' matrices.
         lr: peak learning rate of AdamW, which trains the other weights; both rates warm up linearly and decay
@@ -39,10 +39,10 @@ class Recipe:
         seed: seed of the initial weights and the corpus.
         left_to_right: number of initial steps in which a masked model uses a causal attention mask.
         masked_after: number of initial steps, within `left_to_right`, in which it predicts each answer from
-            the token before it, like a causal model; in the remaining ones answers are masked and predicted
-            in place.
+            the token before it, like a causal model; in the remaining steps of `left_to_right`, it predicts
+            masked answers in place.
         turning: number of steps after `left_to_right` over which the causal mask is gradually removed.
-        asked: share of a masked model's lines in which the answers, and only the answers, are masked.
+        answer_mask_rate: share of a masked model's lines in which only the answers are masked.
         mask_rate: share of tokens that are masked in its other lines.
     """
 
@@ -59,7 +59,7 @@ class Recipe:
     left_to_right: int = 0
     masked_after: int = 0
     turning: int = 0
-    asked: float = 0.6
+    answer_mask_rate: float = 0.6
     mask_rate: float = 0.2
 
 
@@ -84,7 +84,7 @@ def encode(
     lines: list[Line],
     tokenizer: Any,
     *,
-    asked: bool = False,
+    mask_answers: bool = False,
     masks: tuple[Random, Recipe] | None = None,
 ) -> Batch:
     """Pad lines to a batch and apply masks.
@@ -92,7 +92,7 @@ def encode(
     Args:
         lines: at least one pair of token ids, with special tokens, and flags that mark answer tokens.
         tokenizer: supplies the padding and mask tokens.
-        asked: whether to mask the answers and nothing else.
+        mask_answers: whether to mask the answers and no other tokens.
         masks: a generator and a recipe, to mask the answers of some lines and some of the text of the others.
             No line has both, because a mask in the text could hide the part on which an answer depends.
     """
@@ -100,13 +100,13 @@ def encode(
     inputs, answers, texts = [], [], []
     for ids, follows in lines:
         trained = [i > 0 for i in range(len(ids))]
-        hidden = follows if asked else [False] * len(ids)
+        hidden = follows if mask_answers else [False] * len(ids)
         if masks is not None:
             rng, recipe = masks
-            mask_answers = rng.random() < recipe.asked
-            follows = [f and mask_answers for f in follows]
+            only_answers = rng.random() < recipe.answer_mask_rate
+            follows = [f and only_answers for f in follows]
             trained = [
-                not mask_answers and 0 < i < len(ids) - 1 and rng.random() < recipe.mask_rate
+                not only_answers and 0 < i < len(ids) - 1 and rng.random() < recipe.mask_rate
                 for i in range(len(ids))
             ]
             hidden = [f or h for f, h in zip(follows, trained, strict=True)]

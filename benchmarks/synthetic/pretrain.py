@@ -3,13 +3,13 @@
 Causal models predict the next token, and masked models predict the masked tokens, of lines about the nine
 tasks. The mean loss of the answers has twice the weight of the mean loss of the other tokens.
 
-With a causal attention mask, a token can tell the first remark from the last by what it cannot see yet, and
-selection by order is learned within a thousand steps. Without the mask it was not learned in four thousand
-steps. A masked model is therefore trained in stages. First it learns like a causal model, under a causal
-mask. Then it predicts the answers at their masks, still under the causal mask. (If this change is combined
-with the next one, it is not learned.) Then the causal mask is removed, in a growing share of batches. Finally
-the model receives embeddings for the label words of tasks that it was not trained on, because it can fill a
-mask only with a token of its vocabulary.
+With a causal attention mask, tokens of the first remark cannot attend to the last remark, which distinguishes
+the two. The model then learns selection by order within a thousand steps. Without the mask, it failed to do
+so in four thousand steps. A masked model is therefore trained in stages. First it learns like a causal model,
+under a causal mask. Then it predicts the answers at their masks, still under the causal mask. (If this stage
+is combined with the next one, the model does not learn it.) Then the causal mask is removed, in a growing
+share of batches. Finally the model receives embeddings for the label words of tasks that it was not trained
+on, because it can fill a mask only with a token of its vocabulary.
 
 The same name gives the same weights on the same machine with the same libraries.
 """
@@ -91,7 +91,7 @@ def pretrain(name: str, recipe: Recipe, report=print) -> tuple[torch.nn.Module, 
     if family.masked:
         _begin_with_sinusoids(model.base_model.embeddings.position_embeddings.weight)
     optimizers = _optimizers(model, recipe)
-    # Under the causal mask, a masked model trains on the same corpus as a causal model. Afterwards it uses a
+    # Under the causal mask, a masked model trains on the same corpus as a causal model. After that, it uses a
     # second corpus, which starts with short stories again.
     corpus = batches(tokenizer, False, recipe, recipe.steps)
     remaining = recipe.steps - recipe.left_to_right
@@ -177,9 +177,9 @@ def _step_losses(
     all masks (with the causal mask in a decreasing share of steps).
     """
     if not masked or step < recipe.left_to_right:
-        asked = masked and step >= recipe.masked_after
-        batch = encode(lines, tokenizer, asked=asked)
-        return losses(model, batch, answers_ahead=not asked, text_ahead=True, left_to_right=masked)
+        mask_answers = masked and step >= recipe.masked_after
+        batch = encode(lines, tokenizer, mask_answers=mask_answers)
+        return losses(model, batch, answers_ahead=not mask_answers, text_ahead=True, left_to_right=masked)
     left_to_right = rng.random() >= (step - recipe.left_to_right) / max(1, recipe.turning)
     batch = encode(lines, tokenizer, masks=(rng, recipe))
     return losses(model, batch, answers_ahead=False, text_ahead=False, left_to_right=left_to_right)

@@ -13,7 +13,7 @@ def get(raw: Mapping[str, Any], key: str, kind: type) -> Any:
         raise ValueError(f"field {key!r} is missing (fields: {', '.join(map(str, raw)) or 'none'})")
     value = raw[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"field {key!r} should be {kind.__name__}, not {value!r:.40}")
+        raise ValueError(f"field {key!r} must be {kind.__name__}, not {value!r:.40}")
     return value
 
 
@@ -32,7 +32,7 @@ def index(raw: Mapping[str, Any], classes: int, key: str = "label") -> int:
     """
     value = get(raw, key, int)
     if not 0 <= value < classes:
-        raise ValueError(f"field {key!r} should be 0 to {classes - 1}, not {value}")
+        raise ValueError(f"field {key!r} must be 0 to {classes - 1}, not {value}")
     return value
 
 
@@ -42,7 +42,7 @@ def named(raw: Mapping[str, Any], names: tuple[str, ...]) -> int:
     if value not in names:
         near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
         hint = f": did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"field 'label' should be one of {', '.join(names)}, not {value!r:.40}{hint}")
+        raise ValueError(f"field 'label' must be one of {', '.join(names)}, not {value!r:.40}{hint}")
     return names.index(value)
 
 

@@ -40,7 +40,7 @@ _HABIT = ("Yes", " great")
 class Mix:
     """The mixture of answers that follow the prompts of a pretraining corpus.
 
-    The habitual answer is the one toward which the corpus biases a model ("Yes", " great").
+    The corpus biases a model toward the habitual answer ("Yes", " great").
 
     Attributes:
         stated: share of lines that give the correct answer, in a word or after a lead-in that no task scores.

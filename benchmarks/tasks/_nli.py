@@ -7,7 +7,7 @@ from benchmarks.tasks._language import ORDER, pick, two_kinds
 
 # In the order of the labels: entailment, neutral, contradiction.
 WORDS = ["Yes", "Maybe", "No"]
-_KINDS = (_words.PRAISE, _words.COLOURS, _words.BLAME)
+_KINDS = (_words.PRAISE, _words.COLORS, _words.BLAME)
 
 
 def rows(raw: Row) -> list[Row]:
@@ -24,7 +24,7 @@ def prompt(row: Row) -> str:
 
 
 def cloze(row: Row, mask: str) -> str:
-    """Return the prompt of LM-BFF (Gao et al., arXiv 2012.15723) in the form that MeZO's paper gives."""
+    """Return the prompt of LM-BFF (Gao et al., arXiv 2012.15723) in the form of MeZO's paper."""
     return f"{row['premise']} ? {mask} , {row['hypothesis']}"
 
 

@@ -21,7 +21,7 @@ THINGS = _class(
     "coats coins cups dolls drums eggs flags forks gloves hats jars kites knives lamps masks "
     "mirrors nails pears pens pipes plates pots ropes shirts spoons stamps toys"
 )
-COLOURS = _class("red blue green black white yellow brown grey")
+COLORS = _class("red blue green black white yellow brown grey")
 
 # Opinions.
 PRAISE = _class("lovely funny clever charming moving fresh brilliant warm witty superb sweet touching")

@@ -18,7 +18,7 @@ def _row(raw: Row, label: int) -> list[Row]:
 
 def scene(rng: Random, bare: bool = False) -> Story:
     """Draw a story with two remarks, each praise, blame, or a color; without other sentences if `bare`."""
-    kinds = (_words.PRAISE, _words.BLAME, _words.COLOURS)
+    kinds = (_words.PRAISE, _words.BLAME, _words.COLORS)
     words = tuple(pick(rng, kinds[kind]) for kind in two_kinds(rng, 3))
     size = 0 if bare else length(rng, median=34, low=16, high=95, spread=0.5)
     return words, " ".join(fill(rng, remarks(rng, words), size))
@@ -27,7 +27,7 @@ def scene(rng: Random, bare: bool = False) -> Story:
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
     """Build a row whose label is the kind of the first or the last remark: 0 praise, 1 blame, 2 color."""
     which = int(rng.random() < 0.5)
-    label = next(i for i, k in enumerate((_words.PRAISE, _words.BLAME, _words.COLOURS)) if words[which] in k)
+    label = next(i for i, k in enumerate((_words.PRAISE, _words.BLAME, _words.COLORS)) if words[which] in k)
     return {"premise": premise, "hypothesis": f"the {ORDER[which]} impression was good", "label": label}
 
 

@@ -15,9 +15,7 @@ from benchmarks.tasks._language import fill, length, pick
 def from_hub(raw: Row) -> list[Row]:
     answer = " ".join(re.sub(r"<<[^<>]*>>", "", _fields.text(raw, "answer")).split())
     if _numbers.final_number(answer) is None:
-        raise ValueError(
-            f"field 'answer' should end in {_numbers.FINAL} and a number, not in {answer[-20:]!r}"
-        )
+        raise ValueError(f"field 'answer' must end in {_numbers.FINAL} and a number, not in {answer[-20:]!r}")
     return [{"question": _fields.text(raw, "question"), "answer": answer}]
 
 

@@ -17,7 +17,7 @@ def from_hub(raw: Row) -> list[Row]:
 def generate(rng: Random) -> Row:
     """Generate a row about the first or the last remark: label 0 (entailment) for an opinion, 1 for color."""
     kinds = two_kinds(rng, 2)
-    words = [pick(rng, ((*_words.PRAISE, *_words.BLAME), _words.COLOURS)[kind]) for kind in kinds]
+    words = [pick(rng, ((*_words.PRAISE, *_words.BLAME), _words.COLORS)[kind]) for kind in kinds]
     which = int(rng.random() < 0.5)
     size = length(rng, median=28, low=12, high=80, spread=0.5)
     return {

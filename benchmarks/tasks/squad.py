@@ -10,7 +10,7 @@ def from_hub(raw: Row) -> list[Row]:
     texts = {key: _fields.text(raw, key) for key in ("title", "context", "question")}
     answers = list(_fields.get(_fields.get(raw, "answers", dict), "text", list))
     if not answers or not all(isinstance(a, str) and a.strip() for a in answers):
-        raise ValueError("field 'answers' should contain at least one text and no empty text")
+        raise ValueError("field 'answers' must contain at least one text and no empty text")
     return [texts | {"answers": answers}]
 
 

@@ -11,7 +11,7 @@ from benchmarks.tasks._language import pick
 WORDS = [" terrible", " bad", " okay", " good", " great"]
 _STRONG, _WEAK = ("very", "truly"), ("quite", "rather")
 # The words of a clause, by label.
-_KINDS = (_words.BLAME, _words.BLAME, _words.COLOURS, _words.PRAISE, _words.PRAISE)
+_KINDS = (_words.BLAME, _words.BLAME, _words.COLORS, _words.PRAISE, _words.PRAISE)
 
 
 def _row(raw: Row, key: str) -> list[Row]:

@@ -39,7 +39,7 @@ class Batches:
         if threshold is not None and threshold.memory is not None:
             if choose_length_threshold is None:
                 raise UserError(
-                    f"length_threshold={threshold} needs a memory predictor: give the threshold in tokens"
+                    f"length_threshold={threshold} needs a memory predictor: set the threshold in tokens"
                 )
             threshold = choose_length_threshold(spec, rows, sizes)
         elif threshold is not None:
@@ -75,7 +75,7 @@ class Batches:
     def heavier(
         self, first: Mapping[str, list[int]], second: Mapping[str, list[int]]
     ) -> dict[str, list[int]]:
-        """Return, for each part of `second`, the batch with more padded tokens; `first` on ties."""
+        """Return the batch with more padded tokens for each part of `second`; on a tie, that of `first`."""
 
         def tokens(chosen: Sequence[int]) -> int:
             return len(chosen) * max((self.rows[i].length for i in chosen), default=0)

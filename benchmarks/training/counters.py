@@ -29,7 +29,7 @@ class RunCounters:
         examples: training examples drawn into batches; a full-batch step draws all training rows.
         forward_equivalents: examples in forward passes, plus two per example in a backward pass, plus one
             more if its forward pass is recomputed (gradient checkpointing).
-        skipped_steps, consecutive_skips: non-finite steps: all of them, and those since the last finite step.
+        skipped_steps, consecutive_skips: number of non-finite steps in total, and since the last finite step.
         heaviest: for each part ("zo", "fo"), indices of the training rows in its heaviest batch.
         peak_bytes: peak memory of training.
         best: [score, -loss] of the best evaluation on the validation rows, and its index in `curve`.

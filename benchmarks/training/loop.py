@@ -50,7 +50,7 @@ class Trainer:
 
     Attributes:
         phase: current phase: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
-            "best" (copying the best weights). It tells which phase ran out of memory.
+            "best" (copying the best weights). It identifies the phase that ran out of memory.
         test: the score of the best weights on the test rows, after `train`.
     """
 

@@ -54,7 +54,7 @@ def with_smaller_eval_batches(work: Callable[[int], T], counters: RunCounters) -
 
 @contextmanager
 def ignoring_out_of_memory() -> Iterator[None]:
-    """Leave the block silently if memory runs out in it; other errors propagate."""
+    """Suppress out-of-memory errors of the block; other errors propagate."""
     try:
         yield
     except Exception as error:

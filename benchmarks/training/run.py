@@ -138,7 +138,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     assignment = setup.batches.assignment if setup.batches else None
     test = trainer.test if status == "done" else None
     return {
-        # If the threshold was chosen for an amount of memory, the run may not have needed one.
+        # With a memory budget, the run may have fit without a threshold.
         "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
         "score": test.score if test else None,
         "test": test.as_dict() if test else None,

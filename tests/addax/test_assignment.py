@@ -44,7 +44,7 @@ def test_every_other_value_is_rejected_in_one_line(given):
 
 @pytest.mark.parametrize("given", ["auto:", "auto:40", "auto:GB", "auto:0GB"])
 def test_a_wrong_amount_of_memory_names_the_units(given):
-    with pytest.raises(ValueError, match=r"give a number and one of MB, GB"):
+    with pytest.raises(ValueError, match=r"use a number and one of MB, GB"):
         LengthThreshold.parse(given)
 
 

@@ -83,7 +83,7 @@ def test_the_help_of_a_run_shows_every_field_and_the_settings_of_its_method(caps
     ):
         assert option in text
     assert "--alpha" not in text
-    assert "q; every q-th step is a full-batch step (default: 2)" in text
+    assert "q, the number of steps from one full-batch step to the next (default: 2)" in text
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_dry_run_lists_the_runs_and_starts_nothing(capsys, monkeypatch, tmp_pa
     words = ["--only", "model=nano-opt,nano-llama", "task=cb"]
     assert main(["sweep", "quick", "--dry-run", *words]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last == "quick: 14 runs to do, 0 finished before"
+    assert last == "quick: 14 runs to do, 0 already finished"
     assert len({line.split()[0] for line in lines}) == 14
     assert {line.split()[1] for line in lines} == {"nano-opt", "nano-llama"}
     assert list(tmp_path.iterdir()) == []
@@ -210,7 +210,7 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
 
     code, out = command("sweep", "tiny", "--jobs", "2")
     assert code == 1, out
-    assert "tiny: 3 runs to do, 0 finished before" in out
+    assert "tiny: 3 runs to do, 0 already finished" in out
     assert "failed: nano-opt sst2 Addax: task sst2" in out
     files = sorted((tmp_path / "results" / "runs" / "tiny").glob("*.json"))
     rows = [json.loads(file.read_text()) for file in files]
@@ -220,7 +220,7 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
         ("SGD", "done"),
     ]
     code, out = command("sweep", "tiny", "--dry-run")
-    assert (code, out.splitlines()[-1]) == (0, "tiny: 1 runs to do, 2 finished before")
+    assert (code, out.splitlines()[-1]) == (0, "tiny: 1 runs to do, 2 already finished")
     reference = tmp_path / "results" / "reference"
     reference.mkdir()
     (reference / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -228,4 +228,4 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     with (tmp_path / "baselines" / "sgd.py").open("a") as source:
         source.write("# changed\n")
     code, out = command("sweep", "tiny", "--dry-run")
-    assert (code, out.splitlines()[-1]) == (0, "tiny: 2 runs to do, 1 finished before")
+    assert (code, out.splitlines()[-1]) == (0, "tiny: 2 runs to do, 1 already finished")

@@ -87,7 +87,7 @@ def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy)
     second.communicate(timeout=60)
     third = processes.python(*WORDS, cwd=copy, env=environment)
     assert (third.returncode, third.stderr) == (0, "")
-    assert "stopped: 1 runs to do, 2 finished before" in third.stdout
+    assert "stopped: 1 runs to do, 2 already finished" in third.stdout
     found = [json.loads(file.read_text()) for file in rows.glob("*.json")]
     assert [row["status"] for row in found] == ["done"] * 3
     (long,) = (row for row in found if row["steps"] > 1)

@@ -219,7 +219,7 @@ def test_the_pages_run_the_method_and_the_task():
 def test_the_suite_example_lists_its_runs(copy, words):
     """The docstring of `specs` states their number."""
     count = re.search(r"Return (\d+) runs", text_of("suite"))[1]
-    assert f"{NAMES['suite']}: {count} runs to do, 0 finished before" in python(copy, *words[1:])
+    assert f"{NAMES['suite']}: {count} runs to do, 0 already finished" in python(copy, *words[1:])
 
 
 @pytest.fixture(scope="module")

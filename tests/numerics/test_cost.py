@@ -154,7 +154,7 @@ def test_mezo_svrg_costs_what_its_docstring_states(monkeypatch):
 
 def svrg_draws(cost: str) -> tuple[int, ...]:
     """Return the documented draws at an anchor step, at other steps, and at other steps of `released`."""
-    match = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) where released", cost)
+    match = re.search(r"(\d+) draws of z at an anchor step, (\d+) otherwise \((\d+) if released", cost)
     return tuple(int(n) for n in match.groups())
 
 

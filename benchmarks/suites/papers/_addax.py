@@ -70,7 +70,7 @@ LARGE = (
 
 
 def length_threshold(card: str) -> tuple[Setting, ...]:
-    """Return the settings of L_T: on long tasks the largest that fits on the card, on the others no L_T."""
+    """Return the settings of L_T: the largest that fits on the GPU for long tasks, none for short tasks."""
     return (
         Setting("addax", "length_threshold", None, "R", "short tasks run Addax-WA"),
         Setting(

@@ -14,7 +14,7 @@ from benchmarks.config.spec import RunSpec, from_dict
 # choice.
 TAGS = ("V", "D", "R", "ours")
 EVERY = "all"
-# This value of `methods` means that the setting applies to the suite as a whole.
+# This value of `methods` marks a setting of the suite as a whole.
 SUITE: tuple[str, ...] = ()
 # Every suite has these settings: its methods, in order, and the hardware that it needs.
 OF_SUITES = ("methods", "hardware")

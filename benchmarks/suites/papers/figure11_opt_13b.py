@@ -1,4 +1,4 @@
-"""Addax, Figure 11, OPT-13B: Addax-WA and MeZO at equal batch sizes; Addax and SGD with 4x its K1."""
+"""Addax, Figure 11, OPT-13B: Addax-WA and MeZO at equal batch sizes; Addax and SGD with batch size 4 x K1."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _addax, _mezo

@@ -41,7 +41,7 @@ NAMES = [
     words(
         "a filter that matches nothing", ["sweep", "quick", "--only", "method=addx"], "did you mean 'addax'?"
     ),
-    words("a filter without values", ["sweep", "quick", "--only", "method"], "--only expects KEY=A,B"),
+    words("a filter without values", ["sweep", "quick", "--only", "method"], "--only must be KEY=A,B"),
     words("a misspelled budget", ["sweep", "quick", "--budget", "step=5"], "did you mean 'steps'?"),
     words(
         "a budget without an amount",
@@ -126,7 +126,7 @@ VALUES = [
     setting("eps=0", "eps must be in (0, inf), not 0"),
     setting("length_threshold=long", "a quantile (q0.7), auto:40GB, or none, not 'long'"),
     setting("length_threshold=q2", "a quantile (q0.7), auto:40GB, or none, not 'q2'"),
-    setting("length_threshold=auto:40", "length_threshold=auto:40: give a number and one of MB, GB,"),
+    setting("length_threshold=auto:40", "length_threshold=auto:40: use a number and one of MB, GB,"),
     setting("length_threshold=auto:", "such as auto:40GB"),
     setting("length_threshold=auto:8GB fo_batch_size=0 alpha=1", "needs a first-order batch"),
     setting("length_threshold=-5", "length_threshold must be in tokens", "not '-5'"),
@@ -148,7 +148,7 @@ VALUES = [
     words(
         "an automatic threshold on several devices",
         [*ADDAX, "--device", "auto", *options("length_threshold=auto:8GB")],
-        "with device=auto, give it in tokens",
+        "with device=auto, set it in tokens",
     ),
     words("betas with one number", [*ADAM, *options("betas=0.9")], "adam", "betas"),
 ]
@@ -156,7 +156,7 @@ COMBINATIONS = [
     setting("lr=0.1 steps=5 seconds=5", "exactly one budget", "examples, forward_equivalents"),
     setting("zo_batch_size=0", "zo_batch_size=0 requires alpha=0"),
     setting("alpha=1", "alpha=1 requires fo_batch_size=0, not 4"),
-    words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo takes no alpha", "setting of addax"),
+    words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo does not take alpha", "setting of addax"),
     words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
     words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),
     words(

@@ -80,14 +80,14 @@ CASES = [
         "task",
         "a task without generated rows",
         TASK.format(more=""),
-        "no built-in rows: give --data DIR",
+        "no built-in rows: use --data DIR",
         argv=[*ADDAX, "--task", "mine"],
     ),
     file(
         "task",
         "a task without a hub copy",
         TASK.format(more=""),
-        "no copy on the hub: give --data DIR",
+        "no copy on the hub: use --data DIR",
         argv=[*ADDAX, "--task", "mine", "--data", "hub"],
     ),
     file(

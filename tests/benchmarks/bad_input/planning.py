@@ -38,7 +38,7 @@ CASES = [
     size("0GB", "such as 40GB"),
     size("GB", "such as 40GB"),
     size("a100", "such as 40GB"),
-    size("1GB", "1.50 GB is reserved", "give more"),
+    size("1GB", "1.50 GB is reserved", "use more"),
     words("a plan without a budget", [*MODEL, "nano-opt"], "--gpu-memory", "--help"),
     words("a plan for a misspelled method", [*PLAN, "8GB", "--method", "adax"], "did you mean 'addax'?"),
     words("a plan with a misspelled setting", [*PLAN, "8GB", *options("esp=1")], "did you mean --eps?"),
@@ -54,7 +54,7 @@ CASES = [
     Case(
         "a budget below the parameters alone",
         [*MODEL, "facebook/opt-125m", "--gpu-memory", "1.6GB", "--method", "mezo", "--tokenizer", "nano-opt"],
-        ("opt-125m: its parameters alone take 0.25 GB in bfloat16", "give more than 1.75 GB"),
+        ("opt-125m: its parameters alone take 0.25 GB in bfloat16", "use more than 1.75 GB"),
         predicts=True,
     ),
     Case(

@@ -48,13 +48,13 @@ INVALID = [
     ({"method": "addax", "task": "sst2"}, "--model"),
     ({"method": "addax", "model": "nano-opt"}, "--task"),
     # Settings of another method.
-    (MEZO | {"alpha": 0.1}, "mezo takes no alpha: it is a setting of addax"),
-    (MEZO | {"fo_batch_size": 4}, "mezo takes no fo_batch_size"),
-    (MEZO | {"length_threshold": 50}, "mezo takes no length_threshold"),
-    (SGD | {"eps": 1e-3}, "sgd takes no eps"),
-    (ADAM | {"zo_batch_size": 4}, "adam takes no zo_batch_size"),
-    (ADDAX | {"lr_ratio": 0.5}, "addax takes no lr_ratio: it is a setting of mezo-svrg"),
-    (ZERO | {"lr": 0.1}, "zero-shot takes no lr"),
+    (MEZO | {"alpha": 0.1}, "mezo does not take alpha: it is a setting of addax"),
+    (MEZO | {"fo_batch_size": 4}, "mezo does not take fo_batch_size"),
+    (MEZO | {"length_threshold": 50}, "mezo does not take length_threshold"),
+    (SGD | {"eps": 1e-3}, "sgd does not take eps"),
+    (ADAM | {"zo_batch_size": 4}, "adam does not take zo_batch_size"),
+    (ADDAX | {"lr_ratio": 0.5}, "addax does not take lr_ratio: it is a setting of mezo-svrg"),
+    (ZERO | {"lr": 0.1}, "zero-shot does not take lr"),
     # Values.
     ({k: v for k, v in ADDAX.items() if k != "lr"}, "learning rate"),
     (ADDAX | {"lr": -0.1}, "lr must be in [0, inf), not -0.1"),
@@ -87,7 +87,7 @@ INVALID = [
     (ADDAX | {"validation_rows": -5}, "validation_rows"),
     (ADDAX | {"test_rows": 0}, "test_rows"),
     # Budgets.
-    (ADDAX | {"seconds": 5.0}, "exactly one budget: give one of steps, seconds, examples"),
+    (ADDAX | {"seconds": 5.0}, "exactly one budget: pass one of steps, seconds, examples"),
     (ADDAX | {"steps": None}, "exactly one budget"),
     (ADDAX | {"steps": 0}, "budget must be positive and finite, not steps=0"),
     (ADDAX | {"steps": -3}, "steps=-3"),
@@ -99,7 +99,7 @@ INVALID = [
     (ADDAX | {"length_threshold": "q1.5"}, "'q1.5'"),
     (ADDAX | {"length_threshold": "q"}, "'q'"),
     (ADDAX | {"length_threshold": "0.7"}, "'0.7'"),
-    (ADDAX | {"length_threshold": "auto:40"}, "length_threshold=auto:40: give a number and one of"),
+    (ADDAX | {"length_threshold": "auto:40"}, "length_threshold=auto:40: use a number and one of"),
     (ADDAX | {"length_threshold": 0.7}, "length_threshold"),
     (ADDAX | {"length_threshold": 0}, "length_threshold must be a positive number"),
     (ADDAX | {"length_threshold": True}, "length_threshold"),
@@ -246,7 +246,7 @@ def test_manual_runs_use_the_settings_of_suite_quick():
     given = with_defaults(hand | {"lr": 0.5, "steps": 3})
     assert (given.settings["lr"], given.steps) == (0.5, 3)
     for changes, named in (
-        ({"model": "facebook/opt-13b"}, "needs lr: give --lr and a budget such as --steps"),
+        ({"model": "facebook/opt-13b"}, "needs lr: pass --lr and a budget such as --steps"),
         ({"model": "facebook/opt-13b", "lr": 0.1}, "needs a budget (steps, seconds"),
         ({"method": "addaxx"}, "did you mean 'addax'"),
     ):

@@ -153,7 +153,7 @@ def test_a_class_with_too_few_rows_is_named(tmp_path):
         fresh_splits("sst2", str(tmp_path), **size, shots=4)
     assert str(caught.value) == (
         "task sst2: only 6 different training rows of class 1 (great), but shots=4 needs 8 per class: "
-        "give fewer shots"
+        "use fewer shots"
     )
 
 

@@ -62,8 +62,8 @@ def test_pages_list_their_stale_tables(tmp_path):
     listing = stale.listing(found)
     assert "1 of 2" in listing
     assert "fresh:score" not in listing
-    assert listing.endswith("1 of 2 tables and figures show rows that other code has produced.")
-    assert stale.listing(found[1:]) == "All 1 tables and figures show rows of today's code."
+    assert listing.endswith("1 of 2 tables and figures show rows from older code.")
+    assert stale.listing(found[1:]) == "All rows of the 1 tables and figures are from the current code."
 
 
 def test_every_table_of_committed_rows_is_listed():

@@ -35,7 +35,7 @@ def test_a_value_is_the_cell_of_its_row_and_column(tables):
     [
         (SENTENCE.format("demo:score | Adm | SST-2"), "did you mean 'Adam'"),
         (SENTENCE.format("demo:score | Adam | SST2"), "did you mean 'SST-2'"),
-        (SENTENCE.format("demo:score"), r"should name TABLE \| ROW \| COLUMN"),
+        (SENTENCE.format("demo:score"), r"must have the form TABLE \| ROW \| COLUMN"),
         (SENTENCE.format("demo:scores | Adam | SST-2"), "did you mean 'score'"),
         ("It is <!-- value:demo:score | Adam | SST-2 -->5 %.\n", "never closed; add <!-- /value -->"),
         ("It is\n<!-- value:demo:score | Adam | SST-2 -->5<!-- /value -->\n", "a line begins with"),

@@ -35,9 +35,9 @@ def test_provenance_lists_runs_that_did_not_fit():
 @pytest.mark.parametrize(
     ("budgets", "text"),
     [
-        ({"mezo": {"steps": 20000}, "addax": {"steps": 1000}}, "unequal steps: MeZO 20000, Addax 1000"),
-        ({"mezo": {"seconds": 360.0}, "addax": {"seconds": 360.0}}, "equal seconds: 360"),
-        ({"mezo": {"forward_equivalents": 64}}, "equal forward-equivalents: 64"),
+        ({"mezo": {"steps": 20000}, "addax": {"steps": 1000}}, "unequal steps (MeZO 20000, Addax 1000)"),
+        ({"mezo": {"seconds": 360.0}, "addax": {"seconds": 360.0}}, "equal seconds (360)"),
+        ({"mezo": {"forward_equivalents": 64}}, "equal forward-equivalents (64)"),
     ],
 )
 def test_provenance_describes_the_budgets(budgets, text):
@@ -52,8 +52,8 @@ def test_provenance_describes_the_budgets(budgets, text):
 @pytest.mark.parametrize(
     ("last", "text"),
     [
-        (360.0, "equal seconds on each model: nano-opt 120, nano-llama 360"),
-        (300.0, "unequal seconds: MeZO 120 or 360, Addax 120 or 300"),
+        (360.0, "equal seconds on each model (nano-opt 120, nano-llama 360)"),
+        (300.0, "unequal seconds (MeZO 120 or 360, Addax 120 or 300)"),
     ],
 )
 def test_provenance_describes_budgets_that_are_equal_on_each_model(last, text):

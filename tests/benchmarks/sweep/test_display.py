@@ -74,7 +74,7 @@ def test_a_line_shows_runs_done_the_current_run_its_loss_and_the_time_left(outpu
 def test_lines_are_not_wrapped_in_narrow_output(output):
     lines, text = output
     printed = text.splitlines()
-    assert printed[0] == "s: 3 runs to do, 0 finished before"
+    assert printed[0] == "s: 3 runs to do, 0 already finished"
     assert [line for line in printed if " of 3 runs done" in line] == lines
     assert "failed: nano-opt sst2 Addax: diverged" in printed
     assert re.fullmatch(r"s: 3 runs done in \d+ s, 1 failed", printed[-1])

@@ -27,7 +27,7 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(runs):
     executor = Inline()
     failed, text = swept(SPECS, executor)
     assert failed == 1
-    assert "4 runs to do, 0 finished before" in text
+    assert "4 runs to do, 0 already finished" in text
     assert "failed: nano-opt sst2 Addax: task sst2: no training example is longer than" in text
     rows = {row["id"]: row for row in store.read_suite("s")}
     assert [rows[s.id]["status"] for s in SPECS] == ["done", "failed", "done", "done"]
@@ -39,7 +39,7 @@ def test_finished_runs_are_skipped_and_a_failing_one_costs_only_itself(runs):
 
     failed, text = swept(SPECS)
     assert failed == 1
-    assert "1 runs to do, 3 finished before" in text
+    assert "1 runs to do, 3 already finished" in text
 
 
 def test_a_sweep_with_nothing_to_do_starts_no_executor(runs):
@@ -47,7 +47,7 @@ def test_a_sweep_with_nothing_to_do_starts_no_executor(runs):
     executor = Inline()
     failed, text = swept(SPECS[:1], executor)
     assert (failed, executor.runs) == (0, None)
-    assert text == "s: 0 runs to do, 1 finished before\n"
+    assert text == "s: 0 runs to do, 1 already finished\n"
 
 
 def test_a_row_of_other_data_or_sources_is_not_finished(runs, monkeypatch):

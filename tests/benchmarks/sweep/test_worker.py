@@ -79,7 +79,7 @@ def test_a_damaged_row_is_reported_renamed_and_run_again(runs, capsys, text):
     assert f"renamed to {path.name}.damaged-1" in message
     assert (runs / f"{path.name}.damaged-1").read_text() == damaged
     assert store.read_row(path)["status"] == "done"
-    assert "0 runs to do, 1 finished before" in swept(SPECS[:1])[1]
+    assert "0 runs to do, 1 already finished" in swept(SPECS[:1])[1]
 
 
 @pytest.mark.process

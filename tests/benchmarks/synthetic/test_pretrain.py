@@ -104,7 +104,7 @@ def test_left_to_right_hides_what_comes_after():
 def test_a_masked_line_hides_answers_or_text_never_both():
     tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
-    recipe = pretrain.Recipe(asked=0.5, mask_rate=0.3)
+    recipe = pretrain.Recipe(answer_mask_rate=0.5, mask_rate=0.3)
     batch = encode([(ids, follows)] * 40, tokenizer, masks=(Random(0), recipe))
     answers, text = batch.answer_labels != IGNORED, batch.text_labels != IGNORED
     hidden = batch.input_ids == tokenizer.mask_token_id
@@ -123,10 +123,10 @@ def test_committed_weights_are_small(name):
     assert (models.WEIGHTS / name / "model.safetensors").stat().st_size <= 1.5e6
 
 
-def test_an_asked_line_hides_only_its_answers():
+def test_a_line_with_masked_answers_hides_nothing_else():
     tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
-    batch = encode([(ids, follows)], tokenizer, asked=True)
+    batch = encode([(ids, follows)], tokenizer, mask_answers=True)
     assert (batch.input_ids == tokenizer.mask_token_id).tolist() == [follows]
     assert (batch.answer_labels != IGNORED).tolist() == [follows]
     assert (batch.text_labels != IGNORED).tolist() == [[i > 0 and not f for i, f in enumerate(follows)]]

@@ -52,7 +52,7 @@ def by_word(**classes):
     return {word: kind for kind, words in classes.items() for word in words}
 
 
-KINDS = by_word(praise=_words.PRAISE, blame=_words.BLAME, color=_words.COLOURS)
+KINDS = by_word(praise=_words.PRAISE, blame=_words.BLAME, color=_words.COLORS)
 
 PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
 

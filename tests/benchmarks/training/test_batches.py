@@ -83,7 +83,7 @@ def test_a_threshold_for_an_amount_of_memory_is_chosen_by_the_caller():
     row = row_of(spec, choose_length_threshold=choose)
     sizes = {"zo_batch_size": ZO, "fo_batch_size": FO, "eval_batch_size": 8}
     assert (row["length_threshold_tokens"], seen) == (12, [(spec.id, ROWS, sizes)])
-    with pytest.raises(UserError, match="needs a memory predictor: give the threshold in tokens"):
+    with pytest.raises(UserError, match="needs a memory predictor: set the threshold in tokens"):
         row_of(spec)
 
 
