@@ -15,7 +15,7 @@ from benchmarks.config.methods import build_optimizer
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.models import LoadedModel, _trainable
+from benchmarks.models import LoadedModel, _trainable, _transformers
 from benchmarks.models._dropout import Dropout
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class DryStep(TrainingStep):
         )
         _trainable.select(model, spec.trainable)
         if spec.gradient_checkpointing:
-            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+            _transformers.enable_checkpointing(model)
         family = models.family_of(config.model_type, "configuration")
         loaded = LoadedModel(model, _Tokenizer(), family, spec.model, 0)
         self.scorer = Scorer(loaded, tasks.load(spec.task), spec.head, spec.scoring)

@@ -28,6 +28,7 @@ from benchmarks.memory.dry_step import Batches, DryStep
 from benchmarks.memory.dry_step import synthetic as synthetic
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
 # The depths of the two traces to extrapolate from, and the number of layers at each end that keep their
@@ -162,16 +163,21 @@ def traces(
 @contextmanager
 def _transformers_on_meta() -> Iterator[None]:
     """Patch the checks by which transformers' masking functions read a tensor's values."""
-    answers = {
-        # Without a mask, transformers checks whether a row packs several sequences, and assumes that it does
-        # if it cannot read values. Our rows contain one sequence each, which needs no mask.
-        "transformers.masking_utils.find_packed_sequence_indices": None,
-        # While it is tracing, transformers does not read values.
-        "transformers.masking_utils.is_tracing": True,
-        "transformers.modeling_utils.is_tracing": True,
+
+    def no_packed_sequences(_position_ids: "Tensor") -> None:
+        """Return no indices: without a mask, transformers checks whether a row packs several sequences."""
+
+    def is_tracing(tensor: "Tensor | None" = None) -> bool:
+        """Keep transformers from reading values of a mask. If there is no mask, there is nothing to read."""
+        return tensor is not None
+
+    replacements = {
+        "transformers.masking_utils.find_packed_sequence_indices": no_packed_sequences,
+        "transformers.masking_utils.is_tracing": is_tracing,
+        "transformers.modeling_utils.is_tracing": is_tracing,
     }
     with ExitStack() as stack:
-        for name, answer in answers.items():
+        for name, replacement in replacements.items():
             # A Mock would keep references to the tensors it is called with.
-            stack.enter_context(mock.patch(name, lambda *_args, answer=answer: answer))
+            stack.enter_context(mock.patch(name, replacement))
         yield

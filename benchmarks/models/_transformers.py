@@ -25,6 +25,13 @@ def auto_class(masked: bool, head: str) -> Any:
     return AutoModelForMaskedLM if masked else AutoModelForCausalLM
 
 
+def enable_checkpointing(model: Any) -> None:
+    """Have a transformers model recompute activations in its backward pass."""
+    # Older versions of transformers have the method under its second name only.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 @contextmanager
 def loading_errors(name: str) -> Iterator[None]:
     """Silence transformers and the libraries it calls, and turn load failures into a `UserError`.

@@ -15,7 +15,7 @@ from benchmarks.data.splits import Splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.models import _trainable
+from benchmarks.models import _trainable, _transformers
 from benchmarks.tasks import Task
 from benchmarks.training.batches import Batches, ChooseLengthThreshold
 from benchmarks.training.counters import RunCounters
@@ -74,7 +74,7 @@ def set_up(
         return Setup(task, model, scorer, rows)
     batches = Batches(spec, rows["train"], counters.batch_sizes, choose_length_threshold)
     if spec.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        _transformers.enable_checkpointing(model)
     try:
         optimizer = build_optimizer(spec, model)
     except ValueError as error:
