@@ -41,7 +41,7 @@ def moved(model, before):
 @BUILDS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_only_adapters_move(method, build, dtype):
-    """All adapters change, and no bit of the base weights does. peft keeps adapters in float32."""
+    """All adapters change, and the base weights keep every bit. peft keeps adapters in float32."""
     model = lora_model(dtype, build)
     adapters, rest = parts(model)
     assert len(adapters) == 8

@@ -1,4 +1,4 @@
-"""Test that kernels on meta tensors keep the same tensors for the backward pass as a device's kernels."""
+"""Tests that kernels on meta tensors save the same tensors for the backward pass as a device's kernels."""
 
 import pytest
 import torch

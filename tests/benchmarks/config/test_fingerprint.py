@@ -189,7 +189,7 @@ def test_every_module_that_a_run_imports_is_in_its_fingerprint(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """Return a function that writes a repository and returns a function from files to what they import."""
+    """Return a function that writes a repository. It returns a function that maps files to their imports."""
     monkeypatch.setattr(registry, "ROOT", tmp_path)
 
     def write(files):

@@ -1,4 +1,4 @@
-"""The planner: its choice is predicted to fit, and the next larger choice is predicted not to fit."""
+"""Tests of the planner: its choice is predicted to fit, and the next larger choice is not."""
 
 import json
 from random import Random

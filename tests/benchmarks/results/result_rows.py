@@ -267,7 +267,7 @@ BYTES_BEYOND_WEIGHTS = {
 def memory_row(
     what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **fields
 ):
-    """Return a row of `memory_curves` with invented sizes, at the larger end of the backward pass."""
+    """Return a row of `memory_curves` with invented sizes; the peak is at either end of the backward pass."""
     per_parameter, per_token = BYTES_BEYOND_WEIGHTS.get((method, label), (6, 5e6))
     size = OPTS[model] * 1e9
     zo = batch_size or 6 if method in ("mezo", "addax") else 0

@@ -38,7 +38,7 @@ def test_a_dead_worker_costs_only_its_run(pool):
     assert long.result(60) != os.getpid()
 
 
-def test_an_error_of_the_work_is_raised_by_its_future(pool):
+def test_an_exception_in_a_run_is_raised_by_its_future(pool):
     with pytest.raises(ZeroDivisionError):
         pool.submit(eval, "1 / 0").result(60)
     shared = "__import__('torch').get_num_threads()"
