@@ -1,4 +1,4 @@
-"""Invalid input ends in a one-line error before any training step, and changes no file.
+"""Tests that invalid input ends in a one-line error before any training step, and changes no file.
 
 To add a case, add a line to a list in `bad_input/`.
 """

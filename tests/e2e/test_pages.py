@@ -400,7 +400,7 @@ def test_list_and_the_dry_run_print_lines_and_write_nothing(monkeypatch, capsys,
 
 
 def test_the_plan_shown_equals_the_prediction():
-    """Check two lines at the longest length: the peaks are those shown, and one more example does not fit."""
+    """Check two lines of the plan: predicted peaks equal those shown, and one more example does not fit."""
     words = next(w for w in commands(PLANNING) if w[3] == "plan")
     given = dict(zip(words[4::2], words[5::2], strict=True))
     (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", PAGES[PLANNING], re.M | re.S)

@@ -122,7 +122,7 @@ def test_adam_follows_the_oracle(problem):
     v = {n: torch.zeros_like(w) for n, w in dense.theta.items()}
 
     def step(k):
-        # Some gradients are zero except for rounding (the bias of OPT's keys). Adam divides them by about
+        # The gradients of the biases of OPT's keys are zero except for rounding. Adam divides them by about
         # 1e-8, which amplifies the rounding, so the oracle copies theta from the model before each step.
         dense.read(model)
         g, t = dense.grad(k), k + 1

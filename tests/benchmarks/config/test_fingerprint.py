@@ -1,4 +1,4 @@
-"""Fingerprints: the source fingerprint of a run covers exactly the files that the run imports."""
+"""Tests of fingerprints: a run's source fingerprint covers exactly the files that the run imports."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""RunSpec: strict parsing, ids, and one-line errors for invalid input."""
+"""Tests of RunSpec: strict parsing, ids, and one-line errors for invalid input."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Real data from the folder ADDAX_DATA: split sizes, and labels that match their candidates."""
+"""Tests of real data in the folder ADDAX_DATA: split sizes, and labels that match their candidates."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Sources: the hub and folders give equal rows, errors name malformed rows, and files are read once."""
+"""Tests of data sources: hub and folder give equal rows, errors name malformed rows, files are read once."""
 
 import dataclasses
 import gzip

@@ -1,4 +1,4 @@
-"""Splits: sizes, disjointness, repeatability, and few-shot draws."""
+"""Tests of splits: sizes, disjointness, repeatability, and few-shot draws."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Tokenization: truncation, clozes, candidates that merge with the prompt, and unsupported input."""
+"""Tests of tokenization: truncation, clozes, candidates that merge with the prompt, and invalid input."""
 
 import dataclasses
 import re

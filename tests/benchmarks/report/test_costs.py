@@ -1,4 +1,4 @@
-"""Costs: Addax's memory and time relative to each other method, over the tasks that both finished."""
+"""Tests of the table of costs: memory and time of Addax relative to each other method."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tables agree with the rows: means, deviations, order, bold entries, and failures."""
+"""Tests that tables agree with the rows: means, deviations, order, bold entries, and failures."""
 
 import csv
 import io

@@ -176,7 +176,7 @@ def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8,
 
 
 def sensitivity(model="nano-opt", task="rte"):
-    """Return rows of Addax: one setting with five seeds, and variations of it with one seed.
+    """Return rows of Addax at one setting with five seeds, and at variations of it with one seed.
 
     The variations are a grid of alpha and K0, several L_T, and several eps.
     """

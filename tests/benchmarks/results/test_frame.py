@@ -1,4 +1,4 @@
-"""Frames: one line per run, in a fixed order, computed once for all users."""
+"""Tests of frames: one line per run, in a fixed order, computed once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Published numbers: the checks of their file, and the comparison with ours."""
+"""Tests of published numbers: the checks of their file, and the comparison with our scores."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""Ranks: comparison with hand-computed values and Demsar's table."""
+"""Tests of ranks against hand-computed values and Demsar's table."""
 
 from math import sqrt
 

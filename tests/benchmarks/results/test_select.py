@@ -1,4 +1,4 @@
-"""Selection: one setting per method, selected only on validation scores."""
+"""Tests of selection: one setting per method, selected only on validation scores."""
 
 import pytest
 

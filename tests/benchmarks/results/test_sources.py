@@ -1,4 +1,4 @@
-"""Sources of rows: local runs, committed rows, a user's files, and shards."""
+"""Tests of the sources of rows: local runs, committed rows, a user's files, and shards."""
 
 import json
 

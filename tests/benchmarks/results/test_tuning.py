@@ -1,4 +1,4 @@
-"""Tuning: the number of trials per method, the selected setting, the edges of the grid, and the cost."""
+"""Tests of tuning: trials per method, the selected setting, the edges of the grid, and the cost."""
 
 import json
 

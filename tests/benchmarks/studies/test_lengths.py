@@ -1,4 +1,4 @@
-"""The study of lengths: its counts agree with training."""
+"""Tests of the study of lengths: its counts agree with those of training."""
 
 import json
 from argparse import Namespace

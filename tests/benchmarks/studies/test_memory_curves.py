@@ -1,4 +1,4 @@
-"""The study of memory curves: points, rows, and tables."""
+"""Tests of the study of memory curves: points, rows, and tables."""
 
 import dataclasses
 import json

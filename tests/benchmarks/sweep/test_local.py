@@ -1,4 +1,4 @@
-"""Local worker processes: a death costs only one run, and all workers end with their sweep."""
+"""Tests of local workers: a death costs only one run, and all workers end with their sweep."""
 
 import os
 import signal

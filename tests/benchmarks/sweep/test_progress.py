@@ -1,4 +1,4 @@
-"""Progress: the files that workers write, and the lines that a sweep computes from them."""
+"""Tests of progress: the files that workers write, and the lines that a sweep computes from them."""
 
 import json
 import time

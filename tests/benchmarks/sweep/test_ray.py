@@ -1,4 +1,4 @@
-"""Runs on a local Ray cluster of two nodes, one of which is killed."""
+"""Tests of runs on a local Ray cluster with two nodes. One of the nodes is killed."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""Scheduler: the specs that a sweep runs, and its behavior when a run fails or its process dies."""
+"""Tests of the scheduler: the specs that a sweep runs, failed runs, and processes that die."""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""Shards: `--shard I/N` splits a suite's runs into disjoint and complete parts."""
+"""Tests of shards: `--shard I/N` splits a suite's runs into disjoint and complete parts."""
 
 from collections import Counter
 

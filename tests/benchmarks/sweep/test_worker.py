@@ -1,4 +1,4 @@
-"""Worker: one run under its lock, and its behavior with existing rows and errors."""
+"""Tests of the worker: one run under its lock, with existing rows, and with errors."""
 
 import multiprocessing
 import time

@@ -1,4 +1,4 @@
-"""Training batches: the examples that each closure gets."""
+"""Tests of training batches: the examples that each closure gets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ METHODS = tuple(registry.files("method"))
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Record every training loss: (whether gradients are on, prompts and lengths of the examples)."""
+    """Return a list that records every training loss: whether gradients are on, and prompts and lengths."""
     seen = []
     loss = Scorer.loss
 

@@ -104,7 +104,7 @@ def test_a_run_killed_at_a_random_moment_gives_bit_identical_results(tmp_path, m
 
 @pytest.mark.process
 def test_most_of_these_runs_were_killed():
-    """In a parallel test session, each process counts only the moments that it ran."""
+    """In a parallel test session, each process counts only the runs that it started."""
     assert len(KILLED) >= 0.8 * len(RUN)
 
 

@@ -1,4 +1,4 @@
-"""Rows: the fields of every method's row, and the meaning of its counters."""
+"""Tests of rows: the fields of every method's row, and the meaning of its counters."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Setup of a run: rejected models, and the learning-rate schedule."""
+"""Tests of the setup of a run: rejected models, and the learning-rate schedule."""
 
 import pytest
 
