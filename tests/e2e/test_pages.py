@@ -407,7 +407,7 @@ def test_the_plan_shown_equals_the_prediction():
     longest = int(re.search(r"to (\d+) tokens", shown)[1])
     lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
     usable = units.parse_bytes(given["--gpu-memory"], PLANNING) - units.RESERVE
-    assert f"{units.format_bytes(usable)} to use" in shown
+    assert f"{units.format_bytes(usable)} usable" in shown
 
     def padded(size):
         """Return prompts with an answer of one token; one of them is shorter."""
