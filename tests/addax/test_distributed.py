@@ -112,7 +112,7 @@ def test_different_parameters_are_rejected_on_all_ranks(found, method):
         ("one more", "parameter 'extra.weight' differs between rank 0 and rank 1"),
     ],
 )
-def test_wrong_groups_and_seeds_are_rejected_on_all_ranks(found, case, message):
+def test_different_seeds_and_trainable_parameters_are_rejected_on_all_ranks(found, case, message):
     for rank in found:
         assert message in rank["rejections"][case]
 

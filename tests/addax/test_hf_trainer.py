@@ -203,7 +203,7 @@ def test_addax_wa_draws_both_batches_from_all_examples(tmp_path):
     assert {int(n) for b in zo for n in b["attention_mask"].sum(1)} == set(LENGTHS)
 
 
-def test_the_zeroth_order_batch_is_as_large_as_the_other_one_or_as_its_pool(tmp_path):
+def test_the_zeroth_order_batch_has_the_size_of_the_first_order_batch_or_of_its_pool(tmp_path):
     for size, expected in ((None, K1), (99, len(LONG))):
         recorder = Recorder()
         trainer(

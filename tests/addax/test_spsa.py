@@ -112,7 +112,7 @@ def test_a_closure_that_raises_leaves_parameters_bit_identical(dtype, evaluation
 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "released"])
-def test_both_evaluations_see_the_same_dropout_mask(arithmetic):
+def test_both_evaluations_use_the_same_dropout_mask(arithmetic):
     """After the step, the generator is in the state that one evaluation leaves."""
     masks = []
     model = nn.Sequential(nn.Linear(5, 64), nn.Dropout(0.5), nn.Linear(64, 1)).train()

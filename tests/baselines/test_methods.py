@@ -87,7 +87,7 @@ def test_the_module_docstring_states_equation_cost_and_memory(method):
 
 
 @METHODS
-def test_one_class_built_from_model_and_lr(method):
+def test_a_file_defines_one_class_that_is_built_from_model_and_lr(method):
     cls = class_of(method)
     parameters = list(inspect.signature(cls).parameters.values())
     assert [p.name for p in parameters[:2]] == ["model", "lr"]
@@ -277,7 +277,7 @@ def test_a_step_without_a_declared_closure_is_rejected(method):
 
 
 @METHODS
-def test_arguments_are_what_the_constructor_takes(method):
+def test_arguments_and_their_defaults_are_those_of_the_constructor(method):
     cls = class_of(method)
     defaults = cls.arguments()
     assert defaults.pop("lr") is inspect.Parameter.empty

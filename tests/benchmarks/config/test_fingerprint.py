@@ -272,6 +272,6 @@ def test_a_hub_model_that_cannot_be_read_depends_on_every_family(monkeypatch):
     assert len(files) > 1
 
 
-def test_every_built_in_model_has_its_own_fingerprint():
+def test_built_in_models_have_different_fingerprints():
     nano = sorted(name for name in models.builtin() if name.startswith("nano-"))
     assert len({source_fingerprint(spec_of(model=name)) for name in nano}) == len(nano)

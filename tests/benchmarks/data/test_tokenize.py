@@ -77,7 +77,7 @@ def test_truncation_never_removes_the_mask_of_a_cloze(cloze, room, kept):
         ("{mask} or {mask}", "the cloze must have one mask, not 2"),
     ],
 )
-def test_a_cloze_without_its_one_mask_is_rejected(cloze, expected):
+def test_a_cloze_without_exactly_one_mask_is_rejected(cloze, expected):
     task = dataclasses.replace(
         tasks.load("sst2-cloze"), cloze=lambda row, mask: cloze.format(text=row["sentence"], mask=mask)
     )

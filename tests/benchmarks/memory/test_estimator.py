@@ -86,7 +86,7 @@ def test_peaks_extrapolated_in_depth_equal_those_of_the_full_model(method, check
     assert max(layer for _, phase, layer in extended.bytes if phase != OUTSIDE) == 7
 
 
-def test_the_peak_itself_is_not_linear_in_depth():
+def test_the_peak_of_a_step_is_not_linear_in_depth():
     """On OPT-13B, 8 x 600 tokens, the phase with the peak changes with the depth.
 
     With few layers, SGD's gradients exceed its activations. With 40 layers, its activations are larger.

@@ -93,7 +93,7 @@ def test_a_file_without_a_column_or_with_a_field_too_many_is_rejected(tmp_path):
         published.load(tmp_path / "none.csv")
 
 
-def test_a_number_of_the_user_never_overrides_an_existing_one(file):
+def test_a_users_number_never_overrides_an_existing_one(file):
     known = {"paper": "MeZO", "source": "memory"}
     assert len(published.load(file(known))) == len(published.load())
     both = r"own\.csv:3: MeZO Table 1 OPT-13B SST-2 MeZO accuracy is 99 % \(memory\), but 91\.4 % "
@@ -103,7 +103,7 @@ def test_a_number_of_the_user_never_overrides_an_existing_one(file):
         published.load(file({}, {}))
 
 
-def test_numbers_of_the_user_are_merged_in(file):
+def test_a_users_numbers_are_merged_in(file):
     numbers = published.load(file({"task": "avg"}, {"method": "SGD", "value": "OOM"}))
     mine = numbers[numbers["paper"] == "Mine"]
     assert list(mine["printed"]) == ["91.4", "OOM"]

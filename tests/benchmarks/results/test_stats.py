@@ -32,7 +32,7 @@ def test_six_pairs_can_reach_5_percent_and_five_cannot():
     assert stats.sign_flip(np.zeros(9)) == stats.sign_flip(np.ones(1)) == 1
 
 
-def test_holm_by_hand():
+def test_holms_correction_equals_hand_computed_values():
     """The sorted p-values 0.005, 0.011, 0.02, 0.04 are multiplied by 4, 3, 2, 1 and never decrease."""
     assert stats.holm([0.02, 0.005, 0.04, 0.011]) == pytest.approx([0.04, 0.02, 0.04, 0.033])
     assert stats.holm([1.0, 1.0]) == [1.0, 1.0]

@@ -73,7 +73,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_when_their_sweep_is_killed_or_interrupted_alone(tmp_path, sent):
+def test_workers_end_if_only_their_sweep_is_killed_or_interrupted(tmp_path, sent):
     """`kill -INT` and job schedulers signal only the parent; its workers must not survive it."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)

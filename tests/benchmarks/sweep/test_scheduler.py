@@ -72,7 +72,7 @@ def test_each_spec_is_compared_with_the_fingerprint_of_its_data(runs, monkeypatc
     assert seen[0] != seen[1]
 
 
-def test_a_local_model_is_swept_by_its_path_and_again_once_its_weights_change(runs, tmp_path, monkeypatch):
+def test_a_local_model_is_swept_again_after_its_weights_change(runs, tmp_path, monkeypatch):
     folder = shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     specs = [from_dict({"method": "sgd", **TINY, "model": "./my-model"})]
