@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from benchmarks.results.order import display_order
 from plots._style import MethodStyle, Page, format_model, legend_above, small, styles
 
-# GPU memory in decimal gigabytes, as advertised. A GPU has a few percent more, which the driver and the
-# allocator use.
+# GPU memory in decimal gigabytes, as advertised. A GPU has a few percent more. The driver and the allocator
+# use that surplus.
 CARDS = (24, 40, 48, 80, 141)
 GB = 1e9
 # Title, gradient checkpointing, and whether the panel zooms in on the lowest curves.
@@ -43,7 +43,7 @@ def curve_label(row: Mapping) -> str:
 
 
 def largest(rows: Sequence[Mapping], card: float) -> tuple[str, str] | None:
-    """Return the largest model whose peak fits on a GPU, with the kind of that peak; None if no model fits.
+    """Return the largest model that fits on a GPU and the kind of its peak, or None if no model fits.
 
     A measured peak takes precedence over a predicted one.
 

@@ -33,8 +33,8 @@ PANEL = 20
 RC = {
     # The width of text depends on the resolution, so text is measured at the resolution of the saved file.
     "figure.dpi": DPI,
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so glyphs are the same on every machine
-    "axes.titley": 1.0,  # no ticks or labels are above the axes, so titles need no automatic placement
+    "font.family": "DejaVu Sans",  # This font ships with matplotlib, so glyphs are the same on every machine.
+    "axes.titley": 1.0,  # There are no ticks or labels above the axes, so titles need no automatic placement.
     "axes.titleweight": "normal",
     "figure.titleweight": "normal",
     "legend.frameon": False,
@@ -55,7 +55,7 @@ RC = {
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
-    "svg.fonttype": "path",  # a reader's machine may lack the font
+    "svg.fonttype": "path",  # Embed glyphs as paths, because a reader's machine may lack the font.
     "svg.hashsalt": "addax",
 }
 
@@ -146,7 +146,7 @@ _SPARE = [
 ]
 
 
-# Variants of a method (other arithmetics and dtypes) have paler shades of its color and separate hatches.
+# Variants of a method (other arithmetics and dtypes) have paler shades of its color and different hatches.
 _VARIANT_HATCHES = ("//////", "xxxxxx", "......", "++++++")
 
 

@@ -92,8 +92,8 @@ def _panel(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         if len(positive):
-            # Leave room for the marks of failed runs, and span about two decades, so that at least two ticks
-            # have labels.
+            # Leave room for the marks of failed runs. Span about two decades, so that at least two ticks have
+            # labels.
             most = scale * (bars[column] + bars[f"{column}_std"].fillna(0)).max()
             axes.set_ylim(positive.min() / 3, max(most * 1.3, positive.min() * 30))
     for i, task in enumerate(tasks):

@@ -18,8 +18,8 @@ from plots._curves import curve, means, needs_log_axis, symlog
 from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "figure11"
-FEWER = 4  # SGD's batch has this many times as many first-order examples as Addax's
-# Title, and for each label the number that must be equal in both.
+FEWER = 4  # the ratio of SGD's first-order examples per step to Addax's
+# The title of each pair. For each label, the number that must be equal in both runs.
 PAIRS = (
     (
         "equal batches",

@@ -16,7 +16,7 @@ MODEL = "facebook/opt-30b"
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return one figure, or no figure if no rows of OPT-30B exist."""
+    """Return one figure, or an empty dictionary without rows of OPT-30B."""
     style_of = styles(display_order(results.runs, "label"))
     return {stem: figure_of(means, style_of, page) for stem, means in _means(results).items()}
 

@@ -83,7 +83,7 @@ def _curves(axes: Axes, subset: pd.DataFrame, style_of: dict) -> None:
         xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel=f"{score_name(subset)} (%)"
     )
     axes.margins(x=0.04, y=0.15)
-    # Scores cannot exceed 100 %, so the axis must not extend beyond it by a whole margin.
+    # Scores cannot exceed 100 %, so the axis extends only slightly beyond it.
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     axes.legend(loc="best", frameon=True, edgecolor="none", framealpha=1)
 

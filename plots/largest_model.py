@@ -1,8 +1,8 @@
 """The largest OPT model whose training step fits on a GPU, per method and GPU size.
 
-One panel is for a batch of one example, the other one for training batches. Sizes in bold rest on measured
-peaks, the others on predicted peaks. Drawn from rows of `benchmarks.studies.memory_curves`. Compare Figure 4
-right of MeZO (arXiv 2305.17333), which uses a batch of one example.
+One panel is for a batch of one example, the other for training batches. Sizes in bold come from measured
+peaks, and all others come from predicted peaks. Drawn from rows of `benchmarks.studies.memory_curves`.
+Compare Figure 4 right of MeZO (arXiv 2305.17333), which uses a batch of one example.
 """
 
 from matplotlib.axes import Axes

@@ -1,7 +1,7 @@
 """Predicted against measured peak memory, for every method, model, and length.
 
-The lower panels show the difference. The shaded band is the tolerance: 2 % on CPU, 5 % on GPU. Drawn from
-rows of `benchmarks.studies.memory_validation`.
+The lower panels show the difference in percent. The shaded band is the tolerance: 2 % on a CPU and 5 % on
+a GPU. Drawn from rows of `benchmarks.studies.memory_validation`.
 """
 
 import pandas as pd

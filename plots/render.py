@@ -139,7 +139,7 @@ def render(
     page = Page(width, FONT_SIZE if font_size is None else font_size)
     if methods:
         results = results.only(methods)
-    # "all" leaves out figures that need no rows.
+    # "all" excludes figures that need no rows.
     names = [figure for figure in figures() if rows_of(figure)] if name == "all" else [name]
     drawn = draw(names, results, page, axis)
     if not drawn and name != "all":

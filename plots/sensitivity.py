@@ -37,7 +37,7 @@ AROUND, SCALE = 2.5, 3  # width of a panel's margins and of the color bar, in ce
 
 
 class Panel(NamedTuple):
-    """A heat map: two settings, their sorted values, and mean validation and test scores (rows, columns)."""
+    """A heat map: two settings with their sorted values, and arrays of mean validation and test scores."""
 
     down: str
     across: str
@@ -103,7 +103,7 @@ def _setting_panels(runs: pd.DataFrame) -> Iterator[Panel]:
 
 
 def _is_grid(panel: Panel) -> bool:
-    """Return whether both settings were swept together. A few runs may have failed; a line is not a grid."""
+    """Return whether both settings were swept together in a grid, of which a few runs may have failed."""
     sizes = sorted((len(panel.rows), len(panel.columns)))
     filled = 1 - np.isnan(panel.scores["score"]).mean()
     return sizes[0] > 1 and sizes[1] >= MIN_VALUES and filled >= MIN_FILLED
@@ -120,7 +120,7 @@ def _swept(runs: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _grid(runs: pd.DataFrame, down: str, across: str) -> Panel:
-    """Return a map of mean scores. All cells average over the same seeds, those with the most settings."""
+    """Return a map of mean scores. All cells average over the same seeds: those with the most settings."""
     if across != "seed":
         counts = runs.groupby("seed")["setting"].nunique()
         runs = runs[runs["seed"].isin(counts.index[counts == counts.max()])]

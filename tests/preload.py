@@ -1,4 +1,4 @@
-"""Preloaded libraries and a warmed-up model for the processes that fork from the server in `processes.py`.
+"""Libraries and a warmed-up model, preloaded for the processes that fork from the server in `processes.py`.
 
 This module imports nothing from the repository, because a process may use a copy of it. It does not run a
 backward pass, because autograd's threads do not survive a fork.

@@ -17,7 +17,7 @@ def test_a_process_that_a_test_starts_handles_interrupts():
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_it_does_so_if_the_session_is_a_background_job(workers):
+def test_interrupts_reach_a_process_if_the_session_is_a_background_job(workers):
     """A shell without job control starts `COMMAND &` with SIGINT ignored; `trap` has the same effect here."""
     words = [
         sys.executable,

@@ -2,7 +2,7 @@
 
 The graph is read from the sources. A node is a package (`benchmarks.config`), a file at the top level of
 `benchmarks` (`benchmarks.registry`), or one of `addax`, `baselines`, and `plots`. Imports for annotations
-only (`if TYPE_CHECKING:`) also count, because a reader of the signature depends on the other package, too.
+only (`if TYPE_CHECKING:`) count, too, because whoever reads the signature needs the other package.
 """
 
 import ast

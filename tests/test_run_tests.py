@@ -46,7 +46,7 @@ def test_a_lane_selects_markers_and_other_arguments_go_to_pytest(calls, lane, ma
     assert last == f"python [-m][pytest][-n][3][--dist][worksteal][-m][{markers}][tests/plots][-x]"
 
 
-def test_it_lints_first_and_installs_packages_once_and_no_system_packages(calls):
+def test_the_script_lints_first_and_installs_python_packages_once_and_no_system_packages(calls):
     first, second = calls(), calls()
     assert [line for line in first if line.startswith("ruff")] == [
         "ruff [check][.]",

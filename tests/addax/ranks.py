@@ -1,4 +1,4 @@
-"""The program of each rank of `test_distributed.py`: it runs cases under torchrun and saves their results.
+"""The program that each rank of `test_distributed.py` runs: cases under torchrun, whose results it saves.
 
 Usage: python -m torch.distributed.run --standalone --nproc-per-node 2 tests/addax/ranks.py FOLDER EXAMPLE
 """
@@ -64,17 +64,17 @@ def steps(
     return seen
 
 
-def refusal(method: str, model: nn.Module, group: dist.ProcessGroup, **options: Any) -> str:
-    """Return the error message of the constructor of a method."""
+def error_of(method: str, model: nn.Module, group: dist.ProcessGroup, **options: Any) -> str:
+    """Return the error message of a method's constructor, or "no error"."""
     try:
         build(method, model, process_group=group, **options)
     except ValueError as error:
         return str(error)
-    return "not refused"
+    return "no error"
 
 
 class Reduced:
-    """A recorder of all-reduces: the shape of each, and how many parameters have changed since the start."""
+    """A recorder of all-reduces: the shape of each, and how many parameters had changed before it."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -135,7 +135,7 @@ def not_finite(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
 
 
 def overflow(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
-    """Let float16 gradients overflow on the last rank only. Return (bits, scale, overflows)."""
+    """Make float16 gradients overflow on the last rank only. Return (bits, scale, overflows)."""
     out = {}
     for method in files("method"):
         if "fo_loss" not in build(method, MLP.build(torch.float16)).closures:
@@ -149,29 +149,29 @@ def overflow(group: dist.ProcessGroup, part: slice) -> dict[Any, Any]:
     return out
 
 
-def refusals(group: dist.ProcessGroup) -> dict[str, str]:
+def rejections(group: dist.ProcessGroup) -> dict[str, str]:
     """Return the error messages of constructors that must fail, by case."""
     rank = dist.get_rank()
-    out = {"seed": refusal("mezo", MLP.build(torch.float32), group, seed=rank)}
+    out = {"seed": error_of("mezo", MLP.build(torch.float32), group, seed=rank)}
     for method in files("method"):
         model = MLP.build(torch.float32)
         model[3].bias.data[2] += rank * 2**-20
         model[3].weight.data[0] += rank * 2**-20
-        out[method] = refusal(method, model, group)
+        out[method] = error_of(method, model, group)
     model = MLP.build(torch.bfloat16)
     model[2].requires_grad_(False)
     order = [0, 1] if rank == 0 else [1, 0]
     model[2].bias.data[:2] = torch.tensor([1.0, 2.0])[order]
-    out["frozen, exchanged elements"] = refusal("mezo", model, group)
+    out["frozen, exchanged elements"] = error_of("mezo", model, group)
     model = MLP.build(torch.float32)
     model[2].requires_grad_(rank == 0)
-    out["trainable on one rank"] = refusal("mezo", model, group)
+    out["trainable on one rank"] = error_of("mezo", model, group)
     model = MLP.build(torch.float32)
     if rank == 1:
         model.extra = nn.Linear(1, 1)
-    out["one more"] = refusal("mezo", model, group)
+    out["one more"] = error_of("mezo", model, group)
     alone = dist.new_group([0])
-    out["no member"] = refusal("mezo", MLP.build(torch.float32), alone)
+    out["no member"] = error_of("mezo", MLP.build(torch.float32), alone)
     return out
 
 
@@ -227,9 +227,9 @@ def shared_memory(group: dist.ProcessGroup) -> tuple[list[float], list[float]]:
 
 
 def main(folder: Path, example: str) -> None:
-    """Run the README's example, which starts the process group, then all cases, and save the results."""
+    """Run the documented example, which starts the process group, then all cases, and save the results."""
     names: dict[str, Any] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, "training.md", "exec"), names)
     group = dist.group.WORLD
     rank = dist.get_rank()
     part = slice(rank * ROWS // WORLD, (rank + 1) * ROWS // WORLD)
@@ -238,7 +238,7 @@ def main(folder: Path, example: str) -> None:
         "trajectories": trajectories(group, part),
         "not finite": not_finite(group, part),
         "overflow": overflow(group, part),
-        "refusals": refusals(group),
+        "rejections": rejections(group),
         "resumed": resumed(group, part),
         "collectives": collectives(group, part),
         "shared memory": shared_memory(group),

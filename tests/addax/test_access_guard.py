@@ -1,4 +1,4 @@
-"""Test that the access guard names exactly the weights that are read while their module is not running."""
+"""Tests that the access guard names exactly the weights that are read while their module is not running."""
 
 import pytest
 import torch

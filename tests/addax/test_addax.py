@@ -1,4 +1,4 @@
-"""Test which closures Addax takes for each alpha. `tests/numerics` tests its arithmetic."""
+"""Tests of the closures that Addax takes for each alpha. `tests/numerics` tests its arithmetic."""
 
 from torch import nn
 

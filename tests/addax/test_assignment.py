@@ -1,4 +1,4 @@
-"""Test the assignment of examples by length and the parser of length thresholds."""
+"""Tests of the assignment of examples by length, and of the parser of length thresholds."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_every_form_is_parsed_and_written_back(given, parsed, value):
 
 
 @pytest.mark.parametrize("given", [None, "none", "None"])
-def test_no_threshold_is_none(given):
+def test_none_is_parsed_as_no_threshold(given):
     assert LengthThreshold.parse(given) is None
 
 
@@ -43,7 +43,7 @@ def test_every_other_value_is_rejected_in_one_line(given):
 
 
 @pytest.mark.parametrize("given", ["auto:", "auto:40", "auto:GB", "auto:0GB"])
-def test_a_wrong_amount_of_memory_names_the_units(given):
+def test_the_error_for_an_invalid_amount_of_memory_names_the_units(given):
     with pytest.raises(ValueError, match=r"use a number and one of MB, GB"):
         LengthThreshold.parse(given)
 

@@ -1,4 +1,4 @@
-"""Test in-place updates: how many gradients are alive during a step, and which parameters change."""
+"""Tests of in-place updates: how many gradients are alive during a step, and which parameters change."""
 
 import weakref
 
@@ -65,7 +65,7 @@ def test_a_step_that_is_not_in_place_holds_all_gradients(method, problem):
 
 
 @pytest.mark.parametrize("method", [Addax, IPSGD, SGD, Adam])
-def test_a_gradient_from_before_the_step_is_refused(method):
+def test_a_gradient_from_before_the_step_is_rejected(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.01)
     MLP.loss(model, 0).backward()
@@ -79,7 +79,7 @@ def test_a_gradient_from_before_the_step_is_refused(method):
 
 @pytest.mark.parametrize("method", [Addax, IPSGD, SGD, Adam])
 def test_no_hook_remains_after_a_step(method):
-    """An ordinary backward pass leaves ordinary gradients, also after a step whose backward fails."""
+    """A plain backward pass leaves plain gradients, even after a step whose backward pass failed."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.01)
 
@@ -99,7 +99,7 @@ def test_no_hook_remains_after_a_step(method):
 
 
 class TwoBranches(nn.Module):
-    """A model with two layers, of which a loss uses only one."""
+    """A model with two layers. A loss uses only one of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def test_sparse_gradients_are_those_of_the_dense_embedding(options):
 
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_layer_shared_by_reentrant_checkpoints_is_refused(reentrant, method):
+def test_a_layer_shared_by_reentrant_checkpoints_is_rejected(reentrant, method):
     """A layer that runs in two checkpoints is updated once, after both gradients are added.
 
     Reentrant checkpoints are rejected, because they back-propagate one by one and complete the gradient

@@ -1,4 +1,4 @@
-"""Test two ranks (gloo, one CPU): both have the same bits, and take the steps of one rank with all data."""
+"""Tests of two ranks (gloo, one CPU): their bits agree, and they take the steps of one rank with all data."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_ranks_agree_bit_for_bit_after_every_step(found):
 @pytest.mark.parametrize("problem", ranks.PROBLEMS)
 @pytest.mark.parametrize("arithmetic", [None, "released"])
 @METHODS
-def test_halves_of_a_batch_are_the_whole_batch(found, method, arithmetic, problem):
+def test_two_halves_of_a_batch_give_the_step_of_the_whole_batch(found, method, arithmetic, problem):
     if arithmetic and method not in ranks.RELEASED:
         return
     options = {"arithmetic": arithmetic} if arithmetic else {}
@@ -68,8 +68,8 @@ def test_halves_of_a_batch_are_the_whole_batch(found, method, arithmetic, proble
         assert (whole - start).abs().max() > 1e-4, "nothing changed, so the comparison is meaningless"
 
 
-def test_half_a_batch_is_not_the_whole_batch():
-    """If the halves were alike, the comparison above would prove nothing."""
+def test_one_half_of_a_batch_gives_a_different_step():
+    """If the halves were equal, the comparison above would prove nothing."""
     models = [ranks.MLP.build(torch.float32) for _ in range(2)]
     for model, part in zip(models, (slice(0, ranks.ROWS // 2), slice(None)), strict=True):
         ranks.steps(ranks.build("ip-sgd", model), "mlp", model, part)
@@ -77,7 +77,7 @@ def test_half_a_batch_is_not_the_whole_batch():
     assert max(differences) > 1e-3
 
 
-def test_a_loss_that_is_not_finite_on_one_rank_skips_on_all(found):
+def test_a_non_finite_loss_on_one_rank_skips_the_step_on_all(found):
     first, second = (rank["not finite"] for rank in found)
     assert {method for method, *_ in first} == set(files("method"))
     assert {name for *_, name in first} == {"zo_loss", "fo_loss", "full_loss"}
@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_skips_on_all(found):
         assert end == second[case][1], case
 
 
-def test_an_overflow_on_one_rank_masks_on_all(found):
+def test_an_overflow_on_one_rank_masks_the_gradient_on_all(found):
     """The loss scale also halves on all ranks."""
     first, second = (rank["overflow"] for rank in found)
     assert first == second
@@ -97,9 +97,9 @@ def test_an_overflow_on_one_rank_masks_on_all(found):
 
 
 @METHODS
-def test_different_parameters_are_refused_on_all_ranks(found, method):
+def test_different_parameters_are_rejected_on_all_ranks(found, method):
     for rank in found:
-        message = rank["refusals"][method]
+        message = rank["rejections"][method]
         assert re.search(r"parameter '3\.weight' differs between rank 0 and rank 1", message)
 
 
@@ -112,14 +112,14 @@ def test_different_parameters_are_refused_on_all_ranks(found, method):
         ("one more", "parameter 'extra.weight' differs between rank 0 and rank 1"),
     ],
 )
-def test_wrong_groups_and_seeds_are_refused_on_all_ranks(found, case, message):
+def test_different_seeds_and_trainable_parameters_are_rejected_on_all_ranks(found, case, message):
     for rank in found:
-        assert message in rank["refusals"][case]
+        assert message in rank["rejections"][case]
 
 
-def test_a_process_outside_the_group_is_refused(found):
-    assert found[0]["refusals"]["no member"] == "not refused"
-    assert "not in process_group" in found[1]["refusals"]["no member"]
+def test_a_process_outside_the_group_is_rejected(found):
+    assert found[0]["rejections"]["no member"] == "no error"
+    assert "not in process_group" in found[1]["rejections"]["no member"]
 
 
 def test_a_resumed_run_is_the_same_run(found):
@@ -129,7 +129,7 @@ def test_a_resumed_run_is_the_same_run(found):
 
 
 def test_a_step_takes_the_documented_number_of_collectives(found):
-    """There is one for the estimate, one for a first-order loss, and one for each gradient."""
+    """A step takes one for the estimate, one for a first-order loss, and one for each gradient."""
     shapes = sorted(tuple(p.shape) for p in ranks.MLP.build(torch.float32).parameters())
     scalars = {"addax": [(2,), ()], "mezo": [(2,)], "mezo-svrg": [(2,)]}
     for method, calls in found[0]["collectives"].items():
@@ -145,7 +145,7 @@ def test_a_step_takes_the_documented_number_of_collectives(found):
         assert calls == found[1]["collectives"][method]
 
 
-def test_averaging_does_not_write_into_memory_that_the_backward_reads(found):
+def test_averaging_does_not_overwrite_memory_that_the_backward_pass_reads(found):
     """With r = 1, 2 the gradients are the means of r and of r^2; lr is 0.01."""
     for rank in found:
         a, b = rank["shared memory"]
@@ -160,7 +160,7 @@ def test_16_bit_values_are_averaged_in_float32(found):
         assert rank["mean"].tolist() == [6e4, 2**-11]
 
 
-def test_the_readme_example_runs(found):
+def test_the_documented_distributed_example_runs(found):
     """Both ranks end with the same model and report the loss of the whole batch."""
     assert found[0]["example"] == found[1]["example"]
     assert 0 < found[0]["example"][0] < 100

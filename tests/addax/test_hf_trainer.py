@@ -1,4 +1,4 @@
-"""Test that AddaxTrainer takes the steps of a bare loop and that the Trainer's other features work."""
+"""Tests that AddaxTrainer takes the steps of a bare loop and that the Trainer's other features work."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ CHECKPOINTING = next(name for name in NAMES if name in TrainingArguments.__datac
 
 def example(number, length):
     ids = torch.randint(3, 11, (length,), generator=generator(number)).tolist()
-    return {"input_ids": ids, "labels": [-100, *ids[1:]], "source": "a column that the model does not know"}
+    return {"input_ids": ids, "labels": [-100, *ids[1:]], "source": "a column that the model does not take"}
 
 
 LENGTHS = [5, 12, 8, 9, 3, 10, 4, 7, 11, 6, 3, 9, 5, 4]
@@ -206,7 +206,7 @@ def test_addax_wa_draws_both_batches_from_all_examples(tmp_path):
     assert {int(n) for b in zo for n in b["attention_mask"].sum(1)} == set(LENGTHS)
 
 
-def test_the_zeroth_order_batch_is_as_large_as_the_other_one_or_as_its_pool(tmp_path):
+def test_the_zeroth_order_batch_has_the_size_of_the_first_order_batch_or_of_its_pool(tmp_path):
     for size, expected in ((None, K1), (99, len(LONG))):
         recorder = Recorder()
         trainer(
@@ -315,7 +315,7 @@ def test_training_can_continue_after_it_has_ended(tmp_path):
 
 
 def test_each_batch_is_normalized_by_its_number_of_labels(tmp_path):
-    """The custom loss divides by this number. It pops the labels, twice per batch."""
+    """The custom loss divides by this number. It removes the labels from the batch, twice per batch."""
 
     def summed(logits, labels, number):
         return (
@@ -361,12 +361,12 @@ def test_consecutive_non_finite_losses_end_the_run(tmp_path):
     ],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip
-def test_unsupported_training_arguments_are_refused(tmp_path, changes):
+def test_unsupported_training_arguments_are_rejected(tmp_path, changes):
     with pytest.raises(ValueError, match=next(iter(changes)) + " must be"):
         trainer(tmp_path, changes=changes)
 
 
-def test_several_devices_are_refused(tmp_path, monkeypatch):
+def test_several_devices_are_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
     with pytest.raises(ValueError, match="one process on one device"):
         trainer(tmp_path)
@@ -404,7 +404,7 @@ class Stream(IterableDataset):
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
 )
-def test_unsupported_settings_are_refused_before_any_work(tmp_path, given, message):
+def test_unsupported_settings_are_rejected_before_any_work(tmp_path, given, message):
     with pytest.raises(ValueError, match=message):
         trainer(tmp_path, **given)
 

@@ -1,4 +1,4 @@
-"""Test that the loss scale preserves small float16 gradients and changes nothing else."""
+"""Tests that the loss scale preserves small float16 gradients and changes nothing else."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.numerics.oracle import MLP, TIED, bits
 
 @pytest.mark.parametrize("method", [IPSGD, SGD])
 def test_every_scale_gives_the_same_bits(method, monkeypatch):
-    """Scales are powers of two, so all scales without overflow or underflow give the same bits."""
+    """Scales are powers of two, so without overflow or underflow every scale gives the same bits."""
     ends = []
     for scale in (2.0**8, 2.0**11):
         monkeypatch.setattr(LossScale, "INITIAL", scale)

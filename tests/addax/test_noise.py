@@ -1,4 +1,4 @@
-"""Test that z is standard normal and a pure function of the step seed and the parameter's index."""
+"""Tests that z is standard normal and a pure function of the step seed and the parameter's index."""
 
 import hashlib
 import itertools
@@ -63,7 +63,7 @@ def test_streams_are_independent(pair):
 
 
 def test_stream_seed_is_injective_on_cpu():
-    """Distinct (stream, index, block) have distinct 32-bit seeds, also at the ends of the ranges."""
+    """Distinct triples (stream, index, block) have distinct 32-bit seeds, even at the ends of the ranges."""
     indices = [*range(40), noise.MAX_TENSORS // 2, noise.MAX_TENSORS - 1]
     numbers = [*range(40), noise.MAX_BLOCKS // 2, noise.MAX_BLOCKS - 1]
     streams = (noise.NORMAL, noise.ROUNDING)
@@ -96,7 +96,7 @@ def test_mixing_is_a_bijection(mix):
         assert y == x
 
 
-def test_too_many_tensors_or_blocks_are_refused():
+def test_too_many_tensors_or_blocks_are_rejected():
     for index, block in ((noise.MAX_TENSORS, 0), (0, noise.MAX_BLOCKS), (-1, 0)):
         with pytest.raises(ValueError, match=f"parameter {index}, block {block}"):
             noise.stream_seed(0, index, block, noise.NORMAL, "cpu")
@@ -137,7 +137,7 @@ def test_z_does_not_depend_on_threads():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
 def test_z_does_not_depend_on_dtype(dtype):
-    """In every dtype, a module computes with theta + eps z, rounded once, for the same z."""
+    """In every dtype, modules compute with theta + eps z, rounded once, and z is the same."""
     model = MLP.build(dtype)
     opt = Addax(model, lr=0.0, alpha=1.0, eps=0.5)
     weights = {}
@@ -156,7 +156,7 @@ def test_z_does_not_depend_on_dtype(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES], ids=str)
-def test_an_update_cut_into_blocks_takes_the_whole_z(dtype):
+def test_an_update_in_blocks_applies_the_whole_z(dtype):
     """A step of -1 from zero gives z, rounded once. The tensor has two full blocks and a partial one."""
     theta = torch.zeros(2 * noise.CPU_BLOCK + 5, dtype=dtype)
     apply_update(theta, 6, 0, directions=[(torch.tensor(-1.0), 9)], rounding="nearest")
@@ -176,7 +176,7 @@ print(hashlib.sha256(z.numpy().tobytes()).hexdigest())
 
 @pytest.mark.process
 def test_another_process_draws_the_same_bits():
-    """Another rank draws the same z, whatever its global seed, its threads, and its earlier draws."""
+    """z does not depend on a process's global seed, number of threads, or earlier draws."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     digest = subprocess.check_output(
         [sys.executable, "-c", ANOTHER_RANK], cwd=ROOT, env=environment, text=True
@@ -189,7 +189,7 @@ def global_states():
     return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate()
 
 
-def test_global_generators_are_not_touched():
+def test_global_generators_keep_their_states():
     model = TIED.build(torch.bfloat16)
     opt = Addax(model, lr=1e-3, alpha=0.5)
     before = global_states()

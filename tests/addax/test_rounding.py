@@ -1,4 +1,4 @@
-"""Test updates of 16-bit parameters: they are exact on average, and the realized fraction measures them."""
+"""Tests of updates to 16-bit parameters: they are exact on average, and the realized fraction is right."""
 
 import math
 
@@ -16,7 +16,7 @@ N = 1 << 17
 
 
 def neighbors(x: float, dtype: torch.dtype) -> tuple[float, float]:
-    """Return the largest value of a dtype <= x and the smallest >= x, by enumerating all bit patterns."""
+    """Enumerate all bit patterns of a dtype; return its largest value <= x and its smallest value >= x."""
     every = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(dtype).double()
     every = every[torch.isfinite(every)]
     return every[every <= x].max().item(), every[every >= x].min().item()
@@ -90,7 +90,7 @@ class Flat(nn.Module):
 
 
 @TYPES
-def test_released_arithmetic_loses_the_step(dtype):
+def test_released_arithmetic_loses_most_of_a_small_step(dtype):
     """The published arithmetic realizes less than half as much of the step as stochastic rounding."""
     fraction = {}
     for arithmetic in ("exact", "released"):

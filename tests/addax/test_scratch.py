@@ -1,4 +1,4 @@
-"""Test that scratch memory shares one arena on a CPU and is never reused while others still read it."""
+"""Tests of scratch memory on a CPU: one shared arena, which is never reused while a tensor still views it."""
 
 import torch
 

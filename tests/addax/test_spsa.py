@@ -1,4 +1,4 @@
-"""Test that SPSA estimates are unbiased, leave parameters unchanged, and use one dropout mask."""
+"""Tests that SPSA estimates are unbiased, leave parameters unchanged, and use one dropout mask."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_estimates_average_to_the_gradient():
 
 
 def test_one_estimate_is_the_directional_derivative():
-    """On a linear loss g0 = <grad, z> exactly."""
+    """On a linear loss, g0 equals <grad, z> exactly."""
     model = Point(7)
     slope = torch.randn(7, generator=generator(6), dtype=torch.float64)
     estimate = PerturbedForward(model, {model.theta: 5}).estimate(lambda: slope @ model(), 1e-2, 77)
@@ -112,7 +112,7 @@ def test_a_closure_that_raises_leaves_parameters_bit_identical(dtype, evaluation
 
 
 @pytest.mark.parametrize("arithmetic", ["exact", "released"])
-def test_both_evaluations_see_the_same_dropout_mask(arithmetic):
+def test_both_evaluations_use_the_same_dropout_mask(arithmetic):
     """After the step, the generator is in the state that one evaluation leaves."""
     masks = []
     model = nn.Sequential(nn.Linear(5, 64), nn.Dropout(0.5), nn.Linear(64, 1)).train()

@@ -1,4 +1,4 @@
-"""Test that invalid models, arguments, and closures are rejected by name before anything changes."""
+"""Tests that invalid models, arguments, and closures are rejected by name before anything changes."""
 
 import math
 
@@ -20,7 +20,7 @@ FIRST_ORDER = (Addax, IPSGD, SGD, Adam)
 ZEROTH_ORDER = (Addax, MeZO, MeZOSVRG)
 
 
-def refused(opt, model, match, **closures):
+def check_rejected(opt, model, match, **closures):
     """Check that a step raises `ValueError` and leaves theta, the step count, and gradients unchanged."""
     before, generator = bits(model), torch.get_rng_state()
     with pytest.raises(ValueError, match=match):
@@ -32,42 +32,44 @@ def refused(opt, model, match, **closures):
 
 
 def closure(opt, value):
-    """Return a closure for the first step of a method, which returns a value."""
+    """Return the closure of a method's first step, keyed by its name. It returns the given value."""
     name = "full_loss" if "full_loss" in opt.closures else opt.closures[0]
     return {name: lambda: value}
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_step_without_a_closure_is_refused(method):
+def test_a_step_without_a_closure_is_rejected(method):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
-    refused(opt, model, rf"{method.__name__}.* pass {' and '.join(opt.closures)}")
+    check_rejected(opt, model, rf"{method.__name__}.* pass {' and '.join(opt.closures)}")
 
 
 @pytest.mark.parametrize(
     ("method", "name"),
     [(MeZO, "fo_loss"), (MeZOSVRG, "fo_loss"), (IPSGD, "zo_loss"), (SGD, "zo_loss"), (Adam, "zo_loss")],
 )
-def test_a_closure_that_the_method_cannot_use_is_refused(method, name):
+def test_a_closure_that_the_method_cannot_use_is_rejected(method, name):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     called = []
     given = dict.fromkeys(opt.closures, lambda: called.append(None)) | {name: MLP.closure(model, 0)}
-    refused(opt, model, rf"{method.__name__} does not take {name}: pass", **given)
+    check_rejected(opt, model, rf"{method.__name__} does not take {name}: pass", **given)
     assert not called
 
 
 @pytest.mark.parametrize(("alpha", "name"), [(0, "zo_loss"), (1, "fo_loss")])
-def test_a_closure_that_alpha_gives_no_weight_is_refused(alpha, name):
+def test_a_closure_that_alpha_gives_no_weight_is_rejected(alpha, name):
     model = MLP.build(torch.float32)
     both = {"zo_loss": MLP.closure(model, 0), "fo_loss": MLP.closure(model, 0)}
-    refused(Addax(model, lr=0.1, alpha=alpha), model, rf"alpha={alpha} gives {name} zero weight", **both)
+    check_rejected(
+        Addax(model, lr=0.1, alpha=alpha), model, rf"alpha={alpha} gives {name} zero weight", **both
+    )
 
 
 def test_mezo_svrg_names_the_closure_that_its_step_needs():
     model = MLP.build(torch.float32)
     opt = MeZOSVRG(model, lr=0.1)
-    refused(opt, model, "needs full_loss at step 0", zo_loss=MLP.closure(model, 0))
+    check_rejected(opt, model, "needs full_loss at step 0", zo_loss=MLP.closure(model, 0))
     opt.step(full_loss=MLP.closure(model, 0))
     with pytest.raises(ValueError, match="needs zo_loss at step 1"):
         opt.step(full_loss=MLP.closure(model, 0))
@@ -78,28 +80,30 @@ BAD = {"vector": (torch.ones(3), r"shape \(3,\)"), "float": (0.5, "float"), "Non
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("method", ALL)
-def test_a_loss_that_is_not_a_scalar_is_refused(method, bad):
+def test_a_loss_that_is_not_a_scalar_is_rejected(method, bad):
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     value, message = BAD[bad]
-    refused(opt, model, rf"must return a scalar tensor, not .*{message}", **closure(opt, value))
+    check_rejected(opt, model, rf"must return a scalar tensor, not .*{message}", **closure(opt, value))
 
 
 @pytest.mark.parametrize("method", FIRST_ORDER)
-def test_a_first_order_loss_without_gradient_is_refused(method):
+def test_a_first_order_loss_without_gradient_is_rejected(method):
     model = MLP.build(torch.float32)
-    refused(method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: torch.ones(()))
-    refused(method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: MLP.loss(model, 0).detach())
+    check_rejected(method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: torch.ones(()))
+    check_rejected(
+        method(model, lr=0.1), model, "without a gradient", fo_loss=lambda: MLP.loss(model, 0).detach()
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("method", FIRST_ORDER)
-def test_a_first_order_loss_that_reaches_no_parameter_is_refused(method, dtype):
+def test_a_first_order_loss_that_reaches_no_parameter_is_rejected(method, dtype):
     """The loss depends on another tensor with a gradient. The zeroth-order part is not applied either."""
     model, other = MLP.build(dtype), torch.ones((), requires_grad=True)
     opt = method(model, lr=0.1)
     closures = dict.fromkeys(opt.closures, MLP.closure(model, 0)) | {"fo_loss": lambda: other * 2}
-    refused(opt, model, "does not depend on trainable parameters of the model", **closures)
+    check_rejected(opt, model, "does not depend on trainable parameters of the model", **closures)
 
 
 def test_a_step_works_inside_no_grad():
@@ -128,7 +132,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("method", "arguments", "match"), ARGUMENTS)
-def test_arguments_out_of_range_are_refused(method, arguments, match):
+def test_arguments_out_of_range_are_rejected(method, arguments, match):
     with pytest.raises(ValueError, match=match):
         method(MLP.build(torch.float32), **arguments)
 
@@ -151,7 +155,7 @@ def _groups(model, **options):
 
 @pytest.mark.parametrize("lr", [-1.0, math.inf, math.nan])
 @pytest.mark.parametrize("method", ALL)
-def test_a_groups_learning_rate_out_of_range_is_refused(method, lr):
+def test_a_groups_learning_rate_out_of_range_is_rejected(method, lr):
     model = MLP.build(torch.float32)
     groups = [*_groups(model[0]), *_groups(nn.ModuleList([model[2], model[3]]), lr=lr)]
     with pytest.raises(ValueError, match=r"lr of parameter group 1 must be in \[0, inf\)"):
@@ -159,7 +163,7 @@ def test_a_groups_learning_rate_out_of_range_is_refused(method, lr):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_group_with_a_foreign_parameter_is_refused(method):
+def test_a_group_with_a_foreign_parameter_is_rejected(method):
     model = MLP.build(torch.float32)
     with pytest.raises(
         ValueError, match="a parameter in the groups is not a trainable parameter of the model"
@@ -171,8 +175,8 @@ def test_a_group_with_a_foreign_parameter_is_refused(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_groups_that_leave_parameters_out_are_refused(method):
-    """The parameters must be frozen instead. Frozen parameters do not change or get gradients."""
+def test_groups_that_leave_parameters_out_are_rejected(method):
+    """To leave a parameter out, freeze it. Frozen parameters do not change or get gradients."""
     model = MLP.build(torch.float32)
     with pytest.raises(ValueError, match=r"'0\.weight' is in no parameter group.*requires_grad_\(False\)"):
         method(model, lr=0.1, params=_groups(model[3]))
@@ -187,7 +191,7 @@ def test_groups_that_leave_parameters_out_are_refused(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_group_added_later_is_refused(method):
+def test_a_group_added_later_is_rejected(method):
     model = MLP.build(torch.float32)
     model[0].requires_grad_(False)
     opt = method(model, lr=0.1)
@@ -198,7 +202,7 @@ def test_a_group_added_later_is_refused(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_models_that_cannot_be_trained_are_refused(method):
+def test_models_that_cannot_be_trained_are_rejected(method):
     with pytest.raises(ValueError, match="Sequential has no trainable parameter"):
         method(MLP.build(torch.float32).requires_grad_(False), lr=0.1)
     with pytest.raises(ValueError, match=r"'0\.weight' is offloaded"):
@@ -242,8 +246,8 @@ class Quantized(torch.Tensor):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_quantized_parameters_are_refused(method):
-    """Trainable quantized tensors and float8 are rejected. Frozen quantized tensors are allowed."""
+def test_quantized_parameters_are_rejected(method):
+    """Trainable quantized and float8 tensors are rejected. Frozen quantized tensors are allowed."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[1].weight = nn.Parameter(Quantized(torch.ones(2, 2, dtype=torch.int8)))
     assert model[1].weight.requires_grad
@@ -304,7 +308,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("method", ALL)
-def test_a_model_changed_after_the_method_was_built_is_refused(method, change):
+def test_a_model_changed_after_the_method_was_built_is_rejected(method, change):
     """The next step raises before a closure is called. Parameters that were always frozen may change."""
     model = MLP.build(torch.float32)
     model[0].bias.requires_grad_(False)
@@ -323,13 +327,13 @@ def test_a_model_changed_after_the_method_was_built_is_refused(method, change):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_parameter_moved_to_another_device_is_refused(method):
+def test_a_parameter_moved_to_another_device_is_rejected(method):
     """`model.cuda()` moves parameters. This test records a CUDA placement instead, so it needs no GPU."""
     model = MLP.build(torch.float32)
     opt = method(model, lr=0.1)
     opt.placements[model[0].bias] = (torch.device("cuda:0"), torch.float32)
     match = r"'0\.bias' was moved or converted from torch\.float32 on cuda:0 to torch\.float32 on cpu since"
-    refused(opt, model, match, **dict.fromkeys(opt.closures, MLP.closure(model, 0)))
+    check_rejected(opt, model, match, **dict.fromkeys(opt.closures, MLP.closure(model, 0)))
 
 
 @pytest.mark.parametrize("method", ALL)

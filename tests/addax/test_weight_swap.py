@@ -1,4 +1,4 @@
-"""Test that modules with unusual uses of weights are evaluated at theta + eps z, or rejected by name."""
+"""Tests that modules that use weights in unusual ways are evaluated at theta + eps z, or rejected by name."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,7 +36,7 @@ class Nested(nn.Module):
 
 
 class NestedTie(nn.Module):
-    """A module that owns the weight of its inner module too (a tie between nested modules)."""
+    """A module that also owns the weight of its inner module (a tie between nested modules)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ def unusual(build) -> Problem:
 
 
 @UNUSUAL
-def test_unusual_modules_see_theta_plus_eps_z(build):
+def test_unusual_modules_are_evaluated_at_theta_plus_eps_z(build):
     problem = unusual(build)
     model = problem.build(torch.float64)
     dense, opt = Dense(model, problem), MeZO(model, lr=1e-3)
@@ -271,7 +271,7 @@ def test_the_access_guard_changes_no_bit(problem):
     assert len({(e.projected_grad.item(), e.loss.item()) for e in seen}) == 1
 
 
-def test_roberta_sees_theta_plus_eps_z():
+def test_roberta_is_evaluated_at_theta_plus_eps_z():
     """RoBERTa's head shares a bias with one of its modules and shares the embedding."""
     model = ROBERTA.build(torch.float64)
     dense, opt = Dense(model, ROBERTA), MeZO(model, lr=1e-3)
@@ -294,7 +294,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_modules_in_contexts_where_weights_cannot_be_swapped_are_refused(where, check):
+def test_a_loss_in_a_context_that_prevents_swapping_weights_is_rejected(where, check):
     """Threads would mix up the weights of their modules. Within torch.func, torch would abort the process."""
     loss, message = ELSEWHERE[where]
     model = MLP.build(torch.float64)

@@ -1,4 +1,4 @@
-"""Test the options that every method with a zeroth-order part takes."""
+"""Tests of the options that every method with a zeroth-order part takes."""
 
 import pytest
 from torch import nn

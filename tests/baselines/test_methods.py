@@ -1,4 +1,4 @@
-"""Test the contract of every method. New files are picked up automatically."""
+"""Tests of the contract of every method. New files are picked up automatically."""
 
 import ast
 import copy
@@ -74,7 +74,7 @@ class Regression:
 
 @METHODS
 def test_the_module_docstring_states_equation_cost_and_memory(method):
-    """It has a one-line purpose, the update as an equation, a source, and lines on cost and memory."""
+    """The docstring states a one-line purpose, the update as an equation, a source, a cost, and memory."""
     text = head(method)
     first = text.split("\n", 1)[0]
     assert first.endswith(".")
@@ -87,7 +87,7 @@ def test_the_module_docstring_states_equation_cost_and_memory(method):
 
 
 @METHODS
-def test_one_class_built_from_model_and_lr(method):
+def test_a_file_defines_one_class_that_is_built_from_model_and_lr(method):
     cls = class_of(method)
     parameters = list(inspect.signature(cls).parameters.values())
     assert [p.name for p in parameters[:2]] == ["model", "lr"]
@@ -119,7 +119,7 @@ def test_closures_are_known_and_keyword_only(method):
 @METHODS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_steps_reduce_a_convex_loss(method, dtype):
-    """200 steps from zero, at one learning rate for all methods, more than halve the loss."""
+    """From zero, 200 steps at one learning rate for all methods more than halve the loss."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=0.02)
     before = problem.loss().item()
@@ -219,7 +219,7 @@ def test_a_state_can_be_saved_and_loaded(method, dtype):
 
 
 @METHODS
-def test_a_step_touches_no_global_state(method):
+def test_a_step_changes_no_global_state(method):
     problem = Regression(torch.bfloat16)
     opt = class_of(method)(problem.model, lr=1e-2)
     before = torch.get_rng_state()
@@ -244,7 +244,7 @@ def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
         registry.files.cache_clear()
 
 
-def test_an_unknown_method_names_the_nearest():
+def test_the_error_for_an_unknown_method_names_the_nearest_one():
     with pytest.raises(UserError, match="did you mean 'mezo'"):
         path("method", "mezoo")
 
@@ -265,7 +265,7 @@ def test_a_method_declares_the_closures_of_each_step(method):
 
 
 @METHODS
-def test_a_step_without_a_declared_closure_is_refused(method):
+def test_a_step_without_a_declared_closure_is_rejected(method):
     problem = Regression(torch.float32)
     opt = class_of(method)(problem.model, lr=1e-3)
     for _ in range(opt.step_kinds):
@@ -277,7 +277,7 @@ def test_a_step_without_a_declared_closure_is_refused(method):
 
 
 @METHODS
-def test_arguments_are_what_the_constructor_takes(method):
+def test_arguments_and_their_defaults_are_those_of_the_constructor(method):
     cls = class_of(method)
     defaults = cls.arguments()
     assert defaults.pop("lr") is inspect.Parameter.empty

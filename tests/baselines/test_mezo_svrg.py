@@ -1,4 +1,4 @@
-"""Test MeZO-SVRG: a separate anchor, one z for both minibatch estimates, and few full losses."""
+"""Tests of MeZO-SVRG: a separate anchor, one z for both minibatch estimates, and few full losses."""
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def directions(seen: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     return here, (seen[0] - seen[1]) / (2 * EPS), there, (seen[2] - seen[3]) / (2 * EPS)
 
 
-def test_paper_uses_one_direction_at_theta_and_anchor():
+def test_variant_paper_uses_one_direction_at_theta_and_at_the_anchor():
     model = Probe()
     start = model.theta.detach().clone()
     opt = MeZOSVRG(model, lr=0.1, anchor_every=2, eps=EPS)
@@ -94,7 +94,7 @@ def test_paper_uses_one_direction_at_theta_and_anchor():
     assert (moved - start).abs().max() > 1e-3
 
 
-def test_released_uses_two_directions_at_theta_alone():
+def test_variant_released_uses_two_directions_at_theta_only():
     model = Probe()
     opt = MeZOSVRG(model, lr=0.1, anchor_every=2, eps=EPS, variant="released")
     opt.step(full_loss=model)
@@ -109,7 +109,7 @@ def test_released_uses_two_directions_at_theta_alone():
 
 
 @pytest.mark.parametrize("problem", [MLP, TIED], ids=lambda p: p.name)
-def test_ten_released_steps_follow_the_published_code(problem):
+def test_variant_released_follows_the_published_code_for_ten_steps(problem):
     """The published code has no anchor (it aliases live parameters) and uses two directions.
 
     theta <- theta - eta2 ( g_I(theta; z1) z1 - g_I(theta; z2) z2 + g_full z_full ).
@@ -156,7 +156,7 @@ def test_variance_is_reduced_near_the_anchor():
 
 
 def spoiled(problem, model, bad):
-    """Return a closure whose full loss is not finite."""
+    """Return a `full_loss` closure that returns a non-finite value."""
     return lambda: problem.loss(model, 99) * bad
 
 

@@ -1,4 +1,4 @@
-"""Public names that extensions of the suite import from `benchmarks`."""
+"""Tests of the public names that extensions of the suite import from `benchmarks`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Invalid input ends in a one-line error before any training step, and changes no file.
+"""Tests that invalid input ends in a one-line error before any training step, and changes no file.
 
 To add a case, add a line to a list in `bad_input/`.
 """
@@ -32,7 +32,7 @@ CASES = [case for module in (arguments, planning, code, rows, weights, results) 
 
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
-    """Redirect everything that the programs write to a temporary folder, which contains one result row."""
+    """Redirect all output files to a temporary folder, which contains one result row."""
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")

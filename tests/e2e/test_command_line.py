@@ -139,7 +139,7 @@ def test_a_failed_run_writes_its_row_and_exits_with_1(capsys, suite):
     assert row["steps"] < 40
 
 
-def test_a_data_folder_comes_from_the_argument_or_the_environment(capsys, suite, tmp_path, monkeypatch):
+def test_the_data_folder_is_set_by_an_option_or_the_environment(capsys, suite, tmp_path, monkeypatch):
     folder = tmp_path / "sst2"
     folder.mkdir()
     for split, n in (("train", 20), ("validation", 6)):

@@ -1,4 +1,4 @@
-"""The scripts in examples/ run as a user starts them, and they improve the models that they train."""
+"""Tests that the scripts in examples/ run from the command line and improve the models that they train."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_the_bare_loop_has_five_lines_and_its_loss_falls():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Write a file as a user has it: prompts of 5 to 35 tokens, each with a one-word answer."""
+    """Write a user's file: prompts of 5 to 35 tokens, each with a one-word answer."""
     task, file = tasks.load("sst2"), tmp_path_factory.mktemp("data") / "reviews.jsonl"
     rows = [task.generate(Random(i)) for i in range(64)]
     lines = [{"prompt": task.prompt(r), "answer": task.candidates(r)[r["label"]]} for r in rows]

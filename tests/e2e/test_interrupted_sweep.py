@@ -62,7 +62,7 @@ def wait_for(condition, process):
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_a_sweep_stopped_by_an_interrupt_and_a_kill_continues_and_finishes(copy):
+def test_a_sweep_continues_after_an_interrupt_and_after_a_kill(copy):
     """The interrupt goes to the whole process group, as from a terminal; the kill goes only to the sweep."""
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
     # A run with several threads is slow if other processes use the cores.

@@ -1,4 +1,4 @@
-"""README.md and docs/: every example runs unchanged, every command line is accepted, every path exists."""
+"""Tests of README.md and docs/: every example runs, every command is accepted, and every path exists."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def blocks(page):
 
 
 def inline(page):
-    """Return the inline code of a page; a piece may continue on the next line."""
+    """Return the pieces of inline code on a page. A piece may continue on the next line."""
     return [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", BLOCK.sub("", PAGES[page]))]
 
 
@@ -151,7 +151,7 @@ def shortened(words):
     return changed
 
 
-def test_no_two_examples_have_the_same_name():
+def test_names_of_examples_are_unique():
     names = Counter(
         name for whole in PAGES.values() for name in re.findall(r"<!-- example:([\w-]+) -->", whole)
     )
@@ -209,7 +209,7 @@ def test_an_example_runs_on_a_built_in_model(copy, words):
     assert "step 2 of 2" in out or "step 0 of 2" in out
 
 
-def test_the_pages_run_the_method_and_the_task():
+def test_the_pages_run_their_example_method_and_task():
     runs = {word for words in EXAMPLE_RUNS for word in words}
     assert {NAMES["method"], NAMES["task"]} <= runs
 
@@ -310,14 +310,14 @@ def test_the_model_example_is_built_and_trained(copy):
 
 
 @pytest.mark.process
-def test_the_examples_keep_the_house_style(copy):
+def test_the_examples_pass_the_linter(copy):
     files = [copy / target(kind) for kind in FILES]
     python(copy, "-m", "ruff", "check", "--no-cache", *files)
     python(copy, "-m", "ruff", "format", "--no-cache", "--check", *files)
 
 
 @pytest.mark.process
-def test_the_contract_tests_that_the_pages_name_pick_the_examples_up(copy, saved):
+def test_the_contract_tests_named_on_the_pages_pass_for_the_examples(copy, saved):
     """Run them in one process, since each start costs seconds."""
     files = distinct(word for words in PYTEST if words[-1] in NAMES.values() for word in words if "/" in word)
     only = " or ".join(NAMES.values())
@@ -400,14 +400,14 @@ def test_list_and_the_dry_run_print_lines_and_write_nothing(monkeypatch, capsys,
 
 
 def test_the_plan_shown_equals_the_prediction():
-    """Check two lines at the longest length: the peaks are those shown, and one more example does not fit."""
+    """Check two lines of the plan: predicted peaks equal those shown, and one more example does not fit."""
     words = next(w for w in commands(PLANNING) if w[3] == "plan")
     given = dict(zip(words[4::2], words[5::2], strict=True))
     (shown,) = re.findall(r"<!-- output:plan -->\n```\n(.*?)^```$", PAGES[PLANNING], re.M | re.S)
     longest = int(re.search(r"to (\d+) tokens", shown)[1])
     lines = {tuple(line.split()[:2]): line.split() for line in shown.splitlines()}
     usable = units.parse_bytes(given["--gpu-memory"], PLANNING) - units.RESERVE
-    assert f"{units.format_bytes(usable)} to use" in shown
+    assert f"{units.format_bytes(usable)} usable" in shown
 
     def padded(size):
         """Return prompts with an answer of one token; one of them is shorter."""
@@ -461,7 +461,7 @@ def named_paths(page):
 
 
 def is_output(path):
-    """Return whether a path need not exist: runs, tables, and figures, and what the examples would add."""
+    """Return whether a path need not exist: output of a command, or a file that a reader adds."""
     examples = {*NAMES.values(), *(Path(target(kind)).stem for kind in FILES)}
     generated = ("results/runs", "results/tables", "plots/figures")
     return path.startswith(generated) or Path(path).stem in examples
@@ -480,7 +480,7 @@ def test_every_link_of_the_readme_leads_to_a_file():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_pages_name_files_of_every_part():
+def test_the_path_check_finds_paths_of_every_part():
     """A pattern that stops matching would find no path to check."""
     named = set().union(*map(named_paths, PAGES))
     assert {"examples/bare_loop.py", "results/published.csv", "tests/numerics/test_oracle.py"} <= named

@@ -1,4 +1,4 @@
-"""Tests on a GPU: steps do not synchronize, noise depends on seed and index, and parameters do not drift."""
+"""Tests on a GPU: steps do not synchronize, noise is reproducible, and parameters do not drift."""
 
 import pytest
 import torch

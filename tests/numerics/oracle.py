@@ -35,7 +35,7 @@ class Problem:
 
 
 def upcast(logits: Tensor) -> Tensor:
-    """Return logits in at least float32, the precision in which losses are computed."""
+    """Return logits in float32, or in float64 if they already are, to compute a loss from them."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 

@@ -23,7 +23,7 @@ TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 CHECKPOINTED = pytest.mark.parametrize("checkpointed", [False, True], ids=["plain", "checkpointed"])
 ZEROTH_ORDER = ("addax", "mezo", "mezo-svrg")
 FIRST_ORDER = ("addax", "ip-sgd", "sgd", "adam")
-# MeZO-SVRG takes a full-batch step, a minibatch step, and one more of each.
+# MeZO-SVRG takes four steps: full-batch, minibatch, full-batch, minibatch.
 STEPS = 4
 
 
@@ -138,7 +138,7 @@ def send_interrupt():
 
 
 def send_error():
-    """Raise an error as a closure may do."""
+    """Raise an error, as a user's closure might."""
     raise RuntimeError("broken")
 
 
@@ -160,7 +160,7 @@ WHERE = ["in the closure", "inside a module", "between the evaluations"]
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.usefixtures("interruptible")
 def test_a_stopped_estimate_changes_no_bit(family, dtype, stop, monkeypatch):
-    """After stops at any point of any evaluation, the next step equals that of an undisturbed method."""
+    """After a stop at any point of any evaluation, the next step equals that of an undisturbed method."""
     # MeZO-SVRG's second step also evaluates at the anchor.
     for name, steps_before, evaluations in (("addax", 0, 2), ("mezo-svrg", 1, 4)):
         models = [build(family, dtype) for _ in range(2)]

@@ -15,7 +15,7 @@ FILES = {str(HERE / name) for name in ("spsa.py", "weight_swap.py", "scratch.py"
 
 
 class Interrupt:
-    """A trace function that raises one KeyboardInterrupt, before the n-th instruction of the traced files."""
+    """A trace function that raises KeyboardInterrupt before the n-th instruction of the traced files."""
 
     def __init__(self, n: int) -> None:
         self.remaining = n

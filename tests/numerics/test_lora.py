@@ -41,7 +41,7 @@ def moved(model, before):
 @BUILDS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_only_adapters_move(method, build, dtype):
-    """All adapters change, and no bit of the base weights does. peft keeps adapters in float32."""
+    """All adapters change, and the base weights keep every bit. peft keeps adapters in float32."""
     model = lora_model(dtype, build)
     adapters, rest = parts(model)
     assert len(adapters) == 8
@@ -89,7 +89,7 @@ def test_every_kind_of_adapter_is_perturbed(kind):
     check_unmoved(model, lambda: estimates.append(perturbed.estimate(problem.closure(model, 0), eps, seed)))
     z = dense.z(seed)
     assert estimates[0].projected_grad.item() == pytest.approx(dense.g0(0, eps, z), rel=1e-9, abs=1e-10)
-    # Each parameter contributes: the oracle gives another result without its part of z.
+    # Each parameter contributes: without its part of z, the oracle gives a different result.
     for name in z:
         without = z | {name: torch.zeros_like(z[name])}
         assert abs(dense.g0(0, eps, without) - estimates[0].projected_grad.item()) > 1e-9

@@ -84,7 +84,7 @@ def test_a_perturbation_allocates_one_module_and_the_tied_embedding(problem):
 @pytest.mark.medium
 @pytest.mark.parametrize("method", ["ip-sgd", "addax"])
 def test_a_first_order_step_holds_one_gradient_at_a_time(method, problem):
-    """A step needs at most a few blocks more than a backward pass that frees each gradient at once."""
+    """A step needs at most a few blocks more than a backward pass that frees each gradient immediately."""
     model, loss, block = problem
     cls = class_of(method)
     opt = cls(model, lr=1e-3, **({"check": False} if "zo_loss" in cls.closures else {}))

@@ -29,7 +29,7 @@ EACH = [(method, name) for method, make in MAKE.items() for name in make(nn.Line
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("method", "name"), EACH)
 def test_a_non_finite_loss_changes_no_parameter(method, name, dtype, bad):
-    """Two bad steps are followed by a good one. MeZO-SVRG's bad minibatches follow a good full-batch step."""
+    """Take two bad steps, then a good one. For MeZO-SVRG, a good full-batch step comes first."""
     model = MLP.build(dtype)
     opt = MAKE[method](model)
     good = {n: MLP.closure(model, 0) for n in opt.closures}

@@ -78,7 +78,7 @@ def test_addax_follows_the_oracle(problem):
 
 
 def test_addax_on_llama_follows_the_oracle():
-    """Llama's norms always compute in float32, so the oracle reads theta from the model before each step."""
+    """Llama's norms compute in float32, so the oracle copies theta from the model before each step."""
     model = LLAMA.build(F64)
     dense, opt = Dense(model, LLAMA), Addax(model, lr=0.01, alpha=0.5, eps=EPS)
 
@@ -122,8 +122,8 @@ def test_adam_follows_the_oracle(problem):
     v = {n: torch.zeros_like(w) for n, w in dense.theta.items()}
 
     def step(k):
-        # Some gradients are zero except for rounding (the bias of OPT's keys). Adam divides them by about
-        # 1e-8, which amplifies the rounding, so the oracle reads theta from the model before each step.
+        # The gradients of the biases of OPT's keys are zero except for rounding. Adam divides them by about
+        # 1e-8, which amplifies the rounding, so the oracle copies theta from the model before each step.
         dense.read(model)
         g, t = dense.grad(k), k + 1
         opt.step(fo_loss=problem.closure(model, k))
@@ -189,7 +189,7 @@ def test_groups_and_schedulers_follow_the_oracle(schedule):
 
 @pytest.mark.parametrize("method", ["mezo", "addax", "ip-sgd", "mezo-svrg"])
 def test_one_cycle_scales_every_method(method):
-    """A scheduler changes only the length of a step: step / learning rate is the same with and without it."""
+    """A scheduler only scales the step: step / learning rate is the same with and without a scheduler."""
     make = {
         "mezo": lambda m: MeZO(m, lr=1e-3),
         "addax": lambda m: Addax(m, lr=1e-3, alpha=0.5),

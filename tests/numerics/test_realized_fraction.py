@@ -56,7 +56,7 @@ def mean_is_zero(samples: Tensor) -> bool:
 @pytest.mark.medium
 @TYPES
 def test_stochastic_rounding_realizes_the_whole_step(dtype):
-    """The mean fraction over 100 directions is within 2 % of 1, and the mean error is zero.
+    """Over 100 directions, the mean fraction is within 2 % of 1, and the mean error is zero.
 
     The error is projected on z, on the sign of theta, and on the vector of ones. The standard error of the
     fraction is sqrt(spacing / (size x 10^8)), at most 0.4 %.
@@ -145,7 +145,7 @@ def test_released_drift_equals_the_published_drift_bit_for_bit(dtype):
 @pytest.mark.medium
 @TYPES
 def test_2000_released_steps_drift_and_exact_ones_do_not(dtype):
-    """Released drift matches the published procedure with 16-bit draws of torch's generator; ours is zero."""
+    """Released arithmetic drifts as much as the published procedure with torch's draws; ours does not."""
     start = weights(dtype, 1 << 14)
     rng = generator(11)
     published = start

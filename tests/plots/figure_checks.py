@@ -33,7 +33,7 @@ def bars(axes):
     ]
 
 
-def faults(figure, page=_style.PAGE):
+def defects_of(figure, page=_style.PAGE):
     """Return a message per defect: cut-off artists, texts that overlap or are too small, empty panels."""
     with page.style():
         renderer = FigureCanvasAgg(figure).get_renderer()

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from plots._fit import fit
 from plots._style import PAGE
-from tests.plots.figure_checks import faults
+from tests.plots.figure_checks import defects_of
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def figure():
 def fitted(figure):
     with PAGE.style():
         fit(figure)
-    return faults(figure)
+    return defects_of(figure)
 
 
 def test_a_title_wider_than_the_figure_is_broken(figure):
@@ -28,7 +28,7 @@ def test_a_title_wider_than_the_figure_is_broken(figure):
     assert "\n" in axes.get_title()
 
 
-def test_a_title_that_fits_is_left_alone(figure):
+def test_a_title_that_fits_is_unchanged(figure):
     axes = figure.subplots()
     axes.plot([0, 1])
     axes.set_title("a short title")
@@ -44,7 +44,7 @@ def test_names_that_touch_are_rotated(figure):
     assert {label.get_rotation() for label in axes.get_xticklabels()} == {90}
 
 
-def test_numbers_that_touch_are_thinned(figure):
+def test_every_other_number_is_dropped_until_none_touch(figure):
     axes = figure.subplots()
     axes.plot(range(20), range(20))
     axes.set_xticks(range(20))
@@ -54,13 +54,13 @@ def test_numbers_that_touch_are_thinned(figure):
     assert {label.get_rotation() for label in axes.get_xticklabels()} == {0}
 
 
-def test_the_checker_finds_every_kind_of_defect():
+def test_the_checks_find_every_kind_of_defect():
     figure = Figure(figsize=(3.0, 2.0))
     axes = figure.subplots(1, 2)
     axes[0].plot([0, 1])
     figure.text(0.5, 0.5, "one thing")
     figure.text(0.52, 0.5, "on another", fontsize=5)
     figure.text(0.95, 0.1, "over the edge")
-    found = "\n".join(faults(figure))
+    found = "\n".join(defects_of(figure))
     for words in ("'one thing' touches 'on another'", "is small", "empty panel", "cut off by", "inches wide"):
         assert words in found

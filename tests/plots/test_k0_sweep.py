@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from tests.benchmarks.results import result_rows
-from tests.plots.figure_checks import drawn, faults
+from tests.plots.figure_checks import defects_of, drawn
 
 TASKS = list(result_rows.TITLES)
 
@@ -24,7 +24,7 @@ def test_the_curve_starts_at_ip_sgd(rows):
     assert dict(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == pytest.approx(expected)
 
 
-def test_a_sweep_without_assignment_excludes_runs_with_assignment():
+def test_a_sweep_of_addax_wa_excludes_runs_with_a_length_threshold():
     sweep = [
         result_rows.row(zo_batch_size=k, fo_batch_size=4, length_threshold=None, label="Addax-WA")
         for k in (0, 2, 8, 16)
@@ -43,7 +43,7 @@ def test_each_swept_task_has_a_panel(count):
     figure = drawn("k0_sweep", rows)["k0_sweep-nano-opt"]
     titles = [f"{title}, nano-opt" for title in list(result_rows.TITLES.values())[:count]]
     assert [axes.get_title() for axes in figure.axes] == titles
-    assert faults(figure) == []
+    assert defects_of(figure) == []
 
 
 def test_without_a_sweep_there_is_no_figure():

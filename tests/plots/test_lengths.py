@@ -5,7 +5,7 @@ from matplotlib.colors import to_hex
 
 from plots import lengths
 from tests.benchmarks.results import result_rows
-from tests.plots.figure_checks import bars, drawn, faults
+from tests.plots.figure_checks import bars, defects_of, drawn
 
 
 def test_bins_are_shaded_by_their_side_of_the_threshold():
@@ -35,12 +35,12 @@ def test_the_figure_is_readable_for_any_number_of_tasks(count):
     (canvas,) = drawn("lengths", rows).values()
     assert len(canvas.axes) == count
     assert canvas.axes[0].get_title() == f"SST-2 (n = 270, cut at {rows[0]['maximum']:,})"
-    assert faults(canvas) == []
+    assert defects_of(canvas) == []
 
 
 def test_the_label_of_a_threshold_near_the_right_edge_stays_inside():
     row = result_rows.lengths()[0]
     row |= {"counts": row["counts"][:6], "edges": row["edges"][:7]}
     (canvas,) = drawn("lengths", [row]).values()
-    assert faults(canvas) == []
+    assert defects_of(canvas) == []
     assert canvas.axes[0].texts[0].get_ha() == "right"

@@ -4,7 +4,7 @@ import pytest
 
 from plots import _memory
 from tests.benchmarks.results import result_rows
-from tests.plots.figure_checks import drawn, faults
+from tests.plots.figure_checks import defects_of, drawn
 
 
 @pytest.mark.parametrize(("name", "axis"), [("figure3", "batch_size"), ("figure4", "length")])
@@ -37,7 +37,7 @@ def test_curves_match_the_rows_and_distinguish_predicted_from_measured(name, axi
     assert entries[-2:] == ["predicted", "measured"]
     assert "Addax ($K_1$ = 4, $L_T$ = 170)" in entries
     assert zoomed.get_ylim()[0] > 0
-    assert faults(figure) == []
+    assert defects_of(figure) == []
     predicted = [r for r in rows if r["kind"] == "predicted"]
     (figure,) = drawn(name, predicted).values()
     assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == "predicted"
@@ -62,4 +62,4 @@ def test_the_largest_model_figure_shows_the_model_of_each_method_and_marks_measu
             assert text.get_text() == (_memory.size_of(best[0]) if best else "–")
             assert (text.get_fontweight() == "bold") == (best is not None and best[1] == "measured")
     assert len({t.get_text() for t in figure.axes[1].texts}) > 2
-    assert faults(figure) == []
+    assert defects_of(figure) == []

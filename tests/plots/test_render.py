@@ -16,7 +16,7 @@ from benchmarks.results.frame import Results
 from plots import render
 from plots._style import Page
 from tests.benchmarks.results import result_rows
-from tests.plots.figure_checks import drawn, faults, file_of
+from tests.plots.figure_checks import defects_of, drawn, file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # No figure can be drawn from this row.
@@ -54,7 +54,7 @@ def test_every_figure_has_rows_for_tests():
 def test_a_figure_is_readable(name):
     assert canvases(name)
     for figure in canvases(name).values():
-        assert faults(figure) == []
+        assert defects_of(figure) == []
         for axes in figure.axes:
             place, ticks = axes.get_subplotspec(), {t.get_text() for t in axes.get_xticklabels()}
             tasks = ticks & set(result_rows.TITLES.values())
@@ -73,7 +73,7 @@ def test_a_figure_is_readable(name):
 def test_a_figure_is_readable_at_other_sizes(name, width, font_size):
     page = Page(width, font_size)
     for figure in canvases(name, page).values():
-        assert faults(figure, page) == []
+        assert defects_of(figure, page) == []
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -175,7 +175,7 @@ def test_a_hub_model_or_a_folder_gives_files_without_subfolders(model, file, tit
             words = [legend.get_title().get_text() for legend in figure.legends]
             words += [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
             assert any(title in text and "/way/" not in text for text in words)
-            assert faults(figure) == []
+            assert defects_of(figure) == []
 
 
 @pytest.mark.medium
@@ -201,7 +201,7 @@ def test_files_have_the_same_bytes_in_another_process(tmp_path):
 
 
 @pytest.mark.process
-def test_the_critical_difference_figure_has_the_same_bytes_in_another_process(tmp_path):
+def test_critical_difference_files_have_the_same_bytes_in_another_process(tmp_path):
     """The library orders the points of a bar by a set, which differs between processes."""
     for out, seed in (("a", "1"), ("b", "2")):
         subprocess.run(
@@ -225,7 +225,7 @@ def test_plots_does_not_import_torch():
     assert "torch" not in loaded
 
 
-def test_the_committed_figures_are_those_that_pages_show():
+def test_pages_show_every_committed_figure_and_no_other():
     listed = subprocess.run(
         ["git", "ls-files", "docs/figures"], cwd=ROOT, capture_output=True, text=True, check=False
     )

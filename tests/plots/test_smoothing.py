@@ -15,7 +15,7 @@ def sketch():
     return dict(zip((0.0, *smoothing.EPS), curves, strict=True)), marks
 
 
-def test_a_smoothed_line_is_the_gaussian_mean_of_the_drawn_loss():
+def test_a_smoothed_line_is_the_gaussian_mean_of_the_loss():
     curves, _ = sketch()
     theta, loss = curves[0.0].get_data()
     z = np.linspace(-5, 5, 4001)

@@ -6,7 +6,7 @@ from benchmarks.results.frame import frame
 from benchmarks.results.order import METHODS, display_order
 from plots._style import PAGE, Page, file_stem, format_model, styles
 from tests.benchmarks.results import result_rows
-from tests.plots.figure_checks import bars, drawn, faults
+from tests.plots.figure_checks import bars, defects_of, drawn
 
 
 def test_each_method_has_a_unique_color_and_marker():
@@ -46,14 +46,14 @@ def test_fourteen_labels_fit_and_can_be_distinguished():
     assert len(labels) == 14
     assert labels[:5] == ["Addax", *(f"Addax{x}" for x in (" (nearest) bfloat16", " (released) bfloat16",
                                                            " bfloat16", " float16"))]  # fmt: skip
-    assert faults(figure) == []
+    assert defects_of(figure) == []
     for axes in figure.axes:
         bar_labels = [label for label, patch in bars(axes) if patch.get_x() < 0.5]
         assert bar_labels == labels
         assert len({(p.get_facecolor(), p.get_hatch()) for _, p in bars(axes)}) == 14
     steps = drawn("convergence", rounding())["convergence-nano-opt-steps"]
     assert len(steps.legends[0].get_texts()) == 14
-    assert faults(steps) == []
+    assert defects_of(steps) == []
     assert display_order(frame(rounding()), "label")[5] == "MeZO"
 
 

@@ -1,4 +1,4 @@
-"""Test that kernels on meta tensors keep the same tensors for the backward pass as a device's kernels."""
+"""Tests that kernels on meta tensors save the same tensors for the backward pass as a device's kernels."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from addax.memory.meta_kernels import KERNELS, gpu_attention, gpu_dropout
 
 
 @pytest.mark.parametrize(("masked", "dtype"), [(False, "bfloat16"), (True, "bfloat16"), (True, "float32")])
-def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
+def test_attention_on_a_gpu_saves_no_scores(masked, dtype):
     """The kernels save inputs, outputs, row sums, and the mask as a bias in the dtype of the queries."""
     q = torch.empty(2, 3, 20, 8, dtype=getattr(torch, dtype), device="meta", requires_grad=True)
     mask = torch.empty(2, 1, 20, 20, dtype=torch.bool, device="meta") if masked else None
@@ -27,7 +27,7 @@ def test_attention_on_a_gpu_keeps_no_scores(masked, dtype):
     assert sum(sizes.values()) < 2 * q.numel() * q.element_size() + bias + 8 * 2 * 3 * 32
 
 
-def test_dropout_on_a_gpu_keeps_one_byte_per_element():
+def test_dropout_on_a_gpu_saves_one_byte_per_element():
     x = torch.empty(64, 32, device="meta", requires_grad=True)
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
@@ -47,7 +47,7 @@ def test_kernels_are_restored_afterwards(device):
 
 @pytest.mark.parametrize("device", list(KERNELS))
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_on_meta_tensors_has_the_shape_of_the_real_one(device, masked):
+def test_attention_on_meta_tensors_has_the_shape_of_real_attention(device, masked):
     shape = (2, 4, 20, 8)
     mask = torch.ones(2, 1, 20, 20, dtype=torch.bool) if masked else None
     real = functional.scaled_dot_product_attention(*[torch.zeros(shape)] * 3, attn_mask=mask)

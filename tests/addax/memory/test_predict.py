@@ -1,4 +1,4 @@
-"""Test predicted peaks of plain torch modules against known sizes and the live bytes of a real step."""
+"""Tests of predicted peaks of plain torch modules: known sizes, and the live bytes of a real step."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,7 +83,7 @@ def test_every_kind_of_step_is_traced():
 
 
 def test_memory_of_a_closure_is_activations_and_memory_of_a_method_is_scratch():
-    """The kind does not depend on the module that defines them. Here, this module defines both."""
+    """The kind does not depend on the file that defines the code. This file defines both."""
 
     class Doubling(IPSGD):
         def step(self, *, fo_loss):

@@ -1,4 +1,4 @@
-"""Test that shape-only mode affects one thread inside one context, and nothing else."""
+"""Tests that shape-only mode affects only one thread, and only inside its context."""
 
 from concurrent.futures import ThreadPoolExecutor
 

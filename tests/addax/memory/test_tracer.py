@@ -1,4 +1,4 @@
-"""Test that allocations of meta tensors, and only these, are recorded by size, phase, and kind."""
+"""Tests of the tracer: it records allocations of meta tensors, and no others, by size, phase, and kind."""
 
 import torch
 from torch import nn

@@ -107,7 +107,7 @@ NAMES = [
     words("a font size of NaN", ["plots", "figure1", "--font-size", "nan"], "--font-size must be positive"),
     words("a misspelled format", ["plots", "figure1", "--format", "pgn"], "did you mean 'png'?"),
 ]
-# Cases that depend on the spelling of settings as options; see `options`.
+# These cases depend on how settings are spelled as options; see `options`.
 SPELLING = [
     words("a setting without a value", [*ADDAX, "--alpha"], "--alpha", "expected one argument", "--help"),
     words("a switch with a value", [*ADDAX, "--dropout", "0"], "unrecognized arguments: 0", "--help"),

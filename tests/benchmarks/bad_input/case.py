@@ -26,7 +26,7 @@ ADDAX = [*RUN, "--method", "addax"]
 
 
 def options(settings: str | Mapping[str, object]) -> list[str]:
-    """Return the options for settings, which are a text such as `"lr=1 steps=2"` or a dictionary.
+    """Return the options for settings, given as text such as `"lr=1 steps=2"` or as a dictionary.
 
     Only this function defines how tests spell settings as options.
     """
@@ -48,7 +48,7 @@ class Sandbox:
         self.undo: list[Callable[[], None]] = []
 
     def restore(self) -> None:
-        """Undo the changes outside the folder, right after the command."""
+        """Undo the changes outside the folder. Call it right after the command."""
         while self.undo:
             self.undo.pop()()
 
@@ -106,8 +106,8 @@ class Case:
         argv: command line; "{tmp}" stands for the test's folder.
         expected: parts of the error message; "{tmp}" as above.
         setup: function that creates the invalid input; None if the command line is invalid by itself.
-        loads: whether the command loads the model before it finds the mistake; otherwise, loading one fails
-            the test.
+        loads: whether the command loads the model before it finds the mistake; if False, loading a model
+            fails the test.
         predicts: whether the command predicts memory before it finds the mistake. A prediction takes steps on
             tensors without values.
         notices: number of informational lines on stderr before the error.

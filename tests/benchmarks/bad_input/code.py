@@ -1,4 +1,4 @@
-"""Invalid files of a user: suites, tasks, methods, and models."""
+"""Invalid files that a user wrote: suites, tasks, methods, and models."""
 
 from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 

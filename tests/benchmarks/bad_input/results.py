@@ -60,7 +60,7 @@ def _inside_a_file(sandbox: Sandbox) -> None:
 
 
 def _full(sandbox: Sandbox) -> None:
-    """Forbid every file to grow, as on a full disk."""
+    """Prevent every file from growing, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     sandbox.undo.append(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)))

@@ -1,4 +1,4 @@
-"""Data folders that are missing or incomplete, or do not fit the task."""
+"""Data folders that are missing, incomplete, or invalid for the task."""
 
 import gzip
 import json

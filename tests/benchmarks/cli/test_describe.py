@@ -1,4 +1,4 @@
-"""Fields and settings that are parsed from source files equal those that an import finds."""
+"""Tests that fields and settings parsed from source files equal those of the imported classes."""
 
 import dataclasses
 import inspect

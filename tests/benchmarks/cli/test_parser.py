@@ -1,4 +1,4 @@
-"""A mistake in an option is a one-line error that suggests the intended option."""
+"""Tests of the parser: a mistake in an option gives a one-line error that suggests the intended option."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Fingerprints ignore prose: only the code of a file counts, and for a study only the code that measures."""
+"""Tests that fingerprints ignore prose, and that a study's fingerprint covers only the code that measures."""
 
 import ast
 import re
@@ -88,7 +88,7 @@ def test_the_code_of_every_file_has_the_syntax_tree_of_the_file():
 
 
 def forget():
-    """Have the contents of files read again."""
+    """Clear the caches of file contents, so that files are read again."""
     fingerprint._digest.cache_clear()
     study_fingerprint.cache_clear()
 

@@ -1,4 +1,4 @@
-"""Fingerprints: the source fingerprint of a run covers exactly the files that the run imports."""
+"""Tests of fingerprints: a run's source fingerprint covers exactly the files that the run imports."""
 
 import json
 import os
@@ -189,7 +189,7 @@ def test_every_module_that_a_run_imports_is_in_its_fingerprint(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """Return a function that writes a repository and returns a function from files to what they import."""
+    """Return a function that writes a repository. It returns a function that maps files to their imports."""
     monkeypatch.setattr(registry, "ROOT", tmp_path)
 
     def write(files):
@@ -272,6 +272,6 @@ def test_a_hub_model_that_cannot_be_read_depends_on_every_family(monkeypatch):
     assert len(files) > 1
 
 
-def test_every_built_in_model_has_its_own_fingerprint():
+def test_built_in_models_have_different_fingerprints():
     nano = sorted(name for name in models.builtin() if name.startswith("nano-"))
     assert len({source_fingerprint(spec_of(model=name)) for name in nano}) == len(nano)

@@ -1,4 +1,4 @@
-"""RunSpec: strict parsing, ids, and one-line errors for invalid input."""
+"""Tests of RunSpec: strict parsing, ids, and one-line errors for invalid input."""
 
 import dataclasses
 import hashlib
@@ -143,7 +143,7 @@ def test_a_spec_can_be_rebuilt_from_its_row(method):
     assert spec.replace(device="cuda").settings == spec.settings
 
 
-def test_labels():
+def test_labels_state_the_method_and_its_variant():
     assert label(from_dict(ADDAX | {"length_threshold": "q0.7"})) == "Addax"
     assert label(from_dict(ADDAX | {"length_threshold": None})) == "Addax-WA"
     assert label(from_dict(MEZO | {"arithmetic": "released"})) == "MeZO (released)"

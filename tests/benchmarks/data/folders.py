@@ -33,7 +33,8 @@ def write(path, rows):
         path.write_text(text, encoding="utf-8")
 
 
-def refused(folder, name="sst2"):
+def error_of(folder, name="sst2"):
+    """Draw splits from an invalid folder, and return the one-line error."""
     with pytest.raises(UserError) as caught:
         fresh_splits(name, str(folder), train=10, validation=5, test=5, seed=0)
     assert "\n" not in str(caught.value)

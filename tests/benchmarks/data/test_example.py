@@ -1,4 +1,4 @@
-"""Examples: each text of a row is rendered once in total, for checking and for tokenization."""
+"""Tests that each text of a row is rendered once in total, for both checking and tokenization."""
 
 import dataclasses
 from collections import Counter

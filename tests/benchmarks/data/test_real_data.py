@@ -1,4 +1,4 @@
-"""Real data from the folder ADDAX_DATA: split sizes, and labels that match their candidates."""
+"""Tests of real data in the folder ADDAX_DATA: split sizes, and labels that match their candidates."""
 
 import gzip
 import json
@@ -91,7 +91,7 @@ def test_real_labels_match_their_candidates():
 
 
 @pytest.mark.skipif(not REAL, reason="needs ADDAX_DATA")
-def test_trec_label_names_in_files_match_the_hub_s_numbers():
+def test_trec_label_names_in_files_match_the_labels_of_the_hub():
     task = registry.module("task", "trec")
     with gzip.open(Path(REAL) / "trec" / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         raw = [json.loads(line) for line in lines]

@@ -1,4 +1,4 @@
-"""Sources: the hub and folders give equal rows, errors name malformed rows, and files are read once."""
+"""Tests of data sources: hub and folder give equal rows, errors name malformed rows, files are read once."""
 
 import dataclasses
 import gzip
@@ -13,7 +13,7 @@ from benchmarks.data import sources
 from benchmarks.data.splits import load_splits
 from benchmarks.errors import UserError
 from benchmarks.training import run as train
-from tests.benchmarks.data.folders import fresh_splits, refused, reviews, write, write_reviews
+from tests.benchmarks.data.folders import error_of, fresh_splits, reviews, write, write_reviews
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
 EVERY = sorted(FIXTURES)
@@ -70,14 +70,14 @@ def test_an_unreachable_hub_gives_a_one_line_error_with_alternatives(monkeypatch
 
 
 def test_a_missing_folder_task_or_file_is_named(folder):
-    assert str(folder / "nowhere") in refused(folder / "nowhere")
+    assert str(folder / "nowhere") in error_of(folder / "nowhere")
     (folder / "sst2").rename(folder / "sst-2")
-    message = refused(folder)
+    message = error_of(folder)
     assert "'sst2'" in message
     assert "did you mean 'sst-2'?" in message
     (folder / "sst-2").rename(folder / "sst2")
     (folder / "sst2" / "validation.jsonl.gz").unlink()
-    assert "validation.jsonl or validation.jsonl.gz" in refused(folder)
+    assert "validation.jsonl or validation.jsonl.gz" in error_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_malformed_line_is_named_with_file_and_number(folder, line, expected):
     lines = path.read_text().splitlines()
     lines[6] = line
     path.write_text("\n".join(lines))
-    message = refused(folder)
+    message = error_of(folder)
     assert f"{path}, line 7: " in message
     assert expected in message
 
@@ -103,15 +103,15 @@ def test_a_malformed_line_is_named_with_file_and_number(folder, line, expected):
 def test_a_damaged_file_is_named(folder):
     path = folder / "sst2" / "validation.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-20])
-    assert str(path) in refused(folder)
+    assert str(path) in error_of(folder)
     path.write_text("no archive")
-    assert str(path) in refused(folder)
+    assert str(path) in error_of(folder)
 
 
 def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
     wrong = dataclasses.replace(tasks.load("sst2"), cloze=lambda row, mask: row["text"] + mask)
     monkeypatch.setattr(tasks, "load", lambda name: wrong)
-    assert "train.jsonl, line 1: the task cannot use this row (KeyError: 'text')" in refused(folder)
+    assert "train.jsonl, line 1: the task cannot use this row (KeyError: 'text')" in error_of(folder)
 
 
 @pytest.fixture

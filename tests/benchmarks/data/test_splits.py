@@ -1,4 +1,4 @@
-"""Splits: sizes, disjointness, repeatability, and few-shot draws."""
+"""Tests of splits: sizes, disjointness, repeatability, and few-shot draws."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ import pytest
 from benchmarks import tasks
 from benchmarks.data.splits import data_fingerprint, load_splits
 from benchmarks.errors import UserError
-from tests.benchmarks.data.folders import fresh_splits, keys, refused, reviews, write, write_reviews
+from tests.benchmarks.data.folders import error_of, fresh_splits, keys, reviews, write, write_reviews
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
 EVERY = sorted(FIXTURES)
@@ -47,7 +47,7 @@ def test_builtin_splits_of_different_seeds_do_not_leak_into_each_other():
     assert not set(keys(tested)) & set(keys(trained[0] + trained[1]))
 
 
-def test_a_generator_that_repeats_itself_is_refused(monkeypatch):
+def test_a_generator_that_repeats_its_rows_is_rejected(monkeypatch):
     poor = dataclasses.replace(tasks.load("sst2"), generate=lambda rng: {"text": "always", "label": 0})
     monkeypatch.setattr(tasks, "load", lambda name: poor)
     with pytest.raises(UserError, match=r"'poor'.* different train rows, but 5 are needed"):
@@ -67,7 +67,7 @@ def test_a_folder_is_drawn_by_the_protocol(folder):
     assert (
         fresh_splits("sst2", str(folder), train=1000, validation=500, test=200, seed=1).train != splits.train
     )
-    # The draw must not be the head of the file, and not in its order.
+    # The draw must be neither the first rows of the file nor in the order of the file.
     numbers = [int(s.split()[-1]) for s in drawn]
     assert max(numbers) > 1900
     assert numbers != sorted(numbers)
@@ -161,7 +161,7 @@ def test_a_cloze_task_draws_the_rows_of_its_base_task(folder):
     size = {"train": 20, "validation": 10, "test": 10, "seed": 2}
     for source in ("builtin", str(folder)):
         assert fresh_splits("sst2-cloze", source, **size) == fresh_splits("sst2", source, **size)
-    assert "'sst2'" in refused(folder / "sst2", "sst2-cloze")
+    assert "'sst2'" in error_of(folder / "sst2", "sst2-cloze")
 
 
 def test_equal_splits_are_drawn_once_per_process():

@@ -1,4 +1,4 @@
-"""Tokenization: truncation, clozes, candidates that merge with the prompt, and unsupported input."""
+"""Tests of tokenization: truncation, clozes, candidates that merge with the prompt, and invalid input."""
 
 import dataclasses
 import re
@@ -77,7 +77,7 @@ def test_truncation_never_removes_the_mask_of_a_cloze(cloze, room, kept):
         ("{mask} or {mask}", "the cloze must have one mask, not 2"),
     ],
 )
-def test_a_cloze_without_its_one_mask_is_refused(cloze, expected):
+def test_a_cloze_without_exactly_one_mask_is_rejected(cloze, expected):
     task = dataclasses.replace(
         tasks.load("sst2-cloze"), cloze=lambda row, mask: cloze.format(text=row["sentence"], mask=mask)
     )
@@ -85,7 +85,7 @@ def test_a_cloze_without_its_one_mask_is_refused(cloze, expected):
         encode([{"sentence": "a film", "label": 1}], task, nano("nano-roberta"), "lm")
 
 
-def test_a_causal_model_refuses_label_words_with_equal_tokens():
+def test_a_causal_model_rejects_label_words_with_equal_tokens():
     task = tasks.load("trec")
     with pytest.raises(UserError, match="'Description' and 'Entity' have the same tokens in nano-opt"):
         encode(rows_of(task, 1), task, nano("nano-opt"), "lm")
@@ -100,7 +100,7 @@ def test_generation_leaves_room_for_its_answer():
         assert example.length == len(example.prompt) + len(example.answer)
 
 
-def test_a_short_model_leaves_half_its_room_to_the_prompt_of_a_long_answer():
+def test_a_long_answer_leaves_half_of_the_tokens_to_the_prompt():
     task = tasks.load("gsm8k")
     loaded = dataclasses.replace(nano("nano-opt"), max_length=60)
     assert task.max_new_tokens == 200
@@ -157,7 +157,7 @@ def test_candidates_that_merge_with_the_prompt_are_tokenized_with_it():
                 assert score == pytest.approx(sum(each) / len(each), abs=1e-10)
 
 
-def test_a_masked_model_refuses_a_candidate_of_two_tokens_and_generation():
+def test_a_masked_model_rejects_a_candidate_of_two_tokens_and_generation():
     loaded = nano("nano-roberta")
     task = dataclasses.replace(tasks.load("sst2"), candidates=lambda row: [" great", " not great"])
     with pytest.raises(UserError, match=r"'not great' is not one token of nano-roberta") as error:

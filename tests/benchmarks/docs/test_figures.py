@@ -1,4 +1,4 @@
-"""Figures of pages: drawn from the committed rows, and out of date as soon as these change."""
+"""Tests of the figures on pages: they are drawn from committed rows, and out of date once these change."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_a_figure_is_drawn_once_for_the_same_rows(tmp_path):
     assert figures.refresh([TEXT], tmp_path, check=True) == [file]
 
 
-def test_a_figure_that_the_rows_do_not_fill_is_an_error(tmp_path):
+def test_an_unknown_figure_is_an_error(tmp_path):
     commit(tmp_path, [result_rows.row("adam")])
     with pytest.raises(UserError, match="no figure has this name"):
         figures.refresh(["![Text](figures/quick/figure9.png)"], tmp_path, check=False)

@@ -1,4 +1,4 @@
-"""Tables of methods: every method has a line, and the numbers are those of the committed rows."""
+"""Tests of the tables of methods: every method has a line, and its numbers match the committed rows."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_every_method_has_a_line_with_its_evaluations():
     assert overview()["Addax"]["forward passes per step"] == "5"
 
 
-def test_the_peaks_are_those_of_the_committed_rows():
+def test_peaks_match_the_committed_rows():
     rows = read(REFERENCE / "memory-curves.jsonl")
     (peak,) = [
         r["peak_bytes"]
@@ -43,7 +43,7 @@ def test_the_peaks_are_those_of_the_committed_rows():
     assert overview()["MeZO"]["with checkpointing (GB)"] == "–"
 
 
-def test_the_times_are_those_of_the_committed_rows():
+def test_times_match_the_committed_rows():
     rows = read(REFERENCE / "step-speed.jsonl")
     seconds = {r["way"]: r["seconds"] for r in rows if r["shape"] == "opt-125m" and "beyond_seconds" in r}
     for label in ("Addax", "MeZO", "IP-SGD", "SGD", "Adam"):

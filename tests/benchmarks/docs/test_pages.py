@@ -1,4 +1,4 @@
-"""Tables of pages: each is made of committed rows alone, and the committed pages are up to date."""
+"""Tests of the tables on pages: they are built from committed rows alone, and committed pages are current."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.benchmarks.results import result_rows as made
 
 
 def cells(markdown):
-    """The lines of every pipe table: list of lists of stripped texts, rules left out."""
+    """Return the cells of every line of every pipe table, without the rules below headers."""
     lines = [
         line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
     ]
@@ -59,7 +59,7 @@ SPEED = {
 
 
 def committed(root, **suites):
-    """Writes rows as committed ones; "_" in a name stands for "-"."""
+    """Write rows to `results/reference`; "_" in a suite's name becomes "-"."""
     folder = root / "results/reference"
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in suites.items():
@@ -127,28 +127,28 @@ def test_local_runs_do_not_change_a_page(page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("<!-- table:demo:scores -->\n<!-- /table:demo:scores -->\n", "did you mean 'score'"),
         ("<!-- table:demo -->\n<!-- /table:demo -->\n", "dtypes, methods, methods:adam-memory"),
         ("<!-- table:demo:score -->\n", "never closed"),
     ],
 )
-def test_a_wrong_mark_is_one_clear_line(page, tmp_path, text, said):
+def test_an_invalid_mark_is_a_one_line_error(page, tmp_path, text, message):
     page.write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         docs.refresh(tmp_path)
     assert page.read_text() == text
 
 
-def test_a_broken_file_of_committed_rows_is_one_clear_line(page, tmp_path):
+def test_a_damaged_file_of_committed_rows_is_a_one_line_error(page, tmp_path):
     committed(tmp_path, demo=[made.row()])
     (tmp_path / "results/reference/demo.jsonl").write_text("{\n")
     with pytest.raises(UserError, match=r"demo\.jsonl:1: not JSON"):
         docs.refresh(tmp_path)
 
 
-def test_a_page_with_a_mark_for_provenance_states_it_once(page, tmp_path):
+def test_a_page_with_a_provenance_mark_states_the_provenance_once(page, tmp_path):
     demo = [made.row("adam")]
     committed(tmp_path, demo=demo)
     marks = ["demo:score", "demo:methods", "demo:provenance"]
@@ -172,7 +172,7 @@ def test_pages_below_docs_are_refreshed_and_a_check_writes_nothing(page, tmp_pat
 
 
 @pytest.mark.medium
-def test_the_pages_are_what_the_committed_rows_make():
+def test_the_committed_pages_match_the_committed_rows():
     marks = [mark for page in docs.pages() for mark in re.findall(r"<!-- table:(\S+) -->", page.read_text())]
     assert len(marks) >= 3
     for owner in {owner for mark in marks for owner in owners(mark)}:
@@ -180,14 +180,15 @@ def test_the_pages_are_what_the_committed_rows_make():
     assert docs.refresh(check=True, more=reference.tables()) == []
 
 
-def test_the_precision_table_has_the_longest_drift_and_the_steps_shown(page, tmp_path):
+def test_the_precision_table_has_the_drift_of_the_most_steps_and_four_step_sizes(page, tmp_path):
     rows = made.precision()
     committed(tmp_path, precision=rows)
     docs.refresh(tmp_path)
     head, *lines = cells(between(page, "precision:table"))
     steps = ["c = 1e-07", "c = 1e-06", "c = 1e-05", "c = 1e-04"]
     assert head == ["weights", "dtype", "arithmetic", "drift after 2,000 steps", *steps]
-    # 2,000 steps: 4e-3 x sqrt(2000) is 18 %. c / (c + 4e-5) and c / c, their errors 1e-6 / sqrt(c).
+    # The invented rows drift by 4e-3 x sqrt(steps), which is 18 % after 2,000 steps. They realize the
+    # fraction c / (c + 4e-5) when rounding to nearest, and 1 otherwise, with an error of 1e-6 / sqrt(c).
     half = [line[2:] for line in lines if line[:2] == ["smollm2-135m", "bfloat16"]]
     assert half == [
         ["released", "18 %", "0.2 ± 0.3 %", "2.4 ± 0.1 %", "20.0 %", "71.4 %"],
@@ -198,7 +199,7 @@ def test_the_precision_table_has_the_longest_drift_and_the_steps_shown(page, tmp
 
 
 def run_in(dtype, scores, method="mezo", task="cb", **settings):
-    """Rows of one cell of suite `rounding`, a seed a score."""
+    """Return the rows of one cell of suite `rounding`: one seed per score."""
     suffix = "".join(f" ({way})" for way in settings.values())
     rows = []
     for seed, score in enumerate(scores):
@@ -208,7 +209,7 @@ def run_in(dtype, scores, method="mezo", task="cb", **settings):
     return rows
 
 
-def test_the_dtype_table_says_whether_means_lie_within_the_seeds_of_float32():
+def test_the_dtype_table_counts_means_within_the_range_of_the_float32_seeds():
     rows = [
         *run_in("float32", (0.5, 0.6, 0.7)),
         *run_in("bfloat16", (0.4, 0.6, 0.6)),

@@ -1,4 +1,4 @@
-"""Stale tables: a row counts as stale as soon as other code than today's has produced it."""
+"""Tests of stale tables: a row is stale if different code from today's produced it."""
 
 import json
 
@@ -21,7 +21,7 @@ def row(**changes):
     return result_rows.row("mezo") | fields | changes
 
 
-def test_a_row_of_todays_code_is_current():
+def test_a_row_from_todays_code_is_current():
     assert not stale.is_stale(row())
 
 
@@ -33,7 +33,7 @@ def test_a_row_of_todays_code_is_current():
         {"config": TODAY.config() | {"method": "a-method-that-is-gone"}},
     ],
 )
-def test_a_row_of_other_code_is_stale(changes):
+def test_a_row_from_other_code_is_stale(changes):
     assert stale.is_stale(row(**changes))
 
 

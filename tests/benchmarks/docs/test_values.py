@@ -1,4 +1,4 @@
-"""Values: each number in a sentence is a cell of a generated table."""
+"""Tests of values: a number in a sentence is taken from a cell of a generated table."""
 
 import json
 

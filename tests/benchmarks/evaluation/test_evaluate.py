@@ -1,4 +1,4 @@
-"""Evaluation: metrics, loss, AUC, and greedy generation."""
+"""Tests of evaluation: metrics, loss, AUC, and greedy generation."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Metrics of generated answers: token F1, and exact match of numbers."""
+"""Tests of the metrics of generated answers: token F1, and exact match of numbers."""
 
 import pytest
 

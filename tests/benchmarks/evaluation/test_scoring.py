@@ -1,4 +1,4 @@
-"""Losses and candidate scores equal a naive reference that scores one unpadded row at a time."""
+"""Tests of losses and scores against a naive reference that scores one unpadded row at a time."""
 
 import dataclasses
 

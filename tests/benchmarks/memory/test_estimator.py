@@ -1,4 +1,4 @@
-"""Predicted peaks against the allocator's events, and peaks extrapolated in depth against full traces."""
+"""Tests of predicted peaks against the allocator's events, and of extrapolated peaks against full traces."""
 
 import dataclasses
 import importlib
@@ -26,7 +26,7 @@ from benchmarks.studies import memory_validation as agreement
 FAMILIES = ("opt", "llama", "roberta")
 METHODS = tuple(registry.files("method"))
 BACK_PROPAGATING = tuple(m for m in METHODS if "fo_loss" in method_class(m).closures)
-# OPT runs every case. The other families, whose layers differ, run one case for each kind of pass.
+# OPT runs every case. Other families have different layers; each runs one case for each kind of pass.
 CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_PROPAGATING]
 CASES += [
     (family, *one) for family in FAMILIES[1:] for one in (("mezo", False), ("adam", False), ("addax", True))
@@ -47,7 +47,7 @@ def spec_of(method, checkpointing=False, model="nano-opt", **changes):
 
 @pytest.mark.medium
 @pytest.mark.parametrize(("family", "method", "checkpointing"), CASES)
-def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing):
+def test_a_prediction_equals_the_bytes_that_the_allocator_counts(family, method, checkpointing):
     """The tolerance covers the 5 KB of a generator's state and memory that kernels allocate internally."""
     model = "nano-roberta" if family == "roberta" else "nano-opt"
     config = agreement.small_config(family, 2, 64)
@@ -74,7 +74,7 @@ def test_a_prediction_is_what_the_allocator_counts(family, method, checkpointing
         ("mezo-svrg", False, "opt", "cuda"),
     ],
 )
-def test_peaks_extended_in_depth_equal_those_of_the_full_model(method, checkpointing, family, device):
+def test_peaks_extrapolated_in_depth_equal_those_of_the_full_model(method, checkpointing, family, device):
     spec, config = spec_of(method, checkpointing, dtype="bfloat16"), agreement.small_config(family, 7, 32)
     batches = agreement.batches_of(spec, 24)
     extended = memory_model.phase_peaks(spec, config, batches, device)
@@ -82,14 +82,14 @@ def test_peaks_extended_in_depth_equal_those_of_the_full_model(method, checkpoin
     assert {key: whole.bytes[key] for key in extended.bytes} == extended.bytes
     largest = max(map(sum, whole.bytes.values()))
     assert largest == max(map(sum, extended.bytes.values()))
-    # The last layer is numbered within the full model, not within a shallow one.
+    # The last layer has its index in the full model, not in the shallow one.
     assert max(layer for _, phase, layer in extended.bytes if phase != OUTSIDE) == 7
 
 
-def test_the_peak_itself_is_not_linear_in_depth():
+def test_the_peak_of_a_step_is_not_linear_in_depth():
     """On OPT-13B, 8 x 600 tokens, the phase with the peak changes with the depth.
 
-    With few layers SGD's gradients exceed its activations; with 40 layers it is the other way around.
+    With few layers, SGD's gradients exceed its activations. With 40 layers, its activations are larger.
     """
     spec = spec_of("sgd", model="facebook/opt-13b", dtype="bfloat16")
     batches = {"fo": synthetic([600] * 7 + [599])}
@@ -100,7 +100,7 @@ def test_the_peak_itself_is_not_linear_in_depth():
     assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.90, abs=0.01)
 
 
-def test_sgd_with_checkpointing_needs_its_gradients_whole():
+def test_sgd_with_checkpointing_holds_all_gradients_at_its_peak():
     """The peak on OPT-13B, 8 x 700 tokens: two times theta, the logits, and the random bits of rounding."""
     spec = spec_of("sgd", True, "facebook/opt-13b", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([700] * 7 + [699])}, "cuda")
@@ -114,7 +114,7 @@ def with_layers(n):
     return config
 
 
-def test_peaks_that_are_not_linear_in_depth_are_not_extended():
+def test_peaks_that_are_not_linear_in_depth_are_not_extrapolated():
     def pieces(depth, at):
         return PhasePeaks({("fo", "forward", k): (at(depth, k), 0, 0, 0, 0) for k in range(-1, depth + 1)})
 
@@ -131,7 +131,7 @@ def test_peaks_that_are_not_linear_in_depth_are_not_extended():
     assert extend(low, missing, 40) is None
 
 
-def test_a_split_has_the_sizes_known_beforehand():
+def test_parameters_gradients_and_optimizer_state_have_known_sizes():
     """In bfloat16 on a GPU, the sizes of theta, gradients, Adam's two moments, and the anchor are known."""
     config = agreement.small_config("opt", 2, 64)
     theta = sum(p.numel() for p in models.build(config, dtype=torch.bfloat16, device="meta").parameters()) * 2
@@ -152,7 +152,7 @@ def test_a_split_has_the_sizes_known_beforehand():
     assert split("ip-sgd")["gradients"] < 1.1 * 2 * embeddings
 
 
-def test_shapes_of_the_papers_models():
+def test_models_of_the_papers_have_the_known_numbers_of_parameters():
     sizes = {"facebook/opt-125m": 125e6, "facebook/opt-350m": 331e6, "facebook/opt-1.3b": 1.316e9}
     sizes |= {"facebook/opt-13b": 12.85e9, "facebook/opt-66b": 65.7e9, "FacebookAI/roberta-large": 355e6}
     sizes |= {"meta-llama/Llama-2-7b-hf": 6.74e9, "meta-llama/Llama-2-70b-hf": 68.98e9}
@@ -167,7 +167,7 @@ def test_an_unknown_model_is_a_one_line_error(monkeypatch):
         models.shape_of("owner/none")
 
 
-def test_a_prediction_is_made_once(cache, monkeypatch):
+def test_a_repeated_prediction_comes_from_the_cache(cache, monkeypatch):
     spec, batches = spec_of("ip-sgd"), {"fo": synthetic([12, 10])}
     first = predict(spec, batches, "cpu")
     # Neither the learning rate nor the length of the shorter example changes an allocation.
@@ -226,7 +226,7 @@ def test_a_batch_of_equal_lengths_has_no_mask(family, device):
         assert whole == pytest.approx(measured["measured_bytes"], rel=0.02)
 
 
-def test_a_gpu_keeps_few_heads_of_keys_and_values():
+def test_grouped_keys_and_values_are_not_expanded_on_a_gpu():
     """Flash attention reads grouped keys and values without expanding them to all heads."""
     spec = spec_of("ip-sgd", dtype="bfloat16")
     config = agreement.small_config("llama", 2, 64)
@@ -281,7 +281,7 @@ def test_concurrent_traces_restore_the_patched_libraries():
     assert adam._device_dtype_check_for_fused is check
 
 
-def test_a_head_of_classes_on_a_model_without_padding():
+def test_a_classification_head_needs_no_padding_token():
     """Llama 2's configuration has no padding token until one is copied from the tokenizer."""
     spec = spec_of("ip-sgd", model="meta-llama/Llama-2-7b-hf", head="classification", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([64, 60], candidates=0)}, "cuda")

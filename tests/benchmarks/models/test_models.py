@@ -60,7 +60,7 @@ def test_positions_are_the_longest_length_that_the_architecture_takes(config):
         ("/", "no config.json"),
     ],
 )
-def test_a_wrong_name_is_refused(name, message):
+def test_a_wrong_name_is_rejected(name, message):
     with pytest.raises(UserError, match=message) as caught:
         models.check(name)
     assert "\n" not in str(caught.value)
@@ -78,7 +78,7 @@ def test_a_hub_name_is_accepted_without_contacting_the_hub():
         ("not json", "config.json"),
     ],
 )
-def test_a_folder_of_an_unsupported_type_is_refused(tmp_path, text, message):
+def test_a_folder_of_an_unsupported_type_is_rejected(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=message):
         models.check(str(tmp_path))

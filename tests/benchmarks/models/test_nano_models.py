@@ -39,7 +39,7 @@ def test_there_are_models_with_tied_and_with_untied_embeddings():
 
 @pytest.mark.parametrize("name", NANO)
 @pytest.mark.parametrize("task", quick.TASKS)
-def test_the_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
+def test_every_word_of_the_built_in_rows_is_one_token(name, task):
     tokenizer = nano(name).tokenizer
     rng = Random(task)
     for _ in range(100):
@@ -56,7 +56,7 @@ def test_the_tokenizer_knows_every_word_of_the_built_in_rows(name, task):
 @pytest.mark.parametrize(
     "name", [name for name in registry.files("task") if load(name).loss == "classification"]
 )
-def test_the_masked_model_knows_every_word_of_prompts_and_fills_in_every_answer(name):
+def test_prompts_and_answers_have_no_unknown_tokens_for_the_masked_model(name):
     loaded, task, rng = nano("nano-roberta"), load(name), Random(name)
     examples = [Example(task, task.generate(rng)) for _ in range(100)]
     for example in encode(examples, task, loaded, "lm"):
@@ -69,7 +69,7 @@ def test_the_masked_model_knows_every_word_of_prompts_and_fills_in_every_answer(
     ("name", "first", "last"),
     [("nano-opt", "</s>", "great"), ("nano-llama", "<s>", "great"), ("nano-roberta", "<s>", "</s>")],
 )
-def test_special_tokens_go_where_the_architecture_has_them(name, first, last):
+def test_special_tokens_are_where_the_architecture_expects_them(name, first, last):
     tokenizer = nano(name).tokenizer
     ids = tokenizer("It was great").input_ids
     assert tokenizer.convert_ids_to_tokens(ids)[0] == first

@@ -58,7 +58,7 @@ def train(method: str, model: torch.nn.Module) -> Method:
 @pytest.mark.medium
 @METHODS
 @NAMES
-def test_parts_with_hooks_train_as_the_whole_does(method, name):
+def test_a_model_in_parts_with_hooks_trains_like_the_whole_model(method, name):
     whole, split = load(name), load(name)
     start = {key: p.detach().clone() for key, p in whole.named_parameters()}
     split = dispatch_model(split, parts(split, "cpu"), main_device="cpu", force_hooks=True)
@@ -74,7 +74,7 @@ def test_parts_with_hooks_train_as_the_whole_does(method, name):
 @pytest.mark.medium
 @METHODS
 @NAMES
-def test_a_part_on_disk_is_refused_by_name_and_trains_around_when_frozen(method, name, tmp_path):
+def test_a_trainable_part_on_disk_is_rejected_and_a_frozen_one_is_allowed(method, name, tmp_path):
     whole = load(name)
     split = load(name, device=parts(whole, "disk"), offload_folder=tmp_path)
     offloaded = [key for key, p in split.named_parameters() if p.is_meta]

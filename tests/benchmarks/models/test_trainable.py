@@ -40,7 +40,7 @@ def test_lora_trains_two_matrices_at_two_projections_of_each_layer(name, head):
 
 
 @pytest.mark.parametrize("name", NANO)
-def test_lora_begins_as_the_model_itself(name):
+def test_lora_starts_with_the_losses_of_the_model(name):
     """B is zero; A is the same on every load and differs between modules; torch's generator is unchanged."""
     task = tasks.load("sst2")
     rows = train.load(from_dict(spec("mezo", name) | {"train_rows": 8}), None).train
@@ -61,7 +61,7 @@ def test_lora_begins_as_the_model_itself(name):
     ("dtype", "adapter_dtype"),
     [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
 )
-def test_adapters_are_never_in_16_bits(dtype, adapter_dtype):
+def test_adapters_have_at_least_32_bits(dtype, adapter_dtype):
     model = loaded("nano-opt", "lora:4", dtype).model
     assert {p.dtype for p in trained(model).values()} == {adapter_dtype}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {dtype}
@@ -70,8 +70,8 @@ def test_adapters_are_never_in_16_bits(dtype, adapter_dtype):
 @pytest.mark.parametrize("head", ["lm", "classification"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", NANO)
-def test_last_layers_and_what_comes_after_them(name, count, head):
-    """All of the last layers and an untied head are trained; embeddings and earlier layers are not."""
+def test_last_layers_and_everything_after_them_are_trained(name, count, head):
+    """The last layers, the final norm, and an untied head are trained; all other weights are frozen."""
     model = loaded(name, f"last:{count}", head=head).model
     found = trained(model)
     blocks = parameters.layers(model)
@@ -91,19 +91,19 @@ def test_last_layers_and_what_comes_after_them(name, count, head):
     assert after
 
 
-def test_gpt2_has_query_and_value_in_one_matrix():
+def test_lora_adapts_the_fused_projection_of_gpt2():
     config = GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=50, n_positions=16)
     model = AutoModelForCausalLM.from_config(config)
     parameters.select(model, "lora:2")
     assert sum(p.numel() for p in trained(model).values()) == 2 * 2 * (32 + 3 * 32)
 
 
-def test_more_last_layers_than_a_model_has_are_refused():
+def test_more_last_layers_than_a_model_has_are_rejected():
     with pytest.raises(UserError, match="trainable=last:4: OPTForCausalLM has 3 layers"):
         loaded("nano-opt", "last:4")
 
 
-def test_lora_on_a_model_without_known_projections_is_refused():
+def test_lora_on_a_model_without_known_projections_is_rejected():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
     with pytest.raises(UserError, match=r"trainable=lora:8: Sequential has none of the projections"):
         parameters.select(model, "lora:8")

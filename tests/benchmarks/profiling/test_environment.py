@@ -1,4 +1,4 @@
-"""Provenance fields of a row."""
+"""Tests of the provenance fields of a row."""
 
 import torch
 

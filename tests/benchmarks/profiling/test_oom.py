@@ -1,4 +1,4 @@
-"""Out-of-memory errors are distinguished from other errors."""
+"""Tests that out-of-memory errors are distinguished from other errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Live tensor bytes equal sizes counted by hand, and agree with torch's profiler."""
+"""Tests of live tensor bytes against sizes counted by hand and torch's profiler."""
 
 import gc
 
@@ -127,7 +127,7 @@ def profiled_peak(step):
 
 
 @pytest.mark.parametrize("batch", [4, 16])
-def test_a_nano_step_agrees_with_torch_s_profiler(batch):
+def test_a_nano_step_agrees_with_the_profiler_of_torch(batch):
     loaded = models.load("nano-llama", dtype=torch.float32, device="cpu", head="lm")
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=1e-3)
     tokens = torch.randint(10, 200, (batch, 48))
@@ -182,7 +182,7 @@ def test_a_gpu_peak_covers_training_only_and_all_gpus(monkeypatch):
     assert memory.how == "cuda allocator"
 
 
-def test_resident_tensors_are_parameters_buffers_and_the_optimizer_s_state():
+def test_resident_tensors_are_parameters_buffers_and_optimizer_state():
     model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
     optimizer = torch.optim.Adam(model.parameters())
     model(torch.randn(4, 3)).sum().backward()

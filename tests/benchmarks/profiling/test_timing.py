@@ -1,4 +1,4 @@
-"""The clock waits for the device."""
+"""Tests of the clock that waits for the device."""
 
 import torch
 

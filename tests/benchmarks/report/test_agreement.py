@@ -1,4 +1,4 @@
-"""Agreement of a rerun with the committed rows."""
+"""Tests of the comparison of a rerun with the committed rows."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Analysis: trials from the suite that tuned the settings, and predicted and measured peaks."""
+"""Tests of the analysis: trials from the suite that tuned the settings, and predicted and measured peaks."""
 
 import csv
 

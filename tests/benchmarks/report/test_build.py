@@ -1,4 +1,4 @@
-"""Building a report from rows on disk that match the suite's current settings, in one folder or in shards."""
+"""Tests of building a report from rows that match the suite's current settings, in one or several folders."""
 
 import csv
 import json

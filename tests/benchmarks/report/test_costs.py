@@ -1,4 +1,4 @@
-"""Costs: Addax's memory and time relative to each other method, over the tasks that both finished."""
+"""Tests of the table of costs: memory and time of Addax relative to each other method."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.benchmarks.results import result_rows as made
 TASKS = ("sst2", "rte", "cb")
 
 
-def test_ratios_are_those_of_the_rows():
+def test_ratios_match_the_rows():
     rows = made.suite(tasks=TASKS)
     addax, other = (
         {r["config"]["task"]: r for r in rows if r["label"] == label} for label in ("Addax", "Adam")

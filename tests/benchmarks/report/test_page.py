@@ -1,4 +1,4 @@
-"""The HTML report: it matches the rows, is one small file without external resources, and escapes labels."""
+"""Tests of the HTML report: it matches the rows, is small and self-contained, and escapes labels."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Predictions at report time, from the heaviest batches of one row per model and method."""
+"""Tests of predictions at report time, from the heaviest batches of one row per model and method."""
 
 import pytest
 

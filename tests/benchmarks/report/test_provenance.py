@@ -1,4 +1,4 @@
-"""Provenance: values that differ between rows are listed, and equal values appear once."""
+"""Tests of the provenance line: it lists values that differ between rows, and equal values once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The printed summary: it fits a terminal and names failed runs."""
+"""Tests of the printed summary: it fits a terminal and names failed runs."""
 
 import io
 from statistics import mean

@@ -176,7 +176,7 @@ def k0_sweep(model="nano-opt", task="sst2", seeds=(0,), sizes=(0, 1, 2, 4, 6, 8,
 
 
 def sensitivity(model="nano-opt", task="rte"):
-    """Return rows of Addax: one setting with five seeds, and variations of it with one seed.
+    """Return rows of Addax at one setting with five seeds, and at variations of it with one seed.
 
     The variations are a grid of alpha and K0, several L_T, and several eps.
     """
@@ -267,7 +267,7 @@ BYTES_BEYOND_WEIGHTS = {
 def memory_row(
     what, model, method, label, batch_size, length, checkpointing=False, kind="predicted", **fields
 ):
-    """Return a row of `memory_curves` with invented sizes, at the larger end of the backward pass."""
+    """Return a row of `memory_curves` with invented sizes; the peak is at either end of the backward pass."""
     per_parameter, per_token = BYTES_BEYOND_WEIGHTS.get((method, label), (6, 5e6))
     size = OPTS[model] * 1e9
     zo = batch_size or 6 if method in ("mezo", "addax") else 0

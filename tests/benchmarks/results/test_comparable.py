@@ -1,4 +1,4 @@
-"""Comparable rows: one kind is the reference, and all others are excluded with a reason."""
+"""Tests of comparable rows: one kind is the reference, and all others are excluded with a reason."""
 
 import pytest
 

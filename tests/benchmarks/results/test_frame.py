@@ -1,4 +1,4 @@
-"""Frames: one line per run, in a fixed order, computed once for all users."""
+"""Tests of frames: one line per run, in a fixed order, computed once."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_several_dtypes_are_separate_entries():
     assert sorted(frame([wide, half, zero])["label"]) == ["Adam", "Adam bfloat16", "zero-shot"]
 
 
-def test_rows_of_several_kinds_are_refused():
+def test_rows_of_several_kinds_are_rejected():
     with pytest.raises(UserError, match="rows of several kinds"):
         Results.of([*made.precision(), made.row()])
     with pytest.raises(UserError, match="rows of several kinds"):

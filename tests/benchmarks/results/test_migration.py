@@ -1,4 +1,4 @@
-"""Migration of committed rows to schema 2: old and new ids correspond one to one."""
+"""Tests of the migration of committed rows to schema 2: old and new ids correspond one to one."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""The fixed order of tasks and methods, and the names of scores."""
+"""Tests of the order of tasks and methods, and of the names of scores."""
 
 from benchmarks.results.frame import Results, frame
 from benchmarks.results.order import METHODS, display_order, score_name

@@ -1,4 +1,4 @@
-"""Published numbers: the checks of their file, and the comparison with ours."""
+"""Tests of published numbers: the checks of their file, and the comparison with our scores."""
 
 import csv
 import re
@@ -81,7 +81,7 @@ def test_a_wrong_line_is_rejected_with_its_number(file, change, message):
         published.load(file(change))
 
 
-def test_a_file_without_a_column_or_with_a_field_too_many_is_refused(tmp_path):
+def test_a_file_without_a_column_or_with_a_field_too_many_is_rejected(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("paper,table,model,task,method,metric,value,unit\n")
     with pytest.raises(UserError, match=r"own\.csv:1: no column source"):
@@ -93,7 +93,7 @@ def test_a_file_without_a_column_or_with_a_field_too_many_is_refused(tmp_path):
         published.load(tmp_path / "none.csv")
 
 
-def test_a_user_s_number_never_overrides_an_existing_one(file):
+def test_a_users_number_never_overrides_an_existing_one(file):
     known = {"paper": "MeZO", "source": "memory"}
     assert len(published.load(file(known))) == len(published.load())
     both = r"own\.csv:3: MeZO Table 1 OPT-13B SST-2 MeZO accuracy is 99 % \(memory\), but 91\.4 % "
@@ -103,7 +103,7 @@ def test_a_user_s_number_never_overrides_an_existing_one(file):
         published.load(file({}, {}))
 
 
-def test_a_user_s_numbers_are_merged_in(file):
+def test_a_users_numbers_are_merged_in(file):
     numbers = published.load(file({"task": "avg"}, {"method": "SGD", "value": "OOM"}))
     mine = numbers[numbers["paper"] == "Mine"]
     assert list(mine["printed"]) == ["91.4", "OOM"]
@@ -140,7 +140,7 @@ def test_our_scores_are_matched_with_published_numbers(means):
     assert not {"LP", "ICL-32", "MeZO-prefix"} & set(found.index.get_level_values("label"))
 
 
-def test_shots_select_the_paper_s_model_and_its_deviation_is_included():
+def test_shots_select_the_model_of_the_paper_and_its_deviation_is_included():
     rows = [made.row("adam", "sst2", "roberta-large", seed) for seed in range(2)]
     for row in rows:
         row["config"]["shots"] = 16

@@ -1,4 +1,4 @@
-"""Ranks: comparison with hand-computed values and Demsar's table."""
+"""Tests of ranks against hand-computed values and Demsar's table."""
 
 from math import sqrt
 
@@ -16,7 +16,7 @@ def selected(rows):
     return Results.of(rows).selected
 
 
-def test_ranks_by_hand():
+def test_ranks_equal_hand_computed_ranks():
     """Ties share a rank, and a method that is out of memory has the worst rank."""
     table = {
         "sst2": {"addax": 0.9, "adam": 0.8, "mezo": 0.7, "sgd": 0.6},

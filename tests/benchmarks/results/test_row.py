@@ -1,4 +1,4 @@
-"""The schema of rows: rows are read back as written, and anything else is rejected with a one-line error."""
+"""Tests of the row schema: rows are read back as written, and invalid ones give a one-line error."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Selection: one setting per method, selected only on validation scores."""
+"""Tests of selection: one setting per method, selected only on validation scores."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_a_tie_goes_to_the_lower_validation_loss():
     assert list(select_best_setting(frame(rows))["lr"]) == [1e-3]
 
 
-def test_a_setting_is_judged_by_its_mean_over_seeds():
+def test_settings_are_compared_by_their_means_over_seeds():
     rows = [validated(score, lr=1e-4, seed=s) for s, score in enumerate((1.0, 0.2))]
     rows += [validated(0.7, lr=1e-3, seed=s) for s in (0, 1)]
     assert list(select_best_setting(frame(rows))["lr"]) == [1e-3, 1e-3]

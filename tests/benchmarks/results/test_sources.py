@@ -1,4 +1,4 @@
-"""Sources of rows: local runs, committed rows, a user's files, and shards."""
+"""Tests of the sources of rows: local runs, committed rows, a user's files, and shards."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_a_name_without_rows_names_the_command_that_produces_them(root):
         load_rows("dmeo", root)
 
 
-def test_a_user_s_files_are_matched(root):
+def test_a_pattern_selects_a_users_files(root):
     for i, row in enumerate((made.row("adam"), made.row("mezo"))):
         (root / f"{i}.json").write_text(json.dumps(row))
     assert [row["label"] for row in match_rows(str(root / "*.json"))] == ["Adam", "MeZO"]

@@ -1,4 +1,4 @@
-"""Intervals, paired tests, and corrections, compared with enumeration, closed forms, and manual results."""
+"""Tests of intervals, paired tests, and corrections against enumeration and closed forms."""
 
 from itertools import product
 from math import sqrt
@@ -26,13 +26,13 @@ def test_sign_flips_are_counted_by_enumeration(n):
     assert stats.sign_flip(differences) == pytest.approx(at_least)
 
 
-def test_no_five_pairs_can_reach_five_percent_and_six_can():
+def test_six_pairs_can_reach_5_percent_and_five_cannot():
     assert stats.sign_flip(np.arange(1.0, 6.0)) == 2 / 2**5 > stats.LEVEL
     assert stats.sign_flip(np.arange(1.0, 7.0)) == 2 / 2**6 < stats.LEVEL
     assert stats.sign_flip(np.zeros(9)) == stats.sign_flip(np.ones(1)) == 1
 
 
-def test_holm_by_hand():
+def test_holms_correction_equals_hand_computed_values():
     """The sorted p-values 0.005, 0.011, 0.02, 0.04 are multiplied by 4, 3, 2, 1 and never decrease."""
     assert stats.holm([0.02, 0.005, 0.04, 0.011]) == pytest.approx([0.04, 0.02, 0.04, 0.033])
     assert stats.holm([1.0, 1.0]) == [1.0, 1.0]
@@ -86,7 +86,8 @@ def test_runs_are_paired_by_their_seeds():
     (line,) = tests.to_dict("records")
     assert (line["a"], line["b"], line["task"], line["n"]) == ("MeZO", "Adam", "sst2", 6)
     assert line["difference"] == pytest.approx(-(5 * 0.1 - 0.05) / 6)
-    # A mean is as far from zero only if the five large differences have equal signs: 2 x 2 of 64 patterns.
+    # A mean is as far from zero or farther only if the five large differences share a sign. That holds for
+    # 2 x 2 of the 64 patterns.
     assert line["p"] == line["p_holm"] == pytest.approx(4 / 64)
     assert not line["separated"]
     assert stats.winners(tests) == {}

@@ -1,4 +1,4 @@
-"""Result rows on disk: writes are atomic, and a run is finished only if spec, data, and sources are equal."""
+"""Tests of rows on disk: writes are atomic, and a run is finished only if spec, data, and sources match."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ def test_rows_are_read_back_as_written(runs):
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_breaks_leaves_the_old_row(runs, monkeypatch, failing, error):
+def test_an_interrupted_write_leaves_the_old_row(runs, monkeypatch, failing, error):
     store.write("s", done_row(score=1))
     before = sorted(os.listdir(runs / "s"))
 

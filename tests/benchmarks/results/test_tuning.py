@@ -1,4 +1,4 @@
-"""Tuning: the number of trials per method, the selected setting, the edges of the grid, and the cost."""
+"""Tests of tuning: trials per method, the selected setting, the edges of the grid, and the cost."""
 
 import json
 
@@ -80,7 +80,7 @@ def test_missing_trials_name_the_command_that_runs_them(rows):
         tuning.best("trials", TRIALS)
 
 
-def test_every_method_has_equally_many_trials():
+def test_every_method_has_the_same_number_of_trials():
     specs = small_grid.specs()
     cells = {}
     for spec in specs:
@@ -91,7 +91,7 @@ def test_every_method_has_equally_many_trials():
         assert len({s.budget for s in cell}) == 1
 
 
-def test_small_trains_each_method_as_its_trials_chose(monkeypatch):
+def test_suite_small_uses_the_settings_that_its_trials_selected(monkeypatch):
     """Methods are interleaved seed by seed, with equal budgets and equal numbers of rows."""
     chosen = {}
     for spec in small_grid.specs():
@@ -151,7 +151,7 @@ def test_unequal_numbers_of_trials_are_noted():
     )
 
 
-def test_several_settings_and_a_setting_that_is_not_a_number():
+def test_trials_may_vary_several_settings_and_settings_that_are_not_numbers():
     rows = [row for alpha in (0.1, 0.2, 0.3) for row in tried("addax", (1e-3, 1e-2), None, alpha=alpha)]
     rows += tried("addax", (1e-3,), 1e-3, alpha=0.2, length_threshold=None)
     line = by_label(rows).loc["Addax"]

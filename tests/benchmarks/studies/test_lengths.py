@@ -1,4 +1,4 @@
-"""The study of lengths: its counts agree with training."""
+"""Tests of the study of lengths: its counts agree with those of training."""
 
 import json
 from argparse import Namespace
@@ -68,7 +68,7 @@ def test_every_task_that_a_model_supports_has_a_row_and_others_are_reported(rows
     ] * 2
 
 
-def test_bins_count_every_example_and_do_not_cross_l_t(rows):
+def test_bins_count_every_example_and_do_not_span_l_t(rows):
     for row in rows[0]:
         edges, counts, at = row["edges"], row["counts"], row["length_threshold_tokens"]
         assert len(edges) == len(counts) + 1 <= lengths.BINS + 3
@@ -91,7 +91,7 @@ def test_a_model_without_a_language_model_head_trains_a_classification_head(monk
         assert lengths.head_of("any") == "lm"
 
 
-def test_saving_replaces_the_same_tokenizer_s_rows_and_keeps_others(monkeypatch, tmp_path):
+def test_saving_replaces_rows_of_the_same_tokenizer_and_keeps_others(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "REFERENCE", tmp_path)
     monkeypatch.setattr(lengths, "TASKS", ("rte", "wsc"))
     monkeypatch.delenv("ADDAX_DATA", raising=False)

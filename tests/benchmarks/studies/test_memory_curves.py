@@ -1,4 +1,4 @@
-"""The study of memory curves: points, rows, and tables."""
+"""Tests of the study of memory curves: points, rows, and tables."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ def test_sgd_ends_its_backward_pass_with_all_gradients(predicted):
     assert start["activations"] > 0
     assert sgd["piece"][:2] == ["fo", "backward"]
     assert sgd["peak_bytes"] == sum(sgd["split"].values()) >= max(sum(start.values()), sum(end.values()))
-    # In-place updates keep the end small, so with a long batch the peak is at the start.
+    # In-place updates hold few gradients at the end, so with a long batch the peak is at the start.
     assert long["piece"] == ["fo", "backward", LAYERS - 1]
     assert long["split"] == long["backward"]["start"]
 

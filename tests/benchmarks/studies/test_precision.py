@@ -1,4 +1,4 @@
-"""The study of 16-bit arithmetic, checked on a few weights."""
+"""Tests of the study of 16-bit arithmetic, on a few weights."""
 
 import json
 

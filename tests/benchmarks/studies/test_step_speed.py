@@ -1,4 +1,4 @@
-"""The study of step speed, checked on a tiny model; times are not checked."""
+"""Tests of the study of step speed, on a tiny model. Times are not checked."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""All studies: their committed rows, tables, and the merging of saved rows."""
+"""Tests of every study: committed rows, tables, and the merging of saved rows."""
 
 import json
 

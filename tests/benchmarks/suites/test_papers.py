@@ -60,7 +60,7 @@ def test_runs_are_the_product_of_the_grids():
         ([Setting("adax", "lr", 1.0, "V", "a")], "methods that the suite does not have: adax"),
     ],
 )
-def test_contradicting_and_unused_settings_are_refused(more, message):
+def test_contradicting_and_unused_settings_are_rejected(more, message):
     with pytest.raises(ValueError, match=message):
         stated(*more)
 
@@ -107,7 +107,7 @@ def test_a_small_variant_differs_only_in_model_data_and_sizes(name):
 
 
 def test_every_experiment_of_the_papers_has_a_suite():
-    """The suites cover the experiments and figures of three papers, and the reviewers' requests."""
+    """The suites cover the experiments of three papers, and the comparisons that reviewers requested."""
     wanted = {"opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large"}
     wanted |= {"mezo-opt-13b", "mezo-opt-30b", "mezo-opt-66b", "mezo-roberta", "svrg"}
     wanted |= {"figure3-right", "figure5-right", "figure11-opt-13b"}
@@ -138,7 +138,7 @@ def test_the_svrg_suite_has_both_variants_and_both_choices_of_trained_weights():
 @pytest.mark.parametrize(
     "name", ["opt-13b", "opt-30b", "opt-66b", "llama2-70b", "roberta-large", "gsm8k-llama2-7b"]
 )
-def test_every_method_of_an_addax_suite_has_equally_many_trials(name):
+def test_every_method_of_an_addax_suite_has_the_same_number_of_trials(name):
     counts = {}
     for spec in load(name):
         if spec.method != ZERO_SHOT:

@@ -55,14 +55,14 @@ def test_k0_is_swept_at_a_fixed_k1(specs):
     assert len({s.id for s in sweep_runs.values()}) == len(specs[176:])
 
 
-def test_all_methods_but_the_full_batch_one_see_equal_data(specs):
+def test_all_methods_except_mezo_svrg_use_the_same_data(specs):
     for s in specs:
         assert (s.validation_rows, s.test_rows) == (quick.ROWS["validation_rows"], quick.ROWS["test_rows"])
         if s.method != "mezo-svrg":
             assert s.train_rows == quick.ROWS["train_rows"]
 
 
-def test_a_run_by_hand_gets_the_settings_of_the_suite():
+def test_a_manual_run_gets_the_settings_of_the_suite():
     for method in (ZERO_SHOT, *quick.SETTINGS):
         given = quick.defaults(method, "nano-opt")
         assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()

@@ -1,4 +1,4 @@
-"""End-to-end tests of small variants of the papers' suites: one run per label, then the suite's tables."""
+"""Tests of small variants of the papers' suites from end to end: one run per label, then the tables."""
 
 import pytest
 

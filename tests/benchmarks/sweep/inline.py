@@ -29,7 +29,7 @@ class Inline:
 
     Attributes:
         runs: the number of runs it was created for.
-        closed: the value of `now` that it was closed with; None if it is open.
+        closed: the value of `now` passed to `close`; None while the executor is open.
     """
 
     jobs = 2

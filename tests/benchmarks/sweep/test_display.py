@@ -1,4 +1,4 @@
-"""Display: the progress output of sweeps and runs, on a terminal and elsewhere."""
+"""Tests of the progress output of sweeps and runs, on a terminal and elsewhere."""
 
 import io
 import re

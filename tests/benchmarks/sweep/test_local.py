@@ -1,4 +1,4 @@
-"""Local worker processes: a death costs only one run, and all workers end with their sweep."""
+"""Tests of local workers: a death costs only one run, and all workers end with their sweep."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def test_a_dead_worker_costs_only_its_run(pool):
     assert long.result(60) != os.getpid()
 
 
-def test_an_error_of_the_work_is_raised_by_its_future(pool):
+def test_an_exception_in_a_run_is_raised_by_its_future(pool):
     with pytest.raises(ZeroDivisionError):
         pool.submit(eval, "1 / 0").result(60)
     shared = "__import__('torch').get_num_threads()"
@@ -73,7 +73,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_when_their_sweep_is_killed_or_interrupted_alone(tmp_path, sent):
+def test_workers_end_if_only_their_sweep_is_killed_or_interrupted(tmp_path, sent):
     """`kill -INT` and job schedulers signal only the parent; its workers must not survive it."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)

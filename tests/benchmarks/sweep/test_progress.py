@@ -1,4 +1,4 @@
-"""Progress: the files that workers write, and the lines that a sweep computes from them."""
+"""Tests of progress: the files that workers write, and the lines that a sweep computes from them."""
 
 import json
 import time
@@ -31,7 +31,7 @@ def test_a_line_describes_three_runs_and_counts_the_others(runs):
     assert "; 1 more; " in sweep.line()
 
 
-def test_files_of_an_earlier_sweep_and_of_a_dead_worker_are_not_shown(runs):
+def test_progress_files_of_earlier_sweeps_and_dead_workers_are_ignored(runs):
     ProgressFile("s", SPECS[0]).update(0.9, "loss 0.1")
     time.sleep(0.01)
     sweep = SweepProgress("s", SPECS)
@@ -43,7 +43,7 @@ def test_files_of_an_earlier_sweep_and_of_a_dead_worker_are_not_shown(runs):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"step": 1}'])
-def test_a_file_that_cannot_be_read_is_not_shown(runs, text):
+def test_an_unreadable_progress_file_is_ignored(runs, text):
     sweep = SweepProgress("s", SPECS)
     file = ProgressFile("s", SPECS[0])
     file.update(0.5, "loss 0.2")

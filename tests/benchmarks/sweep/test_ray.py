@@ -1,4 +1,4 @@
-"""Runs on a local Ray cluster of two nodes, one of which is killed."""
+"""Tests of runs on a local Ray cluster with two nodes. One of the nodes is killed."""
 
 import contextlib
 import importlib
@@ -84,8 +84,8 @@ def kill_itself(spec):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def refused(spec):
-    raise UserError(f"{spec} is refused")
+def rejected(spec):
+    raise UserError(f"{spec} is rejected")
 
 
 def until(condition, seconds=30):
@@ -106,7 +106,7 @@ def test_runs_are_spread_over_nodes_and_share_worker_processes(executor):
     assert len(nodes) == len({row[2] for row in done}) == 2
 
 
-def test_a_process_that_dies_costs_its_run_alone(executor):
+def test_a_dead_process_costs_only_its_run(executor):
     death = executor.submit(kill_itself, "a").exception(60)
     assert isinstance(death, Died)
     assert not death.node_lost
@@ -114,14 +114,14 @@ def test_a_process_that_dies_costs_its_run_alone(executor):
     assert executor.submit(location, "b").result(60)[0] == "b"
 
 
-def test_an_error_of_the_work_arrives_as_itself(executor):
-    error = executor.submit(refused, "this").exception(60)
+def test_an_exception_in_a_run_is_raised_unchanged_by_its_future(executor):
+    error = executor.submit(rejected, "this").exception(60)
     assert type(error) is UserError
-    assert str(error) == "this is refused"
-    assert "in refused" in str(error.__cause__)
+    assert str(error) == "this is rejected"
+    assert "in rejected" in str(error.__cause__)
 
 
-def test_a_lost_node_loses_nothing(executor, cluster, tmp_path):
+def test_runs_on_a_lost_node_finish_on_another_node(executor, cluster, tmp_path):
     work = partial(steady, str(tmp_path))
     futures = {executor.submit(work, f"run{i}"): f"run{i}" for i in range(4)}
     lost = cluster.second.node_id
@@ -148,7 +148,7 @@ def test_a_lost_node_loses_nothing(executor, cluster, tmp_path):
     assert len(done) == 4
 
 
-def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, tmp_path):
+def test_closing_now_stops_current_runs_and_leaves_the_cluster_running(executor, cluster, tmp_path):
     futures = [executor.submit(partial(endless, str(tmp_path)), i) for i in range(4)]
     begun = until(lambda: list(tmp_path.glob("*.begun")))
     start = time.monotonic()
@@ -167,7 +167,7 @@ def test_closing_now_stops_what_runs_and_leaves_the_cluster(executor, cluster, t
     assert (set(devices), len(set(processes))) == ({"0"}, 3)
 
 
-def test_a_cluster_that_cannot_serve_is_refused_in_one_line(cluster, tmp_path, monkeypatch):
+def test_an_unusable_cluster_gives_a_one_line_error(cluster, tmp_path, monkeypatch):
     ray.shutdown()
     with pytest.raises(UserError, match="--device cpu, not auto"):
         RayExecutor(cluster.address, "auto")
@@ -227,7 +227,7 @@ def test_an_interrupt_ends_a_cluster_that_the_executor_started(tmp_path):
     until(lambda: not sessions(parent.pid))
 
 
-def test_without_ray_the_module_imports_and_an_executor_names_the_extra(monkeypatch):
+def test_without_ray_the_module_imports_and_the_executor_names_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "benchmarks.sweep.ray")
     module = importlib.import_module("benchmarks.sweep.ray")
@@ -247,12 +247,12 @@ def test_without_ray_the_module_imports_and_an_executor_names_the_extra(monkeypa
         ([(16, 4), (64, 0)], True, 2, 8),
     ],
 )
-def test_share_of_cores(nodes, gpu, per_node, threads):
+def test_runs_on_one_node_share_its_cores(nodes, gpu, per_node, threads):
     assert threads_per_run(nodes, gpu, per_node) == threads
 
 
 @pytest.mark.parametrize(("gpu", "named"), [(True, "a GPU"), (False, "CPU cores")])
-def test_nodes_without_the_resources_of_a_run_are_refused(gpu, named):
+def test_nodes_without_the_resources_of_a_run_are_rejected(gpu, named):
     with pytest.raises(UserError, match=f"no node of the Ray cluster has {named}"):
         threads_per_run([(0, 2), (4 if gpu else 0, 0)], gpu, None)
 

@@ -1,4 +1,4 @@
-"""Scheduler: the specs that a sweep runs, and its behavior when a run fails or its process dies."""
+"""Tests of the scheduler: the specs that a sweep runs, failed runs, and processes that die."""
 
 import dataclasses
 import io
@@ -72,7 +72,7 @@ def test_each_spec_is_compared_with_the_fingerprint_of_its_data(runs, monkeypatc
     assert seen[0] != seen[1]
 
 
-def test_a_local_model_is_swept_by_its_path_and_again_once_its_weights_change(runs, tmp_path, monkeypatch):
+def test_a_local_model_is_swept_again_after_its_weights_change(runs, tmp_path, monkeypatch):
     folder = shutil.copytree(models.WEIGHTS / "nano-opt", tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     specs = [from_dict({"method": "sgd", **TINY, "model": "./my-model"})]
@@ -96,7 +96,7 @@ def test_a_run_that_dies_once_is_tried_again(runs):
     assert {row["status"] for row in store.read_suite("s")} == {"done"}
 
 
-def test_a_run_that_dies_twice_without_progress_is_killed_and_the_sweep_goes_on(runs):
+def test_a_run_that_dies_twice_without_progress_is_marked_killed_and_the_sweep_continues(runs):
     failed, text = swept(SPECS[::2], Dying(times=9))
     assert failed == 1
     rows = {row["id"]: row for row in store.read_suite("s")}
@@ -117,7 +117,7 @@ def test_a_lost_machine_or_a_new_checkpoint_excuses_a_death(runs, how):
     assert [row["status"] for row in store.read_suite("s")] == ["done"]
 
 
-def test_a_run_that_takes_down_one_machine_after_another_is_killed(runs):
+def test_a_run_that_kills_one_machine_after_another_is_given_up(runs):
     executor = Dying(times=9, node_lost=True)
     assert swept(SPECS[:1], executor)[0] == 1
     assert len(executor.submitted) == 4
@@ -125,7 +125,7 @@ def test_a_run_that_takes_down_one_machine_after_another_is_killed(runs):
 
 def test_a_death_does_not_overwrite_a_row_that_another_sweep_finished_meanwhile(runs):
     class Late(Dying):
-        """An executor whose second death is reported after another sweep has finished the run."""
+        """An executor that reports its second death after another sweep has finished the run."""
 
         def submit(self, work, spec):
             if len(self.submitted) == 1:
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_written_is_a_one_line_error_before_any_run(runs
     assert executor.runs is None
 
 
-def test_a_disk_that_fills_up_ends_the_sweep_and_keeps_what_is_written(runs, monkeypatch):
+def test_a_full_disk_ends_the_sweep_and_keeps_written_rows(runs, monkeypatch):
     swept(SPECS[:1])
     before = (runs / f"{SPECS[0].id}.json").read_bytes()
 
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_ends_the_sweep_and_keeps_what_is_written(runs, mon
     assert len(list(runs.glob("*.json"))) == 1
 
 
-def test_data_that_cannot_be_read_are_refused_before_any_run(runs, tmp_path):
+def test_unreadable_data_is_rejected_before_any_run(runs, tmp_path):
     specs = [from_dict({"method": "sgd", **TINY, "data": "folder"})]
     executor = Inline()
     with pytest.raises(UserError, match="--data DIR"):
@@ -208,7 +208,7 @@ def test_data_that_cannot_be_read_are_refused_before_any_run(runs, tmp_path):
         ({"seed": ["7"]}, "unknown seed in suite quick '7'"),
     ],
 )
-def test_wrong_filters_are_refused(only, named):
+def test_invalid_filters_are_rejected(only, named):
     with pytest.raises(UserError) as error:
         scheduler.specs_of("quick", {}, only)
     assert named in str(error.value)

@@ -1,4 +1,4 @@
-"""Shards: `--shard I/N` splits a suite's runs into disjoint and complete parts."""
+"""Tests of shards: `--shard I/N` splits a suite's runs into disjoint and complete parts."""
 
 from collections import Counter
 
@@ -47,12 +47,12 @@ def test_shards_do_not_depend_on_the_process(quick):
     assert {spec.id for spec in shard(four, 2, 2)} == set(ids[1::2])
 
 
-def test_more_shards_than_runs_leave_some_empty(quick):
+def test_some_shards_are_empty_if_there_are_more_shards_than_runs(quick):
     assert shard(quick[:4], 9, 9) == []
 
 
 @pytest.mark.parametrize("text", ["3/2", "0/2", "1/0", "-1/2", "1", "1/", "/2", "a/b", "1/2/3", "1.0/2", ""])
-def test_a_wrong_shard_is_a_one_line_error(text):
+def test_an_invalid_shard_is_a_one_line_error(text):
     with pytest.raises(
         UserError, match=r"--shard must be I/N with 1 <= I <= N \(such as 1/4\), not"
     ) as error:

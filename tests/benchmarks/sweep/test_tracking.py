@@ -1,4 +1,4 @@
-"""Tracking: wandb's reader reads back an offline run, and no failure of wandb stops a run."""
+"""Tests of tracking: wandb's reader reads back an offline run, and no failure of wandb stops a run."""
 
 import json
 import math
@@ -184,7 +184,7 @@ def test_a_resumed_run_keeps_its_id_and_continues_online(tmp_path, fake):
 
 
 def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path, fake):
-    """A process that resumes the run continues the second wandb run."""
+    """A process that resumes the training run continues the second wandb run."""
     wandb = fake()
     first, second = f"quick-{SPEC.id}", f"quick-{SPEC.id}-2"
     run = Tracker("online", tmp_path).begin(SPEC, "quick")
@@ -200,7 +200,7 @@ def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path,
     assert wandb.of("init")[-1] == (second, "online", "allow")
 
 
-def test_modes_are_checked(monkeypatch):
+def test_an_unknown_tracking_mode_is_rejected(monkeypatch):
     monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: SimpleNamespace(origin="wandb"))
     assert [tracking.check_mode(mode) for mode in tracking.MODES] == list(tracking.MODES)
     assert tracking.check_mode(None) == "offline"
@@ -210,7 +210,7 @@ def test_modes_are_checked(monkeypatch):
         tracking.check_mode("offlin")
 
 
-def test_without_wandb_tracking_is_off_and_its_extra_is_named(tmp_path, monkeypatch):
+def test_without_wandb_tracking_is_off_and_the_error_names_the_extra_to_install(tmp_path, monkeypatch):
     """A folder named wandb in the search path must not count as an installation."""
     (tmp_path / "wandb").mkdir()
     paths = [path for path in sys.path if not os.path.isfile(os.path.join(path, "wandb", "__init__.py"))]

@@ -1,4 +1,4 @@
-"""Worker: one run under its lock, and its behavior with existing rows and errors."""
+"""Tests of the worker: one run under its lock, with existing rows, and with errors."""
 
 import multiprocessing
 import time
@@ -102,7 +102,7 @@ def test_a_lock_is_released_when_its_process_dies(runs):
     assert run_spec(SPECS[0], **ONE, sweep_started_at="2000-01-01").status == "done"
 
 
-def test_progress_is_reported_while_a_run_goes_on_and_its_file_is_removed_at_its_end(runs):
+def test_a_run_reports_progress_and_removes_its_progress_file_at_the_end(runs):
     seen = []
 
     def progress(budget_fraction, text):

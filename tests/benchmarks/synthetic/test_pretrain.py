@@ -13,7 +13,8 @@ from benchmarks.synthetic.corpus import IGNORED, encode
 from benchmarks.tasks import _language
 
 NANO = [name for name in models.builtin() if name.startswith("nano-")]
-# A masked model takes two causal steps, the second of them with masked answers, and two steps of turning.
+# A masked model takes two causal steps, the second with masked answers, then two steps that turn it
+# into a bidirectional model.
 SHORT = pretrain.Recipe(steps=5, batch_tokens=600, warmup=1, left_to_right=2, masked_after=1, turning=2)
 
 
@@ -85,7 +86,7 @@ def test_label_words_are_added_to_a_masked_model_and_change_nothing_else():
     assert len(set(rows[known:, 0].tolist())) == 7
 
 
-def test_left_to_right_hides_what_comes_after():
+def test_left_to_right_losses_do_not_depend_on_later_tokens():
     loaded = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm")
     line = (list(range(10, 20)), [False] * 10)
     batch = encode([line, (line[0][:6], line[1][:6])], loaded.tokenizer)
@@ -101,7 +102,7 @@ def test_left_to_right_hides_what_comes_after():
     assert found[False][0] != found[False][1]
 
 
-def test_a_masked_line_hides_answers_or_text_never_both():
+def test_a_masked_line_masks_either_answers_or_text():
     tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
     recipe = pretrain.Recipe(answer_mask_rate=0.5, mask_rate=0.3)
@@ -123,7 +124,7 @@ def test_committed_weights_are_small(name):
     assert (models.WEIGHTS / name / "model.safetensors").stat().st_size <= 1.5e6
 
 
-def test_a_line_with_masked_answers_hides_nothing_else():
+def test_a_line_with_masked_answers_masks_nothing_else():
     tokenizer = models.load("nano-roberta", dtype=torch.float32, device="cpu", head="lm").tokenizer
     ids, follows = list(range(10, 40)), [i % 6 == 5 for i in range(30)]
     batch = encode([(ids, follows)], tokenizer, mask_answers=True)
@@ -132,9 +133,9 @@ def test_a_line_with_masked_answers_hides_nothing_else():
     assert (batch.text_labels != IGNORED).tolist() == [[i > 0 and not f for i, f in enumerate(follows)]]
 
 
-def test_losses_ahead_use_the_position_before_a_label():
+def test_causal_losses_use_the_position_before_a_label():
     class FixedPredictions(torch.nn.Module):
-        """A model that predicts token 7 at position 2 and token 9 at position 4, and nothing elsewhere."""
+        """A model that predicts token 7 at position 2, token 9 at position 4, and uniformly elsewhere."""
 
         def forward(self, input_ids, attention_mask):
             logits = torch.zeros(*input_ids.shape, 12)

@@ -58,7 +58,7 @@ PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
 
 
 def in_order(stated, things):
-    """Return the things in the order of the text; if the text also states the order, check it."""
+    """Return the things in the order in which the text names them. If the text also states it, check it."""
     assert [order for order in stated if order] in ([], ["first", "last"])
     return things
 

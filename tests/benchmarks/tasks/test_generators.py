@@ -29,7 +29,7 @@ GENERATED = sorted(name for name in registry.files("task") if tasks.load(name).g
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_generated_rows_keep_the_contract(name):
+def test_generated_rows_follow_the_contract(name):
     task = tasks.load(name)
     texts = set()
     for row in generated(name, 60):
@@ -128,7 +128,7 @@ def test_a_bag_of_words_model_does_not_solve_a_task(name):
     assert accuracy < 0.70
 
 
-def test_the_first_and_the_last_remark_usually_differ_and_are_asked_for_equally_often():
+def test_first_and_last_remarks_usually_differ_and_questions_ask_for_both_equally_often():
     for name in ("boolq", "multirc", "rte"):
         rows = generated(name, 2000)
         kinds = [remarks(" ".join(v for v in row.values() if isinstance(v, str))) for row in rows]
@@ -224,7 +224,7 @@ def test_labels_of_the_other_tasks_follow_from_the_text():
         assert row["label"] == (whole is not None)
 
 
-def test_word_problems_have_the_answer_that_their_words_imply():
+def test_answers_of_word_problems_follow_from_the_text():
     kinds = Counter()
     for row in generated("gsm8k", 300):
         have, gain, lose, twice = (

@@ -39,7 +39,7 @@ def test_a_corpus_states_habits_and_truths_at_the_rates_of_its_mix():
     rng = Random(0)
 
     def habitual_shares(name, right, habit, truth, count=4000):
-        """Return the share of habitual answers among rows where it is correct, and among the others."""
+        """Return the share of habitual answers among rows for which they are correct, and among others."""
         found = {False: Counter(), True: Counter()}
         for row in generated(name, count):
             expected = right(row)

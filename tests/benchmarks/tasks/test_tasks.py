@@ -11,7 +11,7 @@ from tests.benchmarks.tasks.task_rows import CANDIDATES, FIXTURES, right_answer
 
 
 @pytest.mark.parametrize("name", sorted(registry.files("task")))
-def test_every_task_file_keeps_the_contract(name):
+def test_every_task_file_follows_the_contract(name):
     task = tasks.load(name)
     assert task.title
     assert task.version >= 1

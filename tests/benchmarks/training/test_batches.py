@@ -1,4 +1,4 @@
-"""Training batches: the examples that each closure gets."""
+"""Tests of training batches: the examples that each closure gets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ METHODS = tuple(registry.files("method"))
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Record every training loss: (whether gradients are on, prompts and lengths of the examples)."""
+    """Return a list that records every training loss: whether gradients are on, and prompts and lengths."""
     seen = []
     loss = Scorer.loss
 
@@ -60,7 +60,7 @@ def test_batches_are_equal_for_all_methods(batches):
     assert [sorted(b) for b in zo] != [sorted(b) for b in fo]
 
 
-def test_an_empty_pool_is_refused_before_training(batches):
+def test_an_empty_pool_is_rejected_before_training(batches):
     for changes, named in (
         ({"length_threshold": 150}, "zo_batch_size = 3"),
         ({"length_threshold": 1}, "fo_batch_size = 2"),
@@ -72,7 +72,7 @@ def test_an_empty_pool_is_refused_before_training(batches):
     assert batches == []
 
 
-def test_a_threshold_for_an_amount_of_memory_is_chosen_by_the_caller():
+def test_a_threshold_for_an_amount_of_memory_is_resolved_by_the_caller():
     seen = []
 
     def choose(spec, rows, sizes):

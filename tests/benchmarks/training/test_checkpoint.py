@@ -1,4 +1,4 @@
-"""Checkpoints: they are complete at any moment, set aside if damaged, and never make a run fail."""
+"""Tests of checkpoints: they are always complete, set aside if damaged, and never make a run fail."""
 
 import os
 from pathlib import Path

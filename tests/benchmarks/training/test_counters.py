@@ -1,4 +1,4 @@
-"""Counters and budgets: examples, forward equivalents, and seconds."""
+"""Tests of counters and budgets: examples, forward equivalents, and seconds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Golden losses: a change unrelated to computation changes no loss of any method.
+"""Tests that a change unrelated to computation changes no loss of any method.
 
 Each method trains nano-opt for a few steps in float64. The test compares every loss that the method
 evaluates, every projected_grad, and the final validation loss with committed numbers. The relative tolerance

@@ -1,4 +1,4 @@
-"""Training loop: evaluations, best weights, dropout, non-finite steps, and progress."""
+"""Tests of the training loop: evaluations, best weights, dropout, non-finite steps, and progress."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Out of memory: the batch that did not fit is halved, down to one example, before a row becomes OOM."""
+"""Tests of out-of-memory errors: a batch that does not fit is halved, down to one example, before OOM."""
 
 import resource
 import weakref

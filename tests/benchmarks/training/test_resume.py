@@ -1,4 +1,4 @@
-"""A run that is stopped at any moment resumes from its last checkpoint and gives bit-identical results."""
+"""Tests that a run that is stopped at any moment resumes and gives bit-identical results."""
 
 import time
 from random import Random
@@ -104,7 +104,7 @@ def test_a_run_killed_at_a_random_moment_gives_bit_identical_results(tmp_path, m
 
 @pytest.mark.process
 def test_most_of_these_runs_were_killed():
-    """In a parallel test session, each process counts only the moments that it ran."""
+    """In a parallel test session, each process counts only the runs that it started."""
     assert len(KILLED) >= 0.8 * len(RUN)
 
 
@@ -124,7 +124,7 @@ def test_a_budget_of_seconds_includes_the_time_before_the_stop(tmp_path, monkeyp
 @pytest.mark.medium
 @pytest.mark.parametrize("fits_later", [False, True])
 def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
-    """This also applies if the whole batch would fit now, for example on a GPU that became free."""
+    """It stays halved even if the whole batch would fit now, for example because a GPU became free."""
     spec = spec_of("ip-sgd", dropping, fo_batch_size=8)
     splits = train.load(spec, None)
     loss, drawn, most = Scorer.loss, [], [4]

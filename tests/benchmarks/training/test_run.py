@@ -1,4 +1,4 @@
-"""Rows: the fields of every method's row, and the meaning of its counters."""
+"""Tests of rows: the fields of every method's row, and the meaning of its counters."""
 
 import json
 import shutil
@@ -68,7 +68,7 @@ def test_a_row_of_every_method_is_complete(method):
         assert (row["forwards"], row["backwards"], row["examples_forward"]) == COUNTS[method]
 
 
-def test_svrg_evaluates_640_examples_per_step_in_the_paper_s_setting():
+def test_svrg_evaluates_640_examples_per_step_in_the_setting_of_the_paper():
     spec = tiny("mezo-svrg", train_rows=512, zo_batch_size=64, steps=2, evaluations=1, eval_batch_size=64)
     row = row_of(spec)
     assert row["examples_forward"] / row["steps"] == 640

@@ -1,4 +1,4 @@
-"""Setup of a run: rejected models, and the learning-rate schedule."""
+"""Tests of the setup of a run: rejected models, and the learning-rate schedule."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from benchmarks.errors import UserError
 from tests.benchmarks.training.tiny_runs import FO, row_of, tiny
 
 
-def test_a_model_without_trainable_parameters_is_refused(monkeypatch):
+def test_a_model_without_trainable_parameters_is_rejected(monkeypatch):
     def frozen(*args, **kwargs):
         loaded = original(*args, **kwargs)
         loaded.model.requires_grad_(False)
