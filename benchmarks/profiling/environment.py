@@ -13,7 +13,10 @@ from benchmarks.registry import ROOT
 
 # Paths that define a row's numbers. Other changes, such as regenerated figures, do not count as dirty.
 SOURCES = ("addax", "baselines", "benchmarks", "constraints.txt", "pyproject.toml")
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "datasets")
+# Name in a row -> distribution.
+PACKAGES = {"addax": "addax-optim"} | {
+    name: name for name in ("torch", "transformers", "tokenizers", "numpy", "datasets")
+}
 
 
 @cache
@@ -24,10 +27,10 @@ def provenance_fields() -> dict[str, Any]:
         versions (by package; None for a package that is not installed), hardware, threads, git_commit, and
         git_dirty (both None without git).
     """
-    versions = {"python": platform.python_version(), "addax": importlib.metadata.version("addax-optim")}
-    for name in PACKAGES:
+    versions = {"python": platform.python_version()}
+    for name, distribution in PACKAGES.items():
         try:
-            versions[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
     commit = _git("rev-parse", "HEAD")
