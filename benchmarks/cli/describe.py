@@ -6,6 +6,7 @@ are parsed, not imported.
 """
 
 import ast
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -75,9 +76,20 @@ def method_settings(name: str) -> dict[str, Parameter]:
         try:
             return {p.name: p for p in _parsed(file)}
         except NotLiteral:
-            from benchmarks.config.methods import settings_of
+            return {p.name: p for p in _imported(name, file)}
 
-            return {key: Parameter(key, value, "", "") for key, value in settings_of(name).items()}
+
+def _imported(name: str, file: Path) -> Iterator[Parameter]:
+    """Yield the settings of a method whose defaults only an import can tell."""
+    from benchmarks.config.methods import settings_of
+
+    docs: dict[str, str] = {}
+    for node in _classes(file).values():
+        docs |= _useful(sections(ast.get_docstring(node) or ""))
+    docs = {"lr": "learning rate"} | docs | dict(BATCHES.values())
+    for key, value in settings_of(name).items():
+        default = REQUIRED if value is inspect.Parameter.empty else value
+        yield Parameter(key, default, "", docs.get(key, ""))
 
 
 def settings_owners(setting: str) -> list[str]:

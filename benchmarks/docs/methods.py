@@ -15,8 +15,6 @@ from plots._memory import curve_label
 RowsOf = Callable[[str], list[dict]]
 
 MEMORY, SPEED = "memory-curves", "step-speed"
-# The studies whose rows these tables show.
-OWNERS = (MEMORY, SPEED)
 MODEL = "facebook/opt-13b"
 CHECKPOINTING = ", checkpointing"
 GB = 1e9
@@ -31,9 +29,20 @@ def tables() -> dict[str, Callable[[RowsOf], str]]:
     return found
 
 
+def owners(name: str) -> list[str]:
+    """Return the studies whose rows a table shows.
+
+    >>> owners("methods:mezo-svrg-speed")
+    ['step-speed']
+    """
+    of_kind = {"memory": [MEMORY], "speed": [SPEED]}
+    return of_kind.get(name.rpartition("-")[2], [MEMORY, SPEED])
+
+
 def overview(rows_of: RowsOf) -> str:
     """Return a table with one line per method: evaluations, peak memory, and seconds per step."""
     peaks, seconds = training_peaks(rows_of(MEMORY)), step_seconds(rows_of(SPEED))
+    batches = training_batches(rows_of(MEMORY))
     lines = []
     for name in methods():
         label = label_of(name)
@@ -44,6 +53,7 @@ def overview(rows_of: RowsOf) -> str:
                 "forwards": f"{forwards}",
                 "backwards": f"{backwards}",
                 "forward passes per step": f"{forwards + 2 * backwards}",
+                "batch": batches.get(label, NONE),
                 "peak memory (GB)": _gb(peaks.get(label)),
                 "with checkpointing (GB)": _gb(peaks.get(label + CHECKPOINTING)),
                 "time per step (s)": f"{seconds[label]:.2f}" if label in seconds else NONE,
@@ -54,14 +64,15 @@ def overview(rows_of: RowsOf) -> str:
 
 def _note(rows_of: RowsOf) -> str:
     """Explain the columns of the overview and the source of their numbers."""
-    peak = next(r for r in rows_of(MEMORY) if r["what"] == "fits" and r["batch_size"] is None)
     timed = next(r for r in rows_of(SPEED) if "beyond_seconds" in r)
+    fits = [r for r in rows_of(MEMORY) if r["what"] == "fits" and r["batch_size"] is None]
+    threshold = next(r["fo_length"] for r in fits if r["label"] == "Addax")
     memory_from, speed_from = provenance_fields(rows_of(MEMORY)), provenance_fields(rows_of(SPEED))
     return (
         "A backward pass counts as two forward passes. The line of MeZO-SVRG describes a minibatch step; "
         "every q-th step evaluates the whole training set twice instead. "
-        f"Memory: predicted for OPT-13B in bfloat16 and training batches of {peak['length']} tokens "
-        f"(commit {memory_from['commit']}). "
+        f"Memory: predicted for OPT-13B in bfloat16 and examples of {fits[0]['length']} tokens. The batch is K0, "
+        f"K1, or both; Addax's K1 examples have at most {threshold} tokens (commit {memory_from['commit']}). "
         f"Time: median on OPT-125M in {timed['dtype']}, {timed['batch_size']} x {timed['length']} tokens "
         f"per batch "
         f"({speed_from['hardware']}, {timed['threads']} threads; commit {speed_from['commit']})."
@@ -143,6 +154,16 @@ def training_peaks(rows: Iterable[Mapping]) -> dict[str, int]:
         for row in rows
         if (row["what"], row["kind"], row["model"]) == ("fits", "predicted", MODEL)
         and row["batch_size"] is None
+    }
+
+
+def training_batches(rows: Iterable[Mapping]) -> dict[str, str]:
+    """Return the batch sizes of `training_peaks`, K0 and K1, by curve."""
+    sizes = ("zo_batch_size", "fo_batch_size")
+    return {
+        curve_label(row): " + ".join(str(row[size]) for size in sizes if row[size])
+        for row in rows
+        if (row["what"], row["model"], row["batch_size"]) == ("fits", MODEL, None)
     }
 
 

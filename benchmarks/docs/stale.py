@@ -22,7 +22,6 @@ class Entry:
     Attributes:
         page: file relative to the repository.
         name: name of the table ("quick:score") or the figure ("figures/quick/figure1-nano-opt.png").
-        owner: the suite or study whose rows it shows.
         stale: number of rows from a different version of the code.
         rows: number of all its rows.
         commits: the commits of the stale rows.
@@ -30,7 +29,6 @@ class Entry:
 
     page: str
     name: str
-    owner: str
     stale: int
     rows: int
     commits: tuple[str, ...]
@@ -43,13 +41,16 @@ def entries(root: Path = ROOT) -> list[Entry]:
     counts: dict[str, tuple[int, int, tuple[str, ...]]] = {}
     for page in docs.pages(root):
         text = page.read_text(encoding="utf-8")
-        shown = [(name, owner) for name in marks.tables(text) for owner in owners(name)]
-        shown += [(f"figures/{f.parent.name}/{f.name}", f.parent.name) for f in figures.shown([text], root)]
-        for name, owner in shown:
-            if owner not in counts:
-                counts[owner] = _count(owner, tables.rows(owner))
-            if counts[owner][1]:
-                found.append(Entry(page.relative_to(root).as_posix(), name, owner, *counts[owner]))
+        shown = [(name, owners(name)) for name in marks.tables(text)]
+        shown += [(f"figures/{f.parent.name}/{f.name}", [f.parent.name]) for f in figures.shown([text], root)]
+        for name, sources in shown:
+            for owner in sources:
+                if owner not in counts:
+                    counts[owner] = _count(tables.rows(owner))
+            stale, rows = (sum(counts[owner][i] for owner in sources) for i in (0, 1))
+            commits = tuple(dict.fromkeys(commit for owner in sources for commit in counts[owner][2]))
+            if rows:
+                found.append(Entry(page.relative_to(root).as_posix(), name, stale, rows, commits))
     return found
 
 
@@ -85,7 +86,7 @@ def is_stale(row: Mapping) -> bool:
         return True
 
 
-def _count(owner: str, rows: list[dict]) -> tuple[int, int, tuple[str, ...]]:
+def _count(rows: list[dict]) -> tuple[int, int, tuple[str, ...]]:
     stale = [row for row in rows if is_stale(row)]
     commits = dict.fromkeys(str(row.get("git_commit") or "unknown")[:7] for row in stale)
     return len(stale), len(rows), tuple(commits)

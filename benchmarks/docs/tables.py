@@ -110,7 +110,7 @@ def owners(name: str) -> list[str]:
     """
     if name in PAPER_TABLES or name.startswith(f"{COMMAND_LINE}:"):
         return []
-    return list(methods.OWNERS) if name in methods.tables() else [name.rpartition(":")[0]]
+    return methods.owners(name) if name in methods.tables() else [name.rpartition(":")[0]]
 
 
 def _remedy(owner: str, study: bool) -> str:

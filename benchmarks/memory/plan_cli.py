@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ SPLIT = {
     "activations": "activations",
     "scratch": "scratch",
 }
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main(given: argparse.Namespace, source: str, values: Mapping[str, Any]) -> int:
@@ -64,8 +69,11 @@ def main(given: argparse.Namespace, source: str, values: Mapping[str, Any]) -> i
         examples = example_lengths.of_file(spec, given.length_file)
     else:
         examples = example_lengths.of_task(spec, source, given.tokenizer)
-    with Console(stderr=True).status("") as status:
-        found = planner.plans(names, values, examples.rows, usable, status.update)
+    console = Console(stderr=True)
+    with console.status("") as status:
+        # A status line needs a terminal; a log gets one line per method.
+        say = status.update if console.is_terminal else _log
+        found = planner.plans(names, values, examples.rows, usable, lambda label: say(f"predicting {label}"))
     if given.json:
         print(json.dumps(as_dict(given, memory, examples, found), indent=2))
     else:
