@@ -101,8 +101,9 @@ class Allocations(TorchDispatchMode):
         target = _write_target(func, args, kwargs)
         if target is not None and target.is_meta:
             return target
-        if func is torch.ops.aten._local_scalar_dense.default:
-            # A step reads a value only to check whether something is finite.
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            # A step reads a value only to check whether something is finite. Other tensors have values: some
+            # models draw a number to decide whether a layer runs.
             return True
         out = func(*args, **kwargs)
         for leaf in tree_leaves(out):

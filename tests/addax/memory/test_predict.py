@@ -113,3 +113,26 @@ def test_a_prediction_leaves_torchs_generator_unchanged():
     state = torch.get_rng_state()
     predicted(Addax)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_layer_that_a_drawn_number_could_skip_is_traced():
+    """LayerDrop reads a number that is not on the meta device; at probability 0 every layer runs."""
+
+    class LayerDrop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(100, 100)
+
+        def forward(self, x):
+            return x if torch.rand([]) < 0.0 else self.layer(x)
+
+    def build():
+        model = LayerDrop().to("meta")
+        return model, IPSGD(model, lr=1e-3)
+
+    def closures_of(model):
+        x = torch.empty(50, 100, device="meta")
+        return {"fo_loss": lambda: model(x).square().sum()}
+
+    # At least the output of the layer, 50 x 100 float32 values, is saved for the backward pass.
+    assert predict_peak(build, closures_of, device="cpu").split["activations"] >= 50 * 100 * 4

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 
 from addax import noise
 from addax.memory import PhasePeaks
@@ -219,7 +221,9 @@ def test_a_batch_of_equal_lengths_has_no_mask(family, device):
     )
     # The mask adds a float32 bias for each of four examples in each of two layers. On a CPU, RoBERTa's
     # attention dropout needs the full scores with or without a mask.
-    if (family, device) != ("roberta", "cpu"):
+    # Older versions of OPT create a mask for every batch, whose values the prediction cannot read.
+    always_masked = family == "opt" and Version(transformers.__version__) < Version("5.23")
+    if (family, device) != ("roberta", "cpu") and not always_masked:
         assert padded - whole > 0.9 * 2 * 4 * 300 * 300 * 4
     if device == "cpu":
         measured = agreement.measured_peak(spec, config, {"fo": synthetic([300] * 4)}, device)
