@@ -71,8 +71,8 @@ def _note(rows_of: RowsOf) -> str:
     return (
         "A backward pass counts as two forward passes. The line of MeZO-SVRG describes a minibatch step; "
         "every q-th step evaluates the whole training set twice instead. "
-        f"Memory: predicted for OPT-13B in bfloat16 and examples of {fits[0]['length']} tokens. The batch is K0, "
-        f"K1, or both; Addax's K1 examples have at most {threshold} tokens (commit {memory_from['commit']}). "
+        f"Memory: predicted for OPT-13B in bfloat16 and examples of {fits[0]['length']} tokens. The batch is "
+        f"K0, K1, or both; Addax's K1 examples have at most {threshold} tokens (commit {memory_from['commit']}). "
         f"Time: median on OPT-125M in {timed['dtype']}, {timed['batch_size']} x {timed['length']} tokens "
         f"per batch "
         f"({speed_from['hardware']}, {timed['threads']} threads; commit {speed_from['commit']})."

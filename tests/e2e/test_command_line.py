@@ -226,6 +226,6 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     (reference / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # Committed rows never count as finished. Neither do rows whose sources have changed, here those of SGD.
     with (tmp_path / "baselines" / "sgd.py").open("a") as source:
-        source.write("# changed\n")
+        source.write("CHANGED = True\n")
     code, out = command("sweep", "tiny", "--dry-run")
     assert (code, out.splitlines()[-1]) == (0, "tiny: 2 runs to do, 1 already finished")

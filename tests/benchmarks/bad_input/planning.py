@@ -42,7 +42,7 @@ CASES = [
     words("a plan without a budget", [*MODEL, "nano-opt"], "--gpu-memory", "--help"),
     words("a plan for a misspelled method", [*PLAN, "8GB", "--method", "adax"], "did you mean 'addax'?"),
     words("a plan with a misspelled setting", [*PLAN, "8GB", *options("esp=1")], "did you mean --eps?"),
-    words("a plan with a varied option", [*PLAN, "8GB", *options("length_threshold=9")], "tries"),
+    words("a plan with a varied option", [*PLAN, "8GB", *options("length_threshold=9")], "varies"),
     words(
         "a plan with two sources of lengths",
         [*PLAN, "8GB", "--data", "builtin", "--length-file", "x"],
@@ -56,6 +56,7 @@ CASES = [
         [*MODEL, "facebook/opt-125m", "--gpu-memory", "1.6GB", "--method", "mezo", "--tokenizer", "nano-opt"],
         ("opt-125m: its parameters alone take 0.25 GB in bfloat16", "use more than 1.75 GB"),
         predicts=True,
+        notices=1,
     ),
     Case(
         "a model whose configuration cannot be read",
