@@ -1,8 +1,8 @@
 """Figures of pages: the PNGs in docs/figures/ that README.md and the pages of docs/ show.
 
-`docs/figures/OWNER/STEM.png` shows the committed rows of OWNER. Each file records a hash of these rows. A
-check compares hashes instead of images, because the bytes of an image depend on matplotlib, its fonts, and
-the machine.
+`docs/figures/OWNER/STEM.png` shows the committed rows of OWNER. Each file records a hash of these rows and
+of the code in `plots` that draws them. A check compares hashes instead of images, because the bytes of an
+image depend on matplotlib, its fonts, and the machine.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import registry
+from benchmarks.config.fingerprint import code_of, modules_of
 from benchmarks.errors import UserError
 from benchmarks.results.frame import Results
 from benchmarks.results.row import read
@@ -19,11 +21,11 @@ from plots import render
 from plots._style import file_stem
 
 # The key of the hash in a PNG's metadata.
-ROWS = "Rows"
+ORIGIN = "Origin"
 
 
 def refresh(texts: Iterable[str], root: Path, check: bool) -> list[Path]:
-    """Redraw the figures on pages whose rows have changed, and return their files.
+    """Redraw the figures on pages whose rows or drawing code have changed, and return their files.
 
     Args:
         texts: the pages.
@@ -47,11 +49,11 @@ def shown(texts: Iterable[str], root: Path) -> list[Path]:
 
 
 def is_current(file: Path, root: Path) -> bool:
-    """Return whether a figure exists and shows the rows that are currently committed."""
+    """Return whether a figure exists and is drawn by the current code from the rows that are committed now."""
     if not file.exists():
         return False
     with Image.open(file) as image:
-        return image.info.get(ROWS) == _hash(file.parent.name, root)
+        return image.info.get(ORIGIN) == _origin(file, root)
 
 
 def _draw(file: Path, root: Path) -> None:
@@ -59,7 +61,7 @@ def _draw(file: Path, root: Path) -> None:
     reference = _reference(owner, root)
     if not reference.exists():
         raise UserError(f"{file}: no committed rows in {reference}")
-    figure = next((f for f in sorted(render.figures(), key=len, reverse=True) if _names(f, file.stem)), None)
+    figure = _figure(file)
     drawn = render.draw([figure], Results.of(read(reference))) if figure else {}
     named = {file_stem(stem): stem for stem in drawn.get(figure, {})}
     if file.stem not in named:
@@ -68,17 +70,26 @@ def _draw(file: Path, root: Path) -> None:
         )
     canvas = drawn[figure][named[file.stem]]
     file.parent.mkdir(parents=True, exist_ok=True)
-    render.save_png(canvas, file, {ROWS: _hash(owner, root)})
+    render.save_png(canvas, file, {ORIGIN: _origin(file, root)})
 
 
-def _names(figure: str, stem: str) -> bool:
-    return stem == figure or stem.startswith(f"{figure}-")
+def _figure(file: Path) -> str | None:
+    """Return the figure whose name is that of the file or its beginning; None if there is none."""
+    names = [f for f in render.figures() if file.stem == f or file.stem.startswith(f"{f}-")]
+    return max(names, key=len, default=None)
 
 
 def _reference(owner: str, root: Path) -> Path:
     return root / "results" / "reference" / f"{owner}.jsonl"
 
 
-def _hash(owner: str, root: Path) -> str | None:
-    file = _reference(owner, root)
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.exists() else None
+def _origin(file: Path, root: Path) -> str:
+    """Return a hash of the rows that a figure shows and of the code in `plots` that draws it."""
+    digest = hashlib.sha256()
+    if (reference := _reference(file.parent.name, root)).exists():
+        digest.update(reference.read_bytes())
+    if figure := _figure(file):
+        for module in modules_of(registry.path("figure", figure), registry.ROOT / "plots" / "render.py"):
+            if module.parent.name == "plots":
+                digest.update(code_of(module.read_bytes()).encode())
+    return digest.hexdigest()[:16]
