@@ -49,7 +49,7 @@ def shown(texts: Iterable[str], root: Path) -> list[Path]:
 
 
 def is_current(file: Path, root: Path) -> bool:
-    """Return whether a figure exists and is drawn by the current code from the rows that are committed now."""
+    """Return whether a figure exists and the current code drew it from the rows that are committed now."""
     if not file.exists():
         return False
     with Image.open(file) as image:
