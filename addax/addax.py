@@ -34,7 +34,7 @@ class Addax(ZerothOrder):
         lr: learning rate.
         alpha: weight of the zeroth-order part, in [0, 1].
         arithmetic: "exact", or "released" for the published procedure, which drifts in 16-bit.
-        **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
+        **options: eps, seed, rounding, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
         ValueError: if an argument is out of range, or for a reason listed under `Method`.

@@ -108,9 +108,14 @@ class Workspace(threading.local):
 
     def buffer(self, numel: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Return scratch memory of shape (numel,), which the thread's next request overwrites."""
+        if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+            # A fake tensor must not outlive its mode.
+            return torch.empty(numel, device=device, dtype=dtype)
         buffer = self.buffers.get((device, dtype))
         if buffer is None or buffer.numel() < numel:
-            buffer = torch.empty(numel, device=device, dtype=dtype)
+            # A tensor that is created in inference mode could not be written to outside of it.
+            with torch.inference_mode(False):
+                buffer = torch.empty(numel, device=device, dtype=dtype)
             self.buffers[device, dtype] = buffer
         return buffer[:numel]
 

@@ -13,9 +13,10 @@ from torch.distributed import ProcessGroup
 from addax import noise, released
 from addax.backward import apply_step
 from addax.distributed import check_ranks, mean_over_ranks
+from addax.loss_precision import scalar
 from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
-from addax.spsa import Estimate, scalar
+from addax.spsa import Estimate
 from addax.validation import check_groups, check_unchanged, one_of, trainable, whole, within
 
 Loss = Callable[[], Tensor]

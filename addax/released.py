@@ -17,15 +17,10 @@ from torch.distributed import ProcessGroup
 from addax import noise
 from addax.backward import gradient_hooks
 from addax.distributed import mean_over_ranks
+from addax.forward_state import ForwardState
+from addax.loss_precision import LossPrecision
 from addax.rounding import HALF, RealizedFraction
-from addax.spsa import (
-    Estimate,
-    generator_states,
-    scalar,
-    set_generator_states,
-    two_point,
-    without_autocast_cache,
-)
+from addax.spsa import Estimate, two_point
 
 
 @torch.no_grad()
@@ -47,6 +42,7 @@ def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -
 
 @torch.no_grad()
 def estimate(
+    model: nn.Module,
     indices: Mapping[nn.Parameter, int],
     loss: Callable[[], Tensor],
     eps: float,
@@ -54,14 +50,14 @@ def estimate(
     group: ProcessGroup | None = None,
 ) -> Estimate:
     """Return the two-point estimate by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
-    states = generator_states(indices)
+    state, precision = ForwardState(model), LossPrecision(model)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
-    plus = scalar(without_autocast_cache(loss), "zo_loss")
-    set_generator_states(states)
+    plus = precision.evaluate(loss, state)
+    state.restore()
     for p, index in indices.items():
         move(p, index, step_seed, -2 * eps)
-    minus = scalar(without_autocast_cache(loss), "zo_loss")
+    minus = precision.evaluate(loss, state)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
     return two_point(plus, minus, eps, step_seed, group)

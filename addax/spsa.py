@@ -1,32 +1,28 @@
-"""SPSA: a directional derivative from two perturbed losses, computed without moving the parameters.
+"""SPSA: estimate the gradient along one random direction with two forward passes.
 
-    g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps),   z ~ N(0, I)
+    g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps)
 
-Spall 1992; Malladi et al., arXiv 2305.17333, Definition 1. The published procedure adds eps z to theta,
-subtracts 2 eps z, and adds eps z back, which drifts in 16-bit. This implementation writes theta + eps z into
-scratch memory just before a module's forward, and the module's parameters point there while the module runs
-(`addax.weight_swap`). theta is only read, so it stays bit-identical even if the evaluation fails. Outputs
-that share memory with scratch are copied. Reading a weight while its module is not running is an error.
-
-Cost: 2 forwards; 1 draw of z per forward.
-Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
+theta never moves: each module reads perturbed weights during its forward (`addax.weight_swap`). Both
+evaluations start from the same buffers and generators (`addax.forward_state`), and their losses are computed in
+float32 (`addax.loss_precision`).
+Malladi et al., arXiv 2305.17333, Definition 1. Cost: 2 forwards, 1 draw of z per forward.
+Memory: the weights of the smallest module that reads them, plus each tied parameter's weights from its first
+module to its last, plus a copy of the model's buffers.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
-from addax.access_guard import ParameterAccessGuard
 from addax.distributed import mean_over_ranks
+from addax.forward_state import ForwardState
+from addax.loss_precision import LossPrecision
 from addax.scratch import Scratch
-from addax.weight_swap import SwappedWeights, owners_of, tied_among
-
-T = TypeVar("T")
+from addax.weight_swap import WeightSwap, is_compiled_outside
 
 
 @dataclass(frozen=True)
@@ -50,49 +46,15 @@ class PerturbedForward:
     Args:
         model: the model. Its modules have hooks while a perturbed loss is evaluated.
         indices: the trainable parameters and their indices, which define z.
-        check: whether the first estimate rejects weights that are read outside their module's forward.
     """
 
-    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int], *, check: bool = True) -> None:
+    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int]) -> None:
         self.model = model
         self.indices = indices
-        self.check = check
-
-    def _loss_at(
-        self,
-        loss: Callable[[], Tensor],
-        scale: float,
-        step_seed: int,
-        base: Mapping[nn.Parameter, Tensor] | None,
-        scratch: Scratch,
-    ) -> Tensor:
-        """Return the loss at base + scale z, which every module reads instead of its parameters."""
-
-        def perturb(p: nn.Parameter) -> Tensor:
-            return self._perturbed(p, p.data if base is None else base[p], scale, step_seed, scratch)
-
-        guard = ParameterAccessGuard(self.model, self.indices) if self.check else None
-        swapped = SwappedWeights(self.owners, self.tied, perturb, scratch, guard)
-        return scalar(without_autocast_cache(lambda: swapped.evaluate(loss)), "zo_loss")
-
-    def _perturbed(
-        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
-    ) -> Tensor:
-        out = scratch.take(p, alone=p in self.tied)
-        source, target = point.view(-1), out.view(-1)
-        index = self.indices[p]
-
-        def work(block: int, part: slice) -> None:
-            z = noise.normal(step_seed, index, block, part.stop - part.start, p.device)
-            if p.dtype == torch.float32:
-                torch.add(source[part], z, alpha=scale, out=target[part])
-                return
-            if p.dtype == torch.float64:
-                z = z.double()
-            target[part] = z.mul_(scale).add_(source[part])
-
-        noise.for_blocks(target.numel(), p.device, work)
-        return out
+        self.swap = WeightSwap(model, indices)
+        self.precision = LossPrecision(model)
+        # The number of elements of perturbed weights that the last estimate had in use at once.
+        self._most_in_use = 0
 
     @torch.no_grad()
     def estimate(
@@ -102,10 +64,12 @@ class PerturbedForward:
         step_seed: int,
         base: Mapping[nn.Parameter, Tensor] | None = None,
         group: ProcessGroup | None = None,
+        state: ForwardState | None = None,
     ) -> Estimate:
         """Return the two-point estimate along z(step_seed).
 
-        Both evaluations start from the same state of torch's generators, so they draw the same dropout masks.
+        Both evaluations start from the same forward state, so they draw the same dropout masks. The estimate
+        leaves the state that the second evaluation, at theta - eps z, leaves.
 
         Args:
             loss: returns a scalar loss.
@@ -113,23 +77,73 @@ class PerturbedForward:
             step_seed: seed of z.
             base: the point of the estimate, by parameter. None means theta.
             group: ranks over which the estimate is averaged. None means this process only.
+            state: the forward state to start from. None means the current state.
 
         Raises:
-            ValueError: if the loss is not a scalar tensor, or if it reads a weight outside the forward of the
-                weight's module.
+            ValueError: if the loss is not a scalar tensor or was computed in 16-bit, or if it runs the model
+                where weights cannot be swapped.
         """
-        # Recompute the owners each time: an adapter or a wrapper may move a parameter to another module.
-        self.owners = owners_of(self.model, self.indices)
-        self.tied = tied_among(self.owners)
-        states = generator_states(self.indices)
-        scratch = Scratch(
-            max(sum(p.numel() for p in params if p not in self.tied) for _, params in self.owners)
-        )
-        plus = self._loss_at(loss, eps, step_seed, base, scratch)
-        set_generator_states(states)
-        minus = self._loss_at(loss, -eps, step_seed, base, scratch)
-        self.check = False
-        return two_point(plus, minus, eps, step_seed, group)
+        if state is None:
+            state = ForwardState(self.model)
+        else:
+            state.restore()
+        try:
+            losses = self._losses(loss, eps, step_seed, base, state)
+        except Exception as error:
+            if self.swap.whole or not is_compiled_outside(error):
+                raise
+            # No hook runs inside a compiled function, so all weights have to be swapped before it begins.
+            self.swap.whole = True
+            state.restore()
+            losses = self._losses(loss, eps, step_seed, base, state)
+        return two_point(*losses, eps, step_seed, group)
+
+    def _losses(
+        self,
+        loss: Callable[[], Tensor],
+        eps: float,
+        step_seed: int,
+        base: Mapping[nn.Parameter, Tensor] | None,
+        state: ForwardState,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses at base + eps z and at base - eps z."""
+        with self.swap.attached():
+            scratch = Scratch(max(self.swap.largest_unit(), self._most_in_use))
+
+            def at(scale: float) -> Tensor:
+                def perturb(p: nn.Parameter, theta: Tensor) -> Tensor:
+                    point = theta if base is None else base[p]
+                    return self._perturbed(p, point, scale, step_seed, scratch)
+
+                def evaluate() -> Tensor:
+                    return self.swap.evaluate(loss, perturb, scratch)
+
+                return self.precision.evaluate(evaluate, state, lambda: self.swap.uses_autocast)
+
+            plus = at(eps)
+            state.restore()
+            minus = at(-eps)
+        self._most_in_use = scratch.most
+        return plus, minus
+
+    def _perturbed(
+        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
+    ) -> Tensor:
+        out = scratch.take(point, key=p if p in self.swap.tied else None)
+        source, target = point.view(-1), out.view(-1)
+        index = self.indices[p]
+
+        def work(block: int, part: slice) -> None:
+            z = noise.normal(step_seed, index, block, part.stop - part.start, point.device)
+            if point.dtype == torch.float32:
+                torch.add(source[part], z, alpha=scale, out=target[part])
+                return
+            if point.dtype == torch.float64:
+                z = z.double()
+            target[part] = z.mul_(scale).add_(source[part])
+
+        noise.for_blocks(target.numel(), point.device, work)
+        return out
 
 
 def two_point(
@@ -141,41 +155,3 @@ def two_point(
         # Average the differences. Averaged losses would be rounded before they are subtracted.
         projected_grad, loss = mean_over_ranks(torch.stack([projected_grad, loss]), group)
     return Estimate(projected_grad, loss, step_seed)
-
-
-def without_autocast_cache(loss: Callable[[], T]) -> T:
-    """Call a closure with an empty autocast cache, and empty the cache afterward.
-
-    Autocast keeps the cast of each parameter until its outermost region ends, even if the parameter has been
-    pointed at different memory in the meantime.
-    """
-    torch.clear_autocast_cache()
-    try:
-        return loss()
-    finally:
-        torch.clear_autocast_cache()
-
-
-def scalar(value: object, name: str) -> Tensor:
-    """Return a closure's loss in at least float32. Raise `ValueError` if it is not a scalar tensor."""
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"{name} must return a scalar tensor, not {got}")
-    value = value.reshape(())
-    return value if value.dtype == torch.float64 else value.float()
-
-
-def generator_states(parameters: Mapping[nn.Parameter, int]) -> list[tuple[torch.device, Tensor]]:
-    """Return the states of the default generators of the CPU and of every CUDA device with parameters."""
-    states = [(torch.device("cpu"), torch.get_rng_state())]
-    cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
-    return states + [(torch.device("cuda", i), torch.cuda.get_rng_state(i)) for i in cuda]
-
-
-def set_generator_states(states: list[tuple[torch.device, Tensor]]) -> None:
-    """Restore the states that `generator_states` returned."""
-    for device, state in states:
-        if device.type == "cpu":
-            torch.set_rng_state(state)
-        else:
-            torch.cuda.set_rng_state(state, device)

@@ -1,175 +1,310 @@
 """Weight swap: evaluate a loss with perturbed weights, one module at a time.
 
 Just before a module's forward, its parameters are pointed at perturbed weights. After the forward, they are
-pointed back at the original ones. The perturbed weights of a parameter that is tied to several modules live
-until the last of these modules has run, so they are computed once. After an interrupted evaluation, the
-parameters point at their original memory, and no hook is active.
+pointed back at theta. The perturbed weights of a parameter that is tied to several modules live until the last
+of these modules has run, so they are computed once.
 
-Memory: one module's weights, plus each tied parameter's weights from its first module to its last.
+Any other read of a parameter is noticed (`addax.watched`), and the perturbed weight is swapped in for it: until
+the end of the innermost running module, such as a parent that uses a child's weight; for one operator if no
+module is running; until the end of the evaluation if autograd records the operator, because the backward pass
+reads the weight again. A compiled module gets the weights of all its submodules at once (`addax.swap_units`).
+If a compiled function calls the model from outside, all parameters are swapped during the whole evaluation.
+
+After an interrupted evaluation, the parameters point at theta, and no hook is active.
+
+Memory: the weights of the smallest module that reads them, plus each tied parameter's weights from its first
+module to its last.
 """
 
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from addax.access_guard import ParameterAccessGuard
-from addax.scratch import Scratch, outliving
+from addax.scratch import Scratch, in_use, memory, outliving
+from addax.swap_units import Unit, tied_among, units_of
+from addax.watched import TRACED, watched_class
 
-Owner = tuple[nn.Module, list[nn.Parameter]]
-
-# These modules only contain parameters. Their parent reads the parameters in its forward.
-_NEVER_CALLED = (nn.ParameterList, nn.ParameterDict, NonDynamicallyQuantizableLinear)
-
-
-def owners_of(model: nn.Module, parameters: Sequence[nn.Parameter]) -> list[Owner]:
-    """Return every module whose forward reads some of the parameters, paired with those parameters."""
-    owners = []
-    for module in model.modules():
-        used = [*module.parameters(recurse=False)]
-        used += [p for c in module.children() if isinstance(c, _NEVER_CALLED) for p in c.parameters()]
-        owned = [p for p in dict.fromkeys(used) if p in parameters]
-        if owned:
-            owners.append((module, owned))
-    return owners
+#: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
+Perturb = Callable[[nn.Parameter, Tensor], Tensor]
 
 
-def tied_among(owners: Sequence[Owner]) -> dict[nn.Parameter, int]:
-    """Return the parameters that several modules own, with the number of these modules."""
-    uses = Counter(p for _, owned in owners for p in owned)
-    return {p: n for p, n in uses.items() if n > 1}
+class CompiledOutside(RuntimeError):
+    """A function that torch compiled calls the model, so that the model's hooks do not run."""
 
 
-class SwappedWeights:
-    """One evaluation of a loss with swapped weights, in one thread and outside torch.func's transforms.
+class WeightSwap:
+    """Evaluates losses of a model with swapped weights, in one thread and outside torch.func's transforms.
 
     Args:
-        owners: the modules and the parameters that their forward reads.
-        tied: the parameters with several owners, and their number of owners.
-        perturb: returns the weights to swap in for a parameter, in memory taken from `scratch`.
-        scratch: the memory of the perturbed weights, which is released after use.
-        guard: detects parameters that are read outside their module's forward. It is paused while a
-            parameter is perturbed.
+        model: the model.
+        parameters: the parameters to swap.
+
+    Attributes:
+        whole: whether all parameters are swapped during the whole evaluation.
+        units: the model's units while hooks are attached.
+        tied: the parameters that belong to several units, and the number of these units.
+        uses_autocast: whether a module has run under autocast.
     """
 
-    def __init__(
-        self,
-        owners: Sequence[Owner],
-        tied: dict[nn.Parameter, int],
-        perturb: Callable[[nn.Parameter], Tensor],
-        scratch: Scratch,
-        guard: ParameterAccessGuard | None,
-    ) -> None:
-        self.owners = owners
-        self.tied = tied
-        self.perturb = perturb
-        self.scratch = scratch
-        self.guard = guard
-        self.live = True
-        self.thread = threading.get_ident()
-        self.handles: list[Any] = []
-        self.originals: dict[nn.Parameter, Tensor] = {}
-        # The running modules, outermost first, and the parameters that each of them uses so far.
-        self.running: list[tuple[nn.Module, list[nn.Parameter]]] = []
-        self.users: Counter[nn.Parameter] = Counter()
-        # For tied parameters: the perturbed weights while no owner runs, and the owners that have run.
-        self.waiting: dict[nn.Parameter, Tensor] = {}
-        self.served: dict[nn.Parameter, set[nn.Module]] = {p: set() for p in tied}
+    def __init__(self, model: nn.Module, parameters: Collection[nn.Parameter]) -> None:
+        self.model = model
+        self.parameters = parameters
+        self.whole = False
+        self.uses_autocast = False
+        self.units: list[Unit] = []
+        self.tied: dict[nn.Parameter, int] = {}
+        self._watched: dict[type[Tensor], type[Tensor]] = {}
+        self._forget()
 
-    def evaluate(self, loss: Callable[[], Any]) -> Any:
-        """Call the closure, with swapped weights in every module that it runs, and return its result."""
+    def _forget(self) -> None:
+        self._live = False
+        self._detach: list[Callable[[], None]] = []
+        self._guard: ParameterAccessGuard | None = None
+        self._theta: dict[nn.Parameter, Tensor] = {}
+        self._kinds: dict[nn.Parameter, type[Tensor]] = {}
+        self._perturb: Perturb | None = None
+        self._scratch: Scratch | None = None
+        # The running modules, outermost first, and the parameters that each of them uses so far.
+        self._running: list[tuple[nn.Module, list[nn.Parameter]]] = []
+        self._users: Counter[nn.Parameter] = Counter()
+        self._swapped: dict[nn.Parameter, Tensor] = {}
+        # For tied parameters: the perturbed weights while no unit runs, and the units that have run.
+        self._waiting: dict[nn.Parameter, Tensor] = {}
+        self._served: dict[nn.Parameter, set[nn.Module]] = {}
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Attach hooks to the model, for the evaluations of one estimate at the current theta."""
         try:
             try:
-                for module, owned in self.owners:
-                    self.handles.append(
-                        module.register_forward_pre_hook(self._enter_hook(owned), prepend=True)
-                    )
-                    self.handles.append(
-                        module.register_forward_hook(self._leave_hook(owned), always_call=True)
-                    )
-                with self.guard or nullcontext():
+                self._attach()
+                yield
+            finally:
+                self._remove_hooks()
+        finally:
+            # An interrupt may have stopped the first call before it was done.
+            self._remove_hooks()
+
+    def _attach(self) -> None:
+        self.units = [] if self.whole else units_of(self.model, self.parameters)
+        self.tied = tied_among(self.units)
+        aliased = any_aliased(self.model, self.parameters)
+        self._guard = ParameterAccessGuard(self.model, self.parameters) if aliased else None
+        self._theta = {p: p.data for p in self.parameters}
+        self._kinds = {p: type(p) for p in self.parameters}
+        for kind in set(self._kinds.values()) - self._watched.keys():
+            self._watched[kind] = watched_class(kind, self)
+        self._thread = threading.get_ident()
+        self._compiler_loaded = "torch._dynamo" in sys.modules
+        for unit in self.units:
+            self._hook(unit)
+
+    def largest_unit(self) -> int:
+        """Return the largest number of elements that a unit swaps in, without tied parameters."""
+        if self.whole:
+            return in_use(self.parameters)
+        return max((in_use(p for p in u.parameters if p not in self.tied) for u in self.units), default=0)
+
+    def _remove_hooks(self) -> None:
+        for detach in self._detach:
+            detach()
+        # Keep no reference to theta, which would look like an alias in the next step, and none to scratch.
+        self._forget()
+
+    def evaluate(self, loss: Callable[[], Any], perturb: Perturb, scratch: Scratch) -> Any:
+        """Call the closure, with swapped weights wherever it reads a parameter, and return its result.
+
+        Args:
+            loss: the closure.
+            perturb: returns the weights to swap in for a parameter, in memory taken from `scratch`.
+            scratch: the memory of the perturbed weights, which is released after use.
+        """
+        self._perturb, self._scratch = perturb, scratch
+        self._running, self._users, self._swapped, self._waiting = [], Counter(), {}, {}
+        self._served = {p: set() for p in self.tied}
+        scratch.begin()
+        try:
+            try:
+                self._live = True
+                for p, kind in self._kinds.items():
+                    p.__class__ = self._watched[kind]
+                if self.whole:
+                    self._use(self.parameters, [])
+                with self._guard or nullcontext():
                     return loss()
             finally:
                 self._restore()
         finally:
-            # An interrupt may have stopped the first call before it was done.
             self._restore()
 
     def _restore(self) -> None:
-        self.live = False
-        for p, original in self.originals.items():
-            p.data = original
-        for handle in self.handles:
-            handle.remove()
+        self._live = False
+        for p, kind in self._kinds.items():
+            p.__class__ = kind
+        for p in self._swapped:
+            p.data = self._theta[p]
 
-    def _enter_hook(self, parameters: list[nn.Parameter]) -> Callable:
+    def _hook(self, unit: Unit) -> None:
+        module, enter, leave = unit.module, self._enter_hook(unit), self._leave_hook(unit)
+        if not unit.wraps_call:
+            self._detach.append(module.register_forward_pre_hook(enter, prepend=True).remove)
+            self._detach.append(module.register_forward_hook(leave, always_call=True).remove)
+            return
+        compiled = module._compiled_call_impl
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            enter(module, args)
+            output = None
+            try:
+                output = compiled(*args, **kwargs)
+            finally:
+                copied = leave(module, args, output)
+            return output if copied is None else copied
+
+        module._compiled_call_impl = call
+        self._detach.append(lambda: setattr(module, "_compiled_call_impl", compiled))
+
+    def _enter_hook(self, unit: Unit) -> Callable:
+        parameters = unit.parameters
+
         def enter(module: nn.Module, _inputs: Any) -> None:
-            if not self.live:
+            if torch.compiler.is_compiling():
+                raise RuntimeError(TRACED)
+            if not self._live:
                 return
-            self._check_context(module)
-            swapped: list[nn.Parameter] = []
-            self.running.append((module, swapped))
-            for p in parameters:
-                if p not in self.originals:
-                    self._swap_in(p)
-                self.users[p] += 1
-                swapped.append(p)
+            self._check_context(type(module).__name__)
+            self.uses_autocast = self.uses_autocast or torch._C._is_any_autocast_enabled()
+            held: list[nn.Parameter] = []
+            self._running.append((module, held))
+            self._use(parameters, held)
 
         return enter
 
-    def _leave_hook(self, parameters: list[nn.Parameter]) -> Callable:
+    def _leave_hook(self, unit: Unit) -> Callable:
         def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
             # A closure may catch an error (such as out of memory) that was raised in the module's pre-hook.
             # The module was not entered then.
-            if not self.live or not self.running or self.running[-1][0] is not module:
+            if not self._live or not self._running or self._running[-1][0] is not module:
                 return None
-            _, swapped = self.running.pop()
-            copied = outliving(output, parameters)
-            for p in reversed(swapped):
-                self.users[p] -= 1
-                if p in self.served:
-                    self.served[p].add(module)
-                if not self.users[p]:
-                    self._swap_out(p)
+            _, held = self._running.pop()
+            for p in unit.parameters:
+                if p in self._served:
+                    self._served[p].add(module)
+            if not held:
+                return None
+            copied = outliving(output, [self._swapped[p] for p in held])
+            self._release(held)
             return copied
 
         return leave
 
-    def _check_context(self, module: nn.Module) -> None:
+    def read(self, func: Callable[..., Any], watched: list[nn.Parameter], args: Any, kwargs: Any) -> Any:
+        """Call a function that reads parameters outside their modules, with the perturbed weights."""
+        known = []
+        for p in dict.fromkeys(watched):
+            if self._live and p in self._theta:
+                known.append(p)
+            else:
+                # The closure has copied a watched parameter.
+                p.__class__ = type(p).__base__
+        self._check_context(getattr(func, "__name__", "an operator"))
+        held = self._running[-1][1] if self._running else []
+        self._use(known, held)
+        output = func(*args, **kwargs)
+        if not self._running and outliving(output, [self._swapped[p] for p in held]) is None:
+            self._release(held)
+        return output
+
+    def _check_context(self, what: str) -> None:
         """Reject calls that would silently perturb the wrong weights or read freed memory."""
-        kind = type(module).__name__
-        if threading.get_ident() != self.thread:
+        if threading.get_ident() != self._thread:
             raise ValueError(
-                f"zo_loss runs {kind} in a different thread, where modules cannot be perturbed one at a "
-                "time: run the model in the thread that calls step"
+                f"zo_loss runs {what} in a different thread, where weights cannot be swapped: run the model "
+                "in the thread that calls step"
             )
         if torch._C._functorch.maybe_current_level() is not None:
             raise ValueError(
-                f"zo_loss runs {kind} inside a torch.func transform (grad, jvp, vmap, ...), where weights "
+                f"zo_loss runs {what} inside a torch.func transform (grad, jvp, vmap, ...), where weights "
                 "cannot be swapped: use torch.autograd or batched operators instead"
             )
+        if self._compiler_loaded and torch._C._dynamo.eval_frame.get_eval_frame_callback() is not None:
+            raise CompiledOutside(f"torch.compile runs {what}")
+
+    def _use(self, parameters: Iterable[nn.Parameter], held: list[nn.Parameter]) -> None:
+        """Swap in parameters for a user that holds them until `_release`."""
+        # Autograd reads a weight again in the backward pass, so the weight stays until the end.
+        uses = 2 if torch.is_grad_enabled() else 1
+        for p in parameters:
+            if p not in self._swapped:
+                self._swap_in(p)
+            self._users[p] += uses
+            held.append(p)
+
+    def _release(self, held: list[nn.Parameter]) -> None:
+        for p in reversed(held):
+            self._users[p] -= 1
+            if not self._users[p]:
+                self._swap_out(p)
 
     def _swap_in(self, p: nn.Parameter) -> None:
-        if p in self.waiting:
-            perturbed = self.waiting.pop(p)
+        if p in self._waiting:
+            perturbed = self._waiting.pop(p)
         else:
-            with self.guard.paused() if self.guard else nullcontext():
-                perturbed = self.perturb(p)
-        self.originals[p] = p.data
+            with self._guard.paused() if self._guard else nullcontext():
+                perturbed = self._perturb(p, self._theta[p])
+        self._swapped[p] = perturbed
+        p.__class__ = self._kinds[p]
         p.data = perturbed
 
     def _swap_out(self, p: nn.Parameter) -> None:
-        if p in self.served and len(self.served[p]) < self.tied[p]:
-            self.waiting[p] = p.data
+        # If an interrupt arrives between two of these statements, `_restore` still restores theta.
+        p.data = self._theta[p]
+        p.__class__ = self._watched[self._kinds[p]]
+        perturbed = self._swapped.pop(p)
+        if p in self._served and len(self._served[p]) < self.tied[p]:
+            self._waiting[p] = perturbed
         else:
             # Start over, because the closure may run the model again.
-            self.served.get(p, set()).clear()
-            self.scratch.release(p.data)
-        # If an interrupt arrives between these two statements, `_restore` still finds the original.
-        p.data = self.originals[p]
-        del self.originals[p]
+            self._served.get(p, set()).clear()
+            self._scratch.release(perturbed)
+
+
+def is_compiled_outside(error: BaseException | None) -> bool:
+    """Return whether an evaluation failed because a compiled function calls the model from outside."""
+    while error is not None:
+        if isinstance(error, CompiledOutside) or type(error).__module__ == "torch._dynamo.exc":
+            return True
+        error = error.__cause__
+    return False
+
+
+def any_aliased(model: nn.Module, parameters: Collection[nn.Parameter]) -> bool:
+    """Return whether a tensor outside the model shares memory with a parameter, such as an earlier view.
+
+    Reads through such a tensor bypass the parameter, so the access guard has to find them.
+    """
+    shared: set[int] = set()
+    for p in parameters:
+        storage = p.untyped_storage()
+        # Two uses are expected: the parameter, and the storage object that this call creates.
+        if not p.is_meta and torch._C._storage_Use_Count(storage._cdata) > 2:
+            shared.add(storage._cdata)
+    if not shared:
+        return False
+    tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}.values()
+    uses = Counter(memory(t) for t in tensors)
+    for p in parameters:
+        storage = p.untyped_storage()
+        if (
+            storage._cdata in shared
+            and torch._C._storage_Use_Count(storage._cdata) > uses[storage._cdata] + 1
+        ):
+            return True
+    return False

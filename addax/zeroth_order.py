@@ -21,8 +21,6 @@ class ZeroOrderOptions(TypedDict, total=False):
         eps: perturbation scale.
         seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        check: whether the first estimate raises a `ValueError` if a weight is read outside its module's
-            forward, because "exact" arithmetic cannot perturb it there. The message names the weight.
         params: parameter groups; see `Method`.
         process_group: ranks that share the work; see `Method`.
     """
@@ -30,7 +28,6 @@ class ZeroOrderOptions(TypedDict, total=False):
     eps: float
     seed: int
     rounding: str
-    check: bool
     params: Iterable[dict[str, Any]] | None
     process_group: ProcessGroup | None
 
@@ -39,7 +36,6 @@ ZERO_ORDER_DEFAULTS: ZeroOrderOptions = {
     "eps": 1e-3,
     "seed": 0,
     "rounding": "stochastic",
-    "check": True,
     "params": None,
     "process_group": None,
 }
@@ -59,11 +55,11 @@ class ZerothOrder(Method):
 
     def __init__(self, model: nn.Module, lr: float, **options: Unpack[ZeroOrderOptions]) -> None:
         options = ZERO_ORDER_DEFAULTS | options
-        eps, check = options.pop("eps"), options.pop("check")
+        eps = options.pop("eps")
         super().__init__(model, lr, **options)
         within(eps, "eps", low=0, open_low=True)
         self.eps = eps
-        self.perturbed_forward = PerturbedForward(model, self.indices, check=check)
+        self.perturbed_forward = PerturbedForward(model, self.indices)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
@@ -82,5 +78,5 @@ class ZerothOrder(Method):
         """
         seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":
-            return released.estimate(self.indices, zo_loss, self.eps, seed, group)
+            return released.estimate(self.model, self.indices, zo_loss, self.eps, seed, group)
         return self.perturbed_forward.estimate(zo_loss, self.eps, seed, base, group)

@@ -16,8 +16,8 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from addax.backward import UNREACHED, differentiable, refuse_gradients
+from addax.loss_precision import scalar
 from addax.optimizer import Loss, Method, StepStats
-from addax.spsa import scalar
 
 
 class Adam(Method, torch.optim.Adam):

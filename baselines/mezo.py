@@ -24,7 +24,7 @@ class MeZO(ZerothOrder):
         model: the model whose trainable parameters are optimized.
         lr: learning rate.
         arithmetic: "exact", or "released" for the published procedure, which drifts in 16-bit.
-        **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
+        **options: eps, seed, rounding, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
         ValueError: if an argument is out of range, or for a reason listed under `Method`.

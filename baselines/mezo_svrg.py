@@ -38,7 +38,7 @@ class MeZOSVRG(ZerothOrder):
         lr_ratio: eta2 / eta1, where eta2 is the learning rate of minibatch steps.
         anchor_every: q, the number of steps from one full-batch step to the next.
         variant: "paper" for the algorithm of the paper, or "released" for the behavior of the released code.
-        **options: eps, seed, rounding, check, params, process_group; see `ZeroOrderOptions`.
+        **options: eps, seed, rounding, params, process_group; see `ZeroOrderOptions`.
 
     Raises:
         ValueError: if an argument is out of range, or for a reason listed under `Method`.

@@ -15,7 +15,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from addax import noise, spsa, validation
+from addax import noise, validation
 
 META = torch.device("meta")
 
@@ -40,9 +40,6 @@ def shape_only(device: str) -> Iterator[None]:
     def is_offloaded(_p: nn.Parameter) -> bool:
         return False
 
-    def no_guard(_model: nn.Module, _parameters: Any) -> None:
-        """Return no guard, because a guard compares addresses, which meta tensors do not have."""
-
     def supported(*_args: Any) -> None:
         """Accept every device. Without this patch, fused Adam rejects devices without a kernel."""
 
@@ -50,7 +47,6 @@ def shape_only(device: str) -> Iterator[None]:
         (noise, "on_cpu"): on_cpu,
         (noise, "for_blocks"): for_blocks,
         (validation, "is_offloaded"): is_offloaded,
-        (spsa, "ParameterAccessGuard"): no_guard,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
     }
     # torch has no generator for the meta device.

@@ -107,7 +107,7 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
     shared, released = (
         Scorer(loaded, tasks.load("sst2"), scoring=way) for way in ("shared", "per_candidate")
     )
-    ours, published = MeZO(loaded.model, lr=LR, check=False), PublishedMeZO(loaded.model, lr=LR)
+    ours, published = MeZO(loaded.model, lr=LR), PublishedMeZO(loaded.model, lr=LR)
     alternatives = {
         "released": lambda batch: published.step(zo_loss=lambda: released.loss(batch)),
         "ours": lambda batch: ours.step(zo_loss=lambda: shared.loss(batch)),
@@ -164,12 +164,12 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
             BARE["zeroth order"]: forwards,
             "released": lambda ids: published.step(zo_loss=lambda: loss(ids)),
             "released, our noise": method_step(MeZO(model, lr=LR, arithmetic="released")),
-            "MeZO": method_step(MeZO(model, lr=LR, check=False)),
+            "MeZO": method_step(MeZO(model, lr=LR)),
         },
         # The untimed first step sets the anchor; all others are minibatch steps.
         "variance reduction": {
             BARE["variance reduction"]: lambda ids: (forwards(ids), forwards(ids)),
-            "MeZO-SVRG": method_step(MeZOSVRG(model, lr=LR, anchor_every=sys.maxsize, check=False)),
+            "MeZO-SVRG": method_step(MeZOSVRG(model, lr=LR, anchor_every=sys.maxsize)),
         },
         "first order": {
             BARE["first order"]: backward,
@@ -181,7 +181,7 @@ def _parts(model: nn.Module) -> dict[str, Mapping[str, Step]]:
         },
         "mixed": {
             BARE["mixed"]: lambda ids: (forwards(ids), backward(ids)),
-            "Addax": method_step(Addax(model, lr=LR, check=False)),
+            "Addax": method_step(Addax(model, lr=LR)),
         },
     }
 

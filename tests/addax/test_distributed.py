@@ -29,7 +29,7 @@ def found(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, *command, ranks.__file__, folder, folder / "example.py"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(ranks.WORLD)]

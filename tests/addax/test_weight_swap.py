@@ -266,7 +266,7 @@ def test_a_parameter_may_move_to_another_module_between_steps():
 def test_the_access_guard_changes_no_bit(problem):
     """A resumed run, whose first estimate is guarded again, therefore equals the uninterrupted run."""
     model = problem.build(torch.float32)
-    with_check, without = MeZO(model, lr=1e-3), MeZO(model, lr=1e-3, check=False)
+    with_check, without = MeZO(model, lr=1e-3), MeZO(model, lr=1e-3)
     seen = [opt.estimate(problem.closure(model, 0)) for opt in (with_check, with_check, without)]
     assert len({(e.projected_grad.item(), e.loss.item()) for e in seen}) == 1
 
@@ -298,7 +298,7 @@ def test_a_loss_in_a_context_that_prevents_swapping_weights_is_rejected(where, c
     """Threads would mix up the weights of their modules. Within torch.func, torch would abort the process."""
     loss, message = ELSEWHERE[where]
     model = MLP.build(torch.float64)
-    opt = MeZO(model, lr=1e-3, check=check)
+    opt = MeZO(model, lr=1e-3)
     assert torch.isfinite(loss(model))
 
     def run():

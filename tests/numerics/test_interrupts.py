@@ -42,7 +42,7 @@ def test_an_interrupt_anywhere_leaves_nothing_perturbed(start):
     model = TIED.build(torch.float32)
     before, addresses = bits(model), [p.data_ptr() for p in model.parameters()]
     expected = TIED.loss(model, 0)
-    opt = MeZO(model, lr=0.0, check=False)
+    opt = MeZO(model, lr=0.0)
     closure, interrupted, n = TIED.closure(model, 0), 0, start + 1
     tracing = sys.gettrace()
     while True:

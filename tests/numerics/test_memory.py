@@ -67,7 +67,7 @@ def problem(request):
 
 def test_a_perturbation_allocates_one_module_and_the_tied_embedding(problem):
     model, loss, block = problem
-    opt = class_of("mezo")(model, lr=1e-3, check=False)
+    opt = class_of("mezo")(model, lr=1e-3)
 
     @torch.no_grad()
     def bare():

@@ -64,7 +64,7 @@ def test_a_closure_that_recovers_from_an_error_gets_the_same_estimate(fault, pro
     failed, n = True, 0
     while failed:
         n += 1
-        opt = MeZO(model, lr=0.0, check=False)
+        opt = MeZO(model, lr=0.0)
         with fault(n, monkeypatch) as failing:
             check_unmoved(model, lambda opt=opt: check_equal(opt.estimate(closure), expected))
         failed = failing.remaining <= 0

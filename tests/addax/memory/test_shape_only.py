@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from addax import noise, spsa, validation
-from addax.access_guard import ParameterAccessGuard
+from addax import noise, validation
 from addax.memory.shape_only import META, scratch_buffers, shape_only
 from baselines.mezo import MeZO
 
@@ -37,15 +36,16 @@ def test_other_threads_are_not_affected():
     with shape_only("cuda"), ThreadPoolExecutor(1) as threads:
         assert not noise.on_cpu(torch.device("cpu"))
         assert threads.submit(noise.on_cpu, torch.device("cpu")).result()
-        guard = threads.submit(spsa.ParameterAccessGuard, nn.Linear(1, 1), {}).result()
-        assert isinstance(guard, ParameterAccessGuard)
+        parameter = nn.Linear(1, 1, device="meta").weight
+        assert not validation.is_offloaded(parameter)
+        assert threads.submit(validation.is_offloaded, parameter).result()
 
 
 def test_lookups_are_restored_after_an_error():
-    before = noise.on_cpu, noise.for_blocks, validation.is_offloaded, spsa.ParameterAccessGuard
+    before = noise.on_cpu, noise.for_blocks, validation.is_offloaded
     with pytest.raises(RuntimeError, match="stop"), shape_only("cpu"):
         raise RuntimeError("stop")
-    assert (noise.on_cpu, noise.for_blocks, validation.is_offloaded, spsa.ParameterAccessGuard) == before
+    assert (noise.on_cpu, noise.for_blocks, validation.is_offloaded) == before
     assert META not in noise.workspace.generators
 
 
