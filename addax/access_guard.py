@@ -1,9 +1,9 @@
-"""Access guard: detect weights that are read while the module that owns them is not running.
+"""Access guard: detect reads of theta's memory through tensors that are not parameters.
 
-SPSA perturbs a module's parameters only during its forward (`addax.spsa`). A weight that is read elsewhere,
-for example by `functional.linear(x, other.weight)` or by a weight penalty in the closure, would be
-unperturbed there, and the estimate would be silently wrong. The guard checks that no operator reads theta's
-memory. Inside their module's forward, parameters point at scratch memory, so legitimate reads pass.
+A read of a parameter is noticed and gets the perturbed weight (`addax.watched`). A tensor that was created
+before the evaluation, such as a view of a weight, would read theta instead, and the estimate would be
+silently wrong. The guard checks the memory of every operator's arguments. It costs several microseconds per
+operator, so it is active only while such a tensor exists (`addax.weight_swap.any_aliased`).
 """
 
 import re
@@ -22,19 +22,18 @@ _SHAPE_ONLY = re.compile(r"aten::(new_\w+|\w+_like)")
 
 
 class ParameterAccessGuard(TorchDispatchMode):
-    """A dispatch mode that raises when an operator reads a parameter outside its owner's forward.
+    """A dispatch mode that raises when an operator reads theta's memory.
 
     Args:
-        model: provides the names of parameters and modules for the error.
+        model: provides the names of parameters for the error.
         parameters: the parameters to guard, at their current memory.
 
     Raises:
-        ValueError: if an operator reads a guarded parameter. The message names the parameter and its module.
+        ValueError: if an operator reads theta's memory. The message names the parameter.
     """
 
     def __init__(self, model: nn.Module, parameters: Mapping[nn.Parameter, Any]) -> None:
         super().__init__()
-        self.model = model
         self.active = True
         self.theta: dict[int | None, list[tuple[int, int, str]]] = {}
         for name, p in model.named_parameters():
@@ -69,13 +68,10 @@ class ParameterAccessGuard(TorchDispatchMode):
         # Several parameters may share one storage, for example if they come from a memory-mapped file.
         for low, high, name in candidates:
             if start < high and low < end:
-                owner = name.rpartition(".")[0]
-                kind = type(self.model.get_submodule(owner)).__name__
-                where = f"its module {owner!r} ({kind})" if owner else f"the model itself ({kind})"
                 raise ValueError(
-                    f"parameter {name!r} is read by {func._schema.name} outside the forward of {where}, "
-                    "where it cannot be perturbed, so the zeroth-order estimate would be wrong: use it by "
-                    "calling that module, or freeze it with requires_grad_(False)"
+                    f"parameter {name!r} is read by {func._schema.name} through a tensor that was created "
+                    "before zo_loss was called and shares its memory, so it cannot be perturbed: use the "
+                    "parameter itself, or create the view in the closure"
                 )
 
 

@@ -43,7 +43,9 @@ class ForwardState:
         for _, buffers in self._names:
             for buffer in buffers.values():
                 if buffer is not None and buffer not in self._buffers:
-                    self._buffers[buffer] = _saved(buffer)
+                    copy = _copy_of(buffer)
+                    # Some operators change buffers without counting versions, so most buffers are copied.
+                    self._buffers[buffer] = (copy, buffer._version if copy is None else 0)
         self._generators = _default_generators(devices)
         self._generators += [kinds[type(generator)](generator) for generator in held.values()]
 
@@ -63,7 +65,7 @@ class ForwardState:
                 current.update(buffers)
         for buffer, (copy, version) in self._buffers.items():
             if copy is not None:
-                _write(buffer, copy, version)
+                _write(buffer, copy)
             elif buffer._version != version:
                 raise ValueError(
                     f"zo_loss changed buffer {self._name(buffer)!r}, which looks like quantized weights "
@@ -79,18 +81,14 @@ class ForwardState:
         raise KeyError("not a buffer of the model")
 
 
-def _saved(buffer: Tensor) -> tuple[Tensor | None, int]:
-    """Return a copy of a buffer and its version, which counts changes in place (-1 if it is not counted)."""
-    version = -1 if buffer.is_inference() else buffer._version
+def _copy_of(buffer: Tensor) -> Tensor | None:
     packed = buffer.element_size() == 1 or not (buffer.is_floating_point() or buffer.is_complex())
-    if version >= 0 and packed and buffer.numel() > LARGEST_PACKED_COPY:
-        return None, version
-    return buffer.detach().clone(), version
+    if packed and buffer.numel() > LARGEST_PACKED_COPY and not buffer.is_inference():
+        return None
+    return buffer.detach().clone()
 
 
-def _write(buffer: Tensor, copy: Tensor, version: int) -> None:
-    if version >= 0 and buffer._version == version:
-        return
+def _write(buffer: Tensor, copy: Tensor) -> None:
     if buffer.shape != copy.shape:
         # Observers of quantization resize their buffers.
         buffer.resize_(copy.shape)

@@ -1,9 +1,9 @@
 """Loss precision: compute the losses of 16-bit models in float32 while a zeroth-order loss is evaluated.
 
 projected_grad is the small difference of two losses. The grid of a bfloat16 loss of 0.7 is 2^-8, so with
-eps = 1e-3 projected_grad would be a multiple of 1.95. Many models compute their loss in their own dtype. While
-a closure runs, torch's loss functions, log-softmax, and means and sums over all elements therefore convert
-16-bit arguments to float32 first, as if the closure upcast the logits.
+eps = 1e-3 projected_grad would be a multiple of 1.95. Many models compute their loss in their own dtype.
+While a closure runs, torch's loss functions, log-softmax, and means and sums over all elements therefore
+convert 16-bit arguments to float32 first, as if the closure upcast the logits.
 """
 
 from collections.abc import Callable
@@ -114,8 +114,8 @@ class LossPrecision:
         wide = scalar(value, "zo_loss")
         if mode.has_lost_precision(value):
             raise ValueError(
-                "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: compute "
-                "it in float32, such as functional.cross_entropy(logits.float(), labels)"
+                "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: "
+                "compute it in float32, such as functional.cross_entropy(logits.float(), labels)"
             )
         return wide
 

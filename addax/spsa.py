@@ -3,8 +3,8 @@
     g0 = ( L(theta + eps z) - L(theta - eps z) ) / (2 eps)
 
 theta never moves: each module reads perturbed weights during its forward (`addax.weight_swap`). Both
-evaluations start from the same buffers and generators (`addax.forward_state`), and their losses are computed in
-float32 (`addax.loss_precision`).
+evaluations start from the same buffers and generators (`addax.forward_state`), and their losses are computed
+in float32 (`addax.loss_precision`).
 Malladi et al., arXiv 2305.17333, Definition 1. Cost: 2 forwards, 1 draw of z per forward.
 Memory: the weights of the smallest module that reads them, plus each tied parameter's weights from its first
 module to its last, plus a copy of the model's buffers.

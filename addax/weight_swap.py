@@ -1,14 +1,15 @@
 """Weight swap: evaluate a loss with perturbed weights, one module at a time.
 
 Just before a module's forward, its parameters are pointed at perturbed weights. After the forward, they are
-pointed back at theta. The perturbed weights of a parameter that is tied to several modules live until the last
-of these modules has run, so they are computed once.
+pointed back at theta. The perturbed weights of a parameter that is tied to several modules live until the
+last of these modules has run, so they are computed once.
 
-Any other read of a parameter is noticed (`addax.watched`), and the perturbed weight is swapped in for it: until
-the end of the innermost running module, such as a parent that uses a child's weight; for one operator if no
-module is running; until the end of the evaluation if autograd records the operator, because the backward pass
-reads the weight again. A compiled module gets the weights of all its submodules at once (`addax.swap_units`).
-If a compiled function calls the model from outside, all parameters are swapped during the whole evaluation.
+Any other read of a parameter is noticed (`addax.watched`), and the perturbed weight is swapped in for it:
+until the end of the innermost running module, such as a parent that uses a child's weight; for one operator
+if no module is running; until the end of the evaluation if autograd records the operator, because the
+backward pass reads the weight again. A compiled module gets the weights of all its submodules at once
+(`addax.swap_units`). If a compiled function calls the model from outside, all parameters are swapped during
+the whole evaluation.
 
 After an interrupted evaluation, the parameters point at theta, and no hook is active.
 

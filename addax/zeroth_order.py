@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import released
+from addax.forward_state import ForwardState
 from addax.optimizer import Loss, Method
 from addax.spsa import Estimate, PerturbedForward
 from addax.validation import within
@@ -67,7 +68,11 @@ class ZerothOrder(Method):
         return super().arguments() | ZERO_ORDER_DEFAULTS
 
     def estimate(
-        self, zo_loss: Loss, *stream: int, base: Mapping[nn.Parameter, Tensor] | None = None
+        self,
+        zo_loss: Loss,
+        *stream: int,
+        base: Mapping[nn.Parameter, Tensor] | None = None,
+        state: ForwardState | None = None,
     ) -> Estimate:
         """Return the SPSA estimate along a direction of this step, averaged over all ranks.
 
@@ -75,8 +80,9 @@ class ZerothOrder(Method):
             zo_loss: returns the scalar loss of this rank's part of the batch.
             *stream: selects the direction; see `step_seed`.
             base: the point of the estimate ("exact" arithmetic only). None means theta.
+            state: the forward state to start from ("exact" arithmetic only). None means the current state.
         """
         seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":
             return released.estimate(self.model, self.indices, zo_loss, self.eps, seed, group)
-        return self.perturbed_forward.estimate(zo_loss, self.eps, seed, base, group)
+        return self.perturbed_forward.estimate(zo_loss, self.eps, seed, base, group, state)

@@ -21,6 +21,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
+from addax.forward_state import ForwardState
 from addax.optimizer import Loss, StepStats
 from addax.spsa import Estimate
 from addax.validation import one_of, within
@@ -162,13 +163,15 @@ class MeZOSVRG(ZerothOrder):
         return self.update(estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:
-        here = self.estimate(zo_loss)
+        # All four evaluations draw the same dropout masks, so that their differences are due to theta alone.
+        state = ForwardState(self.model)
+        here = self.estimate(zo_loss, state=state)
         if self.variant == "paper":
             base = dict(zip(self.indices, self.anchor, strict=True))
-            there = self.estimate(zo_loss, base=base)
+            there = self.estimate(zo_loss, base=base, state=state)
             reduced = Estimate(here.projected_grad - there.projected_grad, here.loss, here.step_seed)
             estimates = [(self.lr_ratio, reduced), (self.lr_ratio, self.full)]
         else:
-            there = self.estimate(zo_loss, 1)
+            there = self.estimate(zo_loss, 1, state=state)
             estimates = [(self.lr_ratio, here), (-self.lr_ratio, there), (self.lr_ratio, self.full)]
         return self.update(estimates=estimates, reported_loss=here.loss, forwards=4)

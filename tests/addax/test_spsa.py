@@ -133,16 +133,6 @@ def test_both_evaluations_use_the_same_dropout_mask(arithmetic):
     assert not torch.equal(plus, later)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_projected_grad_is_float32(dtype):
-    """The losses of 16-bit models are compared in float32, even if the closure returns a 16-bit loss."""
-    model = MLP.build(dtype)
-    opt = MeZO(model, lr=1e-3)
-    assert opt.estimate(MLP.closure(model, 0)).projected_grad.dtype == torch.float32
-    coarse = opt.estimate(lambda: MLP.loss(model, 0).to(dtype))
-    assert coarse.projected_grad.dtype == coarse.loss.dtype == torch.float32
-
-
 def test_exact_arithmetic_does_not_drift_and_released_does():
     """In bfloat16, the published moves do not cancel over a hundred steps at a learning rate of 0."""
     drift = {}

@@ -8,11 +8,8 @@ from torch import nn
 
 from baselines.mezo import MeZO
 from tests.numerics.oracle import (
-    LLAMA,
     MLP,
-    OPT,
     ROBERTA,
-    TIED,
     Dense,
     Problem,
     check_unmoved,
@@ -250,7 +247,6 @@ def test_unusual_modules_are_evaluated_at_theta_plus_eps_z(build):
 
 
 def test_a_parameter_may_move_to_another_module_between_steps():
-    """The move may also follow the first step, after which the access guard is off."""
     model = MLP.build(torch.float64)
     opt = MeZO(model, lr=0.0)
     opt.step(zo_loss=MLP.closure(model, 0))
@@ -260,15 +256,6 @@ def test_a_parameter_may_move_to_another_module_between_steps():
     dense = Dense(model, MLP)
     g0 = opt.estimate(MLP.closure(model, 0)).projected_grad.item()
     assert g0 == pytest.approx(dense.g0(0, 1e-3, dense.z(opt.step_seed())), rel=1e-8)
-
-
-@pytest.mark.parametrize("problem", [MLP, TIED, OPT, LLAMA, ROBERTA], ids=lambda p: p.name)
-def test_the_access_guard_changes_no_bit(problem):
-    """A resumed run, whose first estimate is guarded again, therefore equals the uninterrupted run."""
-    model = problem.build(torch.float32)
-    with_check, without = MeZO(model, lr=1e-3), MeZO(model, lr=1e-3)
-    seen = [opt.estimate(problem.closure(model, 0)) for opt in (with_check, with_check, without)]
-    assert len({(e.projected_grad.item(), e.loss.item()) for e in seen}) == 1
 
 
 def test_roberta_is_evaluated_at_theta_plus_eps_z():
@@ -292,9 +279,8 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_a_loss_in_a_context_that_prevents_swapping_weights_is_rejected(where, check):
+def test_a_loss_in_a_context_that_prevents_swapping_weights_is_rejected(where):
     """Threads would mix up the weights of their modules. Within torch.func, torch would abort the process."""
     loss, message = ELSEWHERE[where]
     model = MLP.build(torch.float64)
@@ -302,7 +288,7 @@ def test_a_loss_in_a_context_that_prevents_swapping_weights_is_rejected(where, c
     assert torch.isfinite(loss(model))
 
     def run():
-        with pytest.raises(ValueError, match=f"zo_loss runs Linear .*{message}"):
+        with pytest.raises(ValueError, match=f"zo_loss runs Sequential .*{message}"):
             opt.step(zo_loss=lambda: loss(model))
 
     check_unmoved(model, run)
