@@ -7,6 +7,7 @@ convert 16-bit arguments to float32 first, as if the closure upcast the logits.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from addax.forward_state import ForwardState
 from addax.rounding import HALF
+from addax.weight_swap import WeightSwap
 
 T = TypeVar("T")
 
@@ -89,35 +91,55 @@ class LossPrecision:
 
     def __init__(self, model: nn.Module) -> None:
         self.needed = any(p.dtype in HALF for p in model.parameters())
+        # The losses of the first estimate whose closure runs compiled code.
+        self._compiled_losses: list[Tensor] = []
 
     def evaluate(
-        self, loss: Callable[[], Any], state: ForwardState, autocast: Callable[[], bool] = bool
+        self, loss: Callable[[], Any], state: ForwardState, swap: WeightSwap | None = None
     ) -> Tensor:
         """Return the value of a closure in at least float32.
 
         Args:
             loss: the closure.
             state: the forward state at which the closure starts, to evaluate it again if necessary.
-            autocast: returns whether the last evaluation used autocast.
+            swap: the swap that evaluates the closure, if any.
 
         Raises:
             ValueError: if the value is not a scalar tensor, or if it was computed in 16-bit.
         """
         if not self.needed:
             value = without_autocast_cache(loss)
-            if not (isinstance(value, Tensor) and value.dtype in HALF) and not autocast():
+            narrow = isinstance(value, Tensor) and value.dtype in HALF
+            if not narrow and not (swap and swap.uses_autocast):
                 return scalar(value, "zo_loss")
             self.needed = True
             state.restore()
-        with Float32Losses() as mode:
+        # A compiler would trace the mode into its graph.
+        mode = None if swap and swap.whole else Float32Losses()
+        with mode or nullcontext():
             value = without_autocast_cache(loss)
         wide = scalar(value, "zo_loss")
-        if mode.has_lost_precision(value):
+        lost = mode.has_lost_precision(value) if mode else value.dtype in HALF
+        if lost or (swap and swap.compiled and self._compiled_losses_are_16_bit(wide)):
             raise ValueError(
                 "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: "
                 "compute it in float32, such as functional.cross_entropy(logits.float(), labels)"
             )
         return wide
+
+    def _compiled_losses_are_16_bit(self, loss: Tensor) -> bool:
+        """Return whether both losses of the first estimate are numbers that a 16-bit type can represent.
+
+        Inside compiled code, a conversion from 16-bit to float32 cannot be seen. In float32, two such numbers
+        have a probability of 2^-26 or less.
+        """
+        if len(self._compiled_losses) == 2:
+            return False
+        self._compiled_losses.append(loss)
+        if len(self._compiled_losses) < 2:
+            return False
+        plus, minus = self._compiled_losses
+        return any(plus != minus and all(x == x.to(t) for x in (plus, minus)) for t in HALF)
 
 
 def _upcast(value: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ class PerturbedForward:
                 def evaluate() -> Tensor:
                     return self.swap.evaluate(loss, perturb, scratch)
 
-                return self.precision.evaluate(evaluate, state, lambda: self.swap.uses_autocast)
+                return self.precision.evaluate(evaluate, state, self.swap)
 
             plus = at(eps)
             state.restore()

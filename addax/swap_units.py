@@ -17,40 +17,44 @@ class Unit:
         module: the module.
         parameters: the trainable parameters that are swapped in when the forward begins: those of the module
             itself, or those of the whole subtree if the module is compiled.
-        wraps_call: whether torch compiled the module's call, including its hooks (`Module.compile`).
+        compiled: whether torch compiled the module.
     """
 
     module: nn.Module
     parameters: tuple[nn.Parameter, ...]
-    wraps_call: bool = False
+    compiled: bool = False
 
 
 def units_of(model: nn.Module, trainable: Collection[nn.Parameter]) -> list[Unit]:
     """Return a unit for every module that contains trainable parameters, children before their parents.
 
-    Modules inside a compiled module have no unit, because torch does not run their hooks. Neither have
-    containers without a forward.
+    There are no units for modules inside a compiled module, because torch does not run their hooks, for
+    containers without a forward, and for TorchScript modules, which take no hooks. The parameters of a
+    TorchScript module belong to its parent.
     """
     units: list[Unit] = []
     visited: dict[nn.Module, bool] = {}
+
+    def inside(module: nn.Module) -> list[nn.Parameter]:
+        return [p for p in module.parameters() if p in trainable]
 
     def visit(module: nn.Module) -> bool:
         """Visit a subtree and return whether it contains trainable parameters."""
         if module in visited:
             return visited[module]
         visited[module] = False
-        calls = module._compiled_call_impl is not None
-        if calls or is_compiled(module):
-            inside = tuple(p for p in module.parameters() if p in trainable)
-            if inside:
-                units.append(Unit(module, inside, wraps_call=calls))
-            visited[module] = bool(inside)
-            return visited[module]
-        own = tuple(p for p in module._parameters.values() if p is not None and p in trainable)
-        below = [visit(child) for child in module._modules.values() if child is not None]
+        compiled = is_compiled(module)
+        if compiled:
+            own, below = inside(module), []
+        else:
+            own = [p for p in module._parameters.values() if p is not None and p in trainable]
+            children = [child for child in module._modules.values() if child is not None]
+            below = [visit(child) for child in children if not is_script(child)]
+            own += [p for child in children if is_script(child) for p in inside(child)]
         visited[module] = bool(own) or any(below)
-        if visited[module] and type(module).forward is not nn.Module.forward:
-            units.append(Unit(module, own))
+        runs = compiled or type(module).forward is not nn.Module.forward
+        if visited[module] and runs:
+            units.append(Unit(module, tuple(own), compiled))
         return visited[module]
 
     visit(model)
@@ -58,12 +62,17 @@ def units_of(model: nn.Module, trainable: Collection[nn.Parameter]) -> list[Unit
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Return whether a module is the result of `torch.compile` or of TorchScript."""
-    if isinstance(module, torch.jit.ScriptModule):
+    """Return whether a module was compiled by `module.compile()` or is the result of `torch.compile`."""
+    if module._compiled_call_impl is not None:
         return True
     # A compiled module exists only if torch's compiler has been imported, which takes seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     return compiler is not None and isinstance(module, compiler.OptimizedModule)
+
+
+def is_script(module: nn.Module) -> bool:
+    """Return whether a module is a TorchScript module."""
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def tied_among(units: Sequence[Unit]) -> dict[nn.Parameter, int]:

@@ -26,10 +26,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
 from addax.access_guard import ParameterAccessGuard
 from addax.scratch import Scratch, in_use, memory, outliving
-from addax.swap_units import Unit, tied_among, units_of
+from addax.swap_units import Unit, is_script, tied_among, units_of
 from addax.watched import TRACED, watched_class
 
 #: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
@@ -72,6 +73,8 @@ class WeightSwap:
         self._kinds: dict[nn.Parameter, type[Tensor]] = {}
         self._perturb: Perturb | None = None
         self._scratch: Scratch | None = None
+        self._mode: TorchFunctionMode | None = None
+        self._paused: list[TorchFunctionMode] = []
         # The running modules, outermost first, and the parameters that each of them uses so far.
         self._running: list[tuple[nn.Module, list[nn.Parameter]]] = []
         self._users: Counter[nn.Parameter] = Counter()
@@ -94,6 +97,7 @@ class WeightSwap:
             self._remove_hooks()
 
     def _attach(self) -> None:
+        self.whole = self.whole or is_script(self.model)
         self.units = [] if self.whole else units_of(self.model, self.parameters)
         self.tied = tied_among(self.units)
         aliased = any_aliased(self.model, self.parameters)
@@ -119,6 +123,11 @@ class WeightSwap:
         # Keep no reference to theta, which would look like an alias in the next step, and none to scratch.
         self._forget()
 
+    @property
+    def compiled(self) -> bool:
+        """Whether a part of the model is compiled."""
+        return self.whole or any(unit.compiled for unit in self.units)
+
     def evaluate(self, loss: Callable[[], Any], perturb: Perturb, scratch: Scratch) -> Any:
         """Call the closure, with swapped weights wherever it reads a parameter, and return its result.
 
@@ -127,6 +136,7 @@ class WeightSwap:
             perturb: returns the weights to swap in for a parameter, in memory taken from `scratch`.
             scratch: the memory of the perturbed weights, which is released after use.
         """
+        self._mode, self._paused = _get_current_function_mode(), []
         self._perturb, self._scratch = perturb, scratch
         self._running, self._users, self._swapped, self._waiting = [], Counter(), {}, {}
         self._served = {p: set() for p in self.tied}
@@ -154,7 +164,7 @@ class WeightSwap:
 
     def _hook(self, unit: Unit) -> None:
         module, enter, leave = unit.module, self._enter_hook(unit), self._leave_hook(unit)
-        if not unit.wraps_call:
+        if module._compiled_call_impl is None:
             self._detach.append(module.register_forward_pre_hook(enter, prepend=True).remove)
             self._detach.append(module.register_forward_hook(leave, always_call=True).remove)
             return
@@ -185,6 +195,9 @@ class WeightSwap:
             held: list[nn.Parameter] = []
             self._running.append((module, held))
             self._use(parameters, held)
+            if unit.compiled and self._mode and _get_current_function_mode() is self._mode:
+                # Otherwise the compiler would trace the mode into its graph.
+                self._paused.append(_pop_mode())
 
         return enter
 
@@ -195,6 +208,8 @@ class WeightSwap:
             if not self._live or not self._running or self._running[-1][0] is not module:
                 return None
             _, held = self._running.pop()
+            if unit.compiled and self._paused:
+                _push_mode(self._paused.pop())
             for p in unit.parameters:
                 if p in self._served:
                     self._served[p].add(module)
