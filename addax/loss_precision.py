@@ -22,6 +22,9 @@ from addax.weight_swap import WeightSwap
 
 T = TypeVar("T")
 
+#: Number of losses of compiled code that are checked for having been rounded to 16-bit.
+COMPILED_LOSSES_CHECKED = 32
+
 _LOSSES = frozenset(
     getattr(F, name)
     for name in (
@@ -91,8 +94,8 @@ class LossPrecision:
 
     def __init__(self, model: nn.Module) -> None:
         self.needed = any(p.dtype in HALF for p in model.parameters())
-        # The losses of the first estimate whose closure runs compiled code.
-        self._compiled_losses: list[Tensor] = []
+        self._previous: Tensor | None = None
+        self._checked = 0
 
     def evaluate(
         self, loss: Callable[[], Any], state: ForwardState, swap: WeightSwap | None = None
@@ -120,26 +123,30 @@ class LossPrecision:
             value = without_autocast_cache(loss)
         wide = scalar(value, "zo_loss")
         lost = mode.has_lost_precision(value) if mode else value.dtype in HALF
-        if lost or (swap and swap.compiled and self._compiled_losses_are_16_bit(wide)):
+        if lost or (swap and swap.compiled and self._looks_rounded(wide)):
             raise ValueError(
                 "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: "
                 "compute it in float32, such as functional.cross_entropy(logits.float(), labels)"
             )
         return wide
 
-    def _compiled_losses_are_16_bit(self, loss: Tensor) -> bool:
-        """Return whether both losses of the first estimate are numbers that a 16-bit type can represent.
+    def _looks_rounded(self, loss: Tensor) -> bool:
+        """Return whether two successive losses of compiled code are exact in a 16-bit type.
 
-        Inside compiled code, a conversion from 16-bit to float32 cannot be seen. In float32, two such numbers
-        have a probability of 2^-26 or less.
+        Inside compiled code, a conversion from 16-bit to float32 cannot be seen. Two losses that were
+        computed in float32 are exact in 16-bit with a probability of 2^-26 or less. Multiples of 1/64 up to 1
+        are accepted, because a metric of a small batch may be one. Only the first losses are checked, because
+        the check waits for the device.
         """
-        if len(self._compiled_losses) == 2:
+        if self._checked == COMPILED_LOSSES_CHECKED:
             return False
-        self._compiled_losses.append(loss)
-        if len(self._compiled_losses) < 2:
+        self._checked += 1
+        previous, self._previous = self._previous, loss
+        if previous is None:
             return False
-        plus, minus = self._compiled_losses
-        return any(plus != minus and all(x == x.to(t) for x in (plus, minus)) for t in HALF)
+        pair = torch.stack([previous, loss])
+        exact = any(bool((pair == pair.to(dtype)).all()) for dtype in HALF)
+        return exact and bool(((pair.abs() > 1) | (pair * 64 != (pair * 64).round())).any())
 
 
 def _upcast(value: Tensor) -> Tensor:

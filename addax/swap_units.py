@@ -30,35 +30,39 @@ def units_of(model: nn.Module, trainable: Collection[nn.Parameter]) -> list[Unit
 
     There are no units for modules inside a compiled module, because torch does not run their hooks, for
     containers without a forward, and for TorchScript modules, which take no hooks. The parameters of a
-    TorchScript module belong to its parent.
+    TorchScript module belong to the nearest unit above it.
     """
     units: list[Unit] = []
-    visited: dict[nn.Module, bool] = {}
+    visited: set[nn.Module] = set()
+    containing: set[nn.Module] = set()
 
-    def inside(module: nn.Module) -> list[nn.Parameter]:
-        return [p for p in module.parameters() if p in trainable]
-
-    def visit(module: nn.Module) -> bool:
-        """Visit a subtree and return whether it contains trainable parameters."""
+    def visit(module: nn.Module) -> list[nn.Parameter]:
+        """Visit a subtree, and return the parameters that have to be swapped in by a module above it."""
         if module in visited:
-            return visited[module]
-        visited[module] = False
+            return []
+        visited.add(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            return _trainable_below(module, trainable)
         compiled = is_compiled(module)
+        children = [] if compiled else [child for child in module._modules.values() if child is not None]
+        passed_on = [p for child in children for p in visit(child)]
         if compiled:
-            own, below = inside(module), []
+            own = _trainable_below(module, trainable)
         else:
             own = [p for p in module._parameters.values() if p is not None and p in trainable]
-            children = [child for child in module._modules.values() if child is not None]
-            below = [visit(child) for child in children if not is_script(child)]
-            own += [p for child in children if is_script(child) for p in inside(child)]
-        visited[module] = bool(own) or any(below)
-        runs = compiled or type(module).forward is not nn.Module.forward
-        if visited[module] and runs:
-            units.append(Unit(module, tuple(own), compiled))
-        return visited[module]
+        if own or passed_on or any(child in containing for child in children):
+            containing.add(module)
+            if type(module).forward is nn.Module.forward and not compiled:
+                return passed_on
+            units.append(Unit(module, tuple(dict.fromkeys(own + passed_on)), compiled))
+        return []
 
     visit(model)
     return units
+
+
+def _trainable_below(module: nn.Module, trainable: Collection[nn.Parameter]) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p in trainable]
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -68,11 +72,6 @@ def is_compiled(module: nn.Module) -> bool:
     # A compiled module exists only if torch's compiler has been imported, which takes seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     return compiler is not None and isinstance(module, compiler.OptimizedModule)
-
-
-def is_script(module: nn.Module) -> bool:
-    """Return whether a module is a TorchScript module."""
-    return isinstance(module, torch.jit.ScriptModule)
 
 
 def tied_among(units: Sequence[Unit]) -> dict[nn.Parameter, int]:

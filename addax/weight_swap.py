@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_
 
 from addax.access_guard import ParameterAccessGuard
 from addax.scratch import Scratch, in_use, memory, outliving
-from addax.swap_units import Unit, is_script, tied_among, units_of
+from addax.swap_units import Unit, tied_among, units_of
 from addax.watched import TRACED, watched_class
 
 #: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
@@ -97,7 +97,7 @@ class WeightSwap:
             self._remove_hooks()
 
     def _attach(self) -> None:
-        self.whole = self.whole or is_script(self.model)
+        self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
         self.units = [] if self.whole else units_of(self.model, self.parameters)
         self.tied = tied_among(self.units)
         aliased = any_aliased(self.model, self.parameters)
