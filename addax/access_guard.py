@@ -3,14 +3,16 @@
 A read of a parameter is noticed and gets the perturbed weight (`addax.watched`). A tensor that was created
 before the evaluation, such as a view of a weight, would read theta instead, and the estimate would be
 silently wrong. The guard checks the memory of every operator's arguments. It costs several microseconds per
-operator, so it is active only while such a tensor exists (`addax.weight_swap.any_aliased`).
+operator, so it is active only while such a tensor exists (`any_aliased`).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -73,6 +75,31 @@ class ParameterAccessGuard(TorchDispatchMode):
                     "before zo_loss was called and shares its memory, so it cannot be perturbed: use the "
                     "parameter itself, or create the view in the closure"
                 )
+
+
+def any_aliased(model: nn.Module, parameters: Collection[nn.Parameter]) -> bool:
+    """Return whether a tensor outside the model shares memory with a parameter, such as an earlier view.
+
+    Reads through such a tensor bypass the parameter, so the access guard has to find them.
+    """
+    shared: set[int] = set()
+    for p in parameters:
+        storage = p.untyped_storage()
+        # Two uses are expected: the parameter, and the storage object that this call creates.
+        if not p.is_meta and torch._C._storage_Use_Count(storage._cdata) > 2:
+            shared.add(storage._cdata)
+    if not shared:
+        return False
+    tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}.values()
+    uses = Counter(memory(t) for t in tensors)
+    for p in parameters:
+        storage = p.untyped_storage()
+        if (
+            storage._cdata in shared
+            and torch._C._storage_Use_Count(storage._cdata) > uses[storage._cdata] + 1
+        ):
+            return True
+    return False
 
 
 def _extent(tensor: Tensor) -> tuple[int, int]:

@@ -22,7 +22,8 @@ from addax.distributed import mean_over_ranks
 from addax.forward_state import ForwardState
 from addax.loss_precision import LossPrecision
 from addax.scratch import Scratch
-from addax.weight_swap import WeightSwap, is_compiled_outside
+from addax.swap_context import is_compiled_outside
+from addax.weight_swap import WeightSwap
 
 
 @dataclass(frozen=True)

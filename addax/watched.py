@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from addax.swap_context import TRACED
+
 # Properties of a tensor that expose its values. All others (shape, dtype, grad, ...) do not.
 _VALUES = frozenset({"data", "T", "mT", "H", "mH", "real", "imag"})
 # Methods and functions that read no value.
@@ -25,8 +27,6 @@ _METADATA = frozenset(
         "retain_grad", "size", "sparse_dim", "storage_offset", "stride", "sym_numel", "sym_size",
     }
 )  # fmt: skip
-#: The message of the error that a compiled loss function raises while torch traces it.
-TRACED = "torch.compile traces a watched parameter"
 
 
 class Reader(Protocol):

@@ -17,7 +17,6 @@ Memory: the weights of the smallest module that reads them, plus each tied param
 module to its last.
 """
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -28,17 +27,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
-from addax.access_guard import ParameterAccessGuard
-from addax.scratch import Scratch, in_use, memory, outliving
+from addax.access_guard import ParameterAccessGuard, any_aliased
+from addax.scratch import Scratch, in_use, outliving
+from addax.swap_context import TRACED, check_context
 from addax.swap_units import Unit, tied_among, units_of
-from addax.watched import TRACED, watched_class
+from addax.watched import watched_class
 
 #: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
 Perturb = Callable[[nn.Parameter, Tensor], Tensor]
-
-
-class CompiledOutside(RuntimeError):
-    """A function that torch compiled calls the model, so that the model's hooks do not run."""
 
 
 class WeightSwap:
@@ -98,18 +94,28 @@ class WeightSwap:
 
     def _attach(self) -> None:
         self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
-        self.units = [] if self.whole else units_of(self.model, self.parameters)
+        self.units = [] if self.whole else self.find_units()
         self.tied = tied_among(self.units)
-        aliased = any_aliased(self.model, self.parameters)
-        self._guard = ParameterAccessGuard(self.model, self.parameters) if aliased else None
+        self._guard = ParameterAccessGuard(self.model, self.parameters) if self.is_aliased() else None
         self._theta = {p: p.data for p in self.parameters}
         self._kinds = {p: type(p) for p in self.parameters}
         for kind in set(self._kinds.values()) - self._watched.keys():
-            self._watched[kind] = watched_class(kind, self)
+            self._watched[kind] = self.class_of(kind)
         self._thread = threading.get_ident()
-        self._compiler_loaded = "torch._dynamo" in sys.modules
         for unit in self.units:
             self._hook(unit)
+
+    def find_units(self) -> list[Unit]:
+        """Return the units of the model, each of which gets hooks."""
+        return units_of(self.model, self.parameters)
+
+    def is_aliased(self) -> bool:
+        """Return whether a tensor outside the model shares memory with a parameter."""
+        return any_aliased(self.model, self.parameters)
+
+    def class_of(self, kind: type[Tensor]) -> type[Tensor]:
+        """Return the class of parameters that are not swapped in, by their own class."""
+        return watched_class(kind, self)
 
     def largest_unit(self) -> int:
         """Return the largest number of elements that a unit swaps in, without tied parameters."""
@@ -190,7 +196,7 @@ class WeightSwap:
                 raise RuntimeError(TRACED)
             if not self._live:
                 return
-            self._check_context(type(module).__name__)
+            check_context(type(module).__name__, self._thread)
             self.uses_autocast = self.uses_autocast or torch._C._is_any_autocast_enabled()
             held: list[nn.Parameter] = []
             self._running.append((module, held))
@@ -230,28 +236,13 @@ class WeightSwap:
             else:
                 # The closure has copied a watched parameter.
                 p.__class__ = type(p).__base__
-        self._check_context(getattr(func, "__name__", "an operator"))
+        check_context(getattr(func, "__name__", "an operator"), self._thread)
         held = self._running[-1][1] if self._running else []
         self._use(known, held)
         output = func(*args, **kwargs)
         if not self._running and outliving(output, [self._swapped[p] for p in held]) is None:
             self._release(held)
         return output
-
-    def _check_context(self, what: str) -> None:
-        """Reject calls that would silently perturb the wrong weights or read freed memory."""
-        if threading.get_ident() != self._thread:
-            raise ValueError(
-                f"zo_loss runs {what} in a different thread, where weights cannot be swapped: run the model "
-                "in the thread that calls step"
-            )
-        if torch._C._functorch.maybe_current_level() is not None:
-            raise ValueError(
-                f"zo_loss runs {what} inside a torch.func transform (grad, jvp, vmap, ...), where weights "
-                "cannot be swapped: use torch.autograd or batched operators instead"
-            )
-        if self._compiler_loaded and torch._C._dynamo.eval_frame.get_eval_frame_callback() is not None:
-            raise CompiledOutside(f"torch.compile runs {what}")
 
     def _use(self, parameters: Iterable[nn.Parameter], held: list[nn.Parameter]) -> None:
         """Swap in parameters for a user that holds them until `_release`."""
@@ -290,37 +281,3 @@ class WeightSwap:
             # Start over, because the closure may run the model again.
             self._served.get(p, set()).clear()
             self._scratch.release(perturbed)
-
-
-def is_compiled_outside(error: BaseException | None) -> bool:
-    """Return whether an evaluation failed because a compiled function calls the model from outside."""
-    while error is not None:
-        if isinstance(error, CompiledOutside) or type(error).__module__ == "torch._dynamo.exc":
-            return True
-        error = error.__cause__
-    return False
-
-
-def any_aliased(model: nn.Module, parameters: Collection[nn.Parameter]) -> bool:
-    """Return whether a tensor outside the model shares memory with a parameter, such as an earlier view.
-
-    Reads through such a tensor bypass the parameter, so the access guard has to find them.
-    """
-    shared: set[int] = set()
-    for p in parameters:
-        storage = p.untyped_storage()
-        # Two uses are expected: the parameter, and the storage object that this call creates.
-        if not p.is_meta and torch._C._storage_Use_Count(storage._cdata) > 2:
-            shared.add(storage._cdata)
-    if not shared:
-        return False
-    tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}.values()
-    uses = Counter(memory(t) for t in tensors)
-    for p in parameters:
-        storage = p.untyped_storage()
-        if (
-            storage._cdata in shared
-            and torch._C._storage_Use_Count(storage._cdata) > uses[storage._cdata] + 1
-        ):
-            return True
-    return False

@@ -19,7 +19,7 @@ from benchmarks.config.names import ZERO_SHOT
 
 REQUIRED = object()
 # Constructor arguments that are not settings: a run sets them through a field, or not at all.
-NO_SETTINGS = ("self", "model", "seed", "params", "check", "process_group")
+NO_SETTINGS = ("self", "model", "seed", "params", "process_group")
 BATCHES = {
     "zo_loss": ("zo_batch_size", "K0, the number of examples in the zeroth-order batch"),
     "fo_loss": ("fo_batch_size", "K1, the number of examples in the first-order batch"),

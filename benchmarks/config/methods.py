@@ -47,7 +47,7 @@ def settings_of(method: str) -> dict[str, Any]:
     if method == ZERO_SHOT:
         return {}
     cls = method_class(method)
-    excluded = ("seed", "params", "check", "process_group")
+    excluded = ("seed", "params", "process_group")
     known = {name: default for name, default in cls.arguments().items() if name not in excluded}
     both = takes_both_batches(method)
     for loss, key in (("zo_loss", "zo_batch_size"), ("fo_loss", "fo_batch_size")):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from addax.weight_swap import any_aliased
+from addax.access_guard import any_aliased
 from baselines.mezo import MeZO
 from tests.numerics.oracle import check_unmoved, fill, generator
 

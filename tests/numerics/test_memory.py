@@ -87,7 +87,7 @@ def test_a_first_order_step_holds_one_gradient_at_a_time(method, problem):
     """A step needs at most a few blocks more than a backward pass that frees each gradient immediately."""
     model, loss, block = problem
     cls = class_of(method)
-    opt = cls(model, lr=1e-3, **({"check": False} if "zo_loss" in cls.closures else {}))
+    opt = cls(model, lr=1e-3)
     names = {p: name for name, p in model.named_parameters()}
 
     def bare():
