@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from addax.optimizer import Method
-from addax.spsa import generator_states, set_generator_states
 from benchmarks.training.counters import RunCounters
 
 
@@ -35,7 +34,7 @@ def state_of(
         "weights": trained_weights(model),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "generators": [(str(device), state) for device, state in generator_states(optimizer.indices)],
+        "generators": [(str(device), state) for device, state in _generator_states(optimizer)],
         "counters": counters.state(),
     }
 
@@ -45,4 +44,16 @@ def load_state(state: Mapping[str, Any], model: nn.Module, optimizer: Method, sc
     model.load_state_dict(state["weights"], strict=False)
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
-    set_generator_states([(torch.device(name), tensor) for name, tensor in state["generators"]])
+    for name, generator_state in state["generators"]:
+        device = torch.device(name)
+        if device.type == "cpu":
+            torch.set_rng_state(generator_state)
+        else:
+            torch.cuda.set_rng_state(generator_state, device)
+
+
+def _generator_states(optimizer: Method) -> list[tuple[torch.device, Tensor]]:
+    """Return the states of the default generators of the CPU and of every CUDA device with parameters."""
+    states = [(torch.device("cpu"), torch.get_rng_state())]
+    cuda = sorted({p.device.index for p in optimizer.indices if p.device.type == "cuda"})
+    return states + [(torch.device("cuda", i), torch.cuda.get_rng_state(i)) for i in cuda]

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from addax import spsa
+from addax.forward_state import ForwardState
 from benchmarks.registry import files, module
 from tests.numerics.oracle import DTYPES, GPT2, LLAMA, OPT, ROBERTA, bits, check_unmoved
 
@@ -198,10 +198,8 @@ def stopped(opt, family, model, at, where, send, error, patch):
         forward = inner.forward
         patch.setattr(inner, "forward", lambda ids: send() if len(calls) == at else forward(ids))
     elif where == "between the evaluations":
-        put_back = spsa.set_generator_states
-        patch.setattr(
-            spsa, "set_generator_states", lambda states: send() if len(calls) == at else put_back(states)
-        )
+        restore = ForwardState.restore
+        patch.setattr(ForwardState, "restore", lambda state: send() if len(calls) == at else restore(state))
 
     def run():
         with pytest.raises(error):
