@@ -1,6 +1,7 @@
 """The shared part of all methods with a zeroth-order part: their options and the SPSA estimate."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from torch import Tensor, nn
@@ -60,7 +61,11 @@ class ZerothOrder(Method):
         super().__init__(model, lr, **options)
         within(eps, "eps", low=0, open_low=True)
         self.eps = eps
-        self.perturbed_forward = PerturbedForward(model, self.indices)
+
+    @cached_property
+    def perturbed_forward(self) -> PerturbedForward:
+        """The evaluation of losses at perturbed weights."""
+        return PerturbedForward(self.model, self.indices)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
