@@ -144,7 +144,7 @@ def test_a_seed_may_have_any_integer_type(seed):
         model = MLP.build(torch.float32)
         opt = MeZO(model, lr=0.1, seed=given)
         opt.step(zo_loss=MLP.closure(model, 0))
-        ends.append((bits(model), opt.state_dict()["method"]["seed"]))
+        ends.append((bits(model), opt.method_state()["seed"]))
     assert ends[0] == ends[1]
     assert type(ends[0][1]) is int
 
