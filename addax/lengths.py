@@ -1,4 +1,4 @@
-"""Lengths: read numbers of tokens from lists, arrays, tensors, and tables, whose libraries are not imported."""
+"""Lengths: read numbers of tokens from lists, arrays, tensors, and tables, without importing them."""
 
 import math
 import numbers

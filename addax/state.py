@@ -16,6 +16,9 @@ from typing import Any
 from torch import Tensor, nn
 
 
+_COUNTERS = ("skipped_steps", "consecutive_skips")
+
+
 class StatefulMethod:
     """The part of `addax.optimizer.Method` that saves, loads, and copies a method."""
 
@@ -23,6 +26,9 @@ class StatefulMethod:
         """Return the values of `state_attributes` that are not None."""
         values = {name: getattr(self, name) for name in self.state_attributes}
         values["loss_scale"] = self.loss_scale.state_dict() or None
+        for name in _COUNTERS:
+            # torch.distributed.checkpoint finds the device of a full state only from tensors with a dimension.
+            values[name] = values[name][None]
         return {name: value for name, value in values.items() if value is not None}
 
     def allocate_state(self) -> None:
@@ -59,7 +65,7 @@ class StatefulMethod:
         name, entries = type(self).__name__, state_dict["state"]
         found = [entry for entry in entries.values() if isinstance(entry.get(name), dict)]
         unknown = set(found[0][name]) - set(self.state_attributes) if found else set()
-        if not found or unknown or not {"steps", "seed"} <= set(found[0][name]):
+        if not found or unknown or not {"steps", "seed", *_COUNTERS} <= set(found[0][name]):
             others = [k for entry in entries.values() for k, v in entry.items() if isinstance(v, dict)]
             raise ValueError(
                 f"cannot load this state into {name}: it is from {next(iter(others), 'another optimizer')}"
@@ -71,6 +77,7 @@ class StatefulMethod:
         values = self.restored(dict.fromkeys(self.state_attributes) | values, saved)
         super().load_state_dict(state_dict)
         self.loss_scale.load_state_dict(values.pop("loss_scale") or {})
+        values |= {counter: values[counter][0] for counter in _COUNTERS}
         for attribute, value in values.items():
             setattr(self, attribute, value)
         self.publish_state()

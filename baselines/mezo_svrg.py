@@ -138,8 +138,8 @@ class MeZOSVRG(ZerothOrder):
     def method_state(self) -> dict[str, Any]:
         """Return the state as in `Method`, with the estimate as a dict. Its seed is -1 if there is none."""
         p = next(iter(self.indices))
-        zero = torch.zeros((), dtype=torch.promote_types(p.dtype, torch.float32), device=p.device)
-        full = vars(self.full or Estimate(zero, zero, -1)).copy()
+        zeros = torch.zeros(2, dtype=torch.promote_types(p.dtype, torch.float32), device=p.device)
+        full = vars(self.full or Estimate(*zeros, -1)).copy()
         return super().method_state() | {"full": full}
 
     def restored(
