@@ -19,7 +19,7 @@ from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.spsa import Estimate, scalar
 from addax.state import StatefulMethod
 from addax.validation import check_keywords, check_unchanged, one_of, trainable, whole, within
-from addax.wrappers import refuse_gradient_hooks, refuse_wrappers
+from addax.wrappers import distributed, refuse_gradient_hooks, refuse_wrappers
 
 Loss = Callable[[], Tensor]
 
@@ -218,6 +218,8 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         closures.refuse_grad_scaler(self)
         given = closures.losses_of(self, closure, losses)
         check_unchanged(self.model, self.names, self.placements)
+        if distributed():
+            refuse_wrappers(self.model, type(self).__name__)
         self.check_groups(self.names)
         if "fo_loss" in given:
             refuse_gradient_hooks(self.names)

@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-
 _COUNTERS = ("skipped_steps", "consecutive_skips")
 
 
@@ -27,7 +26,7 @@ class StatefulMethod:
         values = {name: getattr(self, name) for name in self.state_attributes}
         values["loss_scale"] = self.loss_scale.state_dict() or None
         for name in _COUNTERS:
-            # torch.distributed.checkpoint finds the device of a full state only from tensors with a dimension.
+            # torch.distributed.checkpoint reads the device of a full state from tensors with a dimension.
             values[name] = values[name][None]
         return {name: value for name, value in values.items() if value is not None}
 

@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from addax import noise
 
 TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-WHOLE_MODEL = "give each process the whole model, and pass process_group=torch.distributed.group.WORLD"
 _SINCE = "since the method was built: change the model first, then build the method from it"
 
 
@@ -72,11 +71,7 @@ def _check_parameter(name: str, p: nn.Parameter) -> None:
             f"parameter {name!r} is {p.dtype}: only {', '.join(map(str, TRAINABLE))} can be trained; "
             "freeze it with requires_grad_(False)"
         )
-    if any(base.__name__ == "DTensor" for base in type(p).__mro__):
-        raise ValueError(f"parameter {name!r} is a DTensor, which is divided among processes: {WHOLE_MODEL}")
-    if getattr(p, "_fsdp_flattened", False) or hasattr(p, "ds_id"):
-        owner = "DeepSpeed" if hasattr(p, "ds_id") else "FullyShardedDataParallel"
-        raise ValueError(f"parameter {name!r} is divided among processes by {owner}: {WHOLE_MODEL}")
+    _refuse_parts(name, p)
     if is_traceable_wrapper_subclass(p):
         raise ValueError(
             f"parameter {name!r} is a {type(p).__name__}, which stores its values quantized or in parts: "
@@ -95,6 +90,22 @@ def _check_parameter(name: str, p: nn.Parameter) -> None:
         raise ValueError(
             f"parameter {name!r} has {p.numel()} elements, but at most {largest} can be trained on "
             f"{p.device}: split it, or freeze it with requires_grad_(False)"
+        )
+
+
+def _refuse_parts(name: str, p: nn.Parameter) -> None:
+    """Raise `ValueError` if a parameter is a part of one that is divided among processes."""
+    owner = None
+    if getattr(p, "_fsdp_flattened", False):
+        owner = "FullyShardedDataParallel"
+    elif hasattr(p, "ds_id"):
+        owner = "DeepSpeed"
+    elif any(base.__name__ == "DTensor" for base in type(p).__mro__):
+        owner = "fully_shard or another user of DTensor"
+    if owner is not None:
+        raise ValueError(
+            f"parameter {name!r} is divided among processes by {owner}: give each process the whole model, "
+            "and pass process_group=torch.distributed.group.WORLD"
         )
 
 
@@ -117,6 +128,7 @@ def check_unchanged(
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
+        _refuse_parts(name, p)
         placement = placements.get(p)
         if placement is None:
             change = "replaced" if name in names.values() else "added or unfrozen"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch.distributed as dist
 from torch import nn
+from torch.distributed._composable.contract import _get_registry
 from torch.nn.parallel import DistributedDataParallel
 
 # The names of the wrappers' classes, so that this module imports none of their packages.
@@ -25,6 +26,11 @@ _WRAPPERS = (
     "DeepSpeedEngine",
     "PipelineEngine",
 )
+
+
+def distributed() -> bool:
+    """Return whether a process group is initialized. Without one, there is nothing to reduce."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def wrapper_of(module: object) -> str | None:
@@ -41,22 +47,26 @@ def refuse_wrappers(model: nn.Module, method: str) -> None:
     """
     for name, module in model.named_modules():
         wrapper = wrapper_of(module)
+        if wrapper is None and "replicate" in (_get_registry(module) or ()):
+            wrapper = "replicate"
         if wrapper is None:
             continue
         where = f"module {name!r}" if name else "the model"
-        # fully_shard changes the module itself. The other wrappers contain it.
-        inner = (
-            "the module before fully_shard" if wrapper == "FSDPModule" else "the module inside it (.module)"
-        )
+        # These two change the module itself. The other wrappers contain it.
+        changed = {"FSDPModule": "fully_shard", "replicate": "replicate"}.get(wrapper)
+        problem = f"was passed to {changed}" if changed else f"is a {wrapper}"
+        remedy = f"omit {changed}" if changed else "use the module inside it (.module)"
         raise ValueError(
-            f"{where} is a {wrapper}, which reduces gradients itself: build {method} from {inner}, and pass "
+            f"{where} {problem}, which reduces gradients itself: {remedy}, and build {method} with "
             "process_group=torch.distributed.group.WORLD"
         )
 
 
 def refuse_active_wrapper(module: nn.Module) -> None:
     """Raise `ValueError` if torch's DistributedDataParallel is running a module. Call it in a forward."""
-    if DistributedDataParallel._active_ddp_module is not None:
+    active = DistributedDataParallel._active_ddp_module
+    # After an error in its forward, the wrapper may still claim to be active.
+    if active is not None and any(m is module for m in active.modules()):
         raise ValueError(_active(DistributedDataParallel.__name__, module))
 
 
@@ -75,7 +85,7 @@ def refusing_wrappers(model: nn.Module, parameters: Mapping[nn.Parameter, Any]) 
         model: the model.
         parameters: the trainable parameters. Modules without any of them are not watched.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not distributed():
         yield
         return
     first = True
@@ -116,7 +126,7 @@ def refuse_gradient_hooks(names: Mapping[nn.Parameter, str]) -> None:
     A post-accumulate-grad hook may use up a gradient (an optimizer inside the backward pass) or start to
     reduce it. With several processes, a hook of `Tensor.register_hook` may reduce it, too.
     """
-    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    several = distributed() and dist.get_world_size() > 1
     for p, name in names.items():
         hooks = list(_functions(p._post_accumulate_grad_hooks))
         if several:
@@ -134,4 +144,5 @@ def _functions(hooks: Mapping[int, Callable] | None) -> Iterable[Callable]:
 
 
 def _name(function: Callable) -> str:
+    function = getattr(function, "func", function)
     return getattr(function, "__qualname__", type(function).__name__)
