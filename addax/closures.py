@@ -5,6 +5,8 @@ position, which may call `backward` itself, or wraps the call in a GradScaler. S
 raises an error that names the correct one, before a parameter moves.
 """
 
+import inspect
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -95,28 +97,34 @@ def checked(method: "Method", name: str, loss: "Loss") -> "Loss":
         try:
             with refusing_wrappers(method.model, method.indices):
                 value = loss()
-        except RuntimeError as error:
-            if "does not require grad" in str(error):
-                raise ValueError(_calls_backward(name)) from error
-            raise
+            called = bool(reached) and isinstance(value, Tensor) and _freed(value)
+            cause = None
+        except (RuntimeError, ValueError) as error:
+            # Without gradients, the backward pass of a zeroth-order loss fails.
+            called = name != "fo_loss" and _in_backward(error)
+            cause = error
+            if not called or isinstance(error, torch.OutOfMemoryError):
+                raise
         finally:
             for handle in handles:
                 handle.remove()
-        made = [p for p in method.indices if p.grad is not None and p not in before]
-        for p in made:
-            p.grad = None
-        if made or (reached and isinstance(value, Tensor) and _freed(value)):
-            raise ValueError(_calls_backward(name))
+        for p in method.indices:
+            if p.grad is not None and p not in before:
+                p.grad, called = None, True
+        if called:
+            raise ValueError(
+                f"{name} calls backward itself: return the loss without calling backward, because the step "
+                "does what is needed (in Lightning, set automatic_optimization = False)"
+            ) from cause
         return value
 
     return evaluate
 
 
-def _calls_backward(name: str) -> str:
-    return (
-        f"{name} calls backward itself: return the loss without calling backward, because the step does what "
-        "is needed (in Lightning, set automatic_optimization = False)"
-    )
+def _in_backward(error: Exception) -> bool:
+    """Return whether an error was raised inside `Tensor.backward`."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is inspect.unwrap(Tensor.backward).__code__ for frame, _ in frames)
 
 
 def _freed(loss: Tensor) -> bool:

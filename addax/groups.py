@@ -6,7 +6,7 @@ construction and when code writes them later, except for the keys in which torch
 """
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def as_groups(params: object) -> list[dict[str, Any]]:
         raise TypeError(f"params is one {type(params).__name__}: pass {remedy}")
     if isinstance(params, nn.Module):
         raise TypeError(f"params is a {type(params).__name__}: omit it to train the model that comes first")
-    if isinstance(params, Set):
+    if isinstance(params, set | frozenset):
         raise TypeError("params is a set, whose order differs between runs: pass a list")
     if isinstance(params, Tensor | str) or not isinstance(params, Iterable):
         raise TypeError(f"params must be a list of parameters or of groups, not {type(params).__name__}")
@@ -93,7 +93,7 @@ def check_settings(
     for k, group in enumerate(groups):
         for key, value in group.items():
             if key in settings:
-                _check_value(value, key, f"{key} of parameter group {k}")
+                check_setting(value, key, f"{key} of parameter group {k}")
             elif key in fixed:
                 if value != fixed[key]:
                     raise ValueError(
@@ -114,7 +114,8 @@ def _remedy(key: str, method: str, settings: tuple[str, ...], arguments: Iterabl
     return f"did you mean {similar!r}?" if similar else f"remove it (a group may set {', '.join(settings)})"
 
 
-def _check_value(value: Any, key: str, name: str) -> None:
+def check_setting(value: Any, key: str, name: str) -> None:
+    """Raise `ValueError` naming a setting of a group unless its value is valid."""
     if key == "betas":
         if not isinstance(value, tuple | list) or len(value) != 2:
             raise ValueError(f"{name} must be two numbers, not {value!r}")

@@ -17,6 +17,7 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from addax.backward import UNREACHED, differentiable, refuse_gradients
+from addax.groups import check_setting
 from addax.optimizer import Loss, Method, StepStats
 from addax.spsa import scalar
 
@@ -61,6 +62,7 @@ class Adam(Method, torch.optim.Adam):
         params: Iterable[Any] | None = None,
         process_group: ProcessGroup | None = None,
     ) -> None:
+        check_setting(betas, "betas", "betas")
         self.betas = betas
         super().__init__(model, lr, params=params, process_group=process_group)
 
