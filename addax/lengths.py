@@ -32,11 +32,12 @@ def token_counts(lengths: Iterable[Any]) -> list[int]:
     if len(shape) == 2:
         values = [value for row in values for value in row]
     counts = []
-    for i, value in enumerate(values):
-        count = whole_number(plain(value))
+    for i, value in enumerate(map(plain, values)):
+        count = whole_number(value)
         if count is None or count < 0:
-            hint = ": pass its number of tokens" if isinstance(value, Iterable) else ""
-            shown = type(value).__name__ if isinstance(value, Iterable) else repr(value)
+            nested = isinstance(value, Iterable)
+            shown = type(value).__name__ if nested else repr(value)
+            hint = ": pass its number of tokens" if nested else ""
             raise ValueError(f"the length of example {i} is {shown}, not a whole number of tokens{hint}")
         counts.append(count)
     return counts

@@ -196,7 +196,7 @@ def check_keywords(method: type, given: Iterable[str], arguments: Iterable[str])
     """
     known = {"model", *arguments}
     for base in method.__mro__:
-        if "__init__" in vars(base) and base is not object:
+        if "__init__" in vars(base) and base.__module__.split(".")[0] not in ("torch", "builtins"):
             known.update(inspect.signature(base.__init__).parameters)
     for name in given:
         if name not in known:
