@@ -5,18 +5,48 @@ position, which may call `backward` itself, or wraps the call in a GradScaler. S
 raises an error that names the correct one, before a parameter moves.
 """
 
+import functools
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from addax.wrappers import refusing_wrappers
+from addax.validation import check_unchanged
+from addax.wrappers import distributed, refuse_gradient_hooks, refuse_wrappers, refusing_wrappers
 
 if TYPE_CHECKING:
     from addax.optimizer import Loss, Method
+
+
+def checked_step(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method's `step` that also takes one closure by position, and that checks every call first.
+
+    Raises:
+        TypeError: by the step, if a closure is not a function.
+        ValueError: by the step, if no closure or an unknown one is given (the message names the known ones);
+            if a parameter was added, replaced, removed, or moved since the method was built; if a group has
+            a setting that the step would ignore; or if a wrapper or a hook may reduce gradients.
+    """
+
+    @functools.wraps(step)
+    def checked(method: "Method", closure: "Loss | None" = None, **losses: "Loss | None") -> Any:
+        if {closure, *losses.values()} == {None} and asks_for_state(method):
+            method.publish_state()
+            return None
+        refuse_grad_scaler(method)
+        given = losses_of(method, closure, losses)
+        if distributed():
+            refuse_wrappers(method.model, type(method).__name__)
+        check_unchanged(method.model, method.names, method.placements)
+        method.check_groups(method.indices, method.names)
+        if "fo_loss" in given:
+            refuse_gradient_hooks(method.names)
+        return step(method, **{name: checked_loss(method, name, loss) for name, loss in given.items()})
+
+    return checked
 
 
 def losses_of(method: "Method", closure: object, given: Mapping[str, Any]) -> dict[str, "Loss"]:
@@ -79,7 +109,7 @@ def refuse_grad_scaler(method: "Method") -> None:
         )
 
 
-def checked(method: "Method", name: str, loss: "Loss") -> "Loss":
+def checked_loss(method: "Method", name: str, loss: "Loss") -> "Loss":
     """Return a closure that raises `ValueError` if the given one back-propagates or runs a wrapper.
 
     Args:

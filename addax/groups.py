@@ -61,10 +61,11 @@ def check_groups(
         indices: the trainable parameters of the model.
         names: names of all parameters of the model.
     """
-    grouped = {p for group in groups for p in group["params"]}
-    for p in grouped - indices.keys():
-        subject = f"parameter {names[p]!r}" if p in names else "a parameter"
-        raise ValueError(f"{subject} in the groups is not a trainable parameter of the model: remove it")
+    grouped = dict.fromkeys(p for group in groups for p in group["params"])
+    for p in grouped:
+        if p not in indices:
+            subject = f"parameter {names[p]!r}" if p in names else "a parameter"
+            raise ValueError(f"{subject} in the groups is not a trainable parameter of the model: remove it")
     for p in indices:
         if p not in grouped:
             raise ValueError(

@@ -1,25 +1,25 @@
 """The contract of every method: a torch optimizer that is built from a model and takes loss closures."""
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax import closures, noise, released
+from addax import noise, released
 from addax.backward import apply_step
-from addax.distributed import check_ranks, mean_over_ranks, warn_without_group
+from addax.closures import checked_step
+from addax.distributed import check_ranks, mean_over_ranks
 from addax.groups import as_groups, check_groups, check_settings, learning_rate
 from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.spsa import Estimate, scalar
 from addax.state import StatefulMethod
-from addax.validation import check_keywords, check_unchanged, one_of, trainable, whole, within
-from addax.wrappers import distributed, refuse_gradient_hooks, refuse_wrappers
+from addax.validation import CheckedArguments, one_of, trainable, whole, within
+from addax.wrappers import refuse_wrappers
 
 Loss = Callable[[], Tensor]
 
@@ -47,18 +47,7 @@ class StepStats:
     realized_fraction: Tensor | None = None
 
 
-class _CheckedArguments:
-    """Checks constructor arguments. In a class of its own, it does not hide the signature of `__init__`."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Check the names of the arguments. Copies are made without arguments."""
-        check_keywords(cls, kwargs, cls.arguments())
-        if (args or "model" in kwargs) and kwargs.get("process_group") is None:
-            warn_without_group(cls.__name__, stacklevel=2)
-        return super().__new__(cls)
-
-
-class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
+class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     """Base class of all methods. It manages parameter indices, step seeds, counters, and their state.
 
     A subclass defines `step` with one keyword argument per loss. The base class checks every call first, so
@@ -107,7 +96,7 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in vars(cls):
-            cls.step = _checked_step(cls.step)
+            cls.step = checked_step(cls.step)
 
     def __init__(
         self,
@@ -126,34 +115,56 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         self.seed = whole(seed, "seed")
         self.init_torch([{"params": list(self.indices)}] if params is None else as_groups(params), lr)
         names = {p: name for name, p in model.named_parameters()}
-        self.check_groups(names)
-        self.names = {p: names[p] for p in self.indices}
+        self.check_groups(self.indices, names)
         self.model = model
-        self.placements = {p: (p.device, p.dtype) for p in self.indices}
         self.rounding = rounding
         self.steps = 0
         device = next(iter(self.indices)).device
         self.skipped_steps = torch.zeros((), dtype=torch.int64, device=device)
         self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=device)
         self.loss_scale = LossScale()
-        if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
-            self.loss_scale.begin(device)
         self.process_group = process_group
-        if process_group is not None:
-            check_ranks(model, self.indices, self.seed, process_group)
+        self.watch(names)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """Initialize the torch optimizer. Override this method to build on a different torch optimizer."""
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Raise `ValueError` after construction: the groups already contain all trainable parameters."""
-        if hasattr(self, "names"):
-            raise ValueError(
-                f"{type(self).__name__} already contains all parameters that were trainable when it was "
-                "built: build a new optimizer to train others"
-            )
-        super().add_param_group(param_group)
+        """Add parameters that were unfrozen after the method was built, as a group with its own settings.
+
+        Raises:
+            ValueError: if the group is not exactly the parameters that became trainable, or if it has a
+                setting that a step would ignore. The method is unchanged in this case.
+        """
+        (group,) = as_groups([param_group])
+        super().add_param_group(group)
+        if not hasattr(self, "model"):
+            # The constructor checks all groups together.
+            return
+        names = {p: name for name, p in self.model.named_parameters()}
+        indices = trainable(self.model)
+        try:
+            self.check_groups(indices, names)
+        except ValueError:
+            self.param_groups.pop()
+            raise
+        added = [p for p in indices if p not in self.indices]
+        # Other objects of the method share this dict.
+        self.indices.clear()
+        self.indices.update(indices)
+        self.watch(names)
+        if self.state:
+            self.allocate_state(added)
+
+    def watch(self, names: dict[nn.Parameter, str]) -> None:
+        """Record what the next step compares the trainable parameters with, and compare the ranks."""
+        self.names = {p: names[p] for p in self.indices}
+        self.placements = {p: (p.device, p.dtype) for p in self.indices}
+        if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
+            self.loss_scale.begin(next(iter(self.indices)).device)
+        if self.process_group is not None:
+            check_ranks(self.model, self.indices, self.seed, self.process_group)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
@@ -173,9 +184,14 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         """Number of kinds of step that the method cycles through; each kind has its `next_closures()`."""
         return 1
 
-    def check_groups(self, names: dict[nn.Parameter, str]) -> None:
-        """Raise `ValueError` unless a step would honor all groups. `names` names the model's parameters."""
-        check_groups(self.param_groups, self.indices, names)
+    def check_groups(self, indices: dict[nn.Parameter, int], names: dict[nn.Parameter, str]) -> None:
+        """Raise `ValueError` unless a step would honor all groups.
+
+        Args:
+            indices: the trainable parameters.
+            names: names of the model's parameters, for errors.
+        """
+        check_groups(self.param_groups, indices, names)
         fixed = {key: value for key, value in self.defaults.items() if key not in self.group_settings}
         check_settings(self.param_groups, type(self).__name__, self.group_settings, self.arguments(), fixed)
 
@@ -198,32 +214,6 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         Without a process group, return the tensor.
         """
         return mean_over_ranks(value, self.process_group)
-
-    def checked_closures(self, closure: Loss | None, losses: dict[str, Loss | None]) -> dict[str, Loss]:
-        """Check that a step can be taken, before anything is evaluated.
-
-        Args:
-            closure: the positional argument of `step`.
-            losses: the named arguments of `step`; None if a loss was not passed.
-
-        Returns:
-            The closures of the step by name. They check each evaluation (`addax.closures.checked`).
-
-        Raises:
-            TypeError: if a closure is not a function.
-            ValueError: if no closure or an unknown one is given (the message names the known ones); if a
-                parameter was added, replaced, removed, or moved since the method was built; if a group has a
-                setting that the step would ignore; or if a parameter has a hook that may reduce its gradient.
-        """
-        closures.refuse_grad_scaler(self)
-        given = closures.losses_of(self, closure, losses)
-        check_unchanged(self.model, self.names, self.placements)
-        if distributed():
-            refuse_wrappers(self.model, type(self).__name__)
-        self.check_groups(self.names)
-        if "fo_loss" in given:
-            refuse_gradient_hooks(self.names)
-        return {name: closures.checked(self, name, loss) for name, loss in given.items()}
 
     def update(
         self,
@@ -295,16 +285,3 @@ class Method(_CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         self.publish_state()
         # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()
-
-
-def _checked_step(step: Callable[..., StepStats]) -> Callable[..., StepStats | None]:
-    """Return a method's `step` with the checks of `Method.checked_closures` before it."""
-
-    @functools.wraps(step)
-    def checked(self: Method, closure: Loss | None = None, **losses: Loss | None) -> StepStats | None:
-        if closure is None and not any(losses.values()) and closures.asks_for_state(self):
-            self.publish_state()
-            return None
-        return step(self, **self.checked_closures(closure, losses))
-
-    return checked

@@ -9,7 +9,7 @@ dicts only, and its structure does not depend on the number of steps.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -30,16 +30,15 @@ class StatefulMethod:
             values[name] = values[name][None]
         return {name: value for name, value in values.items() if value is not None}
 
-    def allocate_state(self) -> None:
+    def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
         """Allocate the tensors that belong to parameters. The base class only creates an entry for each."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                self.state[p] = {}
+        for p in parameters:
+            self.state[p] = {}
 
     def publish_state(self) -> None:
         """Write the current state to `opt.state`, and allocate it first if it is empty."""
         if not self.state:
-            self.allocate_state()
+            self.allocate_state(self.indices)
         first = next(p for group in self.param_groups for p in group["params"])
         self.state[first][type(self).__name__] = self.method_state()
 

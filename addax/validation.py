@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,21 @@ from torch.nn.parameter import UninitializedTensorMixin
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from addax import noise
+from addax.distributed import warn_without_group
 
 TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SINCE = "since the method was built: change the model first, then build the method from it"
+
+
+class CheckedArguments:
+    """Checks the names of constructor arguments. `Method` itself would hide the signature of `__init__`."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the names of the arguments. Copies are made without arguments."""
+        check_keywords(cls, kwargs, cls.arguments())
+        if (args or "model" in kwargs) and kwargs.get("process_group") is None:
+            warn_without_group(cls.__name__, stacklevel=2)
+        return super().__new__(cls)
 
 
 def trainable(model: nn.Module) -> dict[nn.Parameter, int]:

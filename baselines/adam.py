@@ -70,12 +70,14 @@ class Adam(Method, torch.optim.Adam):
         """Initialize torch's Adam."""
         torch.optim.Adam.__init__(self, groups, lr=lr, betas=self.betas, fused=True)
 
-    def allocate_state(self) -> None:
-        """Allocate the moments and step counts of all parameters, as torch does at a first step."""
-        super().allocate_state()
-        for p, state in self.state.items():
-            state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+    def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Allocate the moments and step counts of parameters, as torch does at their first step."""
+        for p in parameters:
+            self.state[p] = {
+                "step": torch.zeros((), dtype=torch.float32, device=p.device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
         """Take one step.

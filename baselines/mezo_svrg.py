@@ -16,7 +16,7 @@ Memory: one module's weights, plus the weights of tied parameters, plus the anch
 needed if released).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 import torch
@@ -128,12 +128,12 @@ class MeZOSVRG(ZerothOrder):
             raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: pass zo_loss and full_loss")
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
 
-    def allocate_state(self) -> None:
-        """Allocate the anchor."""
-        super().allocate_state()
-        if self.variant == "paper":
-            for p, state in self.state.items():
-                state["anchor"] = torch.zeros_like(p, requires_grad=False)
+    def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Allocate the anchor of parameters. The next step is a full-batch step, which defines it."""
+        self.full = None
+        for p in parameters:
+            anchor = {"anchor": torch.zeros_like(p, requires_grad=False)}
+            self.state[p] = anchor if self.variant == "paper" else {}
 
     def method_state(self) -> dict[str, Any]:
         """Return the state as in `Method`, with the estimate as a dict. Its seed is -1 if there is none."""
@@ -158,8 +158,8 @@ class MeZOSVRG(ZerothOrder):
         estimate = self.estimate(full_loss)
         # The host decides which estimate to keep, so an anchor step waits for the device. Other steps do not.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
-            self.full = estimate
             self.publish_state()
+            self.full = estimate
             if self.variant == "paper":
                 for p in self.indices:
                     self.state[p]["anchor"].copy_(p.detach())

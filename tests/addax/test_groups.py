@@ -1,5 +1,6 @@
 """Tests that every form of parameters is honored, and that no setting of a group is ignored."""
 
+import copy
 import math
 
 import pytest
@@ -209,3 +210,79 @@ def test_adam_follows_a_scheduler_that_cycles_its_betas():
 def test_a_scheduler_that_cycles_a_momentum_is_rejected(method):
     with pytest.raises(ValueError, match="momentum"):
         lr_scheduler.OneCycleLR(method(nn.Linear(2, 1), lr=0.1), 1e-3, total_steps=10)
+
+
+@pytest.mark.parametrize("form", ["list", "tensor", "named"])
+@ALL
+def test_unfrozen_parameters_can_be_added(method, form):
+    """From then on, steps equal those of a new method with the same groups, in the same step."""
+    forms = {
+        "list": lambda layer: {"params": list(layer.parameters()), "lr": 0.05},
+        "named": lambda layer: {"params": layer.parameters(), "lr": 0.05, "name": "first"},
+        "tensor": lambda layer: {"params": layer.weight, "lr": 0.05},
+    }
+    models = [MLP.build(torch.float64) for _ in range(2)]
+    for model in models:
+        model[0].requires_grad_(False)
+    opt = method(models[0], lr=0.01)
+    for k in range(2):
+        opt.step(**dict.fromkeys(opt.closures, MLP.closure(models[0], k)))
+    models[1].load_state_dict(models[0].state_dict())
+    for model in models:
+        model[0].weight.requires_grad_(True)
+        model[0].bias.requires_grad_(form != "tensor")
+    opt.add_param_group(forms[form](models[0][0]))
+    new = method(
+        models[1], lr=0.01, params=[{"params": models[1][2:].parameters()}, forms[form](models[1][0])]
+    )
+    new.steps = opt.steps
+    if method is Adam:
+        for p, q in zip(models[0][2:].parameters(), models[1][2:].parameters(), strict=True):
+            new.state[q] = copy.deepcopy(opt.state[p])
+        new.allocate_state(q for q in models[1][0].parameters() if q.requires_grad)
+    before = bits(models[0])
+    for k in range(2, 4):
+        closures = [dict.fromkeys(opt.closures, MLP.closure(model, k)) for model in models]
+        opt.step(**closures[0])
+        new.step(**closures[1])
+    assert bits(models[0]) == bits(models[1])
+    assert all(a != b for a, b in zip(bits(models[0])[:1], before[:1], strict=True))
+    assert len(opt.state_dict()["param_groups"]) == 2
+
+
+def test_added_parameters_follow_the_gradient_at_their_rate():
+    """Plain gradient descent with a layer that is unfrozen after a step, computed densely in float64."""
+    model = MLP.build(torch.float64)
+    model[0].requires_grad_(False)
+    opt = IPSGD(model, lr=0.1)
+    opt.step(fo_loss=MLP.closure(model, 0))
+    model[0].requires_grad_(True)
+    opt.add_param_group({"params": model[0].parameters(), "lr": 0.3})
+    parameters = list(model.parameters())
+    grads = torch.autograd.grad(MLP.loss(model, 1), parameters)
+    rates = [0.3, 0.3, *[0.1] * 4]
+    expected = [p.detach() - r * g for p, r, g in zip(parameters, rates, grads, strict=True)]
+    opt.step(fo_loss=MLP.closure(model, 1))
+    torch.testing.assert_close([p.detach() for p in parameters], expected, rtol=1e-13, atol=1e-13)
+
+
+@ALL
+def test_other_groups_cannot_be_added(method):
+    """The method is unchanged afterward."""
+    model = MLP.build(torch.float32)
+    model[0].requires_grad_(False)
+    opt = method(model, lr=0.1)
+    added = {"params": list(model[0].parameters())}
+    with pytest.raises(ValueError, match=r"'0\.weight' in the groups is not a trainable parameter"):
+        opt.add_param_group(dict(added))
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        opt.add_param_group({"params": list(model[3].parameters())})
+    model[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=r"'0\.bias' is in no parameter group"):
+        opt.add_param_group({"params": [model[0].weight]})
+    with pytest.raises(ValueError, match="would ignore 'momentum' of parameter group 1"):
+        opt.add_param_group(added | {"momentum": 0.9})
+    assert len(opt.param_groups) == 1
+    assert model[0].weight not in opt.indices
+    model[0].requires_grad_(False)
+    opt.step(**dict.fromkeys(opt.closures, MLP.closure(model, 0)))
