@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from addax.validation import nearest, within
@@ -127,6 +126,5 @@ def check_setting(value: Any, key: str, name: str) -> None:
 
 
 def learning_rate(group: Mapping[str, Any]) -> float:
-    """Return a group's learning rate. A tensor is read from its device."""
-    lr = group["lr"]
-    return lr.item() if isinstance(lr, torch.Tensor) else lr
+    """Return a group's learning rate. If it is a tensor, this reads it from its device."""
+    return float(group["lr"])

@@ -60,13 +60,15 @@ class StatefulMethod:
         """
         # torch does not copy the state, and the next step must not write into the caller's tensors.
         state_dict = copy.deepcopy(dict(state_dict))
-        name, entries = type(self).__name__, state_dict["state"]
-        found = [entry for entry in entries.values() if isinstance(entry.get(name), dict)]
+        name = type(self).__name__
+        entries = [entry for entry in state_dict.get("state", {}).values() if isinstance(entry, dict)]
+        found = [entry for entry in entries if isinstance(entry.get(name), dict)]
         unknown = set(found[0][name]) - set(self.state_attributes) if found else set()
         if not found or unknown or not {"steps", "seed", *_COUNTERS} <= set(found[0][name]):
-            others = [k for entry in entries.values() for k, v in entry.items() if isinstance(v, dict)]
+            others = [key for entry in entries for key, value in entry.items() if isinstance(value, dict)]
             raise ValueError(
-                f"cannot load this state into {name}: it is from {next(iter(others), 'another optimizer')}"
+                f"cannot load this state into {name}: it is from "
+                f"{next(iter(others), 'another optimizer or version')}"
                 f"{f' and contains {sorted(unknown)}' if unknown else ''}"
             )
         # torch would cast these values to the dtype of the parameter.

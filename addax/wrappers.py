@@ -12,7 +12,6 @@ from typing import Any
 
 import torch.distributed as dist
 from torch import nn
-from torch.distributed._composable.contract import _get_registry
 from torch.nn.parallel import DistributedDataParallel
 
 # The names of the wrappers' classes, so that this module imports none of their packages.
@@ -47,7 +46,7 @@ def refuse_wrappers(model: nn.Module, method: str) -> None:
     """
     for name, module in model.named_modules():
         wrapper = wrapper_of(module)
-        if wrapper is None and "replicate" in (_get_registry(module) or ()):
+        if wrapper is None and _is_replicated(module):
             wrapper = "replicate"
         if wrapper is None:
             continue
@@ -60,6 +59,16 @@ def refuse_wrappers(model: nn.Module, method: str) -> None:
             f"{where} {problem}, which reduces gradients itself: {remedy}, and build {method} with "
             "process_group=torch.distributed.group.WORLD"
         )
+
+
+def _is_replicated(module: nn.Module) -> bool:
+    """Return whether torch's `replicate` was called on a module, which changes neither its class nor its name."""
+    if not distributed():
+        return False
+    # This module cannot be imported on builds of torch without distributed support.
+    from torch.distributed._composable.contract import _get_registry
+
+    return "replicate" in (_get_registry(module) or ())
 
 
 def refuse_active_wrapper(module: nn.Module) -> None:
