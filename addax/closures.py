@@ -76,8 +76,8 @@ def losses_of(method: "Method", closure: object, given: Mapping[str, Any]) -> di
     if closure is None:
         if not losses:
             raise ValueError(
-                f"{name}.step got no loss closure: pass {' and '.join(method.closures)}, functions that return "
-                "a loss (with transformers.Trainer, use addax.hf_trainer.AddaxTrainer)"
+                f"{name}.step got no loss closure: pass {' and '.join(method.closures)}, functions that "
+                "return a loss (with transformers.Trainer, use addax.hf_trainer.AddaxTrainer)"
             )
         return losses
     if losses:

@@ -52,10 +52,11 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
 
     A subclass defines `step` with one keyword argument per loss. The base class checks every call first, so
     that the subclass's `step` gets valid closures, and accepts a loss by position if the method takes one.
+    A learning rate may be a tensor with one element, which each step reads from its device.
 
     Args:
         model: the model whose trainable parameters are optimized. Frozen parameters are not touched.
-        lr: learning rate of every parameter group: a number, or a tensor (a step reads it from its device).
+        lr: learning rate of every parameter group.
         seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
         params: parameters, pairs (name, parameter), or parameter groups in torch's format, which together are
@@ -101,7 +102,7 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     def __init__(
         self,
         model: nn.Module,
-        lr: float | Tensor,
+        lr: float,
         *,
         seed: int = 0,
         rounding: str = "stochastic",

@@ -62,7 +62,7 @@ def refuse_wrappers(model: nn.Module, method: str) -> None:
 
 
 def _is_replicated(module: nn.Module) -> bool:
-    """Return whether torch's `replicate` was called on a module, which changes neither its class nor its name."""
+    """Return whether torch's `replicate` was called on a module, whose class it does not change."""
     if not distributed():
         return False
     # This module cannot be imported on builds of torch without distributed support.
