@@ -91,6 +91,9 @@ def check_settings(
     """
     notes = _NOTES + (_MOMENTUM_NOTES if "betas" in settings else ())
     for k, group in enumerate(groups):
+        for key in settings:
+            if key not in group:
+                raise ValueError(f"parameter group {k} has no {key}: set it")
         for key, value in group.items():
             if key in settings:
                 check_setting(value, key, f"{key} of parameter group {k}")
