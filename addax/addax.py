@@ -87,7 +87,6 @@ class Addax(ZerothOrder):
             ValueError: if no closure is given, if alpha gives a closure zero weight, or if a loss is not
                 a scalar.
         """
-        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         if zo_loss is not None and self.alpha == 0:
             raise ValueError("alpha=0 gives zo_loss zero weight: pass only fo_loss")
         if fo_loss is not None and self.alpha == 1:

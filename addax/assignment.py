@@ -6,10 +6,12 @@ Li et al., arXiv 2410.06441, Algorithm 1. Long examples, whose backward pass wou
 activations, are used in forward passes only. Lengths are in tokens.
 """
 
-import operator
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from addax.lengths import plain, token_counts, whole_number
 from addax.units import UNITS, parse_bytes
 
 # The prefix of a threshold that a memory budget determines.
@@ -36,13 +38,25 @@ class LengthThreshold:
     quantile: float | None = None
     memory: str | None = None
 
+    def __post_init__(self) -> None:
+        given = [value for value in (self.tokens, self.quantile, self.memory) if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a LengthThreshold has tokens, a quantile, or a memory budget, but {len(given)} were given: "
+                "give one"
+            )
+        if self.tokens is not None and (whole_number(plain(self.tokens)) or 0) < 1:
+            raise ValueError(f"length_threshold must be a positive number of tokens, not {self.tokens}")
+        if self.quantile is not None:
+            _check_quantile(self.quantile)
+
     @classmethod
     def parse(cls, value: "LengthThreshold | int | str | None") -> "LengthThreshold | None":
         """Parse a length threshold in any accepted form.
 
         Args:
-            value: a number of tokens (170 or "170"), a quantile ("q0.7"), a memory budget ("auto:40GB"), or
-                no threshold (None or "none").
+            value: a whole number of tokens of any type (170, "170", or 170.0), a quantile ("q0.7"), a memory
+                budget ("auto:40GB"), or no threshold (None or "none").
 
         Returns:
             The threshold, or None for no assignment.
@@ -56,22 +70,14 @@ class LengthThreshold:
             text = value.strip()
             if text.lower() == "none":
                 return None
-            if text.startswith(AUTO):
-                return cls(memory=_parse_memory(text.removeprefix(AUTO)))
+            if text.lower().startswith(AUTO):
+                return cls(memory=_parse_memory(text[len(AUTO) :]))
             if text.isdecimal():
-                return cls._of_tokens(int(text))
+                return cls(tokens=int(text))
             return cls(quantile=_parse_quantile(text))
-        if isinstance(value, bool):
+        tokens = whole_number(plain(value))
+        if tokens is None:
             raise ValueError(_invalid(value))
-        try:
-            return cls._of_tokens(operator.index(value))
-        except TypeError:
-            raise ValueError(_invalid(value)) from None
-
-    @classmethod
-    def _of_tokens(cls, tokens: int) -> "LengthThreshold":
-        if tokens < 1:
-            raise ValueError(f"length_threshold must be a positive number of tokens, not {tokens}")
         return cls(tokens=tokens)
 
     def value(self) -> int | str:
@@ -83,7 +89,7 @@ class LengthThreshold:
     def __str__(self) -> str:
         return str(self.value())
 
-    def resolve(self, lengths: Sequence[int], fits: Callable[[int], bool] | None = None) -> int | None:
+    def resolve(self, lengths: Iterable[Any], fits: Callable[[int], bool] | None = None) -> int | None:
         """Return L_T in tokens, or None if every example fits in the memory budget.
 
         Args:
@@ -115,12 +121,17 @@ def _parse_memory(text: str) -> str:
 
 def _parse_quantile(text: str) -> float:
     try:
-        q = float(text[1:]) if text.startswith("q") else 0.0
+        q = float(text[1:]) if text[:1] in ("q", "Q") else 0.0
     except ValueError:
         q = 0.0
     if not 0 < q <= 1:
         raise ValueError(_invalid(text))
     return q
+
+
+def _check_quantile(q: object) -> None:
+    if isinstance(q, bool) or not isinstance(q, numbers.Real) or not 0 < q <= 1:
+        raise ValueError(f"a quantile must be in (0, 1], not {q}")
 
 
 def _invalid(value: object) -> str:
@@ -142,35 +153,40 @@ class Assignment:
     length_threshold: int | None
 
 
-def assign(lengths: Sequence[int], length_threshold: int | None) -> Assignment:
+def assign(lengths: Iterable[Any], length_threshold: LengthThreshold | int | str | None) -> Assignment:
     """Split examples by their lengths.
 
     Args:
-        lengths: lengths of the examples, in tokens.
-        length_threshold: L_T in tokens. None puts every example in both parts.
+        lengths: lengths of the examples, in tokens; see `token_counts`.
+        length_threshold: L_T in any form that `LengthThreshold.parse` accepts and that needs no memory
+            prediction: 170 or "q0.7". None puts every example in both parts.
 
     Raises:
-        ValueError: if there are no examples, or if the threshold is below 1.
+        TypeError: if there is no length for each example.
+        ValueError: if there are no examples, or if the threshold or a length is not valid.
 
     Examples:
         >>> assign([10, 300, 170, 171], 170)
         Assignment(zo=(1, 3), fo=(0, 2), length_threshold=170)
+        >>> assign([10, 300, 170, 171], "q0.5")
+        Assignment(zo=(1, 3), fo=(0, 2), length_threshold=170)
         >>> assign([10, 300], None)
         Assignment(zo=(0, 1), fo=(0, 1), length_threshold=None)
     """
-    if not lengths:
+    counts = token_counts(lengths)
+    if not counts:
         raise ValueError("there are no examples to assign")
-    if length_threshold is None:
-        everything = tuple(range(len(lengths)))
+    threshold = LengthThreshold.parse(length_threshold)
+    if threshold is None:
+        everything = tuple(range(len(counts)))
         return Assignment(everything, everything, None)
-    if length_threshold < 1:
-        raise ValueError(f"length_threshold must be at least 1 token, not {length_threshold}")
-    zo = tuple(i for i, n in enumerate(lengths) if n > length_threshold)
-    fo = tuple(i for i, n in enumerate(lengths) if n <= length_threshold)
-    return Assignment(zo, fo, length_threshold)
+    tokens = threshold.resolve(counts)
+    zo = tuple(i for i, n in enumerate(counts) if n > tokens)
+    fo = tuple(i for i, n in enumerate(counts) if n <= tokens)
+    return Assignment(zo, fo, tokens)
 
 
-def quantile(lengths: Sequence[int], q: float) -> int:
+def quantile(lengths: Iterable[Any], q: float) -> int:
     """Return the smallest length that at least a fraction q of the examples does not exceed.
 
     Args:
@@ -184,16 +200,16 @@ def quantile(lengths: Sequence[int], q: float) -> int:
         >>> quantile([10, 20, 30, 40], 0.75)
         30
     """
-    if not 0 < q <= 1:
-        raise ValueError(f"a quantile must be in (0, 1], not {q}")
-    if not lengths:
+    _check_quantile(q)
+    counts = token_counts(lengths)
+    if not counts:
         raise ValueError("there are no examples to compute a quantile of")
-    ranked = sorted(lengths)
+    ranked = sorted(counts)
     rank = max(0, -(-round(q * 1e9) * len(ranked) // 10**9) - 1)
     return ranked[rank]
 
 
-def choose_length_threshold(lengths: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+def choose_length_threshold(lengths: Iterable[Any], fits: Callable[[int], bool]) -> int | None:
     """Return the largest L_T at which a first-order step fits, which puts the most examples in D1.
 
     Args:
@@ -214,9 +230,10 @@ def choose_length_threshold(lengths: Sequence[int], fits: Callable[[int], bool])
         >>> choose_length_threshold([10, 300], lambda length: length <= 512) is None
         True
     """
-    if not lengths:
+    counts = token_counts(lengths)
+    if not counts:
         raise ValueError("there are no examples to choose a length threshold for")
-    ranked = sorted(set(lengths))
+    ranked = sorted(set(counts))
     if fits(ranked[-1]):
         return None
     if len(ranked) == 1 or not fits(ranked[0]):

@@ -22,7 +22,10 @@ from addax.distributed import mean_over_ranks
 from addax.loss_scale import LossScale
 from addax.rounding import RealizedFraction, apply_update
 
-UNREACHED = "the first-order loss does not depend on trainable parameters of the model"
+UNREACHED = (
+    "the first-order loss does not depend on trainable parameters of the model: compute it with the model "
+    "that the method was built from (a copied method has its own model, .model)"
+)
 
 
 def apply_step(

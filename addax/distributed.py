@@ -13,6 +13,8 @@ Memory: the mean of one gradient. 16-bit gradients are averaged in float32, whic
 and doubles the traffic.
 """
 
+import os
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -23,6 +25,25 @@ from torch.distributed import ProcessGroup
 _CHECKSUM_BLOCK = 1 << 20
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _ODD = 0x4F1BBCDCBFA53E0B
+
+
+def warn_without_group(method: str, stacklevel: int) -> None:
+    """Warn if this process is one of several, but the method is built without a process group.
+
+    Args:
+        method: name of the method.
+        stacklevel: number of frames from this function to the code that the warning is about.
+    """
+    started = dist.is_available() and dist.is_initialized()
+    world = dist.get_world_size() if started else os.environ.get("WORLD_SIZE", "")
+    if not str(world).isdecimal() or int(world) < 2:
+        return
+    first = "" if started else "call torch.distributed.init_process_group() and "
+    warnings.warn(
+        f"{method} has no process_group, so each of the {world} processes trains its own model: {first}pass "
+        "process_group=torch.distributed.group.WORLD",
+        stacklevel=stacklevel + 1,
+    )
 
 
 def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:

@@ -45,10 +45,10 @@ class LossScale:
         factor = torch.where(all_clean, torch.where(grow, 2.0, 1.0), 0.5)
         self.scale = (self.scale * factor).clamp(1.0, 2.0**24)
 
-    def state_dict(self) -> dict[str, Tensor | None]:
-        """Return the scale and its counters."""
-        return vars(self).copy()
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the scale and its counters, or an empty dict before the first float16 step."""
+        return {} if self.scale is None else vars(self).copy()
 
-    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore a saved state."""
         vars(self).update(state)

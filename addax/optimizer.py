@@ -1,6 +1,5 @@
 """The contract of every method: a torch optimizer that is built from a model and takes loss closures."""
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,16 @@ from torch.distributed import ProcessGroup
 
 from addax import noise, released
 from addax.backward import apply_step
+from addax.closures import checked_step
 from addax.distributed import check_ranks, mean_over_ranks
+from addax.groups import as_groups, check_groups, check_settings, learning_rate
 from addax.loss_precision import scalar
 from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.spsa import Estimate
-from addax.validation import check_groups, check_unchanged, one_of, trainable, whole, within
+from addax.state import StatefulMethod
+from addax.validation import CheckedArguments, one_of, trainable, whole, within
+from addax.wrappers import refuse_wrappers
 
 Loss = Callable[[], Tensor]
 
@@ -45,31 +48,40 @@ class StepStats:
     realized_fraction: Tensor | None = None
 
 
-class Method(torch.optim.Optimizer):
+class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     """Base class of all methods. It manages parameter indices, step seeds, counters, and their state.
+
+    A subclass defines `step` with one keyword argument per loss. The base class checks every call first, so
+    that the subclass's `step` gets valid closures, and accepts a loss by position if the method takes one.
+    A learning rate may be a tensor with one element, which each step reads from its device.
 
     Args:
         model: the model whose trainable parameters are optimized. Frozen parameters are not touched.
         lr: learning rate of every parameter group.
         seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
-        params: parameter groups in torch's format, which together contain all trainable parameters of the
-            model. None puts all of them in one group.
+        params: parameters, pairs (name, parameter), or parameter groups in torch's format, which together are
+            all trainable parameters of the model. None puts all of them in one group.
         process_group: ranks that evaluate equal parts of every batch. Losses, projected_grad, and gradients
             are averaged over the ranks (`addax.distributed`). All ranks must take the same steps, with losses
             that reach the same parameters. None means this process only.
 
     Raises:
+        TypeError: if the first argument is not a module, or if an argument is unknown.
         ValueError: if the model has no trainable parameter; if a trainable parameter is not a plain
             contiguous floating-point tensor with memory (because it is quantized, or offloaded to the meta
-            device) or is missing from the groups; if a learning rate is negative or not finite; or if ranks
-            differ in their parameters or seeds.
+            device) or is missing from the groups; if the model has more than 2^15 trainable parameters; if it
+            contains a wrapper that reduces gradients, such as DistributedDataParallel; if a learning rate is
+            negative or not finite, or a group has a setting that the method would ignore; or if ranks differ
+            in their parameters or seeds.
     """
 
     #: Name in tables and figures.
     label: ClassVar[str]
     #: Names of the closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
+    #: Settings that a parameter group can have.
+    group_settings: ClassVar[tuple[str, ...]] = ("lr",)
     #: Number of steps between two measurements of the realized fraction (16-bit parameters only).
     MEASURE_EVERY: ClassVar[int] = 16
     #: Attributes that the next step depends on, in addition to torch's optimizer state.
@@ -80,6 +92,13 @@ class Method(torch.optim.Optimizer):
         "consecutive_skips",
         "loss_scale",
     )
+    # A GradScaler then calls `step`, which raises an error that names the correct call.
+    _step_supports_amp_scaling = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = checked_step(cls.step)
 
     def __init__(
         self,
@@ -88,41 +107,66 @@ class Method(torch.optim.Optimizer):
         *,
         seed: int = 0,
         rounding: str = "stochastic",
-        params: Iterable[dict[str, Any]] | None = None,
+        params: Iterable[Any] | None = None,
         process_group: ProcessGroup | None = None,
     ) -> None:
         self.indices = trainable(model)
+        refuse_wrappers(model, type(self).__name__)
         within(lr, "lr", low=0)
         one_of(rounding, "rounding", ROUNDINGS)
-        groups = [{"params": list(self.indices)}] if params is None else [dict(g) for g in params]
-        self.init_torch(groups, lr)
-        names = {p: name for name, p in model.named_parameters()}
-        check_groups(self.param_groups, self.indices, names)
-        self.names = {p: names[p] for p in self.indices}
-        self.model = model
-        self.placements = {p: (p.device, p.dtype) for p in self.indices}
         self.seed = whole(seed, "seed")
+        self.init_torch([{"params": list(self.indices)}] if params is None else as_groups(params), lr)
+        names = {p: name for name, p in model.named_parameters()}
+        self.check_groups(self.indices, names)
+        self.model = model
         self.rounding = rounding
         self.steps = 0
-        self.skipped_steps: Tensor | None = None
-        self.consecutive_skips: Tensor | None = None
+        device = next(iter(self.indices)).device
+        self.skipped_steps = torch.zeros((), dtype=torch.int64, device=device)
+        self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=device)
         self.loss_scale = LossScale()
         self.process_group = process_group
-        if process_group is not None:
-            check_ranks(model, self.indices, self.seed, process_group)
+        self.watch(names)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """Initialize the torch optimizer. Override this method to build on a different torch optimizer."""
         torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Raise `ValueError` after construction: the groups already contain all trainable parameters."""
-        if hasattr(self, "names"):
-            raise ValueError(
-                f"{type(self).__name__} already contains all parameters that were trainable when it was "
-                "built: build a new optimizer to train others"
-            )
-        super().add_param_group(param_group)
+        """Add parameters that were unfrozen after the method was built, as a group with its own settings.
+
+        Raises:
+            ValueError: if the group is not exactly the parameters that became trainable, or if it has a
+                setting that a step would ignore. The method is unchanged in this case.
+        """
+        (group,) = as_groups([param_group])
+        super().add_param_group(group)
+        if not hasattr(self, "model"):
+            # The constructor checks all groups together.
+            return
+        names = {p: name for name, p in self.model.named_parameters()}
+        indices = trainable(self.model)
+        try:
+            self.check_groups(indices, names)
+        except ValueError:
+            self.param_groups.pop()
+            raise
+        added = [p for p in indices if p not in self.indices]
+        # Other objects of the method share this dict.
+        self.indices.clear()
+        self.indices.update(indices)
+        self.watch(names)
+        if self.state:
+            self.allocate_state(added)
+
+    def watch(self, names: dict[nn.Parameter, str]) -> None:
+        """Record what the next step compares the trainable parameters with, and compare the ranks."""
+        self.names = {p: names[p] for p in self.indices}
+        self.placements = {p: (p.device, p.dtype) for p in self.indices}
+        if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
+            self.loss_scale.begin(next(iter(self.indices)).device)
+        if self.process_group is not None:
+            check_ranks(self.model, self.indices, self.seed, self.process_group)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
@@ -142,9 +186,21 @@ class Method(torch.optim.Optimizer):
         """Number of kinds of step that the method cycles through; each kind has its `next_closures()`."""
         return 1
 
+    def check_groups(self, indices: dict[nn.Parameter, int], names: dict[nn.Parameter, str]) -> None:
+        """Raise `ValueError` unless a step would honor all groups.
+
+        Args:
+            indices: the trainable parameters.
+            names: names of the model's parameters, for errors.
+        """
+        check_groups(self.param_groups, indices, names)
+        fixed = {key: value for key, value in self.defaults.items() if key not in self.group_settings}
+        check_settings(self.param_groups, type(self).__name__, self.group_settings, self.arguments(), fixed)
+
     def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
         """Return (parameter, parameter index, current learning rate of its group) for every parameter."""
-        return [(p, self.indices[p], g["lr"]) for g in self.param_groups for p in g["params"]]
+        rates = [(learning_rate(group), group) for group in self.param_groups]
+        return [(p, self.indices[p], lr) for lr, group in rates for p in group["params"]]
 
     def step_seed(self, *stream: int) -> int:
         """Return the seed of this step's direction.
@@ -160,24 +216,6 @@ class Method(torch.optim.Optimizer):
         Without a process group, return the tensor.
         """
         return mean_over_ranks(value, self.process_group)
-
-    def validate_closures(self, **given: Loss | None) -> None:
-        """Check that a step can be taken. Call this method before anything is evaluated.
-
-        Args:
-            **given: the closures passed to `step`, by name; None if a closure was not passed.
-
-        Raises:
-            ValueError: if no closure or an unknown one is given (the message names the known ones), or if a
-                parameter was added, replaced, removed, or moved since the method was built.
-        """
-        known = " and ".join(self.closures)
-        for name, closure in given.items():
-            if closure is not None and name not in self.closures:
-                raise ValueError(f"{type(self).__name__} does not take {name}: pass {known}")
-        if all(closure is None for closure in given.values()):
-            raise ValueError(f"{type(self).__name__}.step got no loss closure: pass {known}")
-        check_unchanged(self.model, self.names, self.placements)
 
     def update(
         self,
@@ -242,49 +280,10 @@ class Method(torch.optim.Optimizer):
 
     def count(self, skipped: Tensor) -> None:
         """Update the counters after a step, on the device. `skipped` is a bool scalar."""
-        if self.skipped_steps is None:
-            self.skipped_steps = torch.zeros((), dtype=torch.int64, device=skipped.device)
-            self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=skipped.device)
         # A state that was loaded from a file may be on a different device.
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
         self.steps += 1
+        self.publish_state()
         # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return torch's optimizer state and, under "method", everything else that the next step depends on.
-
-        The state contains only tensors and plain values, so `torch.load(weights_only=True)` reads it.
-        """
-        attributes = {name: getattr(self, name) for name in self.state_attributes}
-        attributes["loss_scale"] = self.loss_scale.state_dict()
-        return super().state_dict() | {"method": {"class": type(self).__name__} | attributes}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state that an optimizer of the same class saved.
-
-        Raises:
-            ValueError: if an optimizer of a different class saved the state, or if it does not fit the model.
-                The optimizer is unchanged in this case.
-        """
-        # torch does not copy the state, and the next step must not write into the caller's tensors.
-        state_dict = copy.deepcopy(state_dict)
-        attributes = state_dict.get("method", {})
-        name, saved_by = type(self).__name__, attributes.pop("class", "another optimizer")
-        if saved_by != name or set(attributes) != set(self.state_attributes):
-            raise ValueError(
-                f"cannot load this state into {name}: it is from {saved_by} and contains {sorted(attributes)}"
-            )
-        attributes = self.restored(attributes)
-        super().load_state_dict({k: v for k, v in state_dict.items() if k != "method"})
-        self.loss_scale.load_state_dict(attributes.pop("loss_scale"))
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-    def restored(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return saved attributes in the form that this model needs.
-
-        Raise `ValueError` if they do not fit it.
-        """
-        return attributes

@@ -8,6 +8,7 @@ Cost: 1 forward, 1 backward; 0 draws of z; 1 pass over theta, after the backward
 Memory: activations, gradients of theta's size, and two moments of theta's size, in theta's dtype.
 """
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from addax.backward import UNREACHED, differentiable, refuse_gradients
+from addax.groups import check_setting
 from addax.loss_precision import scalar
 from addax.optimizer import Loss, Method, StepStats
 
@@ -49,6 +51,7 @@ class Adam(Method, torch.optim.Adam):
 
     label = "Adam"
     closures = ("fo_loss",)
+    group_settings = ("lr", "betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -56,15 +59,25 @@ class Adam(Method, torch.optim.Adam):
         lr: float,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
-        params: Iterable[dict[str, Any]] | None = None,
+        params: Iterable[Any] | None = None,
         process_group: ProcessGroup | None = None,
     ) -> None:
-        self.betas = tuple(betas)
+        check_setting(betas, "betas", "betas")
+        self.betas = betas
         super().__init__(model, lr, params=params, process_group=process_group)
 
     def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
         """Initialize torch's Adam."""
         torch.optim.Adam.__init__(self, groups, lr=lr, betas=self.betas, fused=True)
+
+    def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Allocate the moments and step counts of parameters, as torch does at their first step."""
+        for p in parameters:
+            self.state[p] = {
+                "step": torch.zeros((), dtype=torch.float32, device=p.device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
 
     def step(self, *, zo_loss: Loss | None = None, fo_loss: Loss | None = None) -> StepStats:
         """Take one step.
@@ -80,7 +93,6 @@ class Adam(Method, torch.optim.Adam):
             ValueError: if `fo_loss` is missing, if `zo_loss` is given, if the loss is not a scalar with a
                 gradient, or if a parameter already has a gradient.
         """
-        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         refuse_gradients(self.names)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
@@ -88,7 +100,9 @@ class Adam(Method, torch.optim.Adam):
         is_finite = torch.isfinite(reported_loss)
         try:
             half = any(p.dtype == torch.float16 for p in self.indices)
-            self.grad_scale = self.loss_scale.begin(loss.device) if half else None
+            if half:
+                # torch's fused Adam divides the gradients by this.
+                self.grad_scale = self.loss_scale.begin(loss.device)
             (loss.float() * self.grad_scale if half else loss).backward()
             if all(p.grad is None for p in self.indices):
                 raise ValueError(UNREACHED)
@@ -99,15 +113,19 @@ class Adam(Method, torch.optim.Adam):
                 is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
             # If this is 1, torch's fused Adam skips the step and does not count it.
             self.found_inf = (~is_finite).float()
+            self.publish_state()
             zero_lr = [p for g in self.param_groups if g["lr"] == 0 for p in g["params"]]
             negative_zeros = [(p == 0) & p.signbit() for p in zero_lr]
-            torch.optim.Adam.step(self)
             with torch.no_grad():
+                # Without the wrappers around it, which would run the hooks of this step a second time.
+                inspect.unwrap(torch.optim.Adam.step)(self)
                 for p, mask in zip(zero_lr, negative_zeros, strict=True):
                     # At a learning rate of 0, torch subtracts zeros, which makes negative zeros positive.
                     p.masked_fill_(mask, -0.0)
         finally:
             self.zero_grad()
+            vars(self).pop("grad_scale", None)
+            vars(self).pop("found_inf", None)
         self.count(~is_finite)
         return StepStats(reported_loss, None, forwards=1, backwards=1, skipped=~is_finite)
 

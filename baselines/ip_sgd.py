@@ -48,7 +48,6 @@ class IPSGD(Method):
             ValueError: if `fo_loss` is missing, if `zo_loss` is given, or if the loss is not a scalar with a
                 gradient.
         """
-        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         with torch.enable_grad():
             loss = differentiable(fo_loss())
         return self.update(loss=loss, in_place=self.in_place, forwards=1)

@@ -62,7 +62,6 @@ class MeZO(ZerothOrder):
         Raises:
             ValueError: if `zo_loss` is missing, if `fo_loss` is given, or if the loss is not a scalar.
         """
-        self.validate_closures(zo_loss=zo_loss, fo_loss=fo_loss)
         estimate = self.estimate(zo_loss)
         return self.update(
             estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2, arithmetic=self.arithmetic

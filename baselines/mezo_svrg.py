@@ -16,6 +16,7 @@ Memory: one module's weights, plus the weights of tied parameters, plus the anch
 needed if released).
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from addax.forward_state import ForwardState
 from addax.optimizer import Loss, StepStats
 from addax.spsa import Estimate
-from addax.validation import one_of, within
+from addax.validation import one_of, whole, within
 from addax.zeroth_order import ZeroOrderOptions, ZerothOrder
 
 VARIANTS = ("paper", "released")
@@ -60,7 +61,7 @@ class MeZOSVRG(ZerothOrder):
 
     label = "MeZO-SVRG"
     closures = ("zo_loss", "full_loss")
-    state_attributes = (*ZerothOrder.state_attributes, "anchor", "full")
+    state_attributes = (*ZerothOrder.state_attributes, "full")
 
     def __init__(
         self,
@@ -77,10 +78,16 @@ class MeZOSVRG(ZerothOrder):
         within(anchor_every, "anchor_every", low=1)
         one_of(variant, "variant", VARIANTS)
         self.lr_ratio = lr_ratio
-        self.anchor_every = anchor_every
+        self.anchor_every = whole(anchor_every, "anchor_every")
         self.variant = variant
-        self.anchor: list[Tensor] | None = None
         self.full: Estimate | None = None
+
+    @property
+    def anchor(self) -> list[Tensor] | None:
+        """The anchor's value of each parameter, or None before the first finite estimate (or if released)."""
+        if self.full is None or self.variant == "released":
+            return None
+        return [self.state[p]["anchor"] for p in self.indices]
 
     @property
     def at_anchor(self) -> bool:
@@ -117,49 +124,46 @@ class MeZOSVRG(ZerothOrder):
             ValueError: if the closure that this step needs is missing, if `fo_loss` is given, or if a loss is
                 not a scalar.
         """
-        self.validate_closures(zo_loss=zo_loss, full_loss=full_loss, fo_loss=fo_loss)
         (needed,) = self.next_closures()
         if (full_loss if self.at_anchor else zo_loss) is None:
             raise ValueError(f"MeZOSVRG needs {needed} at step {self.steps}: pass zo_loss and full_loss")
         return self._anchor_step(full_loss) if self.at_anchor else self._minibatch_step(zo_loss)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as in `Method`, with the estimate as a dict."""
-        state = super().state_dict()
-        if self.full is not None:
-            state["method"]["full"] = vars(self.full).copy()
-        return state
+    def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Allocate the anchor of parameters. The next step is a full-batch step, which defines it."""
+        self.full = None
+        for p in parameters:
+            anchor = {"anchor": torch.zeros_like(p, requires_grad=False)}
+            self.state[p] = anchor if self.variant == "paper" else {}
 
-    def restored(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Move a saved anchor to the parameters' device. Raise `ValueError` if it does not fit the model."""
-        anchor, full = attributes["anchor"], attributes["full"]
-        if full is not None:
-            attributes["full"] = Estimate(**full)
-            if (anchor is None) == (self.variant == "paper"):
-                raise ValueError(
-                    f"cannot load this state into variant {self.variant!r}: it is from another variant; "
-                    "build the method with the variant of the state"
-                )
-        if anchor is not None:
-            if [a.shape for a in anchor] != [p.shape for p in self.indices]:
-                raise ValueError(
-                    "the saved anchor does not fit the model's parameters: load the state's model"
-                )
-            attributes["anchor"] = [
-                a.to(p.device, p.dtype) for a, p in zip(anchor, self.indices, strict=True)
-            ]
-        return attributes
+    def method_state(self) -> dict[str, Any]:
+        """Return the state as in `Method`, with the estimate as a dict. Its seed is -1 if there is none."""
+        p = next(iter(self.indices))
+        zeros = torch.zeros(2, dtype=torch.promote_types(p.dtype, torch.float32), device=p.device)
+        full = vars(self.full or Estimate(*zeros, -1)).copy()
+        return super().method_state() | {"full": full}
+
+    def restored(
+        self, values: dict[str, Any], saved: Mapping[nn.Parameter, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Return the saved values, with the estimate as such. Raise `ValueError` for another variant."""
+        if any(("anchor" in entry) == (self.variant == "released") for entry in saved.values()):
+            raise ValueError(
+                f"cannot load this state into variant {self.variant!r}: it is from another variant; "
+                "build the method with the variant of the state"
+            )
+        full = values["full"]
+        return values | {"full": None if full["step_seed"] < 0 else Estimate(**full)}
 
     def _anchor_step(self, full_loss: Loss) -> StepStats:
         estimate = self.estimate(full_loss)
         # The host decides which estimate to keep, so an anchor step waits for the device. Other steps do not.
         if bool(torch.isfinite(estimate.projected_grad) & torch.isfinite(estimate.loss)):
-            if self.variant == "paper":
-                if self.anchor is None:
-                    self.anchor = [torch.empty_like(p, requires_grad=False) for p in self.indices]
-                for anchor, p in zip(self.anchor, self.indices, strict=True):
-                    anchor.copy_(p.detach())
+            self.publish_state()
             self.full = estimate
+            if self.variant == "paper":
+                for p in self.indices:
+                    self.state[p]["anchor"].copy_(p.detach())
         return self.update(estimates=[(1.0, estimate)], reported_loss=estimate.loss, forwards=2)
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from addax import Addax
+from addax import Addax, noise
+from addax.validation import trainable
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
@@ -144,7 +145,7 @@ def test_a_seed_may_have_any_integer_type(seed):
         model = MLP.build(torch.float32)
         opt = MeZO(model, lr=0.1, seed=given)
         opt.step(zo_loss=MLP.closure(model, 0))
-        ends.append((bits(model), opt.state_dict()["method"]["seed"]))
+        ends.append((bits(model), opt.method_state()["seed"]))
     assert ends[0] == ends[1]
     assert type(ends[0][1]) is int
 
@@ -191,17 +192,6 @@ def test_groups_that_leave_parameters_out_are_rejected(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_group_added_later_is_rejected(method):
-    model = MLP.build(torch.float32)
-    model[0].requires_grad_(False)
-    opt = method(model, lr=0.1)
-    model[0].requires_grad_(True)
-    with pytest.raises(ValueError, match=f"{method.__name__} already contains all parameters.*build a new"):
-        opt.add_param_group({"params": list(model[0].parameters())})
-    assert len(opt.param_groups) == 1
-
-
-@pytest.mark.parametrize("method", ALL)
 def test_models_that_cannot_be_trained_are_rejected(method):
     with pytest.raises(ValueError, match="Sequential has no trainable parameter"):
         method(MLP.build(torch.float32).requires_grad_(False), lr=0.1)
@@ -215,6 +205,121 @@ def test_models_that_cannot_be_trained_are_rejected(method):
     odd[0].weight = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
     with pytest.raises(ValueError, match=r"'0\.weight' is torch\.complex64"):
         method(odd, lr=0.1)
+
+
+FIRST_ARGUMENTS = {
+    "generator": (lambda m: m.parameters(), "is the model, not its parameters .*pass model"),
+    "list": (lambda m: list(m.parameters()), "is the model, not its parameters .*pass model"),
+    "named": (lambda m: m.named_parameters(), "is the model, not its parameters .*pass model"),
+    "groups": (lambda m: [{"params": m.parameters()}], "is the model, not its parameters .*pass model"),
+    "state": (lambda m: m.state_dict(), "is the model, not its parameters .*pass model"),
+    "tensor": (lambda m: m[0].weight, "is the model, not its parameters .*pass model"),
+    "class": (lambda m: nn.Linear, "is the class Linear: pass an instance"),
+    "function": (lambda m: m.forward, r"must be the model \(an nn.Module\), not method"),
+    "name": (lambda m: "facebook/opt-125m", r"must be the model \(an nn.Module\), not str"),
+    "None": (lambda m: None, r"must be the model \(an nn.Module\), not NoneType"),
+}
+
+
+@pytest.mark.parametrize("kind", FIRST_ARGUMENTS)
+@pytest.mark.parametrize("method", ALL)
+def test_another_first_argument_than_a_model_names_the_call(method, kind):
+    make, message = FIRST_ARGUMENTS[kind]
+    with pytest.raises(TypeError, match=f"the first argument {message}") as error:
+        method(make(MLP.build(torch.float32)), lr=0.1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "hint"),
+    [
+        ("epsilon", "did you mean 'eps'"),
+        ("learning_rate", "did you mean 'lr'"),
+        ("parms", "did you mean 'params'"),
+        ("weight_decay", "it takes lr, "),
+        ("momentum", "it takes lr, "),
+    ],
+)
+@pytest.mark.parametrize("method", ALL)
+def test_an_unknown_argument_gets_a_suggestion(method, keyword, hint):
+    if "eps" in hint and "eps" not in method.arguments():
+        hint = "it takes lr, "
+    match = rf"^{method.__name__} got an unexpected keyword argument '{keyword}': {hint}"
+    with pytest.raises(TypeError, match=match):
+        method(MLP.build(torch.float32), **{"lr": 0.1, keyword: 0.1})
+
+
+class Many(nn.Module):
+    """A model with frozen parameters between two trainable layers."""
+
+    def __init__(self, frozen):
+        super().__init__()
+        self.first = nn.Linear(4, 1)
+        self.frozen = nn.ParameterList([nn.Parameter(torch.zeros(1), False) for _ in range(frozen)])
+        self.last = nn.Linear(1, 4)
+
+    def loss(self):
+        """Return a loss that reaches both layers."""
+        return self.first(self.last(torch.ones(2, 1, dtype=self.first.weight.dtype))).square().mean()
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_only_trainable_parameters_count_toward_the_limit(method, monkeypatch):
+    """A step follows the indices that the docstring of `trainable` defines."""
+    monkeypatch.setattr(noise, "MAX_TENSORS", 6)
+    model = Many(frozen=30)
+    opt = method(model, lr=0.1)
+    trained = [*model.first.parameters(), *model.last.parameters()]
+    assert [opt.indices[p] for p in trained] == [0, 1, 5, 4]
+    before = [p.detach().clone() for p in trained]
+    opt.step(**dict.fromkeys(opt.closures, model.loss))
+    assert not any(torch.equal(p, b) for p, b in zip(trained, before, strict=True))
+
+
+def test_indices_below_the_limit_are_positions(monkeypatch):
+    model = Many(frozen=30)
+    positions = {p: k for k, p in enumerate(model.parameters()) if p.requires_grad}
+    assert trainable(model) == positions
+    monkeypatch.setattr(noise, "MAX_TENSORS", max(positions.values()) + 1)
+    assert trainable(model) == positions
+    # An index below the limit stays, and the others are distinct from it.
+    monkeypatch.setattr(noise, "MAX_TENSORS", max(positions.values()))
+    assert list(trainable(model).values()) == [0, 1, 32, 31]
+
+
+def test_a_model_as_large_as_the_reported_one_takes_a_bfloat16_step():
+    """With 33,000 frozen parameters between two trainable layers, every trainable parameter moves."""
+    model = Many(frozen=33_000).bfloat16()
+    opt = IPSGD(model, lr=0.1)
+    assert max(opt.indices.values()) < noise.MAX_TENSORS
+    before = [p.detach().clone() for p in opt.indices]
+    opt.step(fo_loss=model.loss)
+    assert not any(torch.equal(p, b) for p, b in zip(opt.indices, before, strict=True))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_too_many_trainable_parameters_are_rejected_at_construction(method, monkeypatch):
+    monkeypatch.setattr(noise, "MAX_TENSORS", 5)
+    with pytest.raises(
+        ValueError, match="Sequential has 6 trainable parameters, but at most 5 can be trained"
+    ):
+        method(MLP.build(torch.float32), lr=0.1)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_parameter_with_too_many_elements_is_rejected_at_construction(method, monkeypatch):
+    monkeypatch.setattr(noise, "MAX_BLOCKS", 2)
+    monkeypatch.setattr(noise, "CPU_BLOCK", 10)
+    with pytest.raises(
+        ValueError, match=r"'0\.weight' has 40 elements, but at most 20 can be trained on cpu"
+    ):
+        method(MLP.build(torch.float32), lr=0.1)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_parameter_without_a_shape_is_rejected(method):
+    with pytest.raises(ValueError, match=r"'0\.weight' has no shape yet: run the model once on a batch"):
+        method(nn.Sequential(nn.LazyLinear(2)), lr=0.1)
 
 
 class Quantized(torch.Tensor):

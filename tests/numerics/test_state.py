@@ -186,7 +186,8 @@ def test_a_loaded_anchor_moves_to_the_parameters_device():
     opt = MeZOSVRG(model, lr=0.1)
     opt.step(full_loss=MLP.closure(model, 0))
     state = opt.state_dict()
-    state["method"]["anchor"] = [a.double() for a in state["method"]["anchor"]]
+    for entry in state["state"].values():
+        entry["anchor"] = entry["anchor"].double()
     other = MeZOSVRG(model, lr=0.1)
     other.load_state_dict(state)
     assert all(torch.equal(a, b) for a, b in zip(other.anchor, opt.anchor, strict=True))
