@@ -200,9 +200,8 @@ class PhaseHooks:
         self.backward = False
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(
-                    lambda p: allocations.classify(p.grad, GRADIENTS)
-                )
+                # A method refuses post-accumulate-grad hooks of others, which may use up a gradient.
+                parameter.register_hook(lambda grad: allocations.classify(grad, GRADIENTS))
         for number, layer in enumerate(layers):
             layer.register_forward_pre_hook(self._enter_hook(number), with_kwargs=True)
             layer.register_forward_hook(self._leave_hook(number))

@@ -57,6 +57,47 @@ def test_a_predicted_peak_is_the_live_bytes_of_a_real_step(method):
     assert predicted(method).peak_bytes == pytest.approx(live, abs=200)
 
 
+class ReadsChildren(nn.Module):
+    """A module that reads the weights of two children, and has a large buffer, which a step copies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(WIDTH, WIDTH)
+        self.second = nn.Linear(WIDTH, WIDTH)
+        self.out = nn.Linear(WIDTH, 1)
+        self.register_buffer("running", torch.zeros(WIDTH, WIDTH))
+
+    def forward(self, x):
+        """Map `(batch, WIDTH)` to `(batch, 1)`."""
+        return self.out(x @ self.first.weight @ self.second.weight + self.running[0])
+
+
+@pytest.mark.parametrize("method", [Addax, MeZO, MeZOSVRG])
+def test_the_scratch_of_a_module_that_reads_its_childrens_weights_is_predicted(method):
+    """It is the children's weights together, until the module has run."""
+
+    def build(device):
+        model = ReadsChildren().to(device)
+        return model, method(model, lr=1e-3)
+
+    def work():
+        model, optimizer = build("cpu")
+        step = TrainingStep(model, optimizer, closures_on("cpu", method)(model))
+        with LiveBytes([*model.parameters(), *model.buffers()]) as live:
+            for _ in range(2):
+                step.step_every_kind()
+        return live.peak
+
+    with ThreadPoolExecutor(1) as threads:
+        live = threads.submit(work).result()
+    found = predict_peak(lambda: build("meta"), closures_on("meta", method))
+    on_a_cpu = predict_peak(lambda: build("meta"), closures_on("meta", method), device="cpu")
+    weights, copied_buffer = 2 * 4 * WIDTH * WIDTH, 4 * WIDTH * WIDTH
+    assert on_a_cpu.peak_bytes == pytest.approx(live, abs=1000)
+    if method is MeZO:
+        assert found.split["scratch"] == pytest.approx(weights + copied_buffer, rel=0.05)
+
+
 def test_the_split_has_the_sizes_of_parameters_gradients_and_state():
     adam, mezo, svrg = predicted(Adam).split, predicted(MeZO).split, predicted(MeZOSVRG).split
     assert tuple(adam) == KINDS
