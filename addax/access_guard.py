@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from addax.scratch import memory
 
@@ -50,6 +50,11 @@ class ParameterAccessGuard(TorchDispatchMode):
             yield
         finally:
             self.active = active
+
+    def remove(self) -> None:
+        """Deactivate the guard, if it is active in this thread."""
+        if self in _get_current_dispatch_mode_stack():
+            self.__exit__(None, None, None)
 
     def __torch_dispatch__(
         self, func: Any, types: tuple[type, ...], args: tuple[Any, ...] = (), kwargs: dict | None = None

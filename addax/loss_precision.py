@@ -7,13 +7,12 @@ convert 16-bit arguments to float32 first, as if the closure upcast the logits.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils import _pytree as pytree
 
 from addax.forward_state import ForwardState
@@ -77,6 +76,11 @@ class Float32Losses(TorchFunctionMode):
             return result
         return func(*args, **kwargs)
 
+    def remove(self) -> None:
+        """Deactivate the mode, if it is active in this thread."""
+        if self in _get_current_function_mode_stack():
+            self.__exit__(None, None, None)
+
     def has_lost_precision(self, loss: Tensor) -> bool:
         """Return whether a closure's loss was computed in 16-bit."""
         if loss.dtype in HALF or any(loss is converted for converted in self._converted):
@@ -119,8 +123,7 @@ class LossPrecision:
             state.restore()
         # A compiler would trace the mode into its graph.
         mode = None if swap and swap.whole else Float32Losses()
-        with mode or nullcontext():
-            value = without_autocast_cache(loss)
+        value = _under(mode, loss)
         wide = scalar(value, "zo_loss")
         lost = mode.has_lost_precision(value) if mode else value.dtype in HALF
         if lost or (swap and swap.compiled and self._looks_rounded(wide)):
@@ -147,6 +150,20 @@ class LossPrecision:
         pair = torch.stack([previous, loss])
         exact = any(bool((pair == pair.to(dtype)).all()) for dtype in HALF)
         return exact and bool(((pair.abs() > 1) | (pair * 64 != (pair * 64).round())).any())
+
+
+def _under(mode: Float32Losses | None, loss: Callable[[], T]) -> T:
+    """Call a closure under a mode, which is not active afterward, whenever an interrupt arrives."""
+    if mode is None:
+        return without_autocast_cache(loss)
+    try:
+        try:
+            mode.__enter__()
+            return without_autocast_cache(loss)
+        finally:
+            mode.remove()
+    finally:
+        mode.remove()
 
 
 def _upcast(value: Tensor) -> Tensor:

@@ -81,8 +81,8 @@ class PerturbedForward:
             state: the forward state to start from. None means the current state.
 
         Raises:
-            ValueError: if the loss is not a scalar tensor or was computed in 16-bit, or if it runs the model
-                where weights cannot be swapped.
+            ValueError: if the loss is not a scalar tensor or was computed in 16-bit, if it runs the model
+                where weights cannot be swapped, or if it reseeds torch's generator at random.
         """
         if state is None:
             state = ForwardState(self.model)
@@ -121,9 +121,14 @@ class PerturbedForward:
 
                 return self.precision.evaluate(evaluate, state, self.swap)
 
-            plus = at(eps)
+            plus, seed = at(eps), torch.initial_seed()
             state.restore()
             minus = at(-eps)
+            if torch.initial_seed() != seed:
+                raise ValueError(
+                    "zo_loss gave torch's generator two different seeds in its two evaluations (torch.seed), so "
+                    "they cannot be compared: remove the call, or use torch.manual_seed with a fixed seed"
+                )
         self._most_in_use = scratch.most
         return plus, minus
 

@@ -93,6 +93,8 @@ class WeightSwap:
             self._remove_hooks()
 
     def _attach(self) -> None:
+        # An interrupt may have left something behind, and a reference to theta would look like an alias.
+        self._remove_hooks()
         self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
         self.units = [] if self.whole else self.find_units()
         self.tied = tied_among(self.units)
@@ -154,8 +156,10 @@ class WeightSwap:
                     p.__class__ = self._watched[kind]
                 if self.whole:
                     self._use(self.parameters, [])
-                with self._guard or nullcontext():
-                    return loss()
+                # An interrupt at the end of a `with` statement could leave the guard active.
+                if self._guard:
+                    self._guard.__enter__()
+                return loss()
             finally:
                 self._restore()
         finally:
@@ -163,6 +167,8 @@ class WeightSwap:
 
     def _restore(self) -> None:
         self._live = False
+        if self._guard:
+            self._guard.remove()
         for p, kind in self._kinds.items():
             p.__class__ = kind
         for p in self._swapped:

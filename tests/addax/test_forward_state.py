@@ -200,6 +200,21 @@ def test_both_evaluations_draw_the_same_numbers_from_every_generator(arithmetic)
     assert all(a != b for a, b in zip(plus, later_plus, strict=True))
 
 
+def test_a_forward_that_seeds_torch_at_random_is_rejected():
+    """As Reformer's does. A fixed seed is allowed."""
+    model = nn.Linear(4, 1).double()
+    opt = MeZO(model, lr=0.0)
+
+    def loss(seed):
+        seed()
+        return (model(X) * torch.rand(())).mean()
+
+    with torch.random.fork_rng([]):
+        with pytest.raises(ValueError, match=r"two different seeds.*torch\.seed.*manual_seed"):
+            opt.step(zo_loss=lambda: loss(torch.seed))
+        opt.step(zo_loss=lambda: loss(lambda: torch.manual_seed(3)))
+
+
 def test_large_packed_buffers_are_checked_instead_of_copied(monkeypatch):
     """Quantized weights are buffers too. A copy of them could need as much memory as the model."""
     monkeypatch.setattr(forward_state, "LARGEST_PACKED_COPY", 10)

@@ -11,7 +11,7 @@ from baselines.mezo import MeZO
 from tests.numerics.oracle import TIED, bits
 
 HERE = Path(addax.__file__).parent
-FILES = {str(HERE / name) for name in ("spsa.py", "weight_swap.py", "scratch.py")}
+FILES = {str(HERE / name) for name in ("spsa.py", "weight_swap.py", "scratch.py", "forward_state.py")}
 
 
 class Interrupt:
