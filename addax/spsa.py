@@ -126,8 +126,8 @@ class PerturbedForward:
             minus = at(-eps)
             if torch.initial_seed() != seed:
                 raise ValueError(
-                    "zo_loss gave torch's generator two different seeds in its two evaluations (torch.seed), so "
-                    "they cannot be compared: remove the call, or use torch.manual_seed with a fixed seed"
+                    "zo_loss gave torch's generator two different seeds in its two evaluations (torch.seed), "
+                    "so they cannot be compared: remove the call, or use torch.manual_seed with a fixed seed"
                 )
         self._most_in_use = scratch.most
         return plus, minus
