@@ -33,7 +33,7 @@ def checked_step(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def checked(method: "Method", closure: "Loss | None" = None, **losses: "Loss | None") -> Any:
-        if {closure, *losses.values()} == {None} and asks_for_state(method):
+        if all(loss is None for loss in (closure, *losses.values())) and asks_for_state(method):
             method.publish_state()
             return None
         refuse_grad_scaler(method)
