@@ -58,6 +58,9 @@ class Server(ThreadingHTTPServer):
         """Its base URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing: a client may be killed in the middle of a request."""
+
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the data that answer a GraphQL query; empty for what a run can do without."""
         operation = re.search(r"(?:query|mutation)\s+(\w+)", query)[1]
@@ -121,7 +124,6 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = {"data": self.server.answer(request["query"], request.get("variables") or {})}
             elif self.path.endswith("/file_stream"):
                 self.server.append(self.path.split("/")[-2], json.loads(body))
-            else: print("   other", self.path, len(body))
             self.server.changed.notify_all()
         self._send(answer)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-from benchmarks import registry
+from benchmarks import models, registry, suites
 from benchmarks.cli import options
 from benchmarks.cli.describe import method_settings, run_fields, settings_owners
 from benchmarks.cli.parser import Parser
@@ -86,7 +86,15 @@ def main(args: argparse.Namespace) -> int:
     data, folder = options.source_of(args.data)
     values = options.given_values(args, run_fields() | method_settings(args.method))
     spec = with_defaults(values | {"device": options.device_of(args.device), "data": data})
-    wandb = tracking.check_mode(args.wandb)
+    # A built-in model is trained as briefly as in suite `quick`, whatever the folder of its row is called.
+    like = (
+        args.suite
+        if args.suite in registry.files("suite")
+        else "quick"
+        if spec.model in models.builtin()
+        else None
+    )
+    wandb = tracking.check_mode(args.wandb, suites.wandb(like) if like else None)
     store.check_writable(args.suite)
     train.load(spec, folder)
     console = Console()

@@ -23,8 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-# Seconds that wandb may take to start a run, to upload its last data, and to write its last records.
-INIT_TIMEOUT, FINISH_TIMEOUT, WRITE_TIMEOUT = 30, 60, 10
+# Seconds that wandb may take to start a run, to upload its last data, and to write its last records before its
+# background process is stopped.
+INIT_TIMEOUT, FINISH_TIMEOUT, WRITE_TIMEOUT = 30, 60, 2
 # Seconds between writes of the log file, and between answers while many tuples are waiting.
 FLUSH_INTERVAL, ANSWER_INTERVAL = 1.0, 1.0
 # Layout of a .wandb file, which is a LevelDB log: blocks of chunks; a chunk is a CRC (4 bytes), a length, a
@@ -93,14 +94,23 @@ class OpenRun:
 
     def _finish(self, exit_code: int) -> None:
         self._run.finish(exit_code=exit_code)
-        # `finish` may return before wandb has written the log, and it does not report that it could not write.
-        deadline = time.monotonic() + WRITE_TIMEOUT
-        while self._is_offline and not is_complete(self._file):
-            if time.monotonic() >= deadline:
-                raise OSError(f"{self._file} is incomplete; is the disk full?")
-            time.sleep(0.05)
+        if self._is_offline:
+            self._check_complete()
         for part in self._replaced:
             shutil.rmtree(part, ignore_errors=True)
+
+    def _check_complete(self) -> None:
+        import wandb
+
+        # `finish` may return before the log is written.
+        deadline = time.monotonic() + WRITE_TIMEOUT
+        while not is_complete(self._file) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not is_complete(self._file):
+            # This waits for wandb's background process, which does not report that it could not write.
+            wandb.teardown()
+            if not is_complete(self._file):
+                raise OSError(f"{self._file} is incomplete; is the disk full?")
 
 
 def parts(folder: Path, run_id: str) -> list[Path]:
@@ -146,7 +156,8 @@ def serve(connection: Connection) -> None:
         while True:
             try:
                 kind, *values = connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):
+                # A process that is killed may leave a part of a tuple.
                 break
             if kind == "begin":
                 run = OpenRun(*values)
