@@ -85,8 +85,8 @@ def _end_of(process: BaseProcess | None) -> str:
 
 def _begin_worker(jobs: int, lifeline: Connection) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C in a terminal also reaches the workers, as does SIGTERM from a job scheduler, but the sweep decides
-    # when they end.
+    # Ctrl-C in a terminal and SIGTERM from a job scheduler also reach the workers, but the sweep decides when
+    # they end.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()

@@ -23,8 +23,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-# Seconds that wandb may take to start a run, to upload its last data, and to write its last records before its
-# background process is stopped.
+# Seconds that wandb may take to start a run, to upload its last data, and to write its last records before
+# its background process is stopped.
 INIT_TIMEOUT, FINISH_TIMEOUT, WRITE_TIMEOUT = 30, 60, 2
 # Seconds between writes of the log file, and between answers while many tuples are waiting.
 FLUSH_INTERVAL, ANSWER_INTERVAL = 1.0, 1.0

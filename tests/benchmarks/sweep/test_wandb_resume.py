@@ -2,18 +2,15 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from benchmarks import registry
 from benchmarks.config.spec import from_dict
 from benchmarks.sweep.tracking import Tracker
 from benchmarks.sweep.wandb_process import is_complete
+from tests import processes
 from tests.benchmarks.sweep.wandb_logs import environment, read, sync, without_private
-from tests.processes import descendants
 from tests.wandb_server import serving
 
 pytest.importorskip("wandb", reason="needs the extra `tracking`")
@@ -21,17 +18,6 @@ pytestmark = pytest.mark.process
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "steps": 60, "lr": 1e-3})
 KILLED, CHECKPOINT, LAST = 30, 20, 40
-# Logs 30 steps, and waits to be killed.
-PART = f"""
-import sys, time
-from pathlib import Path
-from benchmarks.sweep.tracking import Tracker
-from tests.benchmarks.sweep.test_wandb_resume import KILLED, SPEC, log_steps
-folder = Path(sys.argv[2])
-log_steps(Tracker(sys.argv[1], folder).begin(SPEC, "s", folder / "checkpoint"), 0, KILLED)
-print("logged", flush=True)
-time.sleep(600)
-"""
 
 
 def loss(step):
@@ -53,15 +39,16 @@ def expected(last):
     return {step: {"loss": loss(step)} | evaluated.get(step, {}) for step in range(last + 1)}
 
 
+def log_and_wait(mode, folder, env):
+    os.environ.update(env)
+    log_steps(Tracker(mode, folder).begin(SPEC, "s", folder / "checkpoint"), 0, KILLED)
+    signal.pause()
+
+
 def start(mode, folder):
-    """Start a process that logs the first steps; return it and wandb's file when the steps are on the disk."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PART, mode, str(folder)],
-        env=os.environ | {"PYTHONPATH": str(registry.ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "logged\n"
+    """Start a process that logs the first steps; return it and wandb's file when they are on the disk."""
+    process = processes.context().Process(target=log_and_wait, args=(mode, folder, dict(os.environ)))
+    process.start()
     last_complete_row = str(loss(KILLED - 1)).encode()
     (file,) = until(lambda: [f for f in log_files(folder) if last_complete_row in f.read_bytes()], seconds=30)
     return process, file
@@ -105,9 +92,9 @@ def server(tmp_path, monkeypatch):
 def test_offline_steps_reach_the_disk_within_30_seconds_and_a_resumed_run_is_synced_as_one(tmp_path, server):
     """The run is killed together with all of wandb's processes, as by a job scheduler."""
     first, part = start("offline", tmp_path)
-    for pid in [first.pid, *descendants(first.pid)]:
+    for pid in [first.pid, *processes.descendants(first.pid)]:
         os.kill(pid, signal.SIGKILL)
-    first.communicate()
+    first.join()
     _, history, _, exit_code = read(part)
     # wandb gets a row when the next one begins, because an evaluation may follow.
     assert (history, exit_code) == (expected(KILLED - 1), None)
@@ -123,7 +110,7 @@ def test_a_run_resumed_online_has_each_step_once_and_ends_as_done(tmp_path, serv
     """Only the training process is killed; wandb's process then uploads what it has, except an open row."""
     first, _ = start("online", tmp_path)
     first.kill()
-    first.communicate()
+    first.join()
     with server.changed:
         assert server.changed.wait_for(
             lambda: any(run.exit_code is not None for run in server.runs.values()), 60
@@ -141,7 +128,7 @@ def test_a_run_resumed_online_has_each_step_once_and_ends_as_done(tmp_path, serv
 def test_all_steps_of_a_killed_offline_run_are_kept_and_it_may_resume_online(tmp_path, server):
     first, part = start("offline", tmp_path)
     first.kill()
-    first.communicate()
+    first.join()
     until(lambda: is_complete(part))
     _, history, _, exit_code = read(part)
     assert (history, exit_code) == (expected(KILLED), 1)
