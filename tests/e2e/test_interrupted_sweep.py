@@ -64,6 +64,21 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
+def stopped(process, *signals):
+    """Send signals to all processes of a sweep; return its exit code and its lines on stderr."""
+    for sent in signals:
+        os.killpg(process.pid, sent)
+    _, message = process.communicate(timeout=60)
+    return process.returncode, message.splitlines()
+
+
+def message_of(word, code):
+    return code, [
+        f"{word}: finished runs and checkpoints are saved; to continue, run",
+        f"  python -m benchmarks sweep stopped --jobs 1 --wandb {MODE}",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_sweep_continues_after_it_is_interrupted_terminated_and_killed(copy):
@@ -79,26 +94,14 @@ def test_a_sweep_continues_after_it_is_interrupted_terminated_and_killed(copy):
 
     first = sweep(copy, environment)
     wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and checkpoint_times(), first)
-    for process, sent, word in (
-        (first, signal.SIGINT, "interrupted"),
-        # With SIGINT ignored, SIGTERM is the only gentle way.
-        (None, signal.SIGTERM, "terminated"),
-    ):
-        before = checkpoint_times()
-        process = process or sweep(copy, environment, ignore="INT")
-        if sent == signal.SIGTERM:
-            wait_for(lambda: checkpoint_times() - before, process)
-            os.killpg(process.pid, signal.SIGINT)
-        os.killpg(process.pid, sent)
-        _, message = process.communicate(timeout=60)
-        assert process.returncode == 128 + sent
-        assert message.splitlines() == [
-            f"{word}: finished runs and checkpoints are saved; to continue, run",
-            f"  python -m benchmarks sweep stopped --jobs 1 --wandb {MODE}",
-        ]
+    assert stopped(first, signal.SIGINT) == message_of("interrupted", 130)
     before = checkpoint_times()
+    second = sweep(copy, environment, ignore="INT")
+    wait_for(lambda: checkpoint_times() - before, second)
+    assert stopped(second, signal.SIGINT, signal.SIGTERM) == message_of("terminated", 143)
+    before_third = checkpoint_times()
     third = sweep(copy, environment)
-    wait_for(lambda: checkpoint_times() - before, third)
+    wait_for(lambda: checkpoint_times() - before_third, third)
     os.kill(third.pid, signal.SIGKILL)
     third.communicate(timeout=60)
     last = processes.python(*WORDS, cwd=copy, env=environment)
