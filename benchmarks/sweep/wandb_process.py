@@ -54,6 +54,7 @@ class OpenRun:
         self._is_offline = settings["mode"] == "offline"
         flush = {"x_transaction_log_flush_interval": FLUSH_INTERVAL}
         timeouts = {"init_timeout": INIT_TIMEOUT, "finish_timeout": FINISH_TIMEOUT}
+        timeouts |= {"finish_timeout_raises": True}
         self._run = wandb.init(**arguments, settings=wandb.Settings(**settings, **flush, **timeouts))
         self._file = Path(self._run.sync_dir, f"run-{arguments['id']}.wandb")
         self._step, self._values = 0, {}
