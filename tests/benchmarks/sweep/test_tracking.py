@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.cli.run import wandb_default
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.sweep import tracking
@@ -190,6 +191,20 @@ def test_a_long_suite_name_gives_a_valid_id(tmp_path, client):
     (run_id,) = client.ids
     assert len(run_id) < 128
     assert "." not in run_id
+
+
+@pytest.mark.parametrize(
+    ("suite", "model", "default"),
+    [
+        ("quick", "facebook/opt-125m", "disabled"),
+        ("adhoc", "nano-opt", "disabled"),
+        ("figure3-right-tiny", "nano-opt", "disabled"),
+        ("adhoc", "facebook/opt-125m", None),
+        ("small", "facebook/opt-125m", None),
+    ],
+)
+def test_wandb_is_off_by_default_for_short_runs(suite, model, default):
+    assert wandb_default(suite, model) == default
 
 
 def test_an_unknown_tracking_mode_is_rejected(monkeypatch):
