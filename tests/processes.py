@@ -3,6 +3,7 @@
 They handle SIGINT in Python's default way, because `conftest.py` restores it for the test session.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -54,6 +55,18 @@ def python(
             process.kill()
             process.join()
         return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of the running processes that a process started, directly or indirectly."""
+    parents = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(file.parent.name)] = int(file.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for ancestor in found:
+        found += [child for child, parent in parents.items() if parent == ancestor]
+    return found[1:]
 
 
 def _main(words: list[str], cwd: Path, env: Mapping[str, str], out: Path, err: Path) -> None:

@@ -5,9 +5,12 @@ or transformers before `main` runs, so `--help` and `list` are fast.
 """
 
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, describe_os_error
@@ -15,6 +18,10 @@ from benchmarks.errors import UserError, describe_os_error
 COMMANDS = ("list", "run", "sweep", "plan", "study", "report", "plots", "docs", "fetch", "pretrain")
 # A module named `list` would shadow the built-in function in this package.
 MODULES = {name: name for name in COMMANDS} | {"list": "listing"}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a command as Ctrl-C does."""
 
 
 def build_parser(argv: Sequence[str]) -> Parser:
@@ -48,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
         args = build_parser(argv).parse_args(argv)
-        return args.main(args)
+        with _stopped_by_sigterm():
+            return args.main(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,10 +65,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        word, number = (
+            ("terminated", signal.SIGTERM) if isinstance(stop, Terminated) else ("interrupted", signal.SIGINT)
+        )
         print(
-            "interrupted: finished runs and checkpoints are saved; to continue, run\n"
+            f"{word}: finished runs and checkpoints are saved; to continue, run\n"
             f"  python -m benchmarks {shlex.join(argv)}",
             file=sys.stderr,
         )
-        return 130
+        return 128 + number
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, which job schedulers send, and which works if SIGINT is ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # A second signal must not interrupt the cleanup.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

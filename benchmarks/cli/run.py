@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-from benchmarks import registry
+from benchmarks import models, registry, suites
 from benchmarks.cli import options
 from benchmarks.cli.describe import method_settings, run_fields, settings_owners
 from benchmarks.cli.parser import Parser
@@ -70,6 +70,18 @@ def foreign_setting(option: str, method: str | None) -> UserError | None:
     return UserError(f"{method} does not take {setting}: it is a setting of {', '.join(owners)}")
 
 
+def wandb_default(suite: str, model: str) -> str | None:
+    """Return the default mode of wandb for a run, or None if it depends only on whether wandb is installed.
+
+    Args:
+        suite: name of the folder for its row. A run in a suite's folder has the suite's default.
+        model: the run's model. Runs of built-in models are as short as those of suite `quick`.
+    """
+    if suite in registry.files("suite"):
+        return suites.wandb(suite)
+    return suites.wandb("quick") if model in models.builtin() else None
+
+
 def main(args: argparse.Namespace) -> int:
     """Run the spec, write its row, and print the score; return 1 if the run failed."""
     from rich.console import Console
@@ -86,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
     data, folder = options.source_of(args.data)
     values = options.given_values(args, run_fields() | method_settings(args.method))
     spec = with_defaults(values | {"device": options.device_of(args.device), "data": data})
-    wandb = tracking.check_mode(args.wandb)
+    wandb = tracking.check_mode(args.wandb, wandb_default(args.suite, spec.model))
     store.check_writable(args.suite)
     train.load(spec, folder)
     console = Console()

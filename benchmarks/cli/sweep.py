@@ -106,7 +106,7 @@ def main(args: argparse.Namespace) -> int:
         make_executor=make_executor,
         folder=folder,
         console=Console(),
-        wandb=tracking.check_mode(args.wandb, getattr(suite, "WANDB", None)),
+        wandb=tracking.check_mode(args.wandb, suites.wandb(args.suite)),
         checkpoint_minutes=args.checkpoint_minutes,
     )
     if args.report:

@@ -49,6 +49,11 @@ def paper(name: str) -> "Paper | None":
     return getattr(registry.module("suite", name), "PAPER", None)
 
 
+def wandb(name: str) -> str | None:
+    """Return a suite's default mode of wandb, or None; the runs of small variants are too short for wandb."""
+    return "disabled" if registry.is_tiny(name) else getattr(registry.module("suite", name), "WANDB", None)
+
+
 def data(name: str) -> str | None:
     """Return a suite's default source of data: "builtin", "hub", or None if any source will do.
 

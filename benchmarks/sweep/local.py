@@ -41,7 +41,7 @@ class LocalExecutor:
         # Stop the threads first, so that they do not start another run.
         self._threads.shutdown(wait=not now, cancel_futures=now)
         if now:
-            # Workers ignore Ctrl-C, so they end when their lifelines close.
+            # Workers ignore signals to stop, so they end when their lifelines close.
             for lifeline in list(self._lifelines):
                 lifeline.close()
         for pool in list(self._pools):
@@ -85,8 +85,10 @@ def _end_of(process: BaseProcess | None) -> str:
 
 def _begin_worker(jobs: int, lifeline: Connection) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C in a terminal also reaches the workers, but the sweep decides when they end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C in a terminal and SIGTERM from a job scheduler also reach the workers, but the sweep decides when
+    # they end.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     import torch
 

@@ -105,7 +105,8 @@ def _run(
     is_manual: bool,
     progress: Progress | None,
 ) -> Outcome:
-    log = _tracker(wandb).begin(spec, suite, checkpoints.open())
+    checkpoints.open()
+    log = _tracker(wandb).begin(spec, suite, checkpoints.folder)
     with ProgressFile(suite, spec) as file:
 
         def report(budget_fraction: float, text: str) -> None:
@@ -139,9 +140,9 @@ def _run(
             row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
     # Write the row first: wandb may take a minute to finish, and the row must survive a kill.
     store.write(suite, row)
-    log.finish(row)
     if row["status"] in store.FINISHED:
         checkpoints.drop()
+    log.finish(row)
     return Outcome(row["status"], row["reason"])
 
 

@@ -60,7 +60,7 @@ class Checkpoints:
         A checkpoint that cannot be read is set aside, and the user gets a message.
         """
         for other in sorted(self.folder.parent.glob(f"{self.spec_id}-*")):
-            if other != self.folder and "." not in other.name:
+            if other != self.folder and "." not in other.name and (other / STATE).exists():
                 self.say(
                     f"ignoring checkpoint {other} (written by different code, data, or library versions): "
                     "starting from scratch"

@@ -34,6 +34,8 @@ class RunCounters:
         peak_bytes: peak memory of training.
         best: [score, -loss] of the best evaluation on the validation rows, and its index in `curve`.
         eval_index: number of the next evaluation, counted from 1.
+        logged: every call of the run's log, as (step, values by name), so that a process that resumes the run
+            can log it from the start.
         resumed: steps at which the run was resumed.
         started: when the run began, in ISO 8601.
         began: reading of this process's clock when the run began, in seconds.
@@ -59,6 +61,7 @@ class RunCounters:
     peak_bytes: int | None = None
     best: list[Any] | None = None
     eval_index: int = 1
+    logged: list[tuple[int, dict[str, float | None]]] = field(default_factory=list)
     resumed: list[int] = field(default_factory=list)
     started: str = ""
     began: float = field(default_factory=time.perf_counter)

@@ -45,7 +45,8 @@ class Trainer:
         setup: its model, data, and optimizer.
         counters: its counters, which every step and evaluation updates.
         progress: called after every step and evaluation.
-        log: called with the step and named values after every step and evaluation.
+        log: called with the step and named values after every step and evaluation; after `restore`, first
+            with those of the earlier processes.
         checkpoints: destination of the state; None saves nothing.
 
     Attributes:
@@ -65,7 +66,7 @@ class Trainer:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.spec, self.setup, self.counters = spec, setup, counters
-        self.progress, self.log, self.checkpoints = progress, log, checkpoints
+        self.progress, self.checkpoints, self._log = progress, checkpoints, log
         self.model, self.optimizer, self.device = setup.model, setup.optimizer, setup.scorer.device
         self.dropout = Dropout(self.model)
         self.memory = PeakMemory(p.device for p in self.model.parameters())
@@ -129,7 +130,6 @@ class Trainer:
         # The schedule follows the budget, so it needs the counters updated above.
         self.setup.scheduler.step()
         self.log(
-            counters.steps,
             loss=loss,
             lr=lr,
             projected_grad=projected_grad,
@@ -151,7 +151,7 @@ class Trainer:
             self.phase = "best"
             self.best_weights = copy_weights(self.model, self.best_weights)
         values = {k: v for k, v in score.as_dict().items() if k != "n"}
-        self.log(counters.steps, **{f"validation/{name}": value for name, value in values.items()})
+        self.log(**{f"validation/{name}": value for name, value in values.items()})
         self.progress(self.budget_fraction, f"{self.setup.task.metric} {score.score:.3f}")
 
     def score(self, split: str) -> Score:
@@ -162,6 +162,11 @@ class Trainer:
         score = with_smaller_eval_batches(lambda size: evaluate(scorer, rows, size), self.counters)
         self.counters.eval_seconds += now(self.device) - began
         return score
+
+    def log(self, **values: float | None) -> None:
+        """Log values of the current step, and keep them for a process that resumes the run."""
+        self.counters.logged.append((self.counters.steps, values))
+        self._log(self.counters.steps, **values)
 
     def checkpoint(self) -> None:
         """Save the state and the best weights."""
@@ -183,6 +188,8 @@ class Trainer:
             raise Unrestorable(str(error)) from error
         self.counters.resumed.append(self.counters.steps)
         self.best_weights = state["best"]
+        for step, values in self.counters.logged:
+            self._log(step, **values)
 
     def measure_heaviest_step(self) -> None:
         """Measure on a CPU the peak memory over all kinds of steps, on the heaviest batches of the run.

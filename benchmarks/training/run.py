@@ -49,7 +49,8 @@ def run(
         suite: name of the suite, recorded in the row.
         jobs: number of runs that share the machine, recorded in the row.
         progress: called after every step and evaluation.
-        log: called with the step and named values after every step and evaluation.
+        log: called with the step and named values after every step and evaluation. A run that continues from
+            a checkpoint first logs its earlier steps again.
         checkpoints: destination of the state. If `open` found a checkpoint, the run continues from it.
         choose_length_threshold: chooses the threshold if `length_threshold` is "auto:<memory>".
 

@@ -1,5 +1,6 @@
-"""Tests that the same command continues a sweep after Ctrl-C or a kill, without losing any work."""
+"""Tests that the same command continues a sweep after it is stopped in any way, without losing any work."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks import registry
 from tests import processes
+from tests.benchmarks.sweep.wandb_logs import read
 
 # A run saves a checkpoint at each evaluation. In the 10-second run, that is every half a second.
 SUITE = '''"""Two short runs and a long one."""
@@ -37,12 +39,14 @@ def copy(tmp_path):
     return tmp_path
 
 
-WORDS = ["-m", "benchmarks", "sweep", "stopped", "--jobs", "1", "--wandb", "disabled"]
+MODE = "offline" if importlib.util.find_spec("wandb") else "disabled"
+WORDS = ["-m", "benchmarks", "sweep", "stopped", "--jobs", "1", "--wandb", MODE]
 
 
-def sweep(copy, environment):
+def sweep(copy, environment, ignore=""):
+    """Start the sweep; `ignore` names a signal that it inherits as ignored, as from `nohup COMMAND &`."""
     return subprocess.Popen(
-        [sys.executable, *WORDS],
+        ["sh", "-c", f'trap "" {ignore or "WINCH"}; exec "$@"', "sh", sys.executable, *WORDS],
         cwd=copy,
         env=environment,
         stdout=subprocess.PIPE,
@@ -60,10 +64,27 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
+def stopped(process, *signals):
+    """Send signals to all processes of a sweep; return its exit code and its lines on stderr."""
+    for sent in signals:
+        os.killpg(process.pid, sent)
+    _, message = process.communicate(timeout=60)
+    return process.returncode, message.splitlines()
+
+
+def message_of(word, code):
+    return code, [
+        f"{word}: finished runs and checkpoints are saved; to continue, run",
+        f"  python -m benchmarks sweep stopped --jobs 1 --wandb {MODE}",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.process
-def test_a_sweep_continues_after_an_interrupt_and_after_a_kill(copy):
-    """The interrupt goes to the whole process group, as from a terminal; the kill goes only to the sweep."""
+def test_a_sweep_continues_after_it_is_interrupted_terminated_and_killed(copy):
+    """Ctrl-C and SIGTERM go to the whole process group, as from a terminal or a scheduler; SIGKILL goes only
+    to the sweep.
+    """
     rows, checkpoints = copy / "results/runs/stopped", copy / "results/runs/stopped/checkpoints"
     # A run with several threads is slow if other processes use the cores.
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_THREAD_LIMIT": "1"}
@@ -73,26 +94,30 @@ def test_a_sweep_continues_after_an_interrupt_and_after_a_kill(copy):
 
     first = sweep(copy, environment)
     wait_for(lambda: len(list(rows.glob("*.json"))) == 2 and checkpoint_times(), first)
-    os.killpg(first.pid, signal.SIGINT)
-    _, message = first.communicate(timeout=60)
-    assert first.returncode == 130
-    assert message.splitlines() == [
-        "interrupted: finished runs and checkpoints are saved; to continue, run",
-        "  python -m benchmarks sweep stopped --jobs 1 --wandb disabled",
-    ]
+    assert stopped(first, signal.SIGINT) == message_of("interrupted", 130)
     before = checkpoint_times()
-    second = sweep(copy, environment)
+    second = sweep(copy, environment, ignore="INT")
     wait_for(lambda: checkpoint_times() - before, second)
-    os.kill(second.pid, signal.SIGKILL)
-    second.communicate(timeout=60)
-    third = processes.python(*WORDS, cwd=copy, env=environment)
-    assert (third.returncode, third.stderr) == (0, "")
-    assert "stopped: 1 runs to do, 2 already finished" in third.stdout
+    assert stopped(second, signal.SIGINT, signal.SIGTERM) == message_of("terminated", 143)
+    before = checkpoint_times()
+    third = sweep(copy, environment)
+    wait_for(lambda: checkpoint_times() - before, third)
+    os.kill(third.pid, signal.SIGKILL)
+    third.communicate(timeout=60)
+    last = processes.python(*WORDS, cwd=copy, env=environment)
+    assert (last.returncode, last.stderr) == (0, "")
+    assert "stopped: 1 runs to do, 2 already finished" in last.stdout
     found = [json.loads(file.read_text()) for file in rows.glob("*.json")]
     assert [row["status"] for row in found] == ["done"] * 3
     (long,) = (row for row in found if row["steps"] > 1)
     resumed_at = long["resumed_at_steps"]
-    assert 0 < resumed_at[0] < resumed_at[1] < long["steps"]
-    assert len(resumed_at) == 2
+    assert 0 < resumed_at[0] < resumed_at[1] < resumed_at[2] < long["steps"]
+    assert len(resumed_at) == 3
     assert long["train_seconds"] >= 10
     assert not list(checkpoints.iterdir())
+    if MODE == "offline":
+        for row in found:
+            (file,) = copy.glob(f"results/runs/wandb/offline-run-*/run-stopped-{row['id']}-*.wandb")
+            _, history, summary, exit_code = read(file)
+            assert list(history) == list(range(row["steps"] + 1))
+            assert (summary["steps"], exit_code) == (row["steps"], 0)

@@ -1,18 +1,19 @@
-"""Tests of tracking: wandb's reader reads back an offline run, and no failure of wandb stops a run."""
+"""Tests of tracking: what is logged under which id; test_wandb_process.py tests failures of wandb."""
 
-import json
 import math
 import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.cli.run import wandb_default
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.sweep import tracking
 from benchmarks.sweep.tracking import Tracker
+from benchmarks.training.checkpoint import STATE
+from tests.benchmarks.sweep.wandb_logs import read
 
 SPEC = from_dict({"method": "sgd", "model": "nano-opt", "task": "sst2", "steps": 60, "lr": 1e-3})
 ROW = {
@@ -29,70 +30,43 @@ SCALARS = {"id": SPEC.id, "status": "done", "score": 0.75, "test/score": 0.75, "
 SCALARS |= {"git_dirty": False}
 
 
-class FakeWandb:
-    """A stand-in for wandb that records calls and raises in the function that `fails` names."""
+class Client:
+    """A stand-in for the connection to wandb's process that keeps what it is sent."""
 
-    Settings = dict
+    def __init__(self):
+        self.sent, self.waits = [], 0
 
-    def __init__(self, fails=""):
-        self.fails, self.calls = fails, []
+    def send(self, *message):
+        self.sent.append(message)
 
-    def _call(self, *call):
-        self.calls.append(call)
-        if call[0] == self.fails:
-            raise RuntimeError("no disk\nno more")
+    def wait(self):
+        self.waits += 1
 
-    def init(self, id, settings, **_):
-        self._call("init", id, settings["mode"], settings["resume"])
-        summary = {}
-        return SimpleNamespace(
-            summary=summary,
-            log=lambda values, step=None, commit=None: self._call("log", id, step, values),
-            finish=lambda exit_code: self._call("finish", id, exit_code, summary),
-        )
+    def of(self, kind):
+        return [message[1:] for message in self.sent if message[0] == kind]
 
-    def of(self, name):
-        return [call[1:] for call in self.calls if call[0] == name]
+    @property
+    def ids(self):
+        return [arguments["id"] for arguments, _ in self.of("begin")]
 
 
 @pytest.fixture
-def fake(monkeypatch):
-    def replace(fails=""):
-        wandb = FakeWandb(fails)
-        monkeypatch.setitem(sys.modules, "wandb", wandb)
-        return wandb
-
-    return replace
+def client(monkeypatch):
+    client = Client()
+    monkeypatch.setattr(tracking, "WandbClient", lambda: client)
+    return client
 
 
-def read(file):
-    """Return a run's records from wandb's own reader: (run, {step: values}, summary, exit code)."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    records = [json.loads(line) for line in output.splitlines()]
-    run = next(r["run"] for r in records if r["type"] == "run")
-    history, summary, exit_code = {}, {}, None
-    for record in records:
-        if record["type"] == "history":
-            step = record["history"]["step"].get("num", 0)
-            assert step not in history
-            history[step] = without_private(record["history"]["item"])
-        elif record["type"] == "summary":
-            summary |= record["summary"]["update"]
-        elif record["type"] == "exit":
-            exit_code = record["exit"].get("exit_code", 0)
-    return run, history, without_private(summary), exit_code
-
-
-def without_private(values):
-    return {name: value for name, value in values.items() if name[0] != "_"}
+def log_of(folder, mode="offline"):
+    """Return the log of a run in a new process."""
+    return Tracker(mode, folder).begin(SPEC, "quick", folder / "checkpoint")
 
 
 @pytest.mark.process
 def test_an_offline_run_is_read_back_from_its_folder(tmp_path, monkeypatch, capfd):
     pytest.importorskip("wandb", reason="needs the extra `tracking`")
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-    run = Tracker("offline", tmp_path).begin(SPEC, "quick")
+    run = log_of(tmp_path)
     run.log(0, **{"validation/score": 0.5})
     for step, loss in enumerate([0.5, math.nan, 0.25, math.inf], start=1):
         run.log(step, loss=loss, lr=1e-3, projected_grad=None)
@@ -100,7 +74,7 @@ def test_an_offline_run_is_read_back_from_its_folder(tmp_path, monkeypatch, capf
     run.finish(ROW)
     assert capfd.readouterr() == ("", "")
 
-    (file,) = tmp_path.glob(f"wandb/offline-run-*/run-quick-{SPEC.id}.wandb")
+    (file,) = tmp_path.glob(f"wandb/offline-run-*/run-quick-{SPEC.id}-*.wandb")
     run, history, summary, exit_code = read(file)
     assert (run["project"], run["run_group"]) == ("addax", "quick/nano-opt/sst2/SGD")
     assert (run["job_type"], run["display_name"]) == ("sgd", "SGD sst2 nano-opt seed 0")
@@ -119,85 +93,118 @@ def test_an_offline_run_is_read_back_from_its_folder(tmp_path, monkeypatch, capf
     assert exit_code == 0
 
 
-@pytest.mark.parametrize("fails", ["init", "log", "finish"])
-def test_a_failure_of_wandb_prints_one_line_and_turns_it_off(tmp_path, fake, capfd, fails):
-    wandb = fake(fails)
-    tracker = Tracker("offline", tmp_path)
-    for _ in range(3):
-        run = tracker.begin(SPEC, "quick")
-        run.log(1, loss=1.0)
-        run.log(2, loss=2.0)
-        run.finish(ROW)
-    assert capfd.readouterr() == ("", "warning: wandb failed and is now disabled: RuntimeError: no disk\n")
-    assert len(wandb.of(fails)) == 1
-    assert wandb.calls[-1][0] == fails
-
-
-def test_a_wandb_that_cannot_be_imported_is_a_one_line_warning(tmp_path, monkeypatch, capfd):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    run = Tracker("offline", tmp_path).begin(SPEC, "quick")
+def test_disabled_tracking_starts_and_writes_nothing(tmp_path, client):
+    run = log_of(tmp_path / "runs", "disabled")
     run.log(1, loss=1.0)
     run.finish(ROW)
-    out, error = capfd.readouterr()
-    assert (out, error.count("\n")) == ("", 1)
-    assert "ModuleNotFoundError" in error
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_a_one_line_warning(tmp_path, fake, capfd):
-    tmp_path.chmod(0o500)
-    Tracker("offline", tmp_path).begin(SPEC, "quick").log(1, loss=1.0)
-    assert f"cannot write to {tmp_path}" in capfd.readouterr().err
-    assert fake().calls == []
-
-
-def test_disabled_tracking_imports_and_writes_nothing(tmp_path, monkeypatch, capfd):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    run = Tracker("disabled", tmp_path / "runs").begin(SPEC, "quick")
-    run.log(1, loss=1.0)
-    run.finish(ROW)
-    assert capfd.readouterr() == ("", "")
+    assert client.sent == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_run_ends_with_exit_code_1(tmp_path, fake):
-    wandb = fake()
-    run = Tracker("online", tmp_path).begin(SPEC, "quick")
+def test_a_run_that_logs_nothing_leaves_nothing_behind(tmp_path, client):
+    log_of(tmp_path, "online").finish({"status": "failed", "reason": "wrong data"})
+    assert client.sent == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_ends_with_exit_code_1(tmp_path, client):
+    run = log_of(tmp_path)
     run.log(1, loss=1.0)
     run.finish({"status": "failed", "reason": "diverged"})
-    assert wandb.of("finish") == [(f"quick-{SPEC.id}", 1, {"status": "failed", "reason": "diverged"})]
+    assert client.of("end") == [({"status": "failed", "reason": "diverged"}, 1)]
+    assert client.waits == 1
 
 
-def test_a_run_that_logs_nothing_leaves_nothing_behind(tmp_path, fake):
-    wandb = fake()
-    Tracker("online", tmp_path).begin(SPEC, "quick").finish({"status": "failed", "reason": "wrong data"})
-    assert wandb.calls == []
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+def test_a_killed_run_keeps_its_id_even_before_its_first_checkpoint(tmp_path, client, has_checkpoint):
+    log_of(tmp_path).log(0, loss=1.0)
+    if has_checkpoint:
+        (tmp_path / "checkpoint" / STATE).touch()
+    log_of(tmp_path).log(0, loss=1.0)
+    assert client.ids[0] == client.ids[1]
+    assert client.ids[0].startswith(f"quick-{SPEC.id}-")
 
 
-def test_a_resumed_run_keeps_its_id_and_continues_online(tmp_path, fake):
-    wandb = fake()
-    for resumed_step in (0, 5):
-        run = Tracker("online", tmp_path).begin(SPEC, "quick", resumed_step)
-        run.log(resumed_step + 1, loss=1.0)
-    assert wandb.of("init") == [(f"quick-{SPEC.id}", "online", resume) for resume in (None, "allow")]
+def test_a_repeated_run_has_another_id(tmp_path, client):
+    """When a run is finished, its checkpoint folder is removed."""
+    log_of(tmp_path).log(0, loss=1.0)
+    (tmp_path / "checkpoint" / tracking.NAME).unlink()
+    log_of(tmp_path).log(0, loss=1.0)
+    assert client.ids[0] != client.ids[1]
 
 
-def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path, fake):
-    """A process that resumes the training run continues the second wandb run."""
-    wandb = fake()
-    first, second = f"quick-{SPEC.id}", f"quick-{SPEC.id}-2"
-    run = Tracker("online", tmp_path).begin(SPEC, "quick")
+def test_a_damaged_name_is_replaced(tmp_path, client):
+    log_of(tmp_path).log(0, loss=1.0)
+    for text in ("", "[]", "{}", '{"word": 1'):
+        (tmp_path / "checkpoint" / tracking.NAME).write_text(text)
+        log_of(tmp_path).log(0, loss=1.0)
+    assert len(set(client.ids)) == 5
+
+
+def test_only_online_runs_ask_the_server_for_earlier_rows(tmp_path, client):
+    for mode in ("online", "offline"):
+        log_of(tmp_path / mode, mode).log(0, loss=1.0)
+    online, offline = (settings for _, settings in client.of("begin"))
+    assert (online["mode"], online["resume"]) == ("online", "allow")
+    assert offline["mode"] == "offline"
+    assert "resume" not in offline
+
+
+def test_a_run_that_the_server_may_know_is_not_continued_offline(tmp_path, client):
+    """`wandb sync` would append all its steps to those on the server."""
+    log_of(tmp_path, "online").log(0, loss=1.0)
+    log_of(tmp_path, "offline").log(0, loss=1.0)
+    part = tmp_path / "wandb" / f"offline-run-20260101_000000-{client.ids[-1]}"
+    part.mkdir(parents=True)
+    log_of(tmp_path, "offline").log(0, loss=1.0)
+    (part / f"run-{client.ids[-1]}.wandb.synced").touch()
+    log_of(tmp_path, "offline").log(0, loss=1.0)
+    log_of(tmp_path, "online").log(0, loss=1.0)
+    first, second, third, fourth, fifth = client.ids
+    assert second == third
+    assert fourth == fifth
+    assert len({first, third, fourth}) == 3
+
+
+def test_a_run_that_restarts_with_a_smaller_batch_is_another_wandb_run(tmp_path, client):
+    """A process that resumes after the restart continues the second wandb run."""
+    run = log_of(tmp_path)
     run.log(1, loss=1.0)
     run.log(2, loss=1.0)
     run.log(1, loss=2.0)
-    assert [call[0] for call in wandb.of("init")] == [first, second]
-    assert wandb.of("finish") == [(first, 1, {"status": "restarted"})]
-    assert wandb.of("log")[-1] == (second, 1, {"loss": 2.0})
-    for name in (first, second):
-        (tmp_path / "wandb" / f"run-20260101_000000-{name}").mkdir(parents=True)
-    Tracker("online", tmp_path).begin(SPEC, "quick", resumed_step=1).log(2, loss=1.0)
-    assert wandb.of("init")[-1] == (second, "online", "allow")
+    first, second = client.ids
+    assert second == f"{first}-attempt2"
+    assert client.of("end") == [({"status": "restarted"}, 1)]
+    assert client.sent[-1] == ("log", 1, {"loss": 2.0})
+    log_of(tmp_path).log(1, loss=1.0)
+    # Without a checkpoint, the run has started over.
+    assert client.ids[-1] == first
+    run.log(2, loss=2.0)
+    run._save_name()
+    (tmp_path / "checkpoint" / STATE).touch()
+    log_of(tmp_path).log(1, loss=1.0)
+    assert client.ids[-1] == second
+
+
+def test_a_long_suite_name_gives_a_valid_id(tmp_path, client):
+    Tracker("offline", tmp_path).begin(SPEC, "a.b" * 100, tmp_path / "checkpoint").log(0, loss=1.0)
+    (run_id,) = client.ids
+    assert len(run_id) < 128
+    assert "." not in run_id
+
+
+@pytest.mark.parametrize(
+    ("suite", "model", "default"),
+    [
+        ("quick", "facebook/opt-125m", "disabled"),
+        ("adhoc", "nano-opt", "disabled"),
+        ("figure3-right-tiny", "nano-opt", "disabled"),
+        ("adhoc", "facebook/opt-125m", None),
+        ("small", "facebook/opt-125m", None),
+    ],
+)
+def test_wandb_is_off_by_default_for_short_runs(suite, model, default):
+    assert wandb_default(suite, model) == default
 
 
 def test_an_unknown_tracking_mode_is_rejected(monkeypatch):

@@ -128,13 +128,15 @@ def test_wandb_follows_the_steps_of_a_run_and_gets_its_row(runs, monkeypatch):
     logged, finished = [], []
 
     class Tracker:
-        def begin(self, spec, suite, resumed_step):
+        def begin(self, spec, suite, checkpoints):
+            assert checkpoints.parent == store.checkpoints("s")
             return self
 
         def log(self, step, **values):
             logged.append((step, sorted(values)))
 
         def finish(self, row):
+            assert store.read_suite("s") == [row | {"checksum": store.read_suite("s")[0]["checksum"]}]
             finished.append(row["status"])
 
     monkeypatch.setattr(worker, "_tracker", lambda mode: Tracker())

@@ -88,6 +88,15 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_set_aside(tmp_path, monkeyp
     assert (old.folder.parent / f"{old.folder.name}.damaged-1").is_dir()
 
 
+def test_a_folder_of_other_sources_without_a_checkpoint_is_not_mentioned(tmp_path, monkeypatch, dropping):
+    """A run that is stopped before its first checkpoint leaves the name of its wandb run there."""
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    spec = spec_of("sgd", dropping)
+    checkpoints = checkpoints_of(spec, train.load(spec, None))
+    (checkpoints.folder.parent / f"{spec.id}-0").mkdir(parents=True)
+    assert checkpoints.open() == 0
+
+
 @pytest.mark.parametrize("failing", ["fsync", "save"])
 def test_a_full_disk_prevents_the_checkpoint_but_not_the_run(tmp_path, monkeypatch, dropping, failing):
     monkeypatch.setattr(store, "RUNS", tmp_path)

@@ -121,6 +121,27 @@ def test_a_budget_of_seconds_includes_the_time_before_the_stop(tmp_path, monkeyp
     assert row["curve"][-1]["train_seconds"] == row["train_seconds"] > before
 
 
+@pytest.mark.parametrize("stop", [1, 6])
+def test_a_resumed_run_logs_all_its_steps_from_the_start(tmp_path, monkeypatch, dropping, stop):
+    """So its log is complete, whatever became of the log of the process that was stopped."""
+    spec = spec_of("mezo", dropping)
+    splits = train.load(spec, None)
+
+    def logged(checkpoints):
+        calls = []
+
+        def log(step, step_seconds=None, peak_bytes=None, **values):
+            calls.append((step, values))
+
+        train.run(spec, splits, suite="s", checkpoints=checkpoints, log=log)
+        return calls
+
+    stop_after(monkeypatch, spec, splits, tmp_path, stop)
+    again = checkpoints_of(spec, splits)
+    assert again.open() == stop
+    assert logged(again) == logged(None)
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("fits_later", [False, True])
 def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, dropping, fits_later):
