@@ -1,0 +1,55 @@
+"""Every architecture of transformers' mappings for text: MeZO and IP-SGD equal a dense oracle in float64.
+
+Models are tiny, random, and in training mode without dropout. The architectures come from the mappings
+themselves. `special_cases.py` lists those that cannot be built, and the reason.
+"""
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING
+from transformers.models.auto import modeling_auto
+
+from tests.numerics.oracle import generator
+from tests.zoo.checks import check_ip_sgd, check_mezo, cross_entropy, roughen
+from tests.zoo.special_cases import NOT_BUILT
+from tests.zoo.tiny import FIRST_TOKEN, VOCABULARY, tiny_config
+
+AUTO = {
+    "CAUSAL_LM": transformers.AutoModelForCausalLM,
+    "MASKED_LM": transformers.AutoModelForMaskedLM,
+    "SEQUENCE_CLASSIFICATION": transformers.AutoModelForSequenceClassification,
+    "SEQ_TO_SEQ_CAUSAL_LM": transformers.AutoModelForSeq2SeqLM,
+}
+CASES = [
+    pytest.param(task, model_type, id=f"{task.lower()}-{model_type}")
+    for task in AUTO
+    for model_type in getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES")
+    if model_type not in NOT_BUILT
+]
+
+
+def build(task: str, model_type: str) -> nn.Module:
+    """Build a tiny random model of an architecture in float64, in training mode."""
+    torch.manual_seed(0)
+    config = tiny_config(CONFIG_MAPPING[model_type])
+    # The default implementation of experts (grouped_mm) does not support float64.
+    return roughen(AUTO[task].from_config(config, experts_implementation="eager")).train()
+
+
+def logits(model: nn.Module) -> Tensor:
+    """Return a model's logits for two sequences of nine tokens."""
+    ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 9), generator=generator(2))
+    inputs = {"input_ids": ids}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = ids.flip(1)
+    return model(**inputs).logits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "model_type"), CASES)
+def test_mezo_and_ip_sgd_equal_the_oracle(task, model_type):
+    model = build(task, model_type)
+    check_mezo(model, cross_entropy(logits))
+    check_ip_sgd(model, cross_entropy(logits))
