@@ -203,10 +203,9 @@ class Dense:
             return self.problem.loss(self.model, batch).item()
 
     def grad(self, batch: int) -> Point:
-        """Return the gradient at theta. It is 0 for parameters that the loss does not use."""
+        """Return the gradient at theta."""
         parameters = self._set(self.theta)
-        loss = self.problem.loss(self.model, batch)
-        grads = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        grads = torch.autograd.grad(self.problem.loss(self.model, batch), parameters)
         return dict(zip(self.index, grads, strict=True))
 
     def z(self, seed: int) -> Point:

@@ -18,8 +18,11 @@ from tests.zoo.special_cases import SETTINGS
 VOCABULARY = 64
 #: Ids from this one on are ordinary tokens. Smaller ids are special tokens.
 FIRST_TOKEN = 8
+END = 2
 HIDDEN, HEADS, HEAD_DIM = 32, 4, 8
 MAX_LAYERS = 8
+#: Fields that some classes leave open although their models need them.
+OPEN = {"head_dim": HEAD_DIM, "num_key_value_heads": HEADS, "num_experts_per_tok": 2}
 
 Rule = tuple[str, Callable[[int, PreTrainedConfig], int]]
 
@@ -37,7 +40,7 @@ def _layers(_value: int, default: PreTrainedConfig) -> int:
 
 
 def _key_value_heads(value: int, default: PreTrainedConfig) -> int:
-    return HEADS if value == getattr(default, "num_attention_heads", None) else 2
+    return HEADS if value == vars(default).get("num_attention_heads") else 2
 
 
 #: (pattern of a field's name, value as a function of its default and of the default configuration). The first
@@ -46,13 +49,12 @@ def _key_value_heads(value: int, default: PreTrainedConfig) -> int:
 RULES: tuple[Rule, ...] = (
     (r"pad_token_id", _constant(0)),
     (r"bos_token_id|decoder_start_token_id", _constant(1)),
-    (r"eos_token_id|forced_eos_token_id", _constant(2)),
+    (r"(forced_)?eos_token_id", _constant(END)),
     (r".*_(token_id|token_index)|(pad|bos|eos|unk|mask)_index", _constant(3)),
-    (r"(.*_)?vocab_size", _at_most(VOCABULARY)),
+    (r".*vocab_size.*", _at_most(VOCABULARY)),
     (r"(num_|n_|.*_)?(hidden_)?(layers|layer)|n_layer|.*depth|num_hidden_layers", _layers),
     (r".*(num_key_value|kv_n|num_kv)_heads", _key_value_heads),
     (r"(.*_)?(heads|n_head|num_heads)", _constant(HEADS)),
-    (r"qk_rope_head_dim", _constant(4)),
     (r"(.*_)?(head_dim|dim_head|d_head|d_kv|kv_channels|head_size|headdim|rotary_dim)", _constant(HEAD_DIM)),
     (r".*(intermediate_size|ffn_dim|ffn_hidden_size|feed_forward_size|pooler_hidden_size).*", _constant(48)),
     (r"d_ff|dff|dim_ff|n_inner|d_inner|mlp_dim", _constant(48)),
@@ -60,7 +62,7 @@ RULES: tuple[Rule, ...] = (
     (r"d_model|n_embd|emb_dim|dim|embedding_dim|lru_width|d_latents|dim_model", _constant(HIDDEN)),
     (r".*_rank", _constant(8)),
     (r".*(num|n)_(local_|routed_)?experts|moe_num_experts", _constant(4)),
-    (r".*(experts_per_tok|experts_per_token|top_?k)", _at_most(2)),
+    (r".*(experts_per_tok|experts_per_token|top_?k|moe_k)", _at_most(2)),
     (r"n_group", _constant(2)),
     (r"topk_group", _constant(1)),
     (r"first_k_dense_replace|num_dense_layers", _constant(1)),
@@ -81,7 +83,7 @@ def tiny_config(cls: type[PreTrainedConfig], **settings: Any) -> PreTrainedConfi
         settings: values that take precedence over the rules.
     """
     settings = SETTINGS.get(cls.model_type, {}) | settings
-    default = cls(**{k: v for k, v in settings.items() if not isinstance(v, Mapping)})
+    default = cls()
     small: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         value = field.default
@@ -89,12 +91,13 @@ def tiny_config(cls: type[PreTrainedConfig], **settings: Any) -> PreTrainedConfi
             part = vars(default)[field.name]
             if part is not None:
                 small[field.name] = tiny_config(type(part), **settings.pop(field.name, {}))
+        elif value is None and field.name in OPEN:
+            small[field.name] = OPEN[field.name]
         elif "drop" in field.name and isinstance(value, (int, float)) and not isinstance(value, bool):
             small[field.name] = type(value)(0)
         elif type(value) is int and (value > 1 or field.name.endswith("token_id")):
             small |= {field.name: new} if (new := shrink(field.name, value, default)) is not None else {}
-    if small.get("pad_token_id") is None:
-        small["pad_token_id"] = 0
+    small |= {"pad_token_id": 0, "eos_token_id": END}
     return cls(**(small | settings))
 
 
