@@ -1,4 +1,4 @@
-"""Comparisons of MeZO and IP-SGD with a dense float64 oracle, on any model."""
+"""Comparisons of MeZO and IP-SGD with a dense oracle, on any model and any loss."""
 
 import random
 from collections.abc import Callable
@@ -8,18 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from addax import noise
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
-from tests.numerics.oracle import Dense, Problem, generator
+from tests.numerics.oracle import CPU, Point, generator
 
 EPS, LR = 1e-3, 1e-3
-#: Absolute tolerance of updated weights.
-TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
-Logits = Callable[[nn.Module], Tensor]
+#: Tolerances by dtype: of projected_grad (relative and absolute), and of updated weights (absolute).
+GRAD_TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
+WEIGHT_TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
+
+Loss = Callable[[nn.Module], Tensor]
 
 
 def roughen(model: nn.Module, scale: float = 0.2) -> nn.Module:
-    """Add noise to every trainable parameter, so that none is 0 or 1, and return the model."""
+    """Add noise to every trainable parameter, so that none is exactly 0 or 1, and return the model."""
     rng = generator(1)
     with torch.no_grad():
         for p in model.parameters():
@@ -28,7 +31,7 @@ def roughen(model: nn.Module, scale: float = 0.2) -> nn.Module:
     return model
 
 
-def cross_entropy(logits: Logits) -> Callable[[nn.Module], Tensor]:
+def cross_entropy(logits: Callable[[nn.Module], Tensor]) -> Loss:
     """Return a loss in float64: the cross-entropy of a model's logits `(..., classes)` at fixed targets."""
 
     def loss(model: nn.Module) -> Tensor:
@@ -41,55 +44,86 @@ def cross_entropy(logits: Logits) -> Callable[[nn.Module], Tensor]:
 def seed_everything() -> None:
     """Seed the global generators that a model may draw from."""
     torch.manual_seed(3)
-    np.random.seed(3)  # noqa: NPY002 (models draw from the global generator)
+    np.random.seed(3)
     random.seed(3)
 
 
-def oracle(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> Dense:
-    """Return the dense oracle of a model. Each of its evaluations starts from the same state."""
-    start = {name: buffer.clone() for name, buffer in model.named_buffers()}
+class Oracle:
+    """Losses and gradients of a model at any point, with plain in-place copies and plain autograd.
 
-    def from_start(copy: nn.Module, _batch: int) -> Tensor:
+    It uses the model itself, because copies lose gradient hooks. `restore` undoes everything it changes.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        self.model = model
+        self.loss = loss
+        self.theta: Point = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        self.buffers: Point = {n: b.clone() for n, b in model.named_buffers()}
+        indices = {name: i for i, (name, _) in enumerate(model.named_parameters())}
+        self.indices = {name: indices[name] for name in self.theta}
+
+    def restore(self, point: Point | None = None) -> None:
+        """Set the parameters to a point (None means theta), and generators and buffers to their start."""
         seed_everything()
-        for name, buffer in copy.named_buffers():
-            buffer.data.copy_(start[name])
-        return loss(copy)
+        parameters, buffers = dict(self.model.named_parameters()), dict(self.model.named_buffers())
+        with torch.no_grad():
+            for name, value in (self.theta if point is None else point).items():
+                parameters[name].copy_(value)
+                parameters[name].grad = None
+            for name, value in self.buffers.items():
+                buffers[name].copy_(value)
 
-    return Dense(model, Problem("zoo", lambda dtype: model.to(dtype), from_start))
+    def z(self, seed: int) -> Point:
+        """Return the direction of a step seed, in float64."""
+        return {n: noise.draw(seed, i, self.theta[n].shape, CPU).double() for n, i in self.indices.items()}
+
+    @torch.no_grad()
+    def g0(self, z: Point) -> float:
+        """Return ( L(theta + eps z) - L(theta - eps z) ) / (2 eps)."""
+        losses = []
+        for eps in (EPS, -EPS):
+            self.restore({n: value + eps * z[n] for n, value in self.theta.items()})
+            losses.append(self.loss(self.model).item())
+        self.restore()
+        return (losses[0] - losses[1]) / (2 * EPS)
+
+    def grad(self) -> Point:
+        """Return the gradient at theta. It is 0 for parameters that the loss does not use."""
+        self.restore()
+        self.loss(self.model).backward()
+        parameters = dict(self.model.named_parameters())
+        grads = {n: parameters[n].grad for n in self.theta}
+        self.restore()
+        return {n: torch.zeros_like(self.theta[n]) if g is None else g.to_dense() for n, g in grads.items()}
+
+    def check_step(self, step: Point) -> None:
+        """Check that the model's parameters are theta - lr step."""
+        for name, p in self.model.named_parameters():
+            if name in self.theta:
+                expected = self.theta[name].double() - LR * step[name].double()
+                tolerance = WEIGHT_TOLERANCE[p.dtype]
+                torch.testing.assert_close(p.detach().double(), expected, rtol=0, atol=tolerance)
 
 
-def check_mezo(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> None:
-    """Check that a step of MeZO has the oracle's projected_grad and takes theta to the oracle's."""
-    dense = oracle(model, loss)
+def check_mezo(model: nn.Module, loss: Loss) -> None:
+    """Check one step of MeZO: its projected_grad and the new theta. The model keeps its old theta."""
+    oracle = Oracle(model, loss)
     opt = MeZO(model, lr=LR, eps=EPS, seed=5)
-    z = dense.z(opt.step_seed())
-    seed_everything()
-    stats = opt.step(zo_loss=lambda: loss(model))
-    expected = dense.g0(0, EPS, z)
+    z = oracle.z(opt.step_seed())
+    expected = oracle.g0(z)
     assert abs(expected) > 1e-3
-    tolerance = 1e-9 if all(theta.dtype == torch.float64 for theta in dense.theta.values()) else 2e-3
+    stats = opt.step(zo_loss=lambda: loss(model))
+    tolerance = max(GRAD_TOLERANCE[p.dtype] for p in oracle.theta.values())
     torch.testing.assert_close(stats.projected_grad.item(), expected, rtol=tolerance, atol=tolerance)
-    dense.move(LR * expected, z)
-    check_theta(model, dense)
+    oracle.check_step({name: expected * direction for name, direction in z.items()})
+    oracle.restore()
 
 
-def check_ip_sgd(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> None:
-    """Check that a step of IP-SGD takes theta to theta - lr grad L, computed with plain autograd."""
-    dense = oracle(model, loss)
-    seed_everything()
-    IPSGD(model, lr=LR).step(fo_loss=lambda: loss(model))
-    # Backpropagation proper, because a model may start nested backward passes (Reformer's reversible layers).
-    dense.problem.loss(dense.model, 0).backward()
-    grad = {name: p.grad for name, p in dense.model.named_parameters() if p.grad is not None}
+def check_ip_sgd(model: nn.Module, loss: Loss) -> None:
+    """Check that one step of IP-SGD takes theta to theta - lr grad L. The model keeps its old theta."""
+    oracle = Oracle(model, loss)
+    grad = oracle.grad()
     assert any((g.abs() > 1e-3).any() for g in grad.values())
-    dense.move(LR, {n: grad.get(n, torch.zeros_like(value)) for n, value in dense.theta.items()})
-    check_theta(model, dense)
-
-
-def check_theta(model: nn.Module, dense: Dense) -> None:
-    """Check that a model's trainable parameters equal the oracle's,."""
-    parameters = dict(model.named_parameters())
-    for name, expected in dense.theta.items():
-        torch.testing.assert_close(
-            parameters[name].detach().double(), expected.double(), rtol=0, atol=TOLERANCE[parameters[name].dtype]
-        )
+    IPSGD(model, lr=LR).step(fo_loss=lambda: loss(model))
+    oracle.check_step(grad)
+    oracle.restore()

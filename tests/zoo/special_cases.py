@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mobilebert": {"embedding_size": 16, "true_hidden_size": 16, "intra_bottleneck_size": 16},
     "nemotron_h": {"n_groups": 2, "mamba_num_heads": 8},
     "neomme": {"num_attention_heads": 2, "head_dim": 16},
-    "xlstm": {"hidden_size": 128},
+    "xlstm": {"hidden_size": 128, "mode": "train"},
     # Sizes that the class leaves open or that are large.
     "canine": {"num_hash_buckets": 16},
     "cohere_compass_text": {
@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         )
     },
     "dbrx": {
-        "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2},
+        "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8.0},
         "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
     },
     "esm": {"vocab_size": 64},
@@ -72,6 +72,9 @@ FLOAT32 = {
     "xglm": "torch.full gets the smallest float64",
 }
 
+#: Model types whose backward pass fails in torch itself, with the reason. Only MeZO is tested.
+NO_BACKWARD = {"xlstm": "the kernels overwrite tensors that the backward pass needs"}
+
 #: (mapping, model type) that cannot be built, with the reason.
 NOT_BUILT = {
     ("CAUSAL_LM", "dots3_note"): "settings are given for the layers of the full size",
@@ -82,5 +85,68 @@ NOT_BUILT = {
     ("CAUSAL_LM", "musicgen"): "the mapping pairs the decoder with the configuration of the whole model",
     ("CAUSAL_LM", "musicgen_melody"): "the mapping pairs the decoder with the configuration of the whole model",
     ("SEQUENCE_CLASSIFICATION", "layoutlmv2"): "requires detectron2",
+    ("SEQ_TO_SEQ_CAUSAL_LM", "vibevoice_asr"): "the audio encoder is large by construction",
     ("SEQ_TO_SEQ_CAUSAL_LM", "voxtral_realtime"): "requires audio",
+}
+
+#: Settings of peft's kinds of adapters on a tiny Llama, where the defaults do not fit its size.
+ADAPTER_SETTINGS: dict[str, dict[str, Any]] = {
+    "LORA": {"r": 2},
+    "ADALORA": {"init_r": 4, "target_r": 2, "total_step": 10},
+    "ADAMSS": {"r": 4, "num_subspaces": 2},
+    "ADAPTION_PROMPT": {"adapter_len": 4, "adapter_layers": 2},
+    "C3A": {"block_size": 8},
+    "CARTRIDGE": {"num_virtual_tokens": 4},
+    "CPT": {
+        "num_virtual_tokens": 4,
+        "cpt_token_ids": [9, 10, 11, 12],
+        "cpt_mask": [1] * 4,
+        "cpt_tokens_type_mask": [1, 2, 3, 4],
+        "opt_projection_epsilon": 5.0,
+        "opt_projection_format_epsilon": 5.0,
+    },
+    "DEFT": {"r": 2},
+    "FOURIERFT": {"n_frequency": 20},
+    "GRALORA": {"r": 4},
+    "HIRA": {"r": 4},
+    "LILY": {"r": 4},
+    "MISS": {"r": 4},
+    "MULTITASK_PROMPT_TUNING": {"num_virtual_tokens": 4, "num_tasks": 2},
+    "OFT": {"oft_block_size": 4},
+    "PEANUT": {"r": 4},
+    "POLY": {"r": 4, "n_tasks": 2},
+    "PREFIX_TUNING": {"num_virtual_tokens": 4},
+    "PROMPT_TUNING": {"num_virtual_tokens": 4},
+    "PSOFT": {"r": 4},
+    "PVERA": {"r": 8},
+    "P_TUNING": {"num_virtual_tokens": 4, "encoder_hidden_size": 16},
+    "RANDLORA": {"r": 4},
+    "ROAD": {"group_size": 8},
+    "SHADOW": {"shadow_dropout": 0.0},
+    "SHIRA": {"r": 4},
+    "TINYLORA": {"u": 8},
+    "TRAINABLE_TOKENS": {"token_indices": [9, 10, 11]},
+    "UNILORA": {"theta_d_length": 64},
+    "VBLORA": {"num_vectors": 16, "vector_length": 8},
+    "VERA": {"r": 8},
+    "WAVEFT": {"n_frequency": 20},
+    "XLORA": {"hidden_size": 32, "xlora_dropout_p": 0.0},
+}
+
+#: Kinds of adapters that choose among skills by a task's number.
+BY_TASK = {"MULTITASK_PROMPT_TUNING", "POLY"}
+
+#: Kinds of adapters that cannot be built, with the reason.
+ADAPTERS_NOT_BUILT: dict[str, str] = {}
+
+#: Variants of LoRA: name -> (model type, settings).
+LORA_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rslora": ("llama", {"use_rslora": True}),
+    "dora": ("llama", {"use_dora": True}),
+    "embeddings": ("llama", {"target_modules": ["embed_tokens", "lm_head"]}),
+    "bias": ("gpt2", {"bias": "all", "lora_bias": True, "target_modules": ["c_attn"], "fan_in_fan_out": True}),
+    "mamba": ("mamba", {"target_modules": ["in_proj", "x_proj"]}),
+    "fused_experts": ("mixtral", {"target_parameters": ["experts.gate_up_proj", "experts.down_proj"]}),
+    "modules_to_save": ("llama", {"modules_to_save": ["lm_head", "embed_tokens"]}),
+    "trainable_tokens": ("llama", {"trainable_token_indices": {"embed_tokens": [9, 10, 11]}}),
 }

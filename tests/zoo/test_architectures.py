@@ -13,7 +13,7 @@ from transformers.models.auto import modeling_auto
 
 from tests.numerics.oracle import generator
 from tests.zoo.checks import check_ip_sgd, check_mezo, cross_entropy, roughen
-from tests.zoo.special_cases import FLOAT32, NOT_BUILT
+from tests.zoo.special_cases import FLOAT32, NO_BACKWARD, NOT_BUILT
 from tests.zoo.tiny import END, FIRST_TOKEN, VOCABULARY, tiny_config
 
 AUTO = {
@@ -22,6 +22,8 @@ AUTO = {
     "SEQUENCE_CLASSIFICATION": transformers.AutoModelForSequenceClassification,
     "SEQ_TO_SEQ_CAUSAL_LM": transformers.AutoModelForSeq2SeqLM,
 }
+#: More parameters would take too long.
+LARGEST = 2_000_000
 CASES = [
     pytest.param(task, model_type, id=f"{task.lower()}-{model_type}")
     for task in AUTO
@@ -37,15 +39,19 @@ def build(task: str, model_type: str) -> nn.Module:
     if model_type == 'reformer':
         config.is_decoder = task == 'CAUSAL_LM'
     # The default implementation of experts (grouped_mm) does not support float64.
-    model = AUTO[task].from_config(config, experts_implementation="eager")
+    options = {"experts_implementation": "eager"}
+    with torch.device("meta"):
+        size = sum(p.numel() for p in AUTO[task].from_config(config, **options).parameters())
+    assert size < LARGEST, f"{model_type} has {size} parameters: shrink it in special_cases.py"
+    model = AUTO[task].from_config(config, **options)
     return roughen(model.to(torch.float32 if model_type in FLOAT32 else torch.float64)).train()
 
 
-def logits(model: nn.Module) -> Tensor:
+def logits(model: nn.Module, **inputs: Tensor) -> Tensor:
     """Return a model's logits for two sequences of eleven tokens and an end-of-sequence token."""
     ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 12), generator=generator(2))
     ids[:, -1] = END
-    inputs = {"input_ids": ids}
+    inputs["input_ids"] = ids
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids.flip(1)
     return model(**inputs).logits
@@ -56,4 +62,5 @@ def logits(model: nn.Module) -> Tensor:
 def test_mezo_and_ip_sgd_equal_the_oracle(task, model_type):
     model = build(task, model_type)
     check_mezo(model, cross_entropy(logits))
-    check_ip_sgd(model, cross_entropy(logits))
+    if model_type not in NO_BACKWARD:
+        check_ip_sgd(model, cross_entropy(logits))

@@ -69,7 +69,7 @@ RULES: tuple[Rule, ...] = (
     (r".*(max_.*position.*|n_positions|n_ctx|max_seq_len|context_length|max_source_positions)", _constant(64)),
     (r".*(sliding_window|window_size|attention_window|local_attention|window_len)", _constant(4)),
     (r".*(d_state|state_size|state_dim)", _constant(8)),
-    (r".*chunk_size|.*chunk_length|block_size", _constant(4)),
+    (r"((mamba|attention)_)?chunk_size|(local|lsh)_attn_chunk_length|block_size", _constant(4)),
     (r"image_size|input_size", _constant(32)),
     (r"patch_size", _constant(8)),
 )  # fmt: skip
