@@ -30,9 +30,11 @@ CASES = [
 def saved_loras(tmp_path_factory):
     """Return the folders of two LoRA adapters for the tiny Llama, which XLoRA mixes."""
     folders = {name: str(tmp_path_factory.mktemp("lora")) for name in "01"}
-    for folder in folders.values():
-        config = peft.LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False)
-        peft.get_peft_model(build("CAUSAL_LM", "llama"), config).save_pretrained(folder)
+    config = peft.LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False)
+    for name, folder in folders.items():
+        base = build("CAUSAL_LM", "llama")
+        torch.manual_seed(int(name))
+        peft.get_peft_model(base, config).save_pretrained(folder)
     return folders
 
 

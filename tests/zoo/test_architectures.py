@@ -21,6 +21,8 @@ AUTO = {
     "MASKED_LM": transformers.AutoModelForMaskedLM,
     "SEQUENCE_CLASSIFICATION": transformers.AutoModelForSequenceClassification,
     "SEQ_TO_SEQ_CAUSAL_LM": transformers.AutoModelForSeq2SeqLM,
+    "IMAGE_CLASSIFICATION": transformers.AutoModelForImageClassification,
+    "AUDIO_CLASSIFICATION": transformers.AutoModelForAudioClassification,
 }
 #: More parameters would take too long.
 LARGEST = 2_000_000
@@ -48,12 +50,24 @@ def build(task: str, model_type: str) -> nn.Module:
 
 
 def logits(model: nn.Module, **inputs: Tensor) -> Tensor:
-    """Return a model's logits for two sequences of eleven tokens and an end-of-sequence token."""
-    ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 12), generator=generator(2))
-    ids[:, -1] = END
-    inputs["input_ids"] = ids
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids.flip(1)
+    """Return a model's logits for two examples: texts of twelve tokens, images, or sounds."""
+    rng = generator(2)
+    name = model.main_input_name
+    config = model.config
+    if name == "input_ids":
+        ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 12), generator=rng)
+        ids[:, -1] = END
+        inputs["input_ids"] = ids
+        if config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = ids.flip(1)
+    elif name == "pixel_values":
+        channels, size = getattr(config, "num_channels", 3), getattr(config, "image_size", 32)
+        shape = (2, channels, size, size) if isinstance(size, int) else (2, channels, *size)
+        inputs[name] = torch.randn(shape, generator=rng, dtype=model.dtype)
+    elif name == "input_values":
+        inputs[name] = torch.randn(2, 800, generator=rng, dtype=model.dtype)
+    else:
+        inputs[name] = torch.randn(2, getattr(config, "num_mel_bins", 8), 20, generator=rng, dtype=model.dtype)
     return model(**inputs).logits
 
 
