@@ -59,9 +59,35 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     # The model reads a number of layers that its configuration does not have.
     "blt": {"use_cache": False, "encoder_hash_byte_group_vocab": 16},
+    "bit": {"num_groups": 4},
+    "audio-spectrogram-transformer": {"max_length": 32, "num_mel_bins": 16},
+    "cvt": {"depth": [1, 2, 3]},
+    "donut-swin": {"depths": [1, 1], "num_heads": [2, 2]},
+    "efficientnet": {
+        "in_channels": [32] + [8] * 6,
+        "out_channels": [8] * 7,
+        "hidden_dim": 1280,
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.0,
+    },
+    "hgnet_v2": {
+        "stem_channels": [3, 8, 8],
+        "stage_in_channels": [8, 8, 8, 8],
+        "stage_mid_channels": [8, 8, 8, 8],
+        "stage_out_channels": [8, 8, 8, 8],
+        "hidden_sizes": [8, 8, 8, 8],
+    },
+    "mobilevitv2": {"patch_size": 2},
+    "swin": {"depths": [1, 1], "num_heads": [2, 2]},
+    "textnet": {"image_size": [64, 64], "stem_out_channels": 8},
+    "mobilenet_v1": {"depth_multiplier": 0.25},
+    "mobilenet_v2": {"depth_multiplier": 0.25},
     # The language of the adapters.
     "xmod": {"default_language": "en_XX"},
 }
+
+#: Shapes of one example for model types that read features of sounds.
+FEATURES = {"audio-spectrogram-transformer": (32, 16), "wav2vec2-bert": (20, 160), "whisper": (80, 128)}
 
 #: Model types that cannot compute in float64, with the operator that prevents it.
 FLOAT32 = {
@@ -77,6 +103,10 @@ NO_BACKWARD = {"xlstm": "the kernels overwrite tensors that the backward pass ne
 
 #: (mapping, model type) that cannot be built, with the reason.
 NOT_BUILT = {
+    ("IMAGE_CLASSIFICATION", "dinat"): "requires natten",
+    ("IMAGE_CLASSIFICATION", "shieldgemma2"): "requires an image and a text",
+    ("IMAGE_CLASSIFICATION", "siglip2"): "requires patches of images",
+    ("IMAGE_CLASSIFICATION", "timm_wrapper"): "requires timm",
     ("CAUSAL_LM", "dots3_note"): "settings are given for the layers of the full size",
     ("CAUSAL_LM", "dots3_note_text"): "settings are given for the layers of the full size",
     ("CAUSAL_LM", "gemma3n"): "requires timm",

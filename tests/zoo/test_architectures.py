@@ -13,7 +13,7 @@ from transformers.models.auto import modeling_auto
 
 from tests.numerics.oracle import generator
 from tests.zoo.checks import check_ip_sgd, check_mezo, cross_entropy, roughen
-from tests.zoo.special_cases import FLOAT32, NO_BACKWARD, NOT_BUILT
+from tests.zoo.special_cases import FEATURES, FLOAT32, NO_BACKWARD, NOT_BUILT
 from tests.zoo.tiny import END, FIRST_TOKEN, VOCABULARY, tiny_config
 
 AUTO = {
@@ -41,6 +41,9 @@ def build(task: str, model_type: str) -> nn.Module:
     if model_type == 'reformer':
         config.is_decoder = task == 'CAUSAL_LM'
     # The default implementation of experts (grouped_mm) does not support float64.
+    names = getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES")[model_type]
+    if not isinstance(names, str):
+        config.architectures = names[:1]
     options = {"experts_implementation": "eager"}
     with torch.device("meta"):
         size = sum(p.numel() for p in AUTO[task].from_config(config, **options).parameters())
@@ -51,24 +54,18 @@ def build(task: str, model_type: str) -> nn.Module:
 
 def logits(model: nn.Module, **inputs: Tensor) -> Tensor:
     """Return a model's logits for two examples: texts of twelve tokens, images, or sounds."""
-    rng = generator(2)
-    name = model.main_input_name
-    config = model.config
+    rng, config, name = generator(2), model.config, model.main_input_name
     if name == "input_ids":
         ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 12), generator=rng)
         ids[:, -1] = END
         inputs["input_ids"] = ids
         if config.is_encoder_decoder:
             inputs["decoder_input_ids"] = ids.flip(1)
-    elif name == "pixel_values":
-        channels, size = getattr(config, "num_channels", 3), getattr(config, "image_size", 32)
-        shape = (2, channels, size, size) if isinstance(size, int) else (2, channels, *size)
-        inputs[name] = torch.randn(shape, generator=rng, dtype=model.dtype)
-    elif name == "input_values":
-        inputs[name] = torch.randn(2, 800, generator=rng, dtype=model.dtype)
     else:
-        inputs[name] = torch.randn(2, getattr(config, "num_mel_bins", 8), 20, generator=rng, dtype=model.dtype)
-    return model(**inputs).logits
+        shape = FEATURES.get(config.model_type, (6400,)) if name != "pixel_values" else (3, 64, 64)
+        inputs[name] = torch.randn(2, *shape, generator=rng, dtype=model.dtype)
+    output = model(**inputs)
+    return output.logits if "logits" in output else output[0]
 
 
 @pytest.mark.slow

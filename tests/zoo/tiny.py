@@ -8,7 +8,7 @@ that names do not reveal.
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -70,9 +70,15 @@ RULES: tuple[Rule, ...] = (
     (r".*(sliding_window|window_size|attention_window|local_attention|window_len)", _constant(4)),
     (r".*(d_state|state_size|state_dim)", _constant(8)),
     (r"((mamba|attention)_)?chunk_size|(local|lsh)_attn_chunk_length|block_size", _constant(4)),
-    (r"image_size|input_size", _constant(32)),
+    (r"image_size|input_size", _constant(64)),
     (r"patch_size", _constant(8)),
+    (r"num_conv_pos_embeddings|mask_(time|feature)_length", _constant(4)),
 )  # fmt: skip
+
+#: Patterns of fields that contain one number per stage: repetitions, heads, and channels.
+REPETITIONS = r"depths?|stage_num_blocks|num_block_repeats|stage_numb_of_layers"
+STAGE_HEADS = r"(.*_)?heads"
+CHANNELS = r".*hidden_sizes|embed_dims?|conv_dim|.*channels|.*_dims"
 
 
 def tiny_config(cls: type[PreTrainedConfig], **settings: Any) -> PreTrainedConfig:
@@ -97,6 +103,8 @@ def tiny_config(cls: type[PreTrainedConfig], **settings: Any) -> PreTrainedConfi
             small[field.name] = type(value)(0)
         elif type(value) is int and (value > 1 or field.name.endswith("token_id")):
             small |= {field.name: new} if (new := shrink(field.name, value, default)) is not None else {}
+        elif isinstance(value, (tuple, list)) and (stages := shrink_stages(field.name, value)):
+            small[field.name] = stages
     small |= {"pad_token_id": 0, "eos_token_id": END}
     return cls(**(small | settings))
 
@@ -106,6 +114,18 @@ def shrink(name: str, value: int, default: PreTrainedConfig) -> int | None:
     for pattern, rule in RULES:
         if re.fullmatch(pattern, name):
             return rule(value, default)
+    return None
+
+
+def shrink_stages(name: str, values: Sequence[Any]) -> list[int] | None:
+    """Return small values of a field with one number per stage, or None if no pattern matches its name."""
+    if re.fullmatch(REPETITIONS, name):
+        return [1] * len(values)
+    if re.fullmatch(STAGE_HEADS, name):
+        return [2] * len(values)
+    if re.fullmatch(CHANNELS, name):
+        # Equal numbers stay equal, and larger ones stay larger.
+        return [8 * (1 + sorted(set(values)).index(value)) for value in values]
     return None
 
 
