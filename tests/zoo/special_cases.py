@@ -1,4 +1,4 @@
-"""What the names of an architecture's fields do not reveal: settings that it needs, and what cannot be built."""
+"""Special cases of architectures: settings that names of fields do not reveal, and what cannot be built."""
 
 from typing import Any
 
@@ -21,10 +21,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "funnel": {"block_sizes": [1, 1, 1]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "perceiver": {"num_self_attends_per_block": 2, "num_latents": 8},
-    "reformer": {
-        "attn_layers": ["local", "local"],
-        "axial_pos_embds": False,
-    },
+    # Layers of the kind "lsh" call torch.seed() in training, so that no two losses are comparable.
+    "reformer": {"attn_layers": ["local", "local"], "axial_pos_embds": False},
     # Sizes that depend on each other.
     "layoutlmv3": {"coordinate_size": 4, "shape_size": 8},
     "lilt": {"hidden_size": 48},
@@ -36,9 +34,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # Sizes that the class leaves open or that are large.
     "canine": {"num_hash_buckets": 16},
     "cohere_compass_text": {
-        "rope_parameters": dict.fromkeys(
-            ("full_attention", "sliding_attention"), {"rope_type": "default", "rope_theta": 10000.0}
-        )
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        }
     },
     "dbrx": {
         "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8.0},
@@ -59,8 +58,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     # The model reads a number of layers that its configuration does not have.
     "blt": {"use_cache": False, "encoder_hash_byte_group_vocab": 16},
+    # Sizes of the stages of image models.
     "bit": {"num_groups": 4},
-    "audio-spectrogram-transformer": {"max_length": 32, "num_mel_bins": 16},
     "cvt": {"depth": [1, 2, 3]},
     "donut-swin": {"depths": [1, 1], "num_heads": [2, 2]},
     "efficientnet": {
@@ -72,16 +71,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "hgnet_v2": {
         "stem_channels": [3, 8, 8],
-        "stage_in_channels": [8, 8, 8, 8],
-        "stage_mid_channels": [8, 8, 8, 8],
-        "stage_out_channels": [8, 8, 8, 8],
-        "hidden_sizes": [8, 8, 8, 8],
+        "stage_in_channels": [8] * 4,
+        "stage_mid_channels": [8] * 4,
+        "stage_out_channels": [8] * 4,
+        "hidden_sizes": [8] * 4,
     },
+    "hiera": {"image_size": [64, 64]},
+    "levit": {"patch_size": 16},
+    "mobilenet_v1": {"depth_multiplier": 0.25},
+    "mobilenet_v2": {"depth_multiplier": 0.25},
     "mobilevitv2": {"patch_size": 2},
     "swin": {"depths": [1, 1], "num_heads": [2, 2]},
     "textnet": {"image_size": [64, 64], "stem_out_channels": 8},
-    "mobilenet_v1": {"depth_multiplier": 0.25},
-    "mobilenet_v2": {"depth_multiplier": 0.25},
+    # Lengths of sounds.
+    "audio-spectrogram-transformer": {"max_length": 32, "num_mel_bins": 16},
     # The language of the adapters.
     "xmod": {"default_language": "en_XX"},
 }
@@ -104,6 +107,7 @@ NO_BACKWARD = {"xlstm": "the kernels overwrite tensors that the backward pass ne
 #: (mapping, model type) that cannot be built, with the reason.
 NOT_BUILT = {
     ("IMAGE_CLASSIFICATION", "dinat"): "requires natten",
+    ("IMAGE_CLASSIFICATION", "perceiver"): "reads images under a different name than it declares",
     ("IMAGE_CLASSIFICATION", "shieldgemma2"): "requires an image and a text",
     ("IMAGE_CLASSIFICATION", "siglip2"): "requires patches of images",
     ("IMAGE_CLASSIFICATION", "timm_wrapper"): "requires timm",
@@ -113,70 +117,11 @@ NOT_BUILT = {
     ("CAUSAL_LM", "gemma4_assistant"): "the default configuration is invalid",
     ("CAUSAL_LM", "gemma4_unified_assistant"): "requires another model's keys and values",
     ("CAUSAL_LM", "musicgen"): "the mapping pairs the decoder with the configuration of the whole model",
-    ("CAUSAL_LM", "musicgen_melody"): "the mapping pairs the decoder with the configuration of the whole model",
+    (
+        "CAUSAL_LM",
+        "musicgen_melody",
+    ): "the mapping pairs the decoder with the configuration of the whole model",
     ("SEQUENCE_CLASSIFICATION", "layoutlmv2"): "requires detectron2",
     ("SEQ_TO_SEQ_CAUSAL_LM", "vibevoice_asr"): "the audio encoder is large by construction",
     ("SEQ_TO_SEQ_CAUSAL_LM", "voxtral_realtime"): "requires audio",
-}
-
-#: Settings of peft's kinds of adapters on a tiny Llama, where the defaults do not fit its size.
-ADAPTER_SETTINGS: dict[str, dict[str, Any]] = {
-    "LORA": {"r": 2},
-    "ADALORA": {"init_r": 4, "target_r": 2, "total_step": 10},
-    "ADAMSS": {"r": 4, "num_subspaces": 2},
-    "ADAPTION_PROMPT": {"adapter_len": 4, "adapter_layers": 2},
-    "C3A": {"block_size": 8},
-    "CARTRIDGE": {"num_virtual_tokens": 4},
-    "CPT": {
-        "num_virtual_tokens": 4,
-        "cpt_token_ids": [9, 10, 11, 12],
-        "cpt_mask": [1] * 4,
-        "cpt_tokens_type_mask": [1, 2, 3, 4],
-        "opt_projection_epsilon": 5.0,
-        "opt_projection_format_epsilon": 5.0,
-    },
-    "DEFT": {"r": 2},
-    "FOURIERFT": {"n_frequency": 20},
-    "GRALORA": {"r": 4},
-    "HIRA": {"r": 4},
-    "LILY": {"r": 4},
-    "MISS": {"r": 4},
-    "MULTITASK_PROMPT_TUNING": {"num_virtual_tokens": 4, "num_tasks": 2},
-    "OFT": {"oft_block_size": 4},
-    "PEANUT": {"r": 4},
-    "POLY": {"r": 4, "n_tasks": 2},
-    "PREFIX_TUNING": {"num_virtual_tokens": 4},
-    "PROMPT_TUNING": {"num_virtual_tokens": 4},
-    "PSOFT": {"r": 4},
-    "PVERA": {"r": 8},
-    "P_TUNING": {"num_virtual_tokens": 4, "encoder_hidden_size": 16},
-    "RANDLORA": {"r": 4},
-    "ROAD": {"group_size": 8},
-    "SHADOW": {"shadow_dropout": 0.0},
-    "SHIRA": {"r": 4},
-    "TINYLORA": {"u": 8},
-    "TRAINABLE_TOKENS": {"token_indices": [9, 10, 11]},
-    "UNILORA": {"theta_d_length": 64},
-    "VBLORA": {"num_vectors": 16, "vector_length": 8},
-    "VERA": {"r": 8},
-    "WAVEFT": {"n_frequency": 20},
-    "XLORA": {"hidden_size": 32, "xlora_dropout_p": 0.0},
-}
-
-#: Kinds of adapters that choose among skills by a task's number.
-BY_TASK = {"MULTITASK_PROMPT_TUNING", "POLY"}
-
-#: Kinds of adapters that cannot be built, with the reason.
-ADAPTERS_NOT_BUILT: dict[str, str] = {}
-
-#: Variants of LoRA: name -> (model type, settings).
-LORA_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "rslora": ("llama", {"use_rslora": True}),
-    "dora": ("llama", {"use_dora": True}),
-    "embeddings": ("llama", {"target_modules": ["embed_tokens", "lm_head"]}),
-    "bias": ("gpt2", {"bias": "all", "lora_bias": True, "target_modules": ["c_attn"], "fan_in_fan_out": True}),
-    "mamba": ("mamba", {"target_modules": ["in_proj", "x_proj"]}),
-    "fused_experts": ("mixtral", {"target_parameters": ["experts.gate_up_proj", "experts.down_proj"]}),
-    "modules_to_save": ("llama", {"modules_to_save": ["lm_head", "embed_tokens"]}),
-    "trainable_tokens": ("llama", {"trainable_token_indices": {"embed_tokens": [9, 10, 11]}}),
 }

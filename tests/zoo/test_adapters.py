@@ -1,6 +1,6 @@
 """Every kind of adapter in peft: MeZO and IP-SGD equal a dense oracle in float64.
 
-The kinds come from peft's own mapping. Each is put on a tiny Llama, except where a variant needs another model.
+The kinds come from peft itself. Each is put on a tiny Llama, and variants of LoRA on the models that they need.
 """
 
 import peft
@@ -10,18 +10,17 @@ from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 from torch import nn
 
 from tests.zoo.checks import check_ip_sgd, check_mezo, cross_entropy, roughen
-from tests.zoo.special_cases import ADAPTER_SETTINGS, ADAPTERS_NOT_BUILT, BY_TASK, LORA_VARIANTS
-from tests.zoo.test_architectures import build, logits
+from tests.zoo.models import build, logits
+from tests.zoo.special_adapters import BY_TASK, LORA, SETTINGS
 
 CASES = [
     *(
-        pytest.param("llama", kind, ADAPTER_SETTINGS.get(kind.value, {}), id=kind.value.lower())
+        pytest.param("llama", kind, SETTINGS.get(kind.value, {}), id=kind.value.lower())
         for kind in PEFT_TYPE_TO_CONFIG_MAPPING
-        if kind.value not in ADAPTERS_NOT_BUILT
     ),
     *(
         pytest.param(model_type, PeftType.LORA, settings, id=f"lora-{name}")
-        for name, (model_type, settings) in LORA_VARIANTS.items()
+        for name, (model_type, settings) in LORA.items()
     ),
 ]
 

@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     (r"n_group", _constant(2)),
     (r"topk_group", _constant(1)),
     (r"first_k_dense_replace|num_dense_layers", _constant(1)),
-    (r".*(max_.*position.*|n_positions|n_ctx|max_seq_len|context_length|max_source_positions)", _constant(64)),
+    (r".*max_.*position.*|n_positions|n_ctx|max_seq_len|context_length", _constant(64)),
     (r".*(sliding_window|window_size|attention_window|local_attention|window_len)", _constant(4)),
     (r".*(d_state|state_size|state_dim)", _constant(8)),
     (r"((mamba|attention)_)?chunk_size|(local|lsh)_attn_chunk_length|block_size", _constant(4)),
