@@ -77,7 +77,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "hidden_sizes": [8] * 4,
     },
     "hiera": {"image_size": [64, 64]},
-    "levit": {"patch_size": 16},
+    "levit": {"patch_size": 16, "key_dim": [4, 4, 4]},
     "mobilenet_v1": {"depth_multiplier": 0.25},
     "mobilenet_v2": {"depth_multiplier": 0.25},
     "mobilevitv2": {"patch_size": 2},

@@ -1,6 +1,6 @@
 """Every kind of adapter in peft: MeZO and IP-SGD equal a dense oracle in float64.
 
-The kinds come from peft itself. Each is put on a tiny Llama, and variants of LoRA on the models that they need.
+The kinds come from peft itself. Each is put on a tiny Llama, and variants of LoRA on models that they need.
 """
 
 import peft
