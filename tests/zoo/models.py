@@ -61,10 +61,10 @@ def logits(model: nn.Module, **inputs: Tensor) -> Tensor:
         **inputs: further inputs.
     """
     rng, config, name = generator(2), model.config, model.main_input_name
-    if name == "input_ids":
+    if name in ("input_ids", "inputs"):
         ids = torch.randint(FIRST_TOKEN, VOCABULARY, (2, 12), generator=rng)
         ids[:, -1] = END
-        inputs["input_ids"] = ids
+        inputs[name] = ids
         if config.is_encoder_decoder:
             inputs["decoder_input_ids"] = ids.flip(1)
     else:

@@ -83,8 +83,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mobilevitv2": {"patch_size": 2},
     "swin": {"depths": [1, 1], "num_heads": [2, 2]},
     "textnet": {"image_size": [64, 64], "stem_out_channels": 8},
-    # Lengths of sounds.
+    # Lengths and channels of sounds.
     "audio-spectrogram-transformer": {"max_length": 32, "num_mel_bins": 16},
+    "phi4_multimodal_audio": {
+        "num_blocks": 2,
+        "ext_pw_out_channel": 16,
+        "depthwise_separable_out_channel": 16,
+        "nemo_conv_channels": 16,
+    },
+    # By default, the logits of a tiny model are almost constant.
+    "inkling_text": {"logits_mup_width_multiplier": 1.0},
     # The language of the adapters.
     "xmod": {"default_language": "en_XX"},
 }
@@ -107,7 +115,7 @@ NO_BACKWARD = {"xlstm": "the kernels overwrite tensors that the backward pass ne
 #: (mapping, model type) that cannot be built, with the reason.
 NOT_BUILT = {
     ("IMAGE_CLASSIFICATION", "dinat"): "requires natten",
-    ("IMAGE_CLASSIFICATION", "perceiver"): "reads images under a different name than it declares",
+    ("IMAGE_CLASSIFICATION", "perceiver"): "reads images under the name of its texts",
     ("IMAGE_CLASSIFICATION", "shieldgemma2"): "requires an image and a text",
     ("IMAGE_CLASSIFICATION", "siglip2"): "requires patches of images",
     ("IMAGE_CLASSIFICATION", "timm_wrapper"): "requires timm",
