@@ -52,10 +52,10 @@ RULES: tuple[Rule, ...] = (
     (r"(forced_)?eos_token_id", _constant(END)),
     (r".*_(token_id|token_index)|(pad|bos|eos|unk|mask)_index", _constant(3)),
     (r".*vocab_size.*", _at_most(VOCABULARY)),
-    (r"(num_|n_|.*_)?(hidden_)?(layers|layer)|n_layer|.*depth|num_hidden_layers", _layers),
-    (r".*(num_key_value|kv_n|num_kv)_heads", _key_value_heads),
-    (r"(.*_)?(heads|n_head|num_heads)", _constant(HEADS)),
+    (r"(.*_)?(layers?|depth)", _layers),
     (r"(.*_)?(head_dim|dim_head|d_head|d_kv|kv_channels|head_size|headdim|rotary_dim)", _constant(HEAD_DIM)),
+    (r".*(num_key_value|kv_n|num_kv)_heads", _key_value_heads),
+    (r"(.*_)?heads?", _constant(HEADS)),
     (r".*(intermediate_size|ffn_dim|ffn_hidden_size|feed_forward_size|pooler_hidden_size).*", _constant(48)),
     (r"d_ff|dff|dim_ff|n_inner|d_inner|mlp_dim", _constant(48)),
     (r".*(hidden_size|embedding_size|hidden_dim|embed_dim|proj_dim|emb_size).*", _constant(HIDDEN)),
@@ -102,19 +102,19 @@ def tiny_config(cls: type[PreTrainedConfig], **settings: Any) -> PreTrainedConfi
         elif "drop" in field.name and isinstance(value, (int, float)) and not isinstance(value, bool):
             small[field.name] = type(value)(0)
         elif type(value) is int and (value > 1 or field.name.endswith("token_id")):
-            small |= {field.name: new} if (new := shrink(field.name, value, default)) is not None else {}
+            small[field.name] = shrink(field.name, value, default)
         elif isinstance(value, (tuple, list)) and (stages := shrink_stages(field.name, value)):
             small[field.name] = stages
     small |= {"pad_token_id": 0, "eos_token_id": END}
     return cls(**(small | settings))
 
 
-def shrink(name: str, value: int, default: PreTrainedConfig) -> int | None:
-    """Return the small value of a field, or None if no rule matches its name."""
+def shrink(name: str, value: int, default: PreTrainedConfig) -> int:
+    """Return the small value of a field, or its default if no rule matches its name."""
     for pattern, rule in RULES:
         if re.fullmatch(pattern, name):
             return rule(value, default)
-    return None
+    return value
 
 
 def shrink_stages(name: str, values: Sequence[Any]) -> list[int] | None:
@@ -134,8 +134,8 @@ def number_of_layers(default: PreTrainedConfig) -> int:
     needed = 2
     listed = {name: getattr(default, name, None) for name in ("layer_types", "layers_block_type")}
     for name, kinds in (vars(default) | listed).items():
-        if isinstance(kinds, (list, tuple)) and len(kinds) > 2 and all(isinstance(k, str) for k in kinds):
-            if not re.search("type|layers", name):
-                continue
+        if not re.search("type|layers", name) or not isinstance(kinds, (list, tuple)):
+            continue
+        if len(kinds) > 2 and all(isinstance(kind, str) for kind in kinds):
             needed = max(needed, 1 + max(list(kinds).index(kind) for kind in set(kinds)))
     return min(needed, MAX_LAYERS)
