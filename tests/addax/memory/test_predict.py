@@ -92,10 +92,11 @@ def test_the_scratch_of_a_module_that_reads_its_childrens_weights_is_predicted(m
         live = threads.submit(work).result()
     found = predict_peak(lambda: build("meta"), closures_on("meta", method))
     on_a_cpu = predict_peak(lambda: build("meta"), closures_on("meta", method), device="cpu")
-    weights, copied_buffer = 2 * 4 * WIDTH * WIDTH, 4 * WIDTH * WIDTH
+    # The two weights, the copy of the buffer, and z.
+    expected = 4 * 4 * WIDTH * WIDTH
     assert on_a_cpu.peak_bytes == pytest.approx(live, abs=1000)
     if method is MeZO:
-        assert found.split["scratch"] == pytest.approx(weights + copied_buffer, rel=0.05)
+        assert found.split["scratch"] == pytest.approx(expected, rel=0.1)
 
 
 def test_the_split_has_the_sizes_of_parameters_gradients_and_state():
