@@ -67,6 +67,8 @@ class Method(torch.optim.Optimizer):
 
     #: Name in tables and figures.
     label: ClassVar[str]
+    #: arXiv id of the paper that introduced the method; None if there is none.
+    paper: ClassVar[str | None] = None
     #: Names of the closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
     #: Number of steps between two measurements of the realized fraction (16-bit parameters only).
@@ -122,6 +124,20 @@ class Method(torch.optim.Optimizer):
                 "built: build a new optimizer to train others"
             )
         super().add_param_group(param_group)
+
+    def follow(self) -> None:
+        """Accept that the model has moved to other devices, and move the state to its parameters.
+
+        `model.to(device)` keeps the parameter objects, so a method that was built before stays valid.
+
+        Raises:
+            ValueError: if a parameter was converted to another dtype, or was added, replaced, or removed.
+        """
+        placements = {p: (p.device, dtype) for p, (_, dtype) in self.placements.items()}
+        check_unchanged(self.model, self.names, placements)
+        if placements != self.placements:
+            self.placements = placements
+            self.load_state_dict(self.state_dict())
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Adam(Method, torch.optim.Adam):
     """
 
     label = "Adam"
+    paper = "1412.6980"
     closures = ("fo_loss",)
 
     def __init__(

@@ -14,7 +14,8 @@ from transformers import TrainingArguments
 
 from addax import Addax
 from addax.assignment import LengthThreshold, quantile
-from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS, AddaxTrainer, token_lengths
+from addax.hf_data import token_lengths
+from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS, AddaxTrainer
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO

@@ -1,0 +1,80 @@
+"""Reports of AddaxTrainer: name the method that ran, with its settings, wherever the Trainer names AdamW.
+
+`TrainingArguments.optim` and `optim_args` hold the record, in the Trainer's own copy of the arguments. They
+reach `training_args.bin` and the configuration of every integration (W&B, TensorBoard, MLflow, ...).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+from transformers.utils import logging
+
+from addax.optimizer import Method
+
+logger = logging.get_logger(__name__)
+Settings = dict[str, Any]
+_PLAIN = (bool, int, float, str)
+
+
+def title(method_class: type[Method], label: str) -> str:
+    """Return a method's name and paper, such as "Addax (arXiv 2410.06441)"."""
+    return label if method_class.paper is None else f"{label} (arXiv {method_class.paper})"
+
+
+def settings_of(method: Method) -> Settings:
+    """Return the settings that a method was built with, as plain values. Groups may have several rates."""
+    rates = [float(group.get("initial_lr", group["lr"])) for group in method.param_groups]
+    settings: Settings = {"lr": rates[0] if len(rates) == 1 else rates}
+    for name in method.arguments():
+        value = getattr(method, name, None)
+        value = list(value) if isinstance(value, tuple) else value
+        if name != "lr" and (isinstance(value, _PLAIN) or isinstance(value, list)):
+            settings[name] = value
+    return settings
+
+
+def sentence(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the method and its settings in one line, for a model card."""
+    return ", ".join([name, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def with_method(card: str, text: str) -> str:
+    """Return a model card whose hyperparameter `optimizer` is the given text."""
+    entry = re.compile(r"^- optimizer: .*(?:\n(?!- |#|\n).*)*", re.MULTILINE)
+    return entry.sub(lambda _: f"- optimizer: {text}", card, count=1)
+
+
+class MethodRecord(TrainerCallback, ExportableState):
+    """Writes the method and its settings into `trainer_state.json`, and compares them when a run resumes.
+
+    Args:
+        method: the title of the method.
+        settings: its settings, the sizes of both batches, and the numbers of examples.
+    """
+
+    def __init__(self, method: str | None = None, settings: Settings | None = None) -> None:
+        self.method = method
+        self.settings = settings or {}
+
+    def state(self) -> dict[str, Any]:
+        """Return the record in the Trainer's format."""
+        return {"args": {"method": self.method, "settings": self.settings}, "attributes": {}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Take the record from the arguments. Warn if a resumed run has other settings than before."""
+        key = type(self).__name__
+        before = state.stateful_callbacks.get(key, {}).get("args", {}) if state.global_step else {}
+        self.method, self.settings = args.optim, args.optim_args
+        changed = [
+            f"{name} was {old} and is {self.settings.get(name)}"
+            for name, old in before.get("settings", {}).items()
+            if self.settings.get(name) != old
+        ]
+        if changed:
+            logger.warning(f"{self.method} resumes with other settings: {'; '.join(changed)}")
+        state.stateful_callbacks[key] = self.state()
