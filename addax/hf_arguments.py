@@ -18,12 +18,17 @@ from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
 from addax.optimizer import Method
 
-_METHOD = "the optimizer is a method with its own settings: pass optimizer_cls_and_kwargs=(Addax, {...})"
+_METHOD = (
+    "a method has its own settings: pass optimizer_cls_and_kwargs=(Addax, {...}), or use transformers.Trainer "
+    "for the optimizers of torch"
+)
 _ADAM = 'it configures AdamW: pass optimizer_cls_and_kwargs=(Adam, {"betas": ...}) for Adam'
 _DTYPE = "training uses the dtype of the model: load it with dtype=torch."
 _COMPILED = "the hooks that perturb weights would make the model recompile at every step"
 _SHARDED = "AddaxTrainer runs one process on one device, and its model is not sharded"
-_EVALUATION = "the first evaluation outside training would convert the trained weights: load the model with dtype=torch."
+_EVALUATION = (
+    "an evaluation after training would convert the trained weights: load the model with dtype=torch."
+)
 
 #: Why a training argument must have its default value, except in `_VALID`.
 REJECTED: dict[str, str] = {
@@ -48,6 +53,9 @@ REJECTED: dict[str, str] = {
     "use_liger_kernel": "its fused loss reads the output layer's weights outside that layer",
     "liger_kernel_config": "its fused loss reads the output layer's weights outside that layer",
     "auto_find_batch_size": "a step that runs out of memory may have changed some parameters",
+    "enable_jit_checkpoint": (
+        "a checkpoint requested during a step would contain its update but not count it: set save_steps"
+    ),
     "torch_empty_cache_steps": "the cache is not emptied during a step",
     "fsdp": _SHARDED,
     "fsdp_config": _SHARDED,
@@ -56,7 +64,14 @@ REJECTED: dict[str, str] = {
 }
 #: Valid values that differ from the default.
 _VALID = {"max_grad_norm": 0}
-_ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+#: Environment variables that accelerate or the Trainer would read or ignore: name -> (valid values, reason).
+_ENVIRONMENT = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (("1",), REJECTED["gradient_accumulation_steps"]),
+    "ACCELERATE_USE_FSDP": (("false", "0", "no"), _SHARDED),
+    "ACCELERATE_USE_DEEPSPEED": (("false", "0", "no"), _SHARDED),
+    "ACCELERATE_USE_MEGATRON_LM": (("false", "0", "no"), _SHARDED),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": (("false", "0", "no"), _SHARDED),
+}
 
 
 def check_arguments(args: TrainingArguments, record: tuple[Any, Any] | None = None) -> None:
@@ -77,14 +92,15 @@ def check_arguments(args: TrainingArguments, record: tuple[Any, Any] | None = No
             errors.append(f"{name} must be {_text(valid)}, not {_text(value)} ({why})")
     if args.mixed_precision != "no" and not args.fp16 and not args.bf16:
         errors.append(_mixed_precision(args.mixed_precision))
-    if os.environ.get(_ACCUMULATION, "1") != "1":
-        errors.append(f"{_ACCUMULATION} must be 1 ({REJECTED['gradient_accumulation_steps']})")
+    for name, (values, why) in _ENVIRONMENT.items():
+        if os.environ.get(name, values[0]).lower() not in values:
+            errors.append(f"{name} must be {values[0]}, not {os.environ[name]} ({why})")
     if isinstance(args, Seq2SeqTrainingArguments):
         for f in fields(Seq2SeqTrainingArguments):
             if f.name not in defaults and f.default is not MISSING and getattr(args, f.name) != f.default:
                 errors.append(f"{f.name} must be {_text(f.default)} (only Seq2SeqTrainer reads it)")
     if errors:
-        raise ValueError("unsupported TrainingArguments: " + "; ".join(errors))
+        raise ValueError("unsupported settings: " + "; ".join(errors))
 
 
 def _text(value: object) -> str:
@@ -100,18 +116,18 @@ def check_accelerator(accelerator: Accelerator, args: TrainingArguments) -> None
     """Raise `ValueError` if an accelerator distributes, compiles, or converts, whatever has configured it."""
     state = accelerator.state
     if accelerator.mixed_precision != "no":
-        raise ValueError("unsupported accelerator: " + _mixed_precision(accelerator.mixed_precision))
+        raise ValueError("unsupported settings: " + _mixed_precision(accelerator.mixed_precision))
     if state.dynamo_plugin.backend != DynamoBackend.NO:
         backend = state.dynamo_plugin.backend.value.lower()
         raise ValueError(
-            f"unsupported accelerator: ACCELERATE_DYNAMO_BACKEND must be no, not {backend} ({_COMPILED})"
+            f"unsupported settings: ACCELERATE_DYNAMO_BACKEND must be no, not {backend} ({_COMPILED})"
         )
     sharded = [kind for kind in ("deepspeed", "fsdp", "megatron_lm") if _plugin(state, kind) is not None]
     if getattr(accelerator, "parallelism_config", None) is not None:
         sharded.append("parallelism_config")
     if sharded:
         raise ValueError(
-            f"unsupported accelerator: {' and '.join(sharded)} must be off ({_SHARDED}): start the script "
+            f"unsupported settings: {' and '.join(sharded)} must be off ({_SHARDED}): start the script "
             "without `accelerate launch`, or with a configuration for one process"
         )
     if args.world_size > 1 or args.n_gpu > 1 or accelerator.distributed_type != DistributedType.NO:
@@ -161,8 +177,8 @@ def _check_settings(method_class: type[Method], settings: Any) -> None:
     for name in settings:
         if name not in known:
             raise ValueError(
-                f"{method_class.__name__} has no setting {name!r}{suggestion(str(name), known)}: its settings "
-                f"are {', '.join(known)}"
+                f"{method_class.__name__} has no setting {name!r}{suggestion(str(name), known)}: "
+                f"its settings are {', '.join(known)}"
             )
 
 
@@ -176,7 +192,7 @@ def check_scheduler(optimizer: Optimizer | None, scheduler: Any) -> None:
     """Raise `ValueError` if a ready-made scheduler would change the learning rates of another optimizer."""
     if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
         raise ValueError(
-            f"the scheduler in optimizers ({type(scheduler).__name__}) belongs to another optimizer, so it would "
-            "change no learning rate of the method: build both, and pass optimizers=(method, scheduler), or set "
-            "lr_scheduler_type"
+            f"the scheduler in optimizers ({type(scheduler).__name__}) belongs to another optimizer, so it "
+            "would change no learning rate of the method: build both, and pass "
+            "optimizers=(method, scheduler), or set lr_scheduler_type"
         )

@@ -17,8 +17,8 @@ def split(dataset: Dataset, length_threshold: LengthThreshold | None) -> tuple[D
     """
     if not hasattr(dataset, "__len__"):
         raise ValueError(
-            f"train_dataset ({type(dataset).__name__}) has no length, but B0 is drawn by index: use a dataset "
-            "with __len__ and __getitem__"
+            f"train_dataset ({type(dataset).__name__}) has no length, but B0 is drawn by index: use a "
+            "dataset with __len__ and __getitem__"
         )
     if length_threshold is None:
         return dataset, dataset, None
@@ -60,8 +60,8 @@ def _token_length(example: Any, index: int) -> int:
         raise ValueError(f"{where} is not a mapping with input_ids, so its length is unknown: use dicts")
     if example.get("input_ids") is None:
         raise ValueError(
-            f"{where} has no input_ids ({', '.join(map(str, example))}), so its length is unknown: tokenize the "
-            "dataset first"
+            f"{where} has no input_ids ({', '.join(map(str, example))}), so its length is unknown: tokenize "
+            "the dataset first"
         )
     ids = _tensor(example["input_ids"], f"input_ids of {where}")
     mask = example.get("attention_mask")

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -88,7 +89,7 @@ class AddaxTrainer(Trainer):
         self._check_arguments()
         if self.optimizer is None and "lr" in self.optimizer_cls_and_kwargs[1]:
             self.args.learning_rate = self.optimizer_cls_and_kwargs[1]["lr"]
-        sample = self._build(nn.Linear(1, 1)) if self.optimizer is None else self.optimizer
+        sample = self._build(None) if self.optimizer is None else self.optimizer
         self._closure_names = sample.next_closures()
         self._zo_batch_size = zo_batch_size
         self.zo_dataset: Dataset | None = None
@@ -124,14 +125,19 @@ class AddaxTrainer(Trainer):
                     f"trainer.args.{name}"
                 )
 
-    def _build(self, model: nn.Module) -> Method:
-        """Build the method. Learning rate and seed default to those of the training arguments."""
+    def _build(self, model: nn.Module | None) -> Method:
+        """Build the method, with the learning rate and (unless it has its own) the seed of the arguments.
+
+        Without a model, build it from one parameter, in order to check and read its settings.
+        """
         method_class, settings = self.optimizer_cls_and_kwargs
         settings = {**settings, "lr": self.args.learning_rate}
+        if model is None:
+            model = nn.Module()
+            model.weight = nn.Parameter(torch.zeros(1))
+            settings.pop("params", None)
         if "seed" in method_class.arguments():
             settings.setdefault("seed", self.args.seed)
-        if isinstance(model, nn.Linear):
-            settings.pop("params", None)
         return method_class(model, **settings)
 
     def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
