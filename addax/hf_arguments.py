@@ -13,14 +13,15 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, DynamoBackend
+from torch import nn
 from torch.optim import Optimizer
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
 from addax.optimizer import Method
 
 _METHOD = (
-    "a method has its own settings: pass optimizer_cls_and_kwargs=(Addax, {...}), or use transformers.Trainer "
-    "for the optimizers of torch"
+    "a method has its own settings: pass optimizer_cls_and_kwargs=(Addax, {...}), or use "
+    "transformers.Trainer for the optimizers of torch"
 )
 _ADAM = 'it configures AdamW: pass optimizer_cls_and_kwargs=(Adam, {"betas": ...}) for Adam'
 _DTYPE = "training uses the dtype of the model: load it with dtype=torch."
@@ -188,8 +189,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def check_scheduler(optimizer: Optimizer | None, scheduler: Any) -> None:
-    """Raise `ValueError` if a ready-made scheduler would change the learning rates of another optimizer."""
+def check_optimizers(model: nn.Module, optimizer: Optimizer | None, scheduler: Any) -> None:
+    """Raise `ValueError` if a ready-made method has another model, or a scheduler another optimizer."""
+    if isinstance(optimizer, Method) and optimizer.model is not model:
+        raise ValueError(
+            f"the method in optimizers ({type(optimizer).__name__}) was built from another model: build it "
+            "from the trainer's model"
+        )
     if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
         raise ValueError(
             f"the scheduler in optimizers ({type(scheduler).__name__}) belongs to another optimizer, so it "

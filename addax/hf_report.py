@@ -16,7 +16,7 @@ from addax.optimizer import Method
 
 logger = logging.get_logger(__name__)
 Settings = dict[str, Any]
-_PLAIN = (bool, int, float, str)
+_PLAIN = (bool, int, float, str, list)
 
 
 def title(method_class: type[Method], label: str) -> str:
@@ -31,7 +31,7 @@ def settings_of(method: Method) -> Settings:
     for name in method.arguments():
         value = getattr(method, name, None)
         value = list(value) if isinstance(value, tuple) else value
-        if name != "lr" and (isinstance(value, _PLAIN) or isinstance(value, list)):
+        if name != "lr" and isinstance(value, _PLAIN):
             settings[name] = value
     return settings
 

@@ -25,7 +25,7 @@ from transformers import Trainer, TrainingArguments
 from addax import hf_report
 from addax.addax import Addax
 from addax.assignment import LengthThreshold
-from addax.hf_arguments import check_accelerator, check_arguments, check_method, check_scheduler
+from addax.hf_arguments import check_accelerator, check_arguments, check_method, check_optimizers
 from addax.hf_data import split
 from addax.optimizer import Loss, Method, StepStats
 
@@ -77,11 +77,17 @@ class AddaxTrainer(Trainer):
         threshold = LengthThreshold.parse(length_threshold)
         if args is not None:
             check_arguments(args)
+        pair = keywords.get("optimizers", (None, None))
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise ValueError(
+                f"optimizers must be a pair (method, scheduler), not {type(pair).__name__}: pass "
+                "optimizers=(method, None)"
+            )
         super().__init__(model, args, *positional, **keywords)
         if self.optimizer is None and self.optimizer_cls_and_kwargs is None:
             self.optimizer_cls_and_kwargs = (Addax, {})
         method_class = check_method(self.optimizer, self.optimizer_cls_and_kwargs)
-        check_scheduler(self.optimizer, self.lr_scheduler)
+        check_optimizers(self.model, self.optimizer, self.lr_scheduler)
         # The record of the method must not reach another Trainer that gets the same arguments.
         self._given_args, self.args = self.args, copy.copy(self.args)
         self._snapshot = _values(self._given_args)
@@ -103,6 +109,8 @@ class AddaxTrainer(Trainer):
             )
         if self.zo_batch_size < 1:
             raise ValueError(f"zo_batch_size must be at least 1, not {zo_batch_size}")
+        if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
+            raise ValueError("train_dataset is empty")
         if len(self._closure_names) == 2 and self.train_dataset is not None:
             self.zo_dataset, self.train_dataset, self.length_threshold_tokens = split(
                 self.train_dataset, threshold
