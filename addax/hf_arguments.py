@@ -92,7 +92,9 @@ def check_arguments(args: TrainingArguments, record: tuple[Any, Any] | None = No
         if name in defaults and (value := getattr(args, name)) != valid:
             errors.append(f"{name} must be {_text(valid)}, not {_text(value)} ({why})")
     if args.mixed_precision != "no" and not args.fp16 and not args.bf16:
-        errors.append(_mixed_precision(args.mixed_precision))
+        kind = args.mixed_precision
+        dtype = "float16" if kind == "fp16" else "bfloat16"
+        errors.append(f"ACCELERATE_MIXED_PRECISION must be no, not {kind} ({_DTYPE}{dtype})")
     for name, (values, why) in _ENVIRONMENT.items():
         if os.environ.get(name, values[0]).lower() not in values:
             errors.append(f"{name} must be {values[0]}, not {os.environ[name]} ({why})")
@@ -108,16 +110,9 @@ def _text(value: object) -> str:
     return str(getattr(value, "value", value))
 
 
-def _mixed_precision(kind: str) -> str:
-    dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(kind, "bfloat16")
-    return f"ACCELERATE_MIXED_PRECISION must be no, not {kind} ({_DTYPE}{dtype})"
-
-
 def check_accelerator(accelerator: Accelerator, args: TrainingArguments) -> None:
-    """Raise `ValueError` if an accelerator distributes, compiles, or converts, whatever has configured it."""
+    """Raise `ValueError` if an accelerator distributes or compiles, whatever has configured it."""
     state = accelerator.state
-    if accelerator.mixed_precision != "no":
-        raise ValueError("unsupported settings: " + _mixed_precision(accelerator.mixed_precision))
     if state.dynamo_plugin.backend != DynamoBackend.NO:
         backend = state.dynamo_plugin.backend.value.lower()
         raise ValueError(

@@ -16,7 +16,7 @@ from addax.optimizer import Method
 
 logger = logging.get_logger(__name__)
 Settings = dict[str, Any]
-_PLAIN = (bool, int, float, str, list)
+_PLAIN = (bool, int, float, str)
 
 
 def title(method_class: type[Method], label: str) -> str:
@@ -29,11 +29,20 @@ def settings_of(method: Method) -> Settings:
     rates = [float(group.get("initial_lr", group["lr"])) for group in method.param_groups]
     settings: Settings = {"lr": rates[0] if len(rates) == 1 else rates}
     for name in method.arguments():
-        value = getattr(method, name, None)
-        value = list(value) if isinstance(value, tuple) else value
-        if name != "lr" and isinstance(value, _PLAIN):
+        if name in ("lr", "params"):
+            continue
+        # A loaded state changes the groups, but not the attributes.
+        value = method.param_groups[0].get(name, getattr(method, name, None))
+        if isinstance(value, _PLAIN):
             settings[name] = value
+        elif isinstance(value, tuple | list):
+            settings[name] = list(value)
     return settings
+
+
+def changes(before: Settings, after: Settings) -> str:
+    """Return "name was old and is new" for every setting that differs."""
+    return "; ".join(f"{k} was {v} and is {after.get(k)}" for k, v in before.items() if after.get(k) != v)
 
 
 def sentence(name: str, settings: Mapping[str, Any]) -> str:
@@ -70,11 +79,6 @@ class MethodRecord(TrainerCallback, ExportableState):
         key = type(self).__name__
         before = state.stateful_callbacks.get(key, {}).get("args", {}) if state.global_step else {}
         self.method, self.settings = args.optim, args.optim_args
-        changed = [
-            f"{name} was {old} and is {self.settings.get(name)}"
-            for name, old in before.get("settings", {}).items()
-            if self.settings.get(name) != old
-        ]
-        if changed:
-            logger.warning(f"{self.method} resumes with other settings: {'; '.join(changed)}")
+        if changed := changes(before.get("settings", {}), self.settings):
+            logger.warning(f"{self.method} resumes with other settings than before: {changed}")
         state.stateful_callbacks[key] = self.state()

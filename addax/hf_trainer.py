@@ -21,6 +21,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME
 
 from addax import hf_report
 from addax.addax import Addax
@@ -203,6 +204,19 @@ class AddaxTrainer(Trainer):
             )
         self._collate = self._get_collator_with_removed_columns(self.data_collator)
         return loader
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load the state of the method. Without it, a resumed run would repeat the first directions."""
+        if checkpoint is not None and not Path(checkpoint, OPTIMIZER_NAME).is_file():
+            raise ValueError(
+                f"{checkpoint} has no {OPTIMIZER_NAME} (save_only_model), so the run cannot resume: load its "
+                "model, and start a new run"
+            )
+        given = self.args.optim_args
+        super()._load_optimizer_and_scheduler(checkpoint)
+        self._record(type(self.method), self.method)
+        if changed := hf_report.changes(given, self.args.optim_args):
+            hf_report.logger.warning(f"the checkpoint replaces given settings of the method: {changed}")
 
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None = None

@@ -41,13 +41,12 @@ HONORED = {
     },
     "logging": {
         "logging_steps": 4, "logging_first_step": True, "logging_nan_inf_filter": False,
-        "include_num_input_tokens_seen": "all", "skip_memory_metrics": False,
+        "include_num_input_tokens_seen": "all",
     },
     "evaluation": EVALUATING | {
         "eval_delay": 3, "per_device_eval_batch_size": 1, "eval_on_start": True,
-        "eval_do_concat_batches": False,
-        "eval_use_gather_object": True, "eval_accumulation_steps": 1, "include_for_metrics": ["loss", "inputs"],
-        "batch_eval_metrics": True,
+        "eval_do_concat_batches": False, "eval_use_gather_object": True, "eval_accumulation_steps": 1,
+        "include_for_metrics": ["loss", "inputs"], "batch_eval_metrics": True,
         "label_names": ["labels", "attention_mask"],
     },
     "evaluation of losses": EVALUATING | {"prediction_loss_only": True, "debug": "underflow_overflow"},
@@ -77,8 +76,8 @@ ELSEWHERE = {
     "hub_strategy", "hub_always_push", "hub_revision",
     # Only scripts read these.
     "do_train", "do_eval", "do_predict", "resume_from_checkpoint",
-    # All tests use it.
-    "use_cpu",
+    # Every test uses it; and a measurement of memory, which takes seconds.
+    "use_cpu", "skip_memory_metrics",
     # Resuming: `test_hf_trainer.py`.
     "ignore_data_skip", "restore_callback_states_from_checkpoint",
     # Without effect in a single process, or with memory that a GPU cannot read faster.
@@ -104,6 +103,17 @@ class Counting:
     def __call__(self, prediction, compute_result=True):
         self.rows += len(prediction.label_ids)
         return {"rows": self.rows, "inputs": float(prediction.inputs is not None)}
+
+
+@dataclass
+class Outcome:
+    """What the training arguments determine."""
+
+    logs: list
+    files: list
+    batches: list
+    weights: torch.Tensor
+    progress: tuple
 
 
 def outcome(trainer_class, folder, changes, optimizer):
@@ -133,13 +143,8 @@ def outcome(trainer_class, folder, changes, optimizer):
     files = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
     batches = [batch["input_ids"].tolist() for batch in recorder.batches]
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    return (
-        logs,
-        files,
-        batches,
-        weights,
-        (made.state.epoch, made.state.global_step, made.state.best_global_step),
-    )
+    progress = (made.state.epoch, made.state.global_step, made.state.best_global_step)
+    return Outcome(logs, files, batches, weights, progress)
 
 
 @pytest.fixture
@@ -162,17 +167,6 @@ def test_an_honored_argument_has_the_effect_that_it_has_in_a_plain_trainer(tmp_p
         assert got == pytest.approx(expected, rel=1e-4, abs=1e-7)
     torch.testing.assert_close(ours.weights, plain.weights, rtol=1e-4, atol=1e-6)
     assert (ours.files, ours.batches, ours.progress) == (plain.files, plain.batches, plain.progress)
-
-
-@dataclass
-class Outcome:
-    """What the training arguments determine."""
-
-    logs: list
-    files: list
-    batches: list
-    weights: torch.Tensor
-    progress: tuple
 
 
 SCHEDULES = {
