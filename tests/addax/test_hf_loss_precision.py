@@ -18,18 +18,18 @@ def models():
         "vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 2, "max_position_embeddings": 32,
     }  # fmt: skip
-    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    encoder = sizes | {"pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # fmt: skip
     bart = {
-        "vocab_size": VOCABULARY, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32,
-        "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "dropout": 0.0,
+        "vocab_size": VOCABULARY, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
+        "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "dropout": 0.0,
         "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
         "decoder_start_token_id": 2, "forced_eos_token_id": 2,
     }  # fmt: skip
     return {
-        "bert": (T.BertForSequenceClassification, T.BertConfig(**sizes, **no_dropout)),
-        "bert mlm": (T.BertForMaskedLM, T.BertConfig(**sizes, **no_dropout)),
-        "roberta": (T.RobertaForSequenceClassification, T.RobertaConfig(**sizes, **no_dropout, pad_token_id=0)),
-        "roberta tokens": (T.RobertaForTokenClassification, T.RobertaConfig(**sizes, **no_dropout, pad_token_id=0)),
+        "bert": (T.BertForSequenceClassification, T.BertConfig(**encoder)),
+        "bert mlm": (T.BertForMaskedLM, T.BertConfig(**encoder)),
+        "roberta": (T.RobertaForSequenceClassification, T.RobertaConfig(**encoder)),
+        "roberta tokens": (T.RobertaForTokenClassification, T.RobertaConfig(**encoder)),
         "bart": (T.BartForConditionalGeneration, T.BartConfig(**bart)),
         "t5": (
             T.T5ForConditionalGeneration,

@@ -58,7 +58,8 @@ def test_following_moves_the_state_to_the_parameters():
     method = Adam(model, lr=LR)
     method.step(fo_loss=lambda: model(torch.ones(1, 3)).square().sum())
     for p in model.parameters():
-        p.data = p.data.to("meta")
+        # Unlike `module.to("meta")`, this keeps the parameter object, as `module.to("cuda")` does.
+        torch.utils.swap_tensors(p, torch.nn.Parameter(p.detach().to("meta")))
     method.follow()
     assert {v.device.type for s in method.state.values() for k, v in s.items() if k != "step"} == {"meta"}
     assert set(method.placements.values()) == {(torch.device("meta"), torch.float32)}
