@@ -23,7 +23,7 @@ _METHOD = (
     "a method has its own settings: pass optimizer_cls_and_kwargs=(Addax, {...}), or use "
     "transformers.Trainer for the optimizers of torch"
 )
-_ADAM = 'it configures AdamW: pass optimizer_cls_and_kwargs=(Adam, {"betas": ...}) for Adam'
+_ADAM = "it configures AdamW: Adam of this repository takes its settings from optimizer_cls_and_kwargs"
 _DTYPE = "training uses the dtype of the model: load it with dtype=torch."
 _COMPILED = "the hooks that perturb weights would make the model recompile at every step"
 _SHARDED = "AddaxTrainer runs one process on one device, and its model is not sharded"
@@ -38,8 +38,8 @@ REJECTED: dict[str, str] = {
     "optim_target_modules": "no method selects modules: freeze the others with requires_grad_(False)",
     "adam_beta1": _ADAM,
     "adam_beta2": _ADAM,
-    "adam_epsilon": "it configures AdamW, and Adam's epsilon is always 1e-8",
-    "weight_decay": "the methods have no weight decay",
+    "adam_epsilon": _ADAM,
+    "weight_decay": "the methods do not read it",
     "max_grad_norm": "each gradient is dropped once it is complete, so gradients cannot be clipped",
     "gradient_accumulation_steps": (
         "a step updates in place, so it cannot accumulate batches: use larger batches"

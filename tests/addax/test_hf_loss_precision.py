@@ -1,5 +1,7 @@
 """Tests that projected_grad of a 16-bit model is that of a float32 loss, whatever computes the loss."""
 
+import importlib.util
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +11,11 @@ from tests.addax.trainers import trainer
 from tests.numerics.oracle import generator
 
 EPS, VOCABULARY, ROWS, WIDTH = 1e-3, 23, 4, 9
+# Two float32 losses near 3 that sum in a different order differ by a few units of 2.4e-7.
+TOLERANCE = 1e-6 / (2 * EPS)
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("addax.loss_precision") is None, reason="requires addax.loss_precision"
+)
 
 
 def models():
@@ -18,12 +25,16 @@ def models():
         "vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 2, "max_position_embeddings": 32,
     }  # fmt: skip
-    encoder = sizes | {"pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # fmt: skip
+    encoder = sizes | {
+        "pad_token_id": 0,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
     bart = {
-        "vocab_size": VOCABULARY, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
-        "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "dropout": 0.0,
-        "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-        "decoder_start_token_id": 2, "forced_eos_token_id": 2,
+        "vocab_size": VOCABULARY, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0,
+        "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1,
+        "eos_token_id": 2, "decoder_start_token_id": 2, "forced_eos_token_id": 2,
     }  # fmt: skip
     return {
         "bert": (T.BertForSequenceClassification, T.BertConfig(**encoder)),
@@ -38,8 +49,8 @@ def models():
         ),
         "gpt2": (
             T.GPT2LMHeadModel,
-            T.GPT2Config(vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=32, resid_pdrop=0.0,
-                         embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=1),
+            T.GPT2Config(vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=32,
+                         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=1),
         ),
         "opt": (
             T.OPTForCausalLM,
@@ -113,16 +124,16 @@ def projected_grads(name, dtype, tmp_path, smoothing=0.0, **given):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_projected_grad_is_that_of_a_float32_loss(tmp_path, name, dtype):
-    """Both losses are float32. They differ by about 1e-7, and projected_grad by that divided by 2 eps."""
+    """In the dtype of the model, projected_grad would be a multiple of 0.98 or 7.8 at a loss of 3."""
     got, expected = projected_grads(name, dtype, tmp_path)
-    assert got == pytest.approx(expected, abs=5e-7 / (2 * EPS))
+    assert got == pytest.approx(expected, abs=TOLERANCE)
     assert abs(expected) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "bart"])
+@pytest.mark.parametrize("name", ["bert", "gpt2", "roberta tokens"])
 def test_label_smoothing_is_computed_in_float32(tmp_path, name):
     got, expected = projected_grads(name, torch.bfloat16, tmp_path, smoothing=0.3)
-    assert got == pytest.approx(expected, abs=1e-6 / (2 * EPS))
+    assert got == pytest.approx(expected, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -135,7 +146,7 @@ def test_a_loss_function_of_the_user_is_computed_in_float32(tmp_path, reduction)
         return loss if reduction == "mean" else loss / num_items_in_batch
 
     got, expected = projected_grads("opt", torch.bfloat16, tmp_path, compute_loss_func=compute)
-    assert got == pytest.approx(expected, abs=5e-7 / (2 * EPS))
+    assert got == pytest.approx(expected, abs=TOLERANCE)
 
 
 def test_a_loss_that_stays_in_16_bit_is_rejected(tmp_path):

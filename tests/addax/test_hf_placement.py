@@ -61,7 +61,8 @@ def test_following_moves_the_state_to_the_parameters():
         # Unlike `module.to("meta")`, this keeps the parameter object, as `module.to("cuda")` does.
         torch.utils.swap_tensors(p, torch.nn.Parameter(p.detach().to("meta")))
     method.follow()
-    assert {v.device.type for s in method.state.values() for k, v in s.items() if k != "step"} == {"meta"}
+    moments = [method.state[p][name] for p in model.parameters() for name in ("exp_avg", "exp_avg_sq")]
+    assert {moment.device.type for moment in moments} == {"meta"}
     assert set(method.placements.values()) == {(torch.device("meta"), torch.float32)}
 
 
