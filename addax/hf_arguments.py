@@ -138,8 +138,8 @@ def _plugin(state: Any, kind: str) -> object:
     return getattr(state, f"{kind}_plugin", None)
 
 
-def check_method(optimizer: Optimizer | None, cls_and_settings: Any) -> type[Method]:
-    """Return the class of the method. Raise `ValueError` if it or a setting's name cannot be used."""
+def check_method(optimizer: Optimizer | None, cls_and_settings: Any) -> None:
+    """Raise `ValueError` if the class of the method, or the name of a setting, cannot be used."""
     if optimizer is None:
         if not (isinstance(cls_and_settings, tuple | list) and len(cls_and_settings) == 2):
             raise ValueError(
@@ -161,7 +161,6 @@ def check_method(optimizer: Optimizer | None, cls_and_settings: Any) -> type[Met
             "write a training loop"
         )
     _check_settings(method_class, settings)
-    return method_class
 
 
 def _check_settings(method_class: type[Method], settings: Any) -> None:
@@ -184,12 +183,32 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def check_not_changed(args: TrainingArguments, snapshot: TrainingArguments) -> None:
+    """Raise `ValueError` if the caller has changed the arguments, of which the trainer has a copy."""
+    for f in fields(args):
+        if getattr(args, f.name) != getattr(snapshot, f.name):
+            raise ValueError(
+                f"{f.name} of the TrainingArguments was changed after AddaxTrainer copied them: change "
+                f"trainer.args.{f.name}"
+            )
+
+
+def check_pair(optimizers: Any) -> None:
+    """Raise `ValueError` unless `optimizers` is a pair."""
+    if not (isinstance(optimizers, tuple | list) and len(optimizers) == 2):
+        raise ValueError(
+            f"optimizers must be a pair (method, scheduler), not {type(optimizers).__name__}: pass "
+            "optimizers=(method, None)"
+        )
+
+
 def check_optimizers(model: nn.Module, optimizer: Optimizer | None, scheduler: Any) -> None:
     """Raise `ValueError` if a ready-made method has another model, or a scheduler another optimizer."""
-    if isinstance(optimizer, Method) and optimizer.model is not model:
+    parameters = {p for p in model.parameters() if p.requires_grad}
+    if isinstance(optimizer, Method) and optimizer.indices.keys() != parameters:
         raise ValueError(
-            f"the method in optimizers ({type(optimizer).__name__}) was built from another model: build it "
-            "from the trainer's model"
+            f"the method in optimizers ({type(optimizer).__name__}) was built from another model, or "
+            "before parameters were added or frozen: build it from the trainer's model"
         )
     if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
         raise ValueError(

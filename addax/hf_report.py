@@ -12,6 +12,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
+from addax.addax import Addax
+from addax.assignment import LengthThreshold
 from addax.optimizer import Method
 
 logger = logging.get_logger(__name__)
@@ -19,9 +21,29 @@ Settings = dict[str, Any]
 _PLAIN = (bool, int, float, str)
 
 
-def title(method_class: type[Method], label: str) -> str:
-    """Return a method's name and paper, such as "Addax (arXiv 2410.06441)"."""
-    return label if method_class.paper is None else f"{label} (arXiv {method_class.paper})"
+def describe(
+    method: Method,
+    parts: Mapping[str, tuple[int, Any]],
+    threshold: tuple[LengthThreshold | None, int | None],
+) -> tuple[str, Settings]:
+    """Return a method's title, such as "Addax (arXiv 2410.06441)", and everything that its run depends on.
+
+    Args:
+        method: the method.
+        parts: batch size and dataset of each closure.
+        threshold: L_T as given, and in tokens; used if there are two closures.
+    """
+    name, settings = method.label, settings_of(method)
+    if len(parts) == 2:
+        given, tokens = threshold
+        settings |= {"length_threshold": str(given or "none"), "length_threshold_tokens": tokens}
+        # Addax without a threshold has a name of its own in the paper.
+        name += "-WA" if given is None and isinstance(method, Addax) else ""
+    for closure, (size, dataset) in parts.items():
+        part = closure.removesuffix("_loss")
+        settings[f"{part}_batch_size"] = size
+        settings[f"{part}_examples"] = len(dataset) if hasattr(dataset, "__len__") else None
+    return name if method.paper is None else f"{name} (arXiv {method.paper})", settings
 
 
 def settings_of(method: Method) -> Settings:

@@ -11,7 +11,6 @@ Li et al., arXiv 2410.06441, Algorithm 1.
 
 import copy
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +25,14 @@ from transformers.trainer import OPTIMIZER_NAME
 from addax import hf_report
 from addax.addax import Addax
 from addax.assignment import LengthThreshold
-from addax.hf_arguments import check_accelerator, check_arguments, check_method, check_optimizers
+from addax.hf_arguments import (
+    check_accelerator,
+    check_arguments,
+    check_method,
+    check_not_changed,
+    check_optimizers,
+    check_pair,
+)
 from addax.hf_data import split
 from addax.optimizer import Loss, Method, StepStats
 
@@ -78,20 +84,15 @@ class AddaxTrainer(Trainer):
         threshold = LengthThreshold.parse(length_threshold)
         if args is not None:
             check_arguments(args)
-        pair = keywords.get("optimizers", (None, None))
-        if not (isinstance(pair, tuple | list) and len(pair) == 2):
-            raise ValueError(
-                f"optimizers must be a pair (method, scheduler), not {type(pair).__name__}: pass "
-                "optimizers=(method, None)"
-            )
+        check_pair(keywords.get("optimizers", (None, None)))
         super().__init__(model, args, *positional, **keywords)
         if self.optimizer is None and self.optimizer_cls_and_kwargs is None:
             self.optimizer_cls_and_kwargs = (Addax, {})
-        method_class = check_method(self.optimizer, self.optimizer_cls_and_kwargs)
+        check_method(self.optimizer, self.optimizer_cls_and_kwargs)
         check_optimizers(self.model, self.optimizer, self.lr_scheduler)
-        # The record of the method must not reach another Trainer that gets the same arguments.
+        # The record of the method must not reach another trainer that gets the same arguments.
         self._given_args, self.args = self.args, copy.copy(self.args)
-        self._snapshot = _values(self._given_args)
+        self._snapshot = copy.copy(self._given_args)
         self._recorded: tuple[str, hf_report.Settings] | None = None
         self._check_arguments()
         if self.optimizer is None and "lr" in self.optimizer_cls_and_kwargs[1]:
@@ -101,8 +102,7 @@ class AddaxTrainer(Trainer):
         self._zo_batch_size = zo_batch_size
         self.zo_dataset: Dataset | None = None
         self.stats: StepStats | None = None
-        self.length_threshold = threshold
-        self.length_threshold_tokens: int | None = None
+        self.length_threshold, self.length_threshold_tokens = threshold, None
         if len(self._closure_names) == 1 and (threshold, zo_batch_size) != (None, None):
             raise ValueError(
                 f"length_threshold and zo_batch_size require two batches, but the method takes only "
@@ -113,10 +113,9 @@ class AddaxTrainer(Trainer):
         if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
             raise ValueError("train_dataset is empty")
         if len(self._closure_names) == 2 and self.train_dataset is not None:
-            self.zo_dataset, self.train_dataset, self.length_threshold_tokens = split(
-                self.train_dataset, threshold
-            )
-        self._record(method_class, sample)
+            parts = split(self.train_dataset, threshold)
+            self.zo_dataset, self.train_dataset, self.length_threshold_tokens = parts
+        self._record(sample)
         self.add_callback(hf_report.MethodRecord())
 
     @property
@@ -127,12 +126,7 @@ class AddaxTrainer(Trainer):
     def _check_arguments(self) -> None:
         check_arguments(self.args, self._recorded)
         check_accelerator(self.accelerator, self.args)
-        for name, value in _values(self._given_args).items():
-            if value != self._snapshot[name]:
-                raise ValueError(
-                    f"{name} of the TrainingArguments was changed after AddaxTrainer copied them: change "
-                    f"trainer.args.{name}"
-                )
+        check_not_changed(self._given_args, self._snapshot)
 
     def _build(self, model: nn.Module | None) -> Method:
         """Build the method, with the learning rate and (unless it has its own) the seed of the arguments.
@@ -160,26 +154,19 @@ class AddaxTrainer(Trainer):
             # The Trainer may have moved the model since the method was built.
             self.method.follow()
             self.optimizer = _NoStep(self.method)
-        self._record(type(self.method), self.method)
+        self._record(self.method)
         return self.optimizer
 
-    def _record(self, method_class: type[Method], method: Method) -> None:
+    def _record(self, method: Method) -> None:
         """Write the method, its settings, and the sizes of batches and parts into the arguments."""
-        settings, label = hf_report.settings_of(method), method_class.label
+        parts = {self._closure_names[-1]: (self.args.per_device_train_batch_size, self.train_dataset)}
         if len(self._closure_names) == 2:
-            if self.length_threshold is None:
-                label += "-WA"
-            settings["length_threshold"] = str(self.length_threshold or "none")
-            settings["length_threshold_tokens"] = self.length_threshold_tokens
-            settings["zo_batch_size"] = self.zo_batch_size
-            settings["zo_examples"] = _length(self.zo_dataset)
-        part = self._closure_names[-1].removesuffix("_loss")
-        settings[f"{part}_batch_size"] = self.args.per_device_train_batch_size
-        settings[f"{part}_examples"] = _length(self.train_dataset)
-        if not isinstance(settings["lr"], list):
-            self.args.learning_rate = settings["lr"]
-        self._recorded = (hf_report.title(method_class, label), settings)
+            parts = {"zo_loss": (self.zo_batch_size, self.zo_dataset)} | parts
+        threshold = (self.length_threshold, self.length_threshold_tokens)
+        self._recorded = hf_report.describe(method, parts, threshold)
         self.args.optim, self.args.optim_args = self._recorded
+        if not isinstance(rate := self.args.optim_args["lr"], list):
+            self.args.learning_rate = rate
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write the Trainer's model card, with the method and its settings."""
@@ -214,7 +201,7 @@ class AddaxTrainer(Trainer):
             )
         given = self.args.optim_args
         super()._load_optimizer_and_scheduler(checkpoint)
-        self._record(type(self.method), self.method)
+        self._record(self.method)
         if changed := hf_report.changes(given, self.args.optim_args):
             hf_report.logger.warning(f"the checkpoint replaces given settings of the method: {changed}")
 
@@ -276,11 +263,3 @@ class _NoStep(AcceleratedOptimizer):
 
     def step(self, closure: None = None) -> None:
         """Do nothing, because `training_step` has taken the step."""
-
-
-def _values(args: TrainingArguments) -> dict[str, Any]:
-    return {f.name: getattr(args, f.name) for f in fields(args)}
-
-
-def _length(dataset: Dataset | None) -> int | None:
-    return len(dataset) if hasattr(dataset, "__len__") else None

@@ -179,6 +179,7 @@ SCHEDULES = {
 
 
 @pytest.mark.medium
+@pytest.mark.slow_except("linear", "reduce_lr_on_plateau", "greedy")
 @pytest.mark.parametrize("kind", [kind.value for kind in SchedulerType])
 def test_every_schedule_gives_the_learning_rates_of_a_plain_trainer(tmp_path, kind):
     """The metric grows with every evaluation, so schedules that follow it change the learning rate."""

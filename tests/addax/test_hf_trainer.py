@@ -9,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from torch.nn import functional as F
+from transformers import TrainerCallback
 
 from addax import Addax
 from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS
@@ -31,6 +32,7 @@ from tests.addax.trainers import (
     collate_plain,
     logged,
     mixed,
+    model_loss,
     split,
     trainer,
 )
@@ -179,6 +181,51 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
     assert bits(resumed.model) == bits(whole.model)
     assert logged(resumed, "loss") == logged(whole, "loss")
     assert resumed.method.steps == 8
+
+
+def test_a_resumed_run_may_start_its_data_over(tmp_path):
+    """With `ignore_data_skip`, the loader starts at its first batch, and B0 still follows from the step."""
+    saving = {"save_strategy": "steps", "save_steps": 3}
+    whole = Recorder()
+    trainer(tmp_path, changes=saving, data_collator=whole, **mixed()).train()
+    recorder = Recorder()
+    resumed = trainer(tmp_path, changes={"ignore_data_skip": True}, data_collator=recorder, **mixed())
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    (zo, fo), (whole_zo, whole_fo) = split(recorder.batches), split(whole.batches)
+    assert torch.equal(fo[0]["input_ids"], whole_fo[0]["input_ids"])
+    assert [b["input_ids"].tolist() for b in zo] == [b["input_ids"].tolist() for b in whole_zo[3:]]
+
+
+class Generator(TrainerCallback):
+    """Records the state of torch's generator before each step."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_step_begin(self, args, state, control, **_):
+        self.states.append(torch.get_rng_state())
+
+
+def test_both_evaluations_of_a_zeroth_order_loss_get_the_same_neftune_noise(tmp_path):
+    """The noise is that of NEFTune: uniform in [-1, 1], times alpha / sqrt(tokens x dimensions)."""
+    model, bare, generators = opt_model(torch.float32), opt_model(torch.float32), Generator()
+    changes = {"neftune_noise_alpha": 3.0, "max_steps": 2}
+    ours = trainer(tmp_path, model, changes, optimizer_cls_and_kwargs=(MeZO, {}), callbacks=[generators])
+    ours.train()
+
+    def add_noise(module, _inputs, output):
+        scale = float(3.0 / torch.tensor(output[0].numel()).sqrt())
+        return output + torch.empty_like(output).uniform_(-scale, scale)
+
+    bare.train().get_input_embeddings().register_forward_hook(add_noise)
+    opt, losses = MeZO(bare, lr=LR, seed=3), []
+    for k, state in enumerate(generators.states):
+        opt.param_groups[0]["lr"] = LR * (1 - k / 2)
+        batch = collate_plain(DATA[K1 * k : K1 * (k + 1)])
+        torch.set_rng_state(state)
+        losses.append(float(opt.step(zo_loss=lambda batch=batch: model_loss(bare, batch)).loss))
+    assert logged(ours, "loss") == losses
+    assert bits(model) == bits(bare)
 
 
 def test_lora_adapters_train_and_resume(tmp_path):
