@@ -52,6 +52,7 @@ class Addax(ZerothOrder):
     """
 
     label = "Addax"
+    paper = "2410.06441"
     closures = ("zo_loss", "fo_loss")
 
     def __init__(

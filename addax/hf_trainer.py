@@ -9,39 +9,34 @@ callbacks, evaluation, and checkpoints. Requires transformers and accelerate.
 Li et al., arXiv 2410.06441, Algorithm 1.
 """
 
+import copy
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
-from transformers import Trainer
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME
 
+from addax import hf_report
 from addax.addax import Addax
-from addax.assignment import LengthThreshold, assign
+from addax.assignment import LengthThreshold
+from addax.hf_arguments import (
+    check_accelerator,
+    check_arguments,
+    check_method,
+    check_not_changed,
+    check_optimizers,
+    check_pair,
+)
+from addax.hf_data import split
 from addax.optimizer import Loss, Method, StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
-
-# Training arguments with a single valid value, because other values would be ignored or give wrong results:
-# name -> (valid value, reason).
-_REQUIRED_ARGUMENTS = {
-    "gradient_accumulation_steps": (
-        1,
-        "a step updates in place, so it cannot accumulate batches: use larger batches",
-    ),
-    "max_grad_norm": (0, "each gradient is dropped once it is complete, so gradients cannot be clipped"),
-    "weight_decay": (0, "the methods have no weight decay"),
-    "fp16": (False, "training uses the dtype of the model: load it with dtype=torch.float16"),
-    "bf16": (False, "training uses the dtype of the model: load it with dtype=torch.bfloat16"),
-    "torch_compile": (False, "the hooks that perturb weights would make the model recompile at every step"),
-    "auto_find_batch_size": (
-        False,
-        "a step that runs out of memory may have changed some parameters",
-    ),
-    "torch_empty_cache_steps": (None, "the cache is not emptied during a step"),
-}
 
 
 class AddaxTrainer(Trainer):
@@ -54,41 +49,60 @@ class AddaxTrainer(Trainer):
 
     The logs contain `projected_grad` (of the last step) and `skipped_steps` (the number of non-finite steps
     so far) instead of `grad_norm`. `total_flos` and `num_input_tokens_seen` count only the Trainer's batches,
-    as if each took a forward and a backward pass.
+    as if each took a forward and a backward pass. `trainer.args` is a copy of the training arguments. Its
+    `optim` and `optim_args` name the method and its settings, and so do `training_args.bin`, the
+    configuration of W&B and other integrations, `trainer_state.json`, and the model card.
 
     Args:
-        *args: positional arguments of `Trainer`.
+        model: the model to train; None with `model_init`.
+        args: the training arguments. `addax.hf_arguments.REJECTED` lists those that must keep their defaults.
+        *positional: the other positional arguments of `Trainer`.
         length_threshold: L_T in tokens (170), as a quantile of the lengths ("q0.7"), or as a
             `LengthThreshold`. An example's length is the number of its `input_ids` without padding (positions
             where its `attention_mask` is 0). None draws both batches from all examples (Addax-WA).
         zo_batch_size: K0; `per_device_train_batch_size` if None. If D0 is smaller, B0 is all of D0.
-        **kwargs: keyword arguments of `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its
+        **keywords: keyword arguments of `Trainer`. `optimizer_cls_and_kwargs` is a method's class and its
             settings, `(Addax, {})` by default; the learning rate and the seed default to those of the
             training arguments. Alternatively, `optimizers` may contain a method built from the model.
 
     Raises:
-        ValueError: by the constructor, if a training argument is not supported; if there is more than one
-            process or GPU; if the optimizer is not a `Method`; if a threshold or K0 is given for a method
-            with one batch; or if the threshold leaves D0 or D1 empty.
+        ValueError: by the constructor, if a setting is not supported; if there is more than one process or
+            GPU; if the optimizer is not a `Method`; if a threshold or K0 is given for a method with one
+            batch; or if the threshold leaves D0 or D1 empty.
         RuntimeError: by `train`, if loss or projected_grad was not finite in 20 consecutive steps.
     """
 
     def __init__(
         self,
-        *args: Any,
+        model: nn.Module | None = None,
+        args: TrainingArguments | None = None,
+        *positional: Any,
         length_threshold: LengthThreshold | int | str | None = None,
         zo_batch_size: int | None = None,
-        **kwargs: Any,
+        **keywords: Any,
     ) -> None:
         threshold = LengthThreshold.parse(length_threshold)
-        super().__init__(*args, **kwargs)
+        if args is not None:
+            check_arguments(args)
+        check_pair(keywords.get("optimizers", (None, None)))
+        super().__init__(model, args, *positional, **keywords)
         if self.optimizer is None and self.optimizer_cls_and_kwargs is None:
             self.optimizer_cls_and_kwargs = (Addax, {})
+        check_method(self.optimizer, self.optimizer_cls_and_kwargs)
+        check_optimizers(self.model, self.optimizer, self.lr_scheduler)
+        # The record of the method must not reach another trainer that gets the same arguments.
+        self._given_args, self.args = self.args, copy.copy(self.args)
+        self._snapshot = copy.copy(self._given_args)
+        self._recorded: tuple[str, hf_report.Settings] | None = None
         self._check_arguments()
-        self._closure_names = self._step_closures()
-        self.zo_batch_size = self.args.per_device_train_batch_size if zo_batch_size is None else zo_batch_size
+        if self.optimizer is None and "lr" in self.optimizer_cls_and_kwargs[1]:
+            self.args.learning_rate = self.optimizer_cls_and_kwargs[1]["lr"]
+        sample = self._build(None) if self.optimizer is None else self.optimizer
+        self._closure_names = sample.next_closures()
+        self._zo_batch_size = zo_batch_size
         self.zo_dataset: Dataset | None = None
         self.stats: StepStats | None = None
+        self.length_threshold, self.length_threshold_tokens = threshold, None
         if len(self._closure_names) == 1 and (threshold, zo_batch_size) != (None, None):
             raise ValueError(
                 f"length_threshold and zo_batch_size require two batches, but the method takes only "
@@ -96,90 +110,100 @@ class AddaxTrainer(Trainer):
             )
         if self.zo_batch_size < 1:
             raise ValueError(f"zo_batch_size must be at least 1, not {zo_batch_size}")
+        if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
+            raise ValueError("train_dataset is empty")
         if len(self._closure_names) == 2 and self.train_dataset is not None:
-            self._split(threshold)
+            parts = split(self.train_dataset, threshold)
+            self.zo_dataset, self.train_dataset, self.length_threshold_tokens = parts
+        self._record(sample)
+        self.add_callback(hf_report.MethodRecord())
+
+    @property
+    def zo_batch_size(self) -> int:
+        """K0, the number of examples in B0 if D0 is not smaller."""
+        return self.args.per_device_train_batch_size if self._zo_batch_size is None else self._zo_batch_size
 
     def _check_arguments(self) -> None:
-        unsupported = [
-            f"{name} must be {allowed}, not {getattr(self.args, name)} ({why})"
-            for name, (allowed, why) in _REQUIRED_ARGUMENTS.items()
-            if getattr(self.args, name) != allowed
-        ]
-        if unsupported:
-            raise ValueError("unsupported TrainingArguments: " + "; ".join(unsupported))
-        if (
-            self.is_deepspeed_enabled
-            or self.is_fsdp_enabled
-            or self.args.world_size > 1
-            or self.args.n_gpu > 1
-        ):
-            raise ValueError(
-                f"AddaxTrainer runs one process on one device, without DeepSpeed and FSDP, but there are "
-                f"{self.args.world_size} processes with {self.args.n_gpu} GPUs each: start it without a "
-                "launcher and with one visible GPU (CUDA_VISIBLE_DEVICES=0), or load the model with a "
-                "device_map"
-            )
+        check_arguments(self.args, self._recorded)
+        check_accelerator(self.accelerator, self.args)
+        check_not_changed(self._given_args, self._snapshot)
 
-    def _step_closures(self) -> tuple[str, ...]:
-        """Return the names of the closures that the method takes in each step."""
-        method_class = self.optimizer_cls_and_kwargs[0] if self.optimizer is None else type(self.optimizer)
-        if not (isinstance(method_class, type) and issubclass(method_class, Method)):
-            name = getattr(method_class, "__name__", repr(method_class))
-            raise ValueError(
-                f"AddaxTrainer requires a subclass of addax.optimizer.Method, not {name}: "
-                "use transformers.Trainer"
-            )
-        if "full_loss" in method_class.closures:
-            raise ValueError(
-                f"{method_class.__name__} takes full_loss, which the batches of a Trainer cannot provide: "
-                "write a training loop"
-            )
-        if self.optimizer is not None:
-            return self.optimizer.next_closures()
-        settings = {name: value for name, value in self._settings().items() if name != "params"}
-        return method_class(nn.Linear(1, 1), **settings).next_closures()
+    def _build(self, model: nn.Module | None) -> Method:
+        """Build the method, with the learning rate and (unless it has its own) the seed of the arguments.
 
-    def _settings(self) -> dict[str, Any]:
-        """Return the method's settings. Learning rate and seed default to those of the training arguments."""
+        Without a model, build it from one parameter, in order to check and read its settings.
+        """
         method_class, settings = self.optimizer_cls_and_kwargs
-        defaults = {"lr": self.args.learning_rate}
+        settings = {**settings, "lr": self.args.learning_rate}
+        if model is None:
+            model = nn.Module()
+            model.weight = nn.Parameter(torch.zeros(1))
+            settings.pop("params", None)
         if "seed" in method_class.arguments():
-            defaults["seed"] = self.args.seed
-        return defaults | settings
-
-    def _split(self, length_threshold: LengthThreshold | None) -> None:
-        whole = self.train_dataset
-        if not hasattr(whole, "__len__"):
-            raise ValueError(
-                f"train_dataset ({type(whole).__name__}) has no length, but B0 is drawn by index: use a "
-                "dataset with __len__ and __getitem__"
-            )
-        lengths = range(len(whole)) if length_threshold is None else token_lengths(whole)
-        tokens = None if length_threshold is None else length_threshold.resolve(lengths)
-        parts = assign(lengths, tokens)
-        for name, part, side in (("D0", parts.zo, "longer than"), ("D1", parts.fo, "of at most")):
-            if not part:
-                raise ValueError(
-                    f"{name} is empty: no training example is {side} length_threshold = {tokens} "
-                    f"tokens (lengths {min(lengths)} to {max(lengths)}): change the threshold"
-                )
-        self.zo_dataset, self.train_dataset = Subset(whole, parts.zo), Subset(whole, parts.fo)
+            settings.setdefault("seed", self.args.seed)
+        return method_class(model, **settings)
 
     def create_optimizer(self, model: nn.Module | None = None) -> AcceleratedOptimizer:
         """Build the method from the model, and return a wrapper whose `step` does nothing."""
+        # A hyperparameter search may have changed the arguments.
+        self._check_arguments()
         if self.optimizer is None:
-            method_class, _ = self.optimizer_cls_and_kwargs
-            self.optimizer = method_class(self.model if model is None else model, **self._settings())
+            self.optimizer = self._build(self.model if model is None else model)
         if isinstance(self.optimizer, Method):
             self.method = self.optimizer
+            # The Trainer may have moved the model since the method was built.
+            self.method.follow()
             self.optimizer = _NoStep(self.method)
+        self._record(self.method)
         return self.optimizer
 
+    def _record(self, method: Method) -> None:
+        """Write the method, its settings, and the sizes of batches and parts into the arguments."""
+        parts = {self._closure_names[-1]: (self.args.per_device_train_batch_size, self.train_dataset)}
+        if len(self._closure_names) == 2:
+            parts = {"zo_loss": (self.zo_batch_size, self.zo_dataset)} | parts
+        threshold = (self.length_threshold, self.length_threshold_tokens)
+        self._recorded = hf_report.describe(method, parts, threshold)
+        self.args.optim, self.args.optim_args = self._recorded
+        if not isinstance(rate := self.args.optim_args["lr"], list):
+            self.args.learning_rate = rate
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write the Trainer's model card, with the method and its settings."""
+        super().create_model_card(*args, **kwargs)
+        card = Path(self.args.output_dir, "README.md")
+        if self.is_world_process_zero():
+            text = hf_report.sentence(self.args.optim, self.args.optim_args)
+            card.write_text(hf_report.with_method(card.read_text(encoding="utf-8"), text), encoding="utf-8")
+
     def get_train_dataloader(self) -> DataLoader:
-        """Return the Trainer's loader of D1. Its collator also builds B0."""
+        """Return the Trainer's loader of D1.
+
+        Raises:
+            ValueError: if it has no batch.
+        """
         loader = super().get_train_dataloader()
-        self._collate = loader.collate_fn
+        if hasattr(self.train_dataset, "__len__") and not len(loader):
+            raise ValueError(
+                f"an epoch has no batch: {len(self.train_dataset)} training examples, batches of "
+                f"{self.args.per_device_train_batch_size}, and dataloader_drop_last="
+                f"{self.args.dataloader_drop_last}"
+            )
+        self._collate = self._get_collator_with_removed_columns(self.data_collator)
         return loader
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load the state of the method. Without it, a resumed run would repeat the first directions."""
+        if checkpoint is not None and not Path(checkpoint, OPTIMIZER_NAME).is_file():
+            raise ValueError(
+                f"{checkpoint} has no {OPTIMIZER_NAME} (save_only_model), so the run cannot resume: load its "
+                "model, and start a new run"
+            )
+        given = self.args.optim_args
+        super()._load_optimizer_and_scheduler(checkpoint)
+        self._record(self.method)
+        if changed := hf_report.changes(given, self.args.optim_args):
+            hf_report.logger.warning(f"the checkpoint replaces given settings of the method: {changed}")
 
     def training_step(
         self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -239,22 +263,3 @@ class _NoStep(AcceleratedOptimizer):
 
     def step(self, closure: None = None) -> None:
         """Do nothing, because `training_step` has taken the step."""
-
-
-def token_lengths(dataset: Dataset) -> list[int]:
-    """Return each example's number of tokens: its `input_ids`, without the positions that its mask excludes.
-
-    Raises:
-        ValueError: if an example has no `input_ids`.
-    """
-    lengths = []
-    for i in range(len(dataset)):
-        example = dataset[i]
-        if "input_ids" not in example:
-            raise ValueError(
-                f"example {i} of train_dataset has no input_ids ({', '.join(example)}), so its length is "
-                "unknown: tokenize the dataset first"
-            )
-        mask = example.get("attention_mask")
-        lengths.append(len(example["input_ids"]) if mask is None else int(sum(mask)))
-    return lengths

@@ -19,7 +19,7 @@ from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.spsa import Estimate
 from addax.state import StatefulMethod
-from addax.validation import CheckedArguments, one_of, trainable, whole, within
+from addax.validation import CheckedArguments, check_unchanged, one_of, trainable, whole, within
 from addax.wrappers import refuse_wrappers
 
 Loss = Callable[[], Tensor]
@@ -78,6 +78,8 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
 
     #: Name in tables and figures.
     label: ClassVar[str]
+    #: arXiv id of the paper that introduced the method; None if there is none.
+    paper: ClassVar[str | None] = None
     #: Names of the closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
     #: Settings that a parameter group can have.
@@ -167,6 +169,20 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
             self.loss_scale.begin(next(iter(self.indices)).device)
         if self.process_group is not None:
             check_ranks(self.model, self.indices, self.seed, self.process_group)
+
+    def follow(self) -> None:
+        """Accept that the model has moved to other devices, and move the state to its parameters.
+
+        `model.to(device)` keeps the parameter objects, so a method that was built before stays valid.
+
+        Raises:
+            ValueError: if a parameter was converted to another dtype, or was added, replaced, or removed.
+        """
+        placements = {p: (p.device, dtype) for p, (_, dtype) in self.placements.items()}
+        check_unchanged(self.model, self.names, placements)
+        if placements != self.placements:
+            self.placements = placements
+            self.load_state_dict(self.state_dict())
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Adam(Method, torch.optim.Adam):
     """
 
     label = "Adam"
+    paper = "1412.6980"
     closures = ("fo_loss",)
     group_settings = ("lr", "betas", "eps", "weight_decay")
 

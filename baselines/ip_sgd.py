@@ -30,6 +30,7 @@ class IPSGD(Method):
     """
 
     label = "IP-SGD"
+    paper = "2306.09782"
     closures = ("fo_loss",)
     #: Whether parameters are updated during the backward pass.
     in_place = True

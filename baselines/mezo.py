@@ -41,6 +41,7 @@ class MeZO(ZerothOrder):
     """
 
     label = "MeZO"
+    paper = "2305.17333"
     closures = ("zo_loss",)
 
     def __init__(

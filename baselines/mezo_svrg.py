@@ -60,6 +60,7 @@ class MeZOSVRG(ZerothOrder):
     """
 
     label = "MeZO-SVRG"
+    paper = "2404.08080"
     closures = ("zo_loss", "full_loss")
     state_attributes = (*ZerothOrder.state_attributes, "full")
 

@@ -28,4 +28,5 @@ class SGD(IPSGD):
     """
 
     label = "SGD"
+    paper = None
     in_place = False

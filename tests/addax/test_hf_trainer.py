@@ -9,108 +9,34 @@ import pytest
 import torch
 from datasets import Dataset
 from torch.nn import functional as F
-from torch.utils.data import IterableDataset
-from transformers import TrainingArguments
+from transformers import TrainerCallback
 
 from addax import Addax
-from addax.assignment import LengthThreshold, quantile
-from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS, AddaxTrainer, token_lengths
+from addax.hf_trainer import MAX_CONSECUTIVE_SKIPS
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
-from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
-from tests.numerics.oracle import bits, generator, lora_model, opt_model
-
-STEPS, K0, K1, THRESHOLD = 6, 3, 2, 8
-LR = 1e-2
-# The argument has the second name in older versions of transformers.
-NAMES = ("activation_checkpointing", "gradient_checkpointing")
-CHECKPOINTING = next(name for name in NAMES if name in TrainingArguments.__dataclass_fields__)
-
-
-def example(number, length):
-    ids = torch.randint(3, 11, (length,), generator=generator(number)).tolist()
-    return {"input_ids": ids, "labels": [-100, *ids[1:]], "source": "a column that the model does not take"}
-
-
-LENGTHS = [5, 12, 8, 9, 3, 10, 4, 7, 11, 6, 3, 9, 5, 4]
-DATA = [example(i, n) for i, n in enumerate(LENGTHS)]
-LONG = [e for e, n in zip(DATA, LENGTHS, strict=True) if n > THRESHOLD]
-SHORT = [e for e, n in zip(DATA, LENGTHS, strict=True) if n <= THRESHOLD]
-
-
-def collate(features):
-    """Pad on the right, and check that the features have only the keys that the model takes."""
-    assert all(set(f) == {"input_ids", "labels"} for f in features)
-    width = max(len(f["input_ids"]) for f in features)
-    short = [width - len(f["input_ids"]) for f in features]
-    return {
-        "input_ids": torch.tensor([f["input_ids"] + [1] * n for f, n in zip(features, short, strict=True)]),
-        "labels": torch.tensor([f["labels"] + [-100] * n for f, n in zip(features, short, strict=True)]),
-        "attention_mask": torch.tensor([[1] * (width - n) + [0] * n for n in short]),
-    }
-
-
-class Recorder:
-    """A collator that records its batches in order."""
-
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, features):
-        self.batches.append(collate(features))
-        return self.batches[-1]
-
-
-def arguments(folder, **changes):
-    given = {
-        "max_steps": STEPS, "learning_rate": LR, "per_device_train_batch_size": K1, "max_grad_norm": 0,
-        "seed": 3, "logging_steps": 1, "save_strategy": "no", "train_sampling_strategy": "sequential",
-        "use_cpu": True, "dataloader_pin_memory": False, "disable_tqdm": True,
-    }  # fmt: skip
-    return TrainingArguments(str(folder), **(given | changes))
-
-
-def trainer(folder, model=None, changes=None, **given):
-    given = {"train_dataset": DATA, "data_collator": collate} | given
-    model = opt_model(torch.float32) if model is None and "model_init" not in given else model
-    return AddaxTrainer(model=model, args=arguments(folder, **(changes or {})), **given)
-
-
-def mixed(**changes):
-    return {"length_threshold": THRESHOLD, "zo_batch_size": K0} | changes
-
-
-def logged(addax_trainer, key):
-    return [entry[key] for entry in addax_trainer.state.log_history if key in entry]
-
-
-def model_loss(model, batch):
-    """Return the loss that the Trainer computes: the sum over predicted tokens, divided by their number."""
-    return model(**batch, num_items_in_batch=batch["labels"][:, 1:].ne(-100).sum()).loss
-
-
-def bare_loop(model, opt, zo_batches, fo_batches, loss=model_loss):
-    """Train with a linear decay to zero over STEPS, the Trainer's default schedule. Return the losses."""
-    losses = []
-    model.train()
-    for k in range(STEPS):
-        opt.param_groups[0]["lr"] = LR * (1 - k / STEPS)
-        given = {"zo_loss": zo_batches, "fo_loss": fo_batches}
-        closures = {n: lambda b=b[k]: loss(model, b) for n, b in given.items() if b}
-        losses.append(float(opt.step(**closures).loss))
-    return losses
-
-
-def split(batches):
-    """Split recorded batches into those of long and those of short examples."""
-    parts = {True: [], False: []}
-    for batch in batches:
-        longer = batch["attention_mask"].sum(1) > THRESHOLD
-        assert longer.all() or not longer.any()
-        parts[bool(longer[0])].append(batch)
-    return parts[True], parts[False]
+from tests.addax.trainers import (
+    CHECKPOINTING,
+    DATA,
+    K0,
+    K1,
+    LENGTHS,
+    LONG,
+    LR,
+    SHORT,
+    STEPS,
+    Recorder,
+    bare_loop,
+    collate_plain,
+    logged,
+    mixed,
+    model_loss,
+    split,
+    trainer,
+)
+from tests.numerics.oracle import bits, lora_model, opt_model
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -136,10 +62,6 @@ def test_steps_are_those_of_a_bare_loop(tmp_path, dtype):
     assert bits(model) == bits(bare)
     assert bits(model) != bits(opt_model(dtype))
     assert logged(addax_trainer, "loss") == losses
-
-
-def collate_plain(examples):
-    return collate([{k: e[k] for k in ("input_ids", "labels")} for e in examples])
 
 
 ONE_LOSS = {
@@ -261,6 +183,51 @@ def test_a_resumed_run_is_the_same_run(tmp_path, dtype, given):
     assert resumed.method.steps == 8
 
 
+def test_a_resumed_run_may_start_its_data_over(tmp_path):
+    """With `ignore_data_skip`, the loader starts at its first batch, and B0 still follows from the step."""
+    saving = {"save_strategy": "steps", "save_steps": 3}
+    whole = Recorder()
+    trainer(tmp_path, changes=saving, data_collator=whole, **mixed()).train()
+    recorder = Recorder()
+    resumed = trainer(tmp_path, changes={"ignore_data_skip": True}, data_collator=recorder, **mixed())
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    (zo, fo), (whole_zo, whole_fo) = split(recorder.batches), split(whole.batches)
+    assert torch.equal(fo[0]["input_ids"], whole_fo[0]["input_ids"])
+    assert [b["input_ids"].tolist() for b in zo] == [b["input_ids"].tolist() for b in whole_zo[3:]]
+
+
+class Generator(TrainerCallback):
+    """Records the state of torch's generator before each step."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_step_begin(self, args, state, control, **_):
+        self.states.append(torch.get_rng_state())
+
+
+def test_both_evaluations_of_a_zeroth_order_loss_get_the_same_neftune_noise(tmp_path):
+    """The noise is that of NEFTune: uniform in [-1, 1], times alpha / sqrt(tokens x dimensions)."""
+    model, bare, generators = opt_model(torch.float32), opt_model(torch.float32), Generator()
+    changes = {"neftune_noise_alpha": 3.0, "max_steps": 2}
+    ours = trainer(tmp_path, model, changes, optimizer_cls_and_kwargs=(MeZO, {}), callbacks=[generators])
+    ours.train()
+
+    def add_noise(module, _inputs, output):
+        scale = float(3.0 / torch.tensor(output[0].numel()).sqrt())
+        return output + torch.empty_like(output).uniform_(-scale, scale)
+
+    bare.train().get_input_embeddings().register_forward_hook(add_noise)
+    opt, losses = MeZO(bare, lr=LR, seed=3), []
+    for k, state in enumerate(generators.states):
+        opt.param_groups[0]["lr"] = LR * (1 - k / 2)
+        batch = collate_plain(DATA[K1 * k : K1 * (k + 1)])
+        torch.set_rng_state(state)
+        losses.append(float(opt.step(zo_loss=lambda batch=batch: model_loss(bare, batch)).loss))
+    assert logged(ours, "loss") == losses
+    assert bits(model) == bits(bare)
+
+
 def test_lora_adapters_train_and_resume(tmp_path):
     """A checkpoint contains only adapters, and a resumed run ends with the bits of the whole run."""
     changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
@@ -353,73 +320,6 @@ def test_consecutive_non_finite_losses_end_the_run(tmp_path):
     assert logged(addax_trainer, "skipped_steps")[-1] == MAX_CONSECUTIVE_SKIPS - 1
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"gradient_accumulation_steps": 2}, {"max_grad_norm": 1.0}, {"weight_decay": 0.1}, {"bf16": True},
-        {"torch_compile": True}, {"auto_find_batch_size": True}, {"torch_empty_cache_steps": 3},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)  # fmt: skip
-def test_unsupported_training_arguments_are_rejected(tmp_path, changes):
-    with pytest.raises(ValueError, match=next(iter(changes)) + " must be"):
-        trainer(tmp_path, changes=changes)
-
-
-def test_several_devices_are_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
-    with pytest.raises(ValueError, match="one process on one device"):
-        trainer(tmp_path)
-
-
-class Stream(IterableDataset):
-    """A dataset without a length."""
-
-    def __iter__(self):
-        return iter(DATA)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (mixed(length_threshold=12), r"D0 is empty.*longer than length_threshold = 12.*lengths 3 to 12"),
-        (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
-        (mixed(length_threshold=0), "length_threshold must be a positive number of tokens, not 0"),
-        (mixed(length_threshold="q1.5"), "length_threshold must be in tokens .*, a quantile .* not 'q1.5'"),
-        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB requires a memory prediction"),
-        (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 2})), r"alpha must be in \[0, 1\], not 2"),
-        (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
-        (
-            mixed(train_dataset=[{"labels": [1], "words": "?"}]),
-            r"example 0 .* no input_ids \(labels, words\)",
-        ),
-        (mixed(train_dataset=Stream()), "Stream.* has no length"),
-        (mixed(optimizer_cls_and_kwargs=(MeZO, {})), "the method takes only zo_loss"),
-        (
-            mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 0})),
-            "the method takes only fo_loss",
-        ),
-        ({"optimizer_cls_and_kwargs": (MeZOSVRG, {})}, "MeZOSVRG takes full_loss"),
-        ({"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 1})}, r"Method, not SGD: use transformers"),
-    ],
-    ids=lambda value: "" if isinstance(value, dict) else value.split()[0],
-)
-def test_unsupported_settings_are_rejected_before_any_work(tmp_path, given, message):
-    with pytest.raises(ValueError, match=message):
-        trainer(tmp_path, **given)
-
-
-@pytest.mark.parametrize("threshold", ["q0.6", "8", 8, LengthThreshold(tokens=8)], ids=repr)
-def test_every_form_of_a_threshold_splits_the_dataset(tmp_path, threshold):
-    addax_trainer = trainer(tmp_path, **mixed(length_threshold=threshold))
-    lengths = token_lengths(DATA)
-    longest = quantile(lengths, 0.6) if threshold == "q0.6" else 8
-    assert 0 < len(addax_trainer.zo_dataset) < len(DATA)
-    assert min(token_lengths(addax_trainer.zo_dataset)) > longest
-    assert max(token_lengths(addax_trainer.train_dataset)) <= longest
-    assert len(addax_trainer.zo_dataset) + len(addax_trainer.train_dataset) == len(DATA)
-
-
 def test_a_trainer_without_training_data_evaluates(tmp_path):
     addax_trainer = trainer(tmp_path, train_dataset=None, eval_dataset=SHORT, **mixed())
     assert math.isfinite(addax_trainer.evaluate()["eval_loss"])
@@ -433,11 +333,6 @@ def test_method_settings_override_training_arguments(tmp_path):
     plain = trainer(tmp_path)
     plain.create_optimizer()
     assert (plain.method.param_groups[0]["lr"], plain.method.seed) == (LR, 3)
-
-
-def test_token_lengths_do_not_count_padding():
-    rows = [{"input_ids": [5, 6, 7]}, {"input_ids": [5, 6, 1], "attention_mask": torch.tensor([1, 1, 0])}]
-    assert token_lengths(rows) == [3, 2]
 
 
 @pytest.mark.process

@@ -51,7 +51,6 @@ def data(tmp_path_factory):
 def test_fine_tuning_on_json_lines_improves_the_saved_model(data, tmp_path, threshold):
     """The saved model loads and predicts the answers better than the original model."""
     script = EXAMPLES / "finetune_jsonl.py"
-    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
     words = ["--lr", 1e-2, "--steps", STEPS, *threshold]
     out = output(script, WEIGHTS / "nano-opt", data, tmp_path / "out", *words)
     losses = [float(x) for x in re.findall(r"'loss': '?([\d.e-]+)", out)]
