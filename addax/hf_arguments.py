@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, DynamoBackend
+from accelerate.utils import DistributedType
 from torch import nn
 from torch.optim import Optimizer
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
@@ -25,7 +25,6 @@ _METHOD = (
 )
 _ADAM = "it configures AdamW: Adam of this repository takes its settings from optimizer_cls_and_kwargs"
 _DTYPE = "training uses the dtype of the model: load it with dtype=torch."
-_COMPILED = "the hooks that perturb weights would make the model recompile at every step"
 _SHARDED = "AddaxTrainer runs one process on one device, and its model is not sharded"
 _EVALUATION = (
     "an evaluation after training would convert the trained weights: load the model with dtype=torch."
@@ -48,9 +47,6 @@ REJECTED: dict[str, str] = {
     "bf16": _DTYPE + "bfloat16",
     "fp16_full_eval": _EVALUATION + "float16",
     "bf16_full_eval": _EVALUATION + "bfloat16",
-    "torch_compile": _COMPILED,
-    "torch_compile_backend": _COMPILED,
-    "torch_compile_mode": _COMPILED,
     "use_liger_kernel": "its fused loss reads the output layer's weights outside that layer",
     "liger_kernel_config": "its fused loss reads the output layer's weights outside that layer",
     "auto_find_batch_size": "a step that runs out of memory may have changed some parameters",
@@ -111,13 +107,8 @@ def _text(value: object) -> str:
 
 
 def check_accelerator(accelerator: Accelerator, args: TrainingArguments) -> None:
-    """Raise `ValueError` if an accelerator distributes or compiles, whatever has configured it."""
+    """Raise `ValueError` if an accelerator distributes, whatever has configured it."""
     state = accelerator.state
-    if state.dynamo_plugin.backend != DynamoBackend.NO:
-        backend = state.dynamo_plugin.backend.value.lower()
-        raise ValueError(
-            f"unsupported settings: ACCELERATE_DYNAMO_BACKEND must be no, not {backend} ({_COMPILED})"
-        )
     sharded = [kind for kind in ("deepspeed", "fsdp", "megatron_lm") if _plugin(state, kind) is not None]
     if getattr(accelerator, "parallelism_config", None) is not None:
         sharded.append("parallelism_config")

@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import SchedulerType
 
+from addax import Addax
 from addax.hf_arguments import REJECTED
 from addax.hf_trainer import AddaxTrainer
 from baselines.ip_sgd import IPSGD
@@ -56,6 +57,9 @@ HONORED = {
     "seeds": {
         "seed": 9, "data_seed": 8, "train_sampling_strategy": "random",
         "accelerator_config": {"use_seedable_sampler": True}, "full_determinism": True, "tf32": False,
+    },
+    "compiled": {
+        "torch_compile": True, "torch_compile_backend": "aot_eager", "torch_compile_mode": "default",
     },
     "length groups": {
         "train_sampling_strategy": "group_by_length", "length_column_name": "size",
@@ -167,6 +171,21 @@ def test_an_honored_argument_has_the_effect_that_it_has_in_a_plain_trainer(tmp_p
         assert got == pytest.approx(expected, rel=1e-4, abs=1e-7)
     torch.testing.assert_close(ours.weights, plain.weights, rtol=1e-4, atol=1e-6)
     assert (ours.files, ours.batches, ours.progress) == (plain.files, plain.batches, plain.progress)
+
+
+@pytest.mark.medium
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_compiled_model_takes_the_steps_of_an_eager_one(tmp_path):
+    compiled = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
+    torch._dynamo.reset()
+    runs = [
+        outcome(AddaxTrainer, tmp_path / str(len(changes)), changes, (Addax, {"lr": 0.05, "alpha": 0.5}))
+        for changes in ({}, compiled)
+    ]
+    torch.testing.assert_close(runs[1].weights, runs[0].weights, rtol=1e-3, atol=1e-5)
+    slopes = [[entry["projected_grad"] for entry in run.logs if "loss" in entry] for run in runs]
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-2)
+    assert any(slopes[0])
 
 
 SCHEDULES = {

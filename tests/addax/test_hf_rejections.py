@@ -23,8 +23,7 @@ INVALID = {
     "optim": "sgd", "optim_args": "momentum=0.9", "optim_target_modules": ["q_proj"], "adam_beta1": 0.5,
     "adam_beta2": 0.5, "adam_epsilon": 1e-6, "weight_decay": 0.1, "max_grad_norm": 1.0,
     "gradient_accumulation_steps": 2, "fp16": True, "bf16": True, "fp16_full_eval": True,
-    "bf16_full_eval": True, "torch_compile": True, "torch_compile_backend": "eager",
-    "torch_compile_mode": "default", "use_liger_kernel": True, "liger_kernel_config": {"rope": True},
+    "bf16_full_eval": True, "use_liger_kernel": True, "liger_kernel_config": {"rope": True},
     "auto_find_batch_size": True, "torch_empty_cache_steps": 3, "enable_jit_checkpoint": True,
     "fsdp": True, "fsdp_config": {"min_num_params": 1}, "parallelism_config": object(),
 }  # fmt: skip
@@ -58,7 +57,6 @@ def test_default_arguments_name_max_grad_norm(tmp_path, monkeypatch):
     [
         ("ACCELERATE_MIXED_PRECISION", "bf16"),
         ("ACCELERATE_MIXED_PRECISION", "fp8"),
-        ("ACCELERATE_DYNAMO_BACKEND", "eager"),
         ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
         ("ACCELERATE_USE_FSDP", "true"),
         ("ACCELERATE_USE_MEGATRON_LM", "True"),
@@ -75,7 +73,7 @@ def test_an_environment_variable_of_accelerate_is_rejected_like_its_argument(
 
 def test_the_variables_of_accelerate_launch_for_one_process_are_accepted(tmp_path, monkeypatch):
     for name, value in {
-        "ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_DYNAMO_BACKEND": "no", "ACCELERATE_USE_FSDP": "false",
+        "ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_USE_FSDP": "false",
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1", "ACCELERATE_USE_CPU": "true",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
