@@ -117,8 +117,11 @@ class Scorer:
         mask_id = self.loaded.tokenizer.mask_token_id
         logits = self.padding.call(self._encoder_inputs(batch)).logits
         # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
-        columns = torch.tensor([e.prompt.index(mask_id) for e in batch], device=logits.device)
-        return upcast(logits[torch.arange(len(batch), device=logits.device), columns])
+        columns = [e.prompt.index(mask_id) for e in batch]
+        if len(set(columns)) == 1:
+            return upcast(logits[:, columns[0]])
+        rows = torch.arange(len(batch), device=logits.device)
+        return upcast(logits[rows, torch.tensor(columns, device=logits.device)])
 
     def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
         """Return the logits of the classes: float32, shape (batch, classes)."""
