@@ -117,7 +117,10 @@ class Scorer:
         mask_id = self.loaded.tokenizer.mask_token_id
         logits = self.padding.call(self._encoder_inputs(batch)).logits
         # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
-        columns = [e.prompt.index(mask_id) for e in batch]
+        behind = [e.prompt[::-1].index(mask_id) for e in batch]
+        ends = [logits.shape[1] if self.padding.side == "left" else len(e.prompt) for e in batch]
+        # In most batches padded on the left, the same number of tokens follows every mask.
+        columns = [end - 1 - n for end, n in zip(ends, behind, strict=True)]
         if len(set(columns)) == 1:
             return upcast(logits[:, columns[0]])
         rows = torch.arange(len(batch), device=logits.device)
