@@ -80,20 +80,25 @@ class Padding:
     def _measure(self, name: str) -> tuple[Side, bool]:
         longer = self.words(PROBE + PADDING)
         tokens = longer[:PROBE]
+        if self.causal and not self.head:
+            self._refuse_sight_of_later_tokens(longer, name)
         alone = self._real_logits([tokens])
         for way in self.ways:
             self.side, self.gives_positions = way
-            # Without a mask, the model must ignore any tokens in the place of the padding. Equal shapes are
-            # compared without rounding differences.
-            expected = alone if self.needs_mask else self._real_logits([longer, longer])
-            if is_close(self._real_logits([tokens, longer]), expected):
+            # Causality, which was just measured, is all that padding without a mask needs.
+            if not self.needs_mask or is_close(self._real_logits([tokens, longer]), alone):
                 return way
-        if self.causal and not self.head:
+        return "none", False
+
+    def _refuse_sight_of_later_tokens(self, longer: Sequence[int], name: str) -> None:
+        self.side = "right"
+        changed = [*longer[:PROBE], *longer[:PADDING]]
+        # Equal shapes are compared without rounding differences.
+        if not is_close(self._real_logits([changed]), self._real_logits([longer])):
             raise UserError(
                 f"model {name}: it is not a causal LM: its predictions depend on later tokens, so it would "
                 "see the answers; use the classification head, or another model"
             )
-        return "none", False
 
     def _real_logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the first row's logits: of a head's classes, or after each of its real tokens."""

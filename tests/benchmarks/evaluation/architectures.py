@@ -13,7 +13,7 @@ from transformers import (
 from benchmarks.models import Family, LoadedModel
 from tests.benchmarks.evaluation.naive_scores import nano
 
-# Every size under each of its names; a configuration keeps the names that it does not use as plain attributes.
+# Every size under each of its names. A configuration keeps names that it does not use as plain attributes.
 SIZES = {
     32: ("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
     48: ("intermediate_size", "ffn_dim", "hidden_dim", "decoder_ffn_dim", "encoder_ffn_dim"),
@@ -35,7 +35,10 @@ EXTRA = {
     "llama": {"num_key_value_heads": 2},
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1, "num_attention_heads": None},
     "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
+    "qwen2": {"num_key_value_heads": 2},
     "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+    # The third layer is the first with attention.
+    "recurrent_gemma": {"num_hidden_layers": 3},
     "roberta": {"max_position_embeddings": 66},
     "xlnet": {"max_position_embeddings": None, "d_inner": 48},
 }
