@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 # hyperparameters).
 LORA_ALPHA = 16
 # The names of these two projections, by architecture. GPT-2 has query, key, and value in one matrix.
-PROJECTIONS = (("q_proj", "v_proj"), ("query", "value"), ("q_lin", "v_lin"), ("c_attn",))
+PROJECTIONS = (
+    ("q_proj", "v_proj"),
+    ("query", "value"),
+    ("query_proj", "value_proj"),
+    ("q_lin", "v_lin"),
+    ("c_attn",),
+)
 # Parts of the names of modules that precede the layers.
 EMBEDDINGS = ("emb", "wte", "wpe", "project_in")
 
@@ -111,7 +117,7 @@ def _freeze(model: nn.Module, count: int) -> None:
     inside = {p for block in blocks for p in block.parameters()}
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     before = set(inputs.parameters())
-    # Output embeddings follow the layers, whatever their name (GPT-NeoX: embed_out), unless they are tied.
+    # Output embeddings follow the layers, whatever their name, unless they are tied.
     after = set(outputs.parameters()) - before if outputs is not None else set()
     for name, parameter in model.named_parameters():
         if any(known in name for known in EMBEDDINGS) and parameter not in after:

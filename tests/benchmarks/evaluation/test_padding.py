@@ -47,6 +47,9 @@ def uneven(task):
     return rows
 
 
+@pytest.mark.slow_except(
+    "bart-right", "gemma2-right", "gpt2-left", "lfm2-left", "mistral-left", "xlm-roberta-left"
+)
 @pytest.mark.parametrize(("name", "side"), CAUSAL.items())
 def test_a_causal_model_scores_a_batch_like_single_sequences(name, side):
     loaded = small(name, "causal")
