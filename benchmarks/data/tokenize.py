@@ -1,6 +1,11 @@
-"""Tokenization of examples. A prompt and its candidate are tokenized together."""
+"""Tokenization of examples. A prompt and its candidate are tokenized together.
 
-from collections.abc import Sequence
+A tokenizer may put special tokens before and after a text. A prompt keeps those before it. Nothing separates
+a prompt from its candidate, and nothing follows the candidate: a score covers its own tokens only.
+Masked LMs and classification heads get all special tokens and token types, as in pretraining.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
@@ -21,6 +26,7 @@ class Encoded:
         answer: the tokens that teacher forcing trains on; () if candidates are compared.
         gold: index of the correct candidate, indices of all correct ones, or answer strings.
         length: length in tokens of the longest sequence that a training step may run; compared with L_T.
+        types: the token type (segment) of each prompt token, if an encoder's tokenizer returns types.
     """
 
     prompt: tuple[int, ...]
@@ -28,6 +34,7 @@ class Encoded:
     answer: tuple[int, ...]
     gold: Gold
     length: int
+    types: tuple[int, ...] = ()
 
     @property
     def one_token(self) -> bool:
@@ -47,9 +54,10 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
         head: "lm", or "classification" for the plain inputs without a prompt.
 
     Raises:
-        UserError: the model cannot score the task, a masked LM gets a candidate of several tokens, two
-            candidates have the same tokens, an answer leaves no room for its prompt, or the tokenizer
-            belongs to another model and gives tokens that this model does not have.
+        UserError: the model cannot score the task, a masked LM gets a candidate of several tokens, a
+            candidate has no token of its own, two candidates have the same tokens, an answer leaves no room
+            for its prompt, or the tokenizer belongs to another model and gives tokens that this model does
+            not have.
     """
     if head == "classification":
         encoded = _encode_inputs(examples, loaded)
@@ -57,16 +65,26 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
         encoded = _encode_masked(examples, task, loaded)
     else:
         encoded = _encode_causal(examples, task, loaded)
-    if loaded.model is None:
-        return encoded
-    known = loaded.model.get_input_embeddings().num_embeddings
-    last = max((max((*e.prompt, *e.answer, *chain(*e.candidates)), default=0) for e in encoded), default=0)
-    if last >= known:
-        raise UserError(
-            f"model {loaded.name}: its tokenizer produces token {last}, but it has only {known} embeddings: "
-            "the tokenizer belongs to another model"
-        )
+    if loaded.model is not None:
+        _refuse_unknown_tokens(encoded, loaded)
     return encoded
+
+
+def _refuse_unknown_tokens(encoded: Sequence[Encoded], loaded: LoadedModel) -> None:
+    tokens = chain.from_iterable((*e.prompt, *e.answer, *chain(*e.candidates)) for e in encoded)
+    types = chain.from_iterable(e.types for e in encoded)
+    embeddings = loaded.model.get_input_embeddings().num_embeddings
+    # Models without token types ignore them: DeBERTa has type_vocab_size = 0.
+    known_types = getattr(loaded.model.config, "type_vocab_size", 0)
+    for kind, last, known in (
+        ("token", max(tokens, default=0), embeddings),
+        ("token type", max(types, default=0), known_types or len(encoded) + embeddings),
+    ):
+        if last >= known:
+            raise UserError(
+                f"model {loaded.name}: its tokenizer produces {kind} {last}, but it has only {known} "
+                f"{kind} embeddings: the tokenizer belongs to another model"
+            )
 
 
 def new_tokens(task: Task, loaded: LoadedModel) -> int:
@@ -74,44 +92,79 @@ def new_tokens(task: Task, loaded: LoadedModel) -> int:
     return min(task.max_new_tokens, loaded.max_length // 2)
 
 
-def _ids(loaded: LoadedModel, texts: list[str], pairs: list[str] | None = None) -> list[list[int]]:
-    return loaded.tokenizer(texts, pairs, verbose=False)["input_ids"] if texts else []
+def _own_ids(loaded: LoadedModel, texts: list[str]) -> list[list[int]]:
+    """Return the tokens of texts, without the special tokens that the tokenizer adds."""
+    return loaded.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
 
 
-def _cut(tokens: list[int], room: int, loaded: LoadedModel) -> list[int]:
-    """Return at most `room` tokens: the last ones, preceded by the BOS token if there is one."""
-    if len(tokens) <= room:
-        return tokens
-    bos = loaded.tokenizer.bos_token_id
-    if tokens[0] == bos and bos is not None:
-        return [bos, *tokens[len(tokens) - room + 1 :]]
-    return tokens[len(tokens) - room :]
+def _added(loaded: LoadedModel) -> tuple[list[int], list[int]]:
+    """Return the special tokens that the tokenizer puts before and after a single text.
+
+    They are read off a tokenized text, because tokenizers add them in many ways: a template, the settings
+    `add_bos_token` and `add_eos_token`, or code.
+    """
+    tokenizer = loaded.tokenizer
+    special = set(tokenizer.all_special_ids)
+    for token in range(len(tokenizer)):
+        text = tokenizer.decode([token])
+        (own,) = _own_ids(loaded, [text])
+        if own and special.isdisjoint(own):
+            whole = tokenizer(text, verbose=False)["input_ids"]
+            for start in range(len(whole) - len(own) + 1):
+                if whole[start : start + len(own)] == own:
+                    return whole[:start], whole[start + len(own) :]
+            break
+    raise UserError(f"model {loaded.name}: its tokenizer changes a text's tokens when it adds special tokens")
+
+
+def _start(loaded: LoadedModel) -> list[int]:
+    """Return the token that stands for an empty prompt, since the first candidate token needs a context."""
+    for token in (loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id):
+        if token is not None:
+            return [token]
+    raise UserError(
+        f"model {loaded.name}: a prompt is empty, and the tokenizer has neither a BOS nor an EOS token to "
+        "replace it: begin every prompt with a word"
+    )
 
 
 def _encode_causal(examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
     with_answer = task.loss == "teacher_forcing"
     continuations = [[*e.candidates, *([e.answer] if with_answer else [])] for e in examples]
     # Tokenize all texts in one call: tokenizers are fast on one long list and slow on many short ones.
-    flat = _ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
-    alone = _ids(loaded, [e.prompt for e in examples])
+    flat = _own_ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
+    alone = _own_ids(loaded, [e.prompt for e in examples])
+    leading, _ = _added(loaded)
     encoded, start = [], 0
     for example, prompt, texts in zip(examples, alone, continuations, strict=True):
         joint, start = flat[start : start + len(texts)], start + len(texts)
+        _refuse_empty(task, texts, [tokens == prompt for tokens in joint], loaded)
         shared = min((_common(prompt, tokens) for tokens in joint), default=len(prompt))
         tails = [tuple(tokens[shared:]) for tokens in joint]
         longest = max((len(t) for t in tails), default=0)
+        before = leading if leading or shared else _start(loaded)
         room = loaded.max_length - max(longest, new_tokens(task, loaded) if task.generative else 0)
-        if room < 1:
+        own_room = room - len(before)
+        if own_room < min(1, shared):
             raise UserError(
                 f"task {task.title}: an answer of {longest} tokens leaves no room for its prompt: "
                 f"{loaded.name} takes at most {loaded.max_length} tokens"
             )
-        context = tuple(_cut(prompt[:shared], room, loaded))
+        context = (*before, *prompt[max(0, shared - own_room) : shared])
         target = tails.pop() if with_answer else ()
         if task.loss == "classification":
             _refuse_equal_candidates(task, texts, tails, loaded)
         encoded.append(Encoded(context, tuple(tails), target, example.gold, len(context) + longest))
     return encoded
+
+
+def _refuse_empty(task: Task, texts: Sequence[str], empty: Sequence[bool], loaded: LoadedModel) -> None:
+    """Raise a `UserError` if a candidate adds no token to its prompt, so that nothing could be scored."""
+    if any(empty):
+        raise UserError(
+            f"task {task.title}: candidate {texts[empty.index(True)]!r} has no token of its own in "
+            f"{loaded.name}: change it, or use another model"
+        )
 
 
 def _refuse_equal_candidates(
@@ -141,36 +194,48 @@ def _encode_masked(examples: Sequence[Example], task: Task, loaded: LoadedModel)
     plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
     mask, mask_id = tokenizer.mask_token, tokenizer.mask_token_id
     texts = [example.cloze(mask) for example in examples]
+    leading, trailing = (len(tokens) for tokens in _added(loaded))
+    batch = tokenizer(texts, verbose=False) if texts else {"input_ids": []}
     encoded = []
-    for example, text, tokens in zip(examples, texts, _ids(loaded, texts), strict=True):
+    for i, (example, tokens) in enumerate(zip(examples, batch["input_ids"], strict=True)):
         if tokens.count(mask_id) != 1:
             raise UserError(
-                f"task {task.title}: the cloze must have one mask, not {tokens.count(mask_id)}: {text!r:.80}"
+                f"task {task.title}: the cloze must have one mask, not {tokens.count(mask_id)}: "
+                f"{texts[i]!r:.80}"
             )
-        context = tuple(_cut_around(tokens, tokens.index(mask_id), loaded))
+        kept = _around(tokens.index(mask_id), len(tokens), leading, trailing, loaded)
         candidates = tuple((plain[text],) for text in example.candidates)
-        encoded.append(Encoded(context, candidates, (), example.gold, len(context)))
+        _refuse_equal_candidates(task, example.candidates, candidates, loaded)
+        types = batch["token_type_ids"][i] if "token_type_ids" in batch else ()
+        encoded.append(Encoded(kept(tokens), candidates, (), example.gold, len(kept(tokens)), kept(types)))
     return encoded
 
 
-def _cut_around(tokens: list[int], at: int, loaded: LoadedModel) -> list[int]:
-    """Truncate tokens to the model's maximum length, from the end that is farther from index `at`.
+def _around(
+    at: int, length: int, leading: int, trailing: int, loaded: LoadedModel
+) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Return a function that truncates a sequence to the model's maximum length.
 
-    Special tokens at either end remain.
+    It removes entries from the end that is farther from index `at`, but neither the first `leading` nor the
+    last `trailing` entries, which belong to special tokens.
     """
-    ends = set(loaded.tokenizer.all_special_ids) - {tokens[at]}
-    first, last = tokens[0] in ends, tokens[-1] in ends
-    before, behind = at - first, len(tokens) - 1 - at - last
-    room = loaded.max_length - 1 - first - last
+    before, behind = at - leading, length - 1 - at - trailing
+    room = loaded.max_length - 1 - leading - trailing
+    if room < 0:
+        raise UserError(f"model {loaded.name}: {loaded.max_length} tokens are too few for a cloze")
     if before + behind <= room:
-        return tokens
+        return tuple
     left = min(before, max(room - behind, room // 2))
     right = room - left
-    return [
-        *tokens[:first],
-        *tokens[at - left : at + 1 + right],
-        *tokens[len(tokens) - last :],
-    ]
+
+    def kept(values: Sequence[int]) -> tuple[int, ...]:
+        return (
+            *values[:leading],
+            *values[at - left : at + 1 + right],
+            *values[len(values) - trailing :],
+        )
+
+    return kept
 
 
 def _single_token(text: str, task: Task, loaded: LoadedModel) -> int:
@@ -189,5 +254,11 @@ def _encode_inputs(examples: Sequence[Example], loaded: LoadedModel) -> list[Enc
         return []
     firsts = [f[0] for f in fields]
     seconds = [f[1] for f in fields] if len(fields[0]) == 2 else None
-    tokens = loaded.tokenizer(firsts, seconds, truncation=True, max_length=loaded.max_length)["input_ids"]
-    return [Encoded(tuple(t), (), (), e.gold, len(t)) for e, t in zip(examples, tokens, strict=True)]
+    batch = loaded.tokenizer(firsts, seconds, truncation=True, max_length=loaded.max_length)
+    # Decoders such as GPT-2 have a parameter of this name, but they were pretrained without it.
+    has_types = loaded.family.masked and "token_type_ids" in batch
+    types = batch["token_type_ids"] if has_types else [()] * len(examples)
+    return [
+        Encoded(tuple(tokens), (), (), example.gold, len(tokens), tuple(kinds))
+        for example, tokens, kinds in zip(examples, batch["input_ids"], types, strict=True)
+    ]

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import takewhile
+from unittest import mock
 
 import torch
 from sklearn.metrics import roc_auc_score
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from benchmarks.data.tokenize import Encoded, new_tokens
 from benchmarks.evaluation.metrics import METRICS
+from benchmarks.evaluation.padding import by_length
 from benchmarks.evaluation.scoring import Scorer
 
 
@@ -87,20 +90,36 @@ def _evaluate_generation(
 
 
 def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:
-    """Return greedy continuations of the prompts, up to a newline or `new_tokens`."""
-    inputs = scorer.pad_left([e.prompt for e in batch])
+    """Return greedy continuations of the prompts, up to a newline, the EOS token, or `new_tokens`.
+
+    The model's own generation settings (penalties, sampling, beams, forced tokens) have no effect.
+    """
+    prompts = [e.prompt for e in batch]
+    groups = [list(range(len(batch)))] if scorer.padding.side == "left" else by_length(prompts)
+    texts = [""] * len(batch)
+    for group in groups:
+        for i, text in zip(group, _continue(scorer, [prompts[i] for i in group]), strict=True):
+            texts[i] = text
+    return texts
+
+
+def _continue(scorer: Scorer, prompts: Sequence[Sequence[int]]) -> list[str]:
+    inputs = scorer.padding.inputs(prompts, always_mask=True)
     # generate() computes the positions from the attention mask.
     inputs.pop("position_ids", None)
     tokenizer = scorer.loaded.tokenizer
-    stops = _newline_tokens(tokenizer)
-    out = scorer.model.generate(
-        **inputs,
+    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    settings = GenerationConfig(
         do_sample=False,
         max_new_tokens=new_tokens(scorer.task, scorer.loaded),
-        eos_token_id=[*stops, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])],
+        eos_token_id=[*_newline_tokens(tokenizer), *eos],
         pad_token_id=scorer.pad,
     )
-    new = out[:, inputs["input_ids"].shape[1] :]
+    # generate() takes what `settings` leaves open from the model's own settings.
+    with mock.patch.object(scorer.model, "generation_config", GenerationConfig()):
+        out = scorer.model.generate(**inputs, generation_config=settings)
+    start = inputs["input_ids"].shape[1]
+    new = [list(takewhile(lambda token: token not in eos, row[start:])) for row in out.tolist()]
     return [text.split("\n", 1)[0] for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 

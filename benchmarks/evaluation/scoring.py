@@ -7,17 +7,20 @@
 Malladi et al., arXiv 2305.17333, Appendix E. If every candidate is one token, one forward pass of the prompt
 scores all of them. The released code runs one sequence per candidate and gets the same numbers;
 `scoring="per_candidate"` does the same, for comparison. Log-likelihoods are computed in float32 from upcast
-logits (in float64 if the model is float64).
+logits (in float64 if the model is float64). A score does not depend on the other examples of a batch
+(`benchmarks/evaluation/padding.py`).
 """
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache
 
 from benchmarks.data.tokenize import Encoded
+from benchmarks.evaluation.padding import Padding, evaluating, is_close, positions
 from benchmarks.models import LoadedModel
 from benchmarks.tasks import Task
 
@@ -43,8 +46,13 @@ class Scorer:
         self.device = next(self.model.parameters()).device
         tokenizer = loaded.tokenizer
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        # RoBERTa computes its positions from the padding, with an offset.
-        self.give_positions = "roberta" not in self.model.config.model_type
+        self.padding = Padding(
+            self.model,
+            self.pad,
+            causal=not loaded.family.masked,
+            head=head == "classification",
+            name=loaded.name,
+        )
 
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
         """Return the mean training loss of a batch: a float32 scalar, differentiable if gradients are on."""
@@ -64,11 +72,11 @@ class Scorer:
     def candidate_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
         """Return each example's mean token log-likelihoods: float32, shape (candidates,), for evaluation.
 
-        Longer candidates share the key-value cache of their prompt.
+        Longer candidates share the key-value cache of their prompt, if the model has one.
         """
         if self.head == "classification":
             return list(self._head_logits(batch).log_softmax(-1))
-        if self.scoring == "shared" and not self._prompt_only(batch):
+        if self.scoring == "shared" and not self._prompt_only(batch) and self._continues_prompts:
             return self._cached_scores(batch)
         return [s[: len(e.candidates)] for s, e in zip(self._scores(batch), batch, strict=True)]
 
@@ -76,7 +84,8 @@ class Scorer:
         """Return float32 scores of shape (batch, most candidates); -inf if an example has fewer."""
         counts = [len(e.candidates) for e in batch]
         if self._prompt_only(batch) or self.loaded.family.masked:
-            log_probs = self._last_logits([e.prompt for e in batch]).log_softmax(-1)
+            logits = self._mask_logits if self.loaded.family.masked else self._last_logits
+            log_probs = self._grouped(batch, logits).log_softmax(-1)
             tokens = [[c[0] for c in e.candidates] + [0] * (max(counts) - len(e.candidates)) for e in batch]
             scores = log_probs.gather(1, torch.tensor(tokens, device=log_probs.device))
         else:
@@ -86,82 +95,90 @@ class Scorer:
         real = torch.arange(scores.shape[1]) < torch.tensor(counts)[:, None]
         return scores.masked_fill(~real.to(scores.device), float("-inf"))
 
-    def pad_left(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """Return model inputs: ids and mask, int64 of shape (batch, longest), padded on the left."""
-        longest = max(len(s) for s in sequences)
-        ids = torch.tensor([[self.pad] * (longest - len(s)) + list(s) for s in sequences])
-        mask = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences])
-        return self._inputs(ids, mask)
+    def _grouped(self, batch: Sequence[Encoded], run: Callable[[Sequence[Encoded]], Tensor]) -> Tensor:
+        """Return `run`'s rows for a batch, computed together as far as the model's padding allows."""
+        groups = self.padding.groups([e.prompt for e in batch])
+        if len(groups) == 1:
+            return run(batch)
+        rows = torch.cat([run([batch[i] for i in group]) for group in groups])
+        order = torch.tensor([i for group in groups for i in group])
+        return rows[order.argsort().to(rows.device)]
 
-    def _inputs(self, ids: Tensor, mask: Tensor) -> dict[str, Any]:
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if self.give_positions:
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
-        return {name: value.to(self.device) for name, value in inputs.items()}
+    def _last_logits(self, batch: Sequence[Encoded]) -> Tensor:
+        """Return the logits after each prompt: float32, shape (batch, vocabulary)."""
+        lengths = [len(e.prompt) for e in batch]
+        keep = 1 if self.padding.side == "left" else max(lengths) - min(lengths) + 1
+        inputs = self.padding.inputs([e.prompt for e in batch])
+        logits = self.padding.call(inputs, use_cache=False, logits_to_keep=keep).logits
+        return upcast(self.padding.last(logits, lengths, 1)[:, 0])
 
-    def _inputs_without_needless_mask(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """Return model inputs, with a mask only if there is padding: reading a mask synchronizes a GPU."""
-        inputs = self.pad_left(sequences)
-        if len({len(s) for s in sequences}) == 1:
-            del inputs["attention_mask"]
-        return inputs
-
-    def _last_logits(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Return the logits at the candidate's position: float32, shape (batch, vocabulary)."""
-        inputs = self._inputs_without_needless_mask(prompts)
-        if not self.loaded.family.masked:
-            return upcast(self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1])
-        logits = self.model(**inputs).logits
+    def _mask_logits(self, batch: Sequence[Encoded]) -> Tensor:
+        """Return the logits at each prompt's mask: float32, shape (batch, vocabulary)."""
         mask_id = self.loaded.tokenizer.mask_token_id
+        logits = self.padding.call(self._encoder_inputs(batch)).logits
         # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
-        behind = [p[::-1].index(mask_id) for p in prompts]
-        if len(set(behind)) == 1:
-            # In most batches, the same number of tokens follows every mask, so with padding on the left, all
-            # masks have the same position.
-            return upcast(logits[:, -1 - behind[0]])
-        positions = logits.shape[1] - 1 - torch.tensor(behind, device=logits.device)
-        return upcast(logits[torch.arange(len(prompts), device=logits.device), positions])
+        behind = [e.prompt[::-1].index(mask_id) for e in batch]
+        ends = [logits.shape[1] if self.padding.side == "left" else len(e.prompt) for e in batch]
+        # In most batches padded on the left, the same number of tokens follows every mask.
+        columns = [end - 1 - n for end, n in zip(ends, behind, strict=True)]
+        if len(set(columns)) == 1:
+            return upcast(logits[:, columns[0]])
+        rows = torch.arange(len(batch), device=logits.device)
+        return upcast(logits[rows, torch.tensor(columns, device=logits.device)])
 
     def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
-        longest = max(e.length for e in batch)
-        if not self.loaded.family.masked:
-            inputs = self._inputs_without_needless_mask([e.prompt for e in batch])
-            return upcast(self.model(**inputs, use_cache=False).logits)
-        ids = torch.tensor([list(e.prompt) + [self.pad] * (longest - e.length) for e in batch])
-        inputs = {"input_ids": ids.to(self.device)}
-        if any(e.length < longest for e in batch):
-            mask = torch.tensor([[1] * e.length + [0] * (longest - e.length) for e in batch])
-            inputs["attention_mask"] = mask.to(self.device)
-        return upcast(self.model(**inputs).logits)
+        """Return the logits of the classes: float32, shape (batch, classes)."""
+        return self._grouped(
+            batch, lambda part: upcast(self.padding.call(self._encoder_inputs(part), use_cache=False).logits)
+        )
+
+    def _encoder_inputs(self, batch: Sequence[Encoded]) -> dict[str, Tensor]:
+        return self.padding.inputs([e.prompt for e in batch], [e.types for e in batch])
 
     def _sequence_scores(self, sequences: Sequence[tuple[tuple, tuple]], all_logits: bool) -> Tensor:
         """Return each continuation's mean log-likelihood after its prompt: float32, shape (sequences,)."""
-        inputs = self._inputs_without_needless_mask([p + c for p, c in sequences])
+        lengths = [len(p) + len(c) for p, c in sequences]
         longest = max(len(c) for _, c in sequences)
-        keep = 0 if all_logits else longest + 1
-        logits = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits
-        # Continuations end together on the right; position t predicts token t + 1.
-        log_probs = upcast(logits[:, :-1]).log_softmax(-1)[:, -longest:]
-        targets = inputs["input_ids"][:, -longest:]
+        inputs = self.padding.inputs([p + c for p, c in sequences])
+        # Position t predicts token t + 1. With padding on the left, continuations end together.
+        unused = min(len(p) for p, _ in sequences) if self.padding.side == "right" else max(lengths) - longest
+        keep = 0 if all_logits else max(lengths) - unused + 1
+        logits = self.padding.call(inputs, use_cache=False, logits_to_keep=keep).logits
+        ends = [n - 1 for n in lengths]
+        log_probs = self.padding.last(upcast(logits[:, :-1]).log_softmax(-1), ends, longest)
+        targets = self.padding.last(inputs["input_ids"], lengths, longest)
         each = log_probs.gather(-1, targets[..., None])[..., 0]
         return _mean_of_last(each, [len(c) for _, c in sequences])
 
+    @cached_property
+    def _continues_prompts(self) -> bool:
+        """Whether continuing a cached prompt gives the same scores as running whole sequences."""
+        if self.padding.side != "left" or "use_cache" not in self.padding.accepted:
+            return False
+        one, two, three, four, *prompt = self.padding.words(9)
+        candidates = ((one, two), (three, one, four))
+        probe = [Encoded(tuple(p), candidates, (), 0, len(p) + 3) for p in (prompt[:3], prompt)]
+        with evaluating(self.model):
+            out = self.padding.call(self.padding.inputs([prompt]), use_cache=True)
+            if not hasattr(getattr(out, "past_key_values", None), "layers"):
+                return False
+            return is_close(torch.stack(self._cached_scores(probe)), self._scores(probe))
+
     def _cached_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
-        inputs = self.pad_left([e.prompt for e in batch])
-        out = self.model(**inputs, use_cache=True, logits_to_keep=1)
+        inputs = self.padding.inputs([e.prompt for e in batch], always_mask=True)
+        out = self.padding.call(inputs, use_cache=True, logits_to_keep=1)
         first = upcast(out.logits[:, -1]).log_softmax(-1)
-        cache = [(layer.keys, layer.values) for layer in out.past_key_values.layers]
         jobs = [(i, c) for i, e in enumerate(batch) for c in e.candidates]
         scores: list[Tensor] = []
         # Each sequence copies the cache, so at most max(len(batch), 8) sequences run at a time.
         for start in range(0, len(jobs), max(len(batch), 8)):
             part = jobs[start : start + max(len(batch), 8)]
-            scores.append(self._continue(cache, first, inputs["attention_mask"], part))
+            scores.append(self._continue(out.past_key_values, first, inputs["attention_mask"], part))
         return list(torch.cat(scores).split([len(e.candidates) for e in batch]))
 
     def _continue(
         self,
-        cache: list[tuple[Tensor, Tensor]],
+        cache: Cache,
         first: Tensor,
         prompt_mask: Tensor,
         jobs: Sequence[tuple[int, tuple[int, ...]]],
@@ -175,18 +192,29 @@ class Scorer:
         scores = [first[owner].gather(-1, ids[:, :1])]
         if longest > 1:
             mask = torch.cat([prompt_mask[owner], real[:, :-1].long()], 1)
-            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -(longest - 1) :]
-            past = DynamicCache([(k[owner], v[owner]) for k, v in cache])
-            logits = self.model(
-                input_ids=ids[:, :-1],
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=past,
+            inputs = {"input_ids": ids[:, :-1], "attention_mask": mask}
+            out = self.padding.call(
+                inputs,
+                position_ids=positions(mask)[:, -(longest - 1) :],
+                past_key_values=_rows(cache, owner),
                 use_cache=True,
-            ).logits
-            scores.append(upcast(logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
+            )
+            scores.append(upcast(out.logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
         each = torch.cat(scores, 1) * real
         return each.sum(1) / real.sum(1)
+
+
+def _rows(cache: Cache, rows: Tensor) -> Cache:
+    """Return the given rows of a cache of any kind; the cache itself keeps its values."""
+    selected = copy.copy(cache)
+    # Layers with a sliding window or a recurrent state also hold counters and lists.
+    selected.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in selected.layers:
+        for name, value in vars(layer).items():
+            if isinstance(value, (list, dict)):
+                setattr(layer, name, copy.copy(value))
+    selected.reorder_cache(rows)
+    return selected
 
 
 def upcast(logits: Tensor) -> Tensor:

@@ -27,7 +27,9 @@ HEAD_SEED = 0
 
 
 def _positions(config: "PreTrainedConfig") -> int:
-    return config.max_position_embeddings
+    # Architectures without a table of positions (state-space models, ALiBi) have no such field, or -1 in it.
+    count = getattr(config, "max_position_embeddings", None)
+    return count if count is not None and count > 0 else MAX_LENGTH
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,6 @@ def load(
     family, tokenizer = loaded.family, loaded.tokenizer
     if family.masked and head == "lm" and tokenizer.mask_token_id is None:
         raise UserError(f"{name}: its tokenizer has no mask token; use the classification head")
-    config.pad_token_id = tokenizer.pad_token_id
     _transformers.set_labels(config, head, num_labels)
     device_map = device if device == "auto" or isinstance(device, Mapping) else {"": device}
     with _transformers.loading_errors(name), torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -267,6 +268,10 @@ def load(
         )
     _transformers.refuse_missing(name, model, info, head)
     _transformers.refuse_damaged(name, model)
+    if not family.masked:
+        # A decoder's classification head reads the last token that is not padding. Set only now, the padding
+        # token changes no embedding: their first gradient would skip its row.
+        model.config.pad_token_id = tokenizer.pad_token_id
     loaded.model = model.train()
     return loaded
 

@@ -4,34 +4,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-
-# Attributes of transformers' modules that are dropout probabilities, in addition to nn.Dropout.p.
-NAMES = ("dropout", "attention_dropout", "activation_dropout", "dropout_prob", "layerdrop")
+from transformers import PreTrainedConfig
 
 
 class Dropout:
     """All nonzero dropout probabilities of a model, collected once.
+
+    A probability is the `p` of a dropout layer, or a float in (0, 1] whose name contains "drop", in a module
+    or its configuration. Modules call `F.dropout` with such attributes, under many names.
 
     Args:
         model: the model whose modules are searched.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.probabilities: list[tuple[nn.Module, str, float]] = []
-        for module in model.modules():
-            names = ("p",) if isinstance(module, nn.Dropout) else NAMES
-            for name in names:
-                value = vars(module).get(name)
-                if isinstance(value, float) and value > 0:
-                    self.probabilities.append((module, name, value))
+        self.probabilities: list[tuple[object, str, float]] = []
+        modules = list(model.modules())
+        configs = {
+            id(m.config): m.config for m in modules if isinstance(vars(m).get("config"), PreTrainedConfig)
+        }
+        for owner in (*modules, *configs.values()):
+            for name, value in vars(owner).items():
+                is_layer = isinstance(owner, nn.modules.dropout._DropoutNd)
+                named = name == "p" if is_layer else "drop" in name
+                if named and isinstance(value, float) and 0 < value <= 1:
+                    self.probabilities.append((owner, name, value))
 
     @contextmanager
     def off(self) -> Iterator[None]:
         """Set all probabilities to 0 within the context; training and evaluation modes do not change."""
-        for module, name, _ in self.probabilities:
-            setattr(module, name, 0.0)
+        for owner, name, _ in self.probabilities:
+            setattr(owner, name, 0.0)
         try:
             yield
         finally:
-            for module, name, value in self.probabilities:
-                setattr(module, name, value)
+            for owner, name, value in self.probabilities:
+                setattr(owner, name, value)

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 # hyperparameters).
 LORA_ALPHA = 16
 # The names of these two projections, by architecture. GPT-2 has query, key, and value in one matrix.
-PROJECTIONS = (("q_proj", "v_proj"), ("query", "value"), ("q_lin", "v_lin"), ("c_attn",))
+PROJECTIONS = (
+    ("q_proj", "v_proj"),
+    ("query", "value"),
+    ("query_proj", "value_proj"),
+    ("q_lin", "v_lin"),
+    ("c_attn",),
+)
+# Parts of the names of modules that precede the layers.
 EMBEDDINGS = ("emb", "wte", "wpe", "project_in")
-HEADS = ("classifier", "score", "pre_classifier")
 
 
 def select(model: nn.Module, parameters: str) -> None:
@@ -44,9 +50,16 @@ def select(model: nn.Module, parameters: str) -> None:
 
 
 def layers(model: nn.Module) -> nn.ModuleList:
-    """Return a model's layers, first to last."""
-    depth = model.config.num_hidden_layers
-    return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
+    """Return a model's layers, first to last.
+
+    Raises:
+        UserError: no list of modules has as many entries as the configuration has layers.
+    """
+    depth = getattr(model.config, "num_hidden_layers", None)
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    raise UserError(f"{type(model).__name__} has no list of its {depth} layers")
 
 
 def _adapt(model: nn.Module, rank: int) -> None:
@@ -62,7 +75,11 @@ def _adapt(model: nn.Module, rank: int) -> None:
             f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that take adapters: "
             f"{'; '.join(', '.join(known) for known in PROJECTIONS)}"
         )
-    heads = [p for name, p in model.named_parameters() if name.split(".")[0] in HEADS]
+    heads = []
+    if model.get_output_embeddings() is None:
+        # A classification head is everything outside the body, under names that vary.
+        body = model.base_model_prefix
+        heads = [p for name, p in model.named_parameters() if name.split(".")[0] != body]
     # GPT-2 stores its matrices transposed.
     transposed = found == ("c_attn",)
     config = LoraConfig(r=rank, lora_alpha=LORA_ALPHA, target_modules=list(found), fan_in_fan_out=transposed)
@@ -98,7 +115,11 @@ def _freeze(model: nn.Module, count: int) -> None:
         raise UserError(f"trainable=last:{count}: {type(model).__name__} has {len(blocks)} layers")
     trained = {p for block in blocks[len(blocks) - count :] for p in block.parameters()}
     inside = {p for block in blocks for p in block.parameters()}
-    # A tied output embedding is listed under the input embedding's name, which comes first.
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    before = set(inputs.parameters())
+    # Output embeddings follow the layers, whatever their name, unless they are tied.
+    after = set(outputs.parameters()) - before if outputs is not None else set()
     for name, parameter in model.named_parameters():
-        before = any(part.startswith(EMBEDDINGS) for part in name.split("."))
-        parameter.requires_grad_(parameter in trained or not (before or parameter in inside))
+        if any(known in name for known in EMBEDDINGS) and parameter not in after:
+            before.add(parameter)
+        parameter.requires_grad_(parameter in trained or parameter not in before | inside)

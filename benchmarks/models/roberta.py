@@ -30,9 +30,15 @@ def nano(tokenizer):
 
 
 def positions(config) -> int:
-    """Return the longest sequence: RoBERTa's positions start after its padding index, BERT's at 0."""
-    offset = config.pad_token_id + 1 if config.model_type.startswith("roberta") else 0
-    return config.max_position_embeddings - offset
+    """Return the longest sequence: some tables of positions reserve those up to the padding token's index."""
+    import torch
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    reserved = [m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None]
+    return config.max_position_embeddings - max(reserved, default=0)
 
 
 FAMILY = Family(

@@ -39,6 +39,7 @@ def test_generation_stops_at_a_newline_and_at_its_limit():
     a, b, c = sorted(word for word in vocabulary if word.isalpha())[:3]
     rows = rows_of(task, 3)
     batch = encode(rows, task, loaded, "lm")
+    scorer = Scorer(loaded, task)
     colon = loaded.tokenizer.convert_ids_to_tokens(batch[0].prompt[-1])
     for chain, expected in (([colon, a, b, "\n", c], f"{a} {b}"), ([colon, a], " ".join([a] * 5))):
         following = {
@@ -51,7 +52,7 @@ def test_generation_stops_at_a_newline_and_at_its_limit():
 
         handle = loaded.model.register_forward_hook(force, with_kwargs=True)
         try:
-            texts = evaluate.generate(Scorer(loaded, task), batch)
+            texts = evaluate.generate(scorer, batch)
         finally:
             handle.remove()
         assert [text.strip() for text in texts] == [expected] * 3

@@ -1,5 +1,7 @@
 """Tests of LoRA and last layers: trained and frozen weights, and agreement of a run with its prediction."""
 
+import copy
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
@@ -11,6 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.models import _trainable as parameters
 from benchmarks.training import run as train
+from tests.benchmarks.evaluation.architectures import small
 from tests.benchmarks.training.predictions import predicted
 
 NANO = ("nano-opt", "nano-llama", "nano-roberta")
@@ -96,6 +99,32 @@ def test_lora_adapts_the_fused_projection_of_gpt2():
     model = AutoModelForCausalLM.from_config(config)
     parameters.select(model, "lora:2")
     assert sum(p.numel() for p in trained(model).values()) == 2 * 2 * (32 + 3 * 32)
+
+
+@pytest.mark.parametrize("name", ["deberta-v2", "distilbert", "electra"])
+def test_adapters_train_the_whole_classification_head(name):
+    """Heads have many names. An untrained part of one would be noise that stays."""
+    model = copy.deepcopy(small(name, "masked", "classification", torch.float32).model)
+    expected = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
+    parameters.select(model, "lora:2")
+    assert {n for n in trained(model) if "lora_" not in n} == expected
+
+
+@pytest.mark.parametrize("name", ["bloom", "gpt_neox", "gptj"])
+def test_what_follows_the_last_layers_does_not_depend_on_names(name):
+    """GPT-NeoX's output embeddings are called embed_out in some versions; Bloom's input has a norm."""
+    model = copy.deepcopy(small(name, "causal").model)
+    parameters.select(model, "last:1")
+    inside = {p for block in parameters.layers(model) for p in block.parameters()}
+    body = model.base_model
+    norm = body.final_layer_norm if name == "gpt_neox" else body.ln_f
+    after = {*norm.parameters(), *model.get_output_embeddings().parameters()}
+    assert {*trained(model).values()} - inside == after - {*model.get_input_embeddings().parameters()}
+
+
+def test_a_model_without_a_list_of_its_layers_is_rejected_by_name():
+    with pytest.raises(UserError, match="AlbertForMaskedLM has no list of its 2 layers"):
+        parameters.select(copy.deepcopy(small("albert", "masked").model), "last:1")
 
 
 def test_more_last_layers_than_a_model_has_are_rejected():

@@ -1,0 +1,200 @@
+"""Padding: how sequences of different lengths share a forward pass without changing any result.
+
+No architecture is known by name here. Whether a model's results depend on padding is measured when its scorer
+is built: a few tokens are run alone and padded, and the first of these ways that gives equal results is used.
+
+    left      sequences end together, so few logits are needed; the model gets positions that count from the
+              first real token, or computes them itself
+    right     with a mask, except for causal LMs, whose tokens never see what follows them
+    none      only sequences of equal length share a forward pass
+
+Most LMs pass on the left. Decoders whose positions ignore the mask (BART's) and state-space models (Mamba)
+pass on the right, and so do encoders with a classification head. Encoders that mix neighbors or frequencies
+(ConvBERT, FNet) pass neither.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.errors import UserError
+
+Side = Literal["left", "right", "none"]
+# Tokens of the sequence that is run alone and padded, and the number of padding tokens.
+PROBE, PADDING = 5, 6
+
+
+class Padding:
+    """Builds model inputs, padded in a way that does not change the model's results.
+
+    Args:
+        model: the model, in any mode and on any device. On the meta device nothing can be measured, and the
+            usual side is assumed.
+        pad: the padding token.
+        causal: whether tokens see only earlier tokens. Encoders are not causal.
+        head: whether the model has a classification head.
+        name: the model's name, for the error message.
+
+    Attributes:
+        side: the way of padding.
+        gives_positions: whether padded inputs contain positions.
+
+    Raises:
+        UserError: a causal model's predictions depend on later tokens, so it would see the answers.
+    """
+
+    def __init__(self, model: nn.Module, pad: int, *, causal: bool, head: bool, name: str) -> None:
+        self.model = model
+        self.pad = pad
+        self.device = next(model.parameters()).device
+        self.causal = causal
+        self.head = head
+        # accelerate replaces the instance's forward.
+        self.accepted = frozenset(inspect.signature(type(model).forward).parameters)
+        # The first way is the usual one: RoBERTa computes its positions itself, for example. Encoders' heads
+        # read the first position, which is never padded on the right.
+        self.ways: tuple[tuple[Side, bool], ...] = (("right", False),)
+        if causal or not head:
+            self.ways = (("left", causal), ("left", not causal), ("right", False))
+        self.side, self.gives_positions = self.ways[0]
+        if self.device.type != "meta":
+            with evaluating(model):
+                self.side, self.gives_positions = self._measure(name)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether padded inputs need an attention mask."""
+        return not (self.side == "right" and self.causal and not self.head)
+
+    def words(self, count: int) -> tuple[int, ...]:
+        """Return tokens to measure with: words from the middle of the vocabulary, where none is special."""
+        size = self.model.get_input_embeddings().num_embeddings
+        reserved = {self.pad, getattr(self.model.config, "pad_token_id", None)}
+        words = [token for token in range(size // 2, size) if token not in reserved]
+        return tuple(words[i % len(words)] for i in range(count))
+
+    def _measure(self, name: str) -> tuple[Side, bool]:
+        longer = self.words(PROBE + PADDING)
+        tokens = longer[:PROBE]
+        if self.causal and not self.head:
+            self._refuse_sight_of_later_tokens(longer, name)
+        alone = self._real_logits([tokens])
+        for way in self.ways:
+            self.side, self.gives_positions = way
+            # Causality, which was just measured, is all that padding without a mask needs.
+            if not self.needs_mask or is_close(self._real_logits([tokens, longer]), alone):
+                return way
+        return "none", False
+
+    def _refuse_sight_of_later_tokens(self, longer: Sequence[int], name: str) -> None:
+        self.side = "right"
+        changed = [*longer[:PROBE], *longer[:PADDING]]
+        # Equal shapes are compared without rounding differences.
+        if not is_close(self._real_logits([changed]), self._real_logits([longer])):
+            raise UserError(
+                f"model {name}: it is not a causal LM: its predictions depend on later tokens, so it would "
+                "see the answers; use the classification head, or another model"
+            )
+
+    def _real_logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Return the first row's logits: of a head's classes, or after each of its real tokens."""
+        logits = self.call(self.inputs(rows), use_cache=False).logits[:1]
+        if self.head:
+            return logits
+        return logits[:, -PROBE:] if self.side == "left" else logits[:, :PROBE]
+
+    def call(self, inputs: Mapping[str, Any], **options: Any) -> Any:
+        """Run the model, with those options that its forward accepts."""
+        return self.model(**inputs, **{k: v for k, v in options.items() if k in self.accepted})
+
+    def inputs(
+        self,
+        sequences: Sequence[Sequence[int]],
+        types: Sequence[Sequence[int]] = (),
+        *,
+        always_mask: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return model inputs: int64 tensors of shape (batch, longest).
+
+        Args:
+            sequences: token sequences; of equal length if `side` is "none".
+            types: token types of the same shape, if the tokenizer returns them.
+            always_mask: whether to return a mask without padding, too. Reading a mask synchronizes a GPU.
+        """
+        inputs = {"input_ids": self._padded(sequences, self.pad)}
+        is_padded = len({len(s) for s in sequences}) > 1
+        if always_mask or (is_padded and self.needs_mask):
+            mask = self._padded([[1] * len(s) for s in sequences], 0)
+            inputs["attention_mask"] = mask
+            if self.gives_positions:
+                inputs["position_ids"] = positions(mask)
+        if any(types):
+            inputs["token_type_ids"] = self._padded(types, 0)
+        return {k: v.to(self.device) for k, v in inputs.items() if k in self.accepted}
+
+    def _padded(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
+        longest = max(len(row) for row in rows)
+        if self.side == "left":
+            return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows])
+        return torch.tensor([list(row) + [value] * (longest - len(row)) for row in rows])
+
+    def last(self, values: Tensor, ends: Sequence[int], count: int) -> Tensor:
+        """Return the last `count` real positions of each row: shape (batch, count, ...).
+
+        Args:
+            values: shape (batch, positions, ...); leading positions may be missing.
+            ends: the number of real positions of each row.
+            count: the number of positions to return. In rows with fewer, the first entries are arbitrary.
+        """
+        if self.side == "left" or len(set(ends)) == 1:
+            return values[:, -count:]
+        missing = max(ends) - values.shape[1]
+        first = torch.tensor(ends, device=values.device)[:, None] - missing - count
+        columns = (first + torch.arange(count, device=values.device)).clamp(min=0)
+        return values[torch.arange(len(ends), device=values.device)[:, None], columns]
+
+    def groups(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return the indices of sequences that may share a forward pass, one list per pass."""
+        if self.side != "none":
+            return [list(range(len(sequences)))]
+        return by_length(sequences)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run the context without gradients and dropout; restore the model's mode afterward."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def by_length(sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the indices of sequences of equal length, shortest first."""
+    groups: dict[int, list[int]] = {}
+    for i, sequence in enumerate(sequences):
+        groups.setdefault(len(sequence), []).append(i)
+    return [groups[length] for length in sorted(groups)]
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Return positions counted from the first real token, in the shape of the mask."""
+    return (mask.cumsum(1) - 1).clamp(min=0)
+
+
+def is_close(found: Tensor, expected: Tensor) -> bool:
+    """Return whether two results differ by no more than rounding.
+
+    Padding changes the order of sums, and many models compute parts in float32. A wrong position or a padding
+    token that is read changes the result far more.
+    """
+    tolerance = 0.03 if expected.dtype.itemsize == 2 else 3e-4
+    found, expected = found.double(), expected.double()
+    return bool((found - expected).norm() <= tolerance * expected.norm())
