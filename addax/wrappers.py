@@ -149,9 +149,7 @@ def refuse_gradient_hooks(names: Mapping[nn.Parameter, str]) -> None:
 
 
 def _functions(hooks: Mapping[int, Callable] | None) -> Iterable[Callable]:
-    # The hooks of this package (`addax.memory` measures gradients) only read them.
-    package = __name__.partition(".")[0]
-    return [f for f in (hooks or {}).values() if str(getattr(f, "__module__", "")).split(".")[0] != package]
+    return hooks.values() if hooks else ()
 
 
 def _name(function: Callable) -> str:
