@@ -33,6 +33,10 @@ from addax.swap_context import TRACED, check_context
 from addax.swap_units import Unit, tied_among, units_of
 from addax.watched import watched_class
 
+UNREAD = (
+    "zo_loss does not read a trainable parameter of the model: compute it with the model that the method was "
+    "built from (a copied method has its own model, .model)"
+)
 #: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
 Perturb = Callable[[nn.Parameter, Tensor], Tensor]
 
@@ -49,6 +53,9 @@ class WeightSwap:
         units: the model's units while hooks are attached.
         tied: the parameters that belong to several units, and the number of these units.
         uses_autocast: whether a module has run under autocast.
+
+    Raises:
+        ValueError: by `evaluate`, if the closure reads none of the parameters.
     """
 
     def __init__(self, model: nn.Module, parameters: Collection[nn.Parameter]) -> None:
@@ -62,7 +69,7 @@ class WeightSwap:
         self._forget()
 
     def _forget(self) -> None:
-        self._live = False
+        self._live = self._has_read = False
         self._detach: list[Callable[[], None]] = []
         self._guard: ParameterAccessGuard | None = None
         self._theta: dict[nn.Parameter, Tensor] = {}
@@ -151,7 +158,7 @@ class WeightSwap:
         scratch.begin()
         try:
             try:
-                self._live = True
+                self._live, self._has_read = True, False
                 for p, kind in self._kinds.items():
                     p.__class__ = self._watched[kind]
                 if self.whole:
@@ -159,7 +166,10 @@ class WeightSwap:
                 # An interrupt at the end of a `with` statement could leave the guard active.
                 if self._guard:
                     self._guard.__enter__()
-                return loss()
+                value = loss()
+                if not self._has_read:
+                    raise ValueError(UNREAD)
+                return value
             finally:
                 self._restore()
         finally:
@@ -267,6 +277,7 @@ class WeightSwap:
                 self._swap_out(p)
 
     def _swap_in(self, p: nn.Parameter) -> None:
+        self._has_read = True
         if p in self._waiting:
             perturbed = self._waiting.pop(p)
         else:

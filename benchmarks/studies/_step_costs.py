@@ -18,7 +18,8 @@ class Counts(TorchDispatchMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.numel = sum(p.numel() for p in model.parameters())
-        self.parameters = list(model.parameters())
+        # Steps do not move theta, but while they evaluate a loss, parameters point at other memory.
+        self.theta = {p.untyped_storage().data_ptr() for p in model.parameters()}
         self.drawn = self.written = 0
 
     @property
@@ -33,14 +34,13 @@ class Counts(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run an operator, and count the elements that it draws and writes."""
-        theta = {p.untyped_storage().data_ptr() for p in self.parameters}
         out = func(*args, **(kwargs or {}))
         if func._schema.name.startswith("aten::normal"):
             self.drawn += out.numel()
         for argument, value in zip(func._schema.arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 for tensor in tree_leaves(value):
-                    self.written += tensor.numel() * (tensor.untyped_storage().data_ptr() in theta)
+                    self.written += tensor.numel() * (tensor.untyped_storage().data_ptr() in self.theta)
         return out
 
 

@@ -74,7 +74,8 @@ def _end_of(process: BaseProcess | None) -> str:
     """Describe how a worker process ended."""
     if process is None:
         return "its worker process could not start"
-    process.join(5)
+    # On a busy machine, it takes a while until the exit code arrives.
+    process.join(60)
     code = process.exitcode
     if code is not None and code < 0:
         name = signal.Signals(-code).name

@@ -1,5 +1,7 @@
 """Tests that weights that are read outside their modules are perturbed at every step, whatever reads them."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -219,8 +221,6 @@ def test_one_operator_outside_all_modules_needs_one_weight():
 
 
 def test_a_copy_of_the_model_inside_the_closure_is_a_copy_of_the_perturbed_model():
-    import copy
-
     model = fill(Pair(), torch.float64)
     opt, plain = MeZO(model, lr=0.0, seed=3), MeZO(model, lr=0.0, seed=3)
     copied = []
@@ -231,3 +231,13 @@ def test_a_copy_of_the_model_inside_the_closure_is_a_copy_of_the_perturbed_model
 
     assert opt.step(zo_loss=loss).projected_grad == plain.step(zo_loss=lambda: cubes(model)).projected_grad
     assert torch.isfinite(cubes(copied[0]))
+
+
+def test_a_loss_of_another_model_is_rejected():
+    """Such as a copy, whose losses would be equal, so that projected_grad would be 0."""
+    model = fill(Pair(), torch.float64)
+    other = copy.deepcopy(model)
+    with pytest.raises(
+        ValueError, match="does not read a trainable parameter .* a copied method has its own"
+    ):
+        MeZO(model, lr=0.0).step(zo_loss=lambda: cubes(other))

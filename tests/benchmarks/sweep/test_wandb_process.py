@@ -109,7 +109,7 @@ def test_a_wandb_that_hangs_delays_no_step_and_is_given_up(tmp_path, fake, capfd
         log.log(step, loss=1.0)
     process = tracker._client._process
     if fails != "finish":
-        until(lambda: (tmp_path / "calls").exists() and calls()[-1][0] == fails)
+        until(lambda: (tmp_path / "calls").exists() and [call[0] for call in calls()][-1:] == [fails])
     silence = 2 if fails == "finish" else 0.1
     monkeypatch.setattr(wandb_client, "SILENCE", silence)
     log.finish({"status": "done"})
