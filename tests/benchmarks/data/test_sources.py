@@ -111,7 +111,9 @@ def test_a_damaged_file_is_named(folder):
 def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
     wrong = dataclasses.replace(tasks.load("sst2"), cloze=lambda row, mask: row["text"] + mask)
     monkeypatch.setattr(tasks, "load", lambda name: wrong)
-    assert "train.jsonl, line 1: the task cannot use this row (KeyError: 'text')" in error_of(folder)
+    message = error_of(folder)
+    assert "train.jsonl, line 1: cloze of task sst2 (" in message
+    assert "raised KeyError: 'text'" in message
 
 
 @pytest.fixture
