@@ -50,7 +50,7 @@ class NotLiteral(Exception):
 @cache
 def run_fields() -> dict[str, Parameter]:
     """Return every field of `RunSpec` except `settings`, by name."""
-    file = registry.ROOT / "benchmarks" / "config" / "spec.py"
+    file = Path(__file__).parent.parent / "config" / "spec.py"
     spec = _classes(file)["RunSpec"]
     docs = sections(ast.get_docstring(spec) or "")
     found = {}

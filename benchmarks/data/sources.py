@@ -185,7 +185,7 @@ def _parsed(line: str) -> Any:
         except UnicodeEncodeError as error:
             raise ValueError(f"not UTF-8 (column {error.start + 1})") from None
     try:
-        return json.loads(line, object_pairs_hook=_object)
+        return _decode(line.strip())
     except (json.JSONDecodeError, _Twice):
         raise
     except ValueError as error:
@@ -203,3 +203,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
         raise _Twice(f"field {twice!r} is there twice: remove one of them")
     return fields
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object).decode

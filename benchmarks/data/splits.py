@@ -173,7 +173,7 @@ def _load(request: _Request) -> Splits:
     try:
         for part in parts:
             for example in part[:RENDERED_TWICE]:
-                example.check_repeatable()
+                example.check_again()
     except TaskError as error:
         raise UserError(str(error)) from error
     return Splits(

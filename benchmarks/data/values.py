@@ -6,6 +6,7 @@ subject is the function: "gold of task mood (benchmarks/tasks/mood.py) must retu
 
 import reprlib
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from benchmarks.tasks import Row, Task
@@ -39,8 +40,26 @@ def shown(value: Any) -> str:
     return f"the {type(value).__name__} {text}"
 
 
+def _is_plain(value: Any) -> bool:
+    """Return whether a value certainly has a JSON form. This is much faster than computing it."""
+    if type(value) is str:
+        return value.isascii() or _is_unicode(value)
+    return type(value) is int or type(value) is bool or value is None
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def row_problem(row: Row, to_json: Callable[[Any], str]) -> str | None:
     """Check that a canonical row has a JSON form, which identifies it."""
+    if all(type(name) is str and _is_plain(value) for name, value in row.items()):
+        return None
     try:
         to_json(row).encode()
         return None
@@ -52,7 +71,8 @@ def row_problem(row: Row, to_json: Callable[[Any], str]) -> str | None:
         try:
             to_json({key: value}).encode()
         except UnicodeEncodeError as error:
-            return f"has a lone surrogate ({error.object[error.start]!a}) in field {key!a}: remove it"
+            surrogate = error.object[error.start]
+            return f"has a lone surrogate ({surrogate!a}, half a character) in field {key!a}: remove it"
         except (TypeError, ValueError, RecursionError):
             return (
                 f"has a value without a JSON form in field {key!r} ({shown(value)}): "
@@ -165,12 +185,13 @@ def answer_problem(value: Any) -> str | None:
 
 def encoding_problem(values: Mapping[str, Any]) -> tuple[str, str] | None:
     """Check that all texts are valid Unicode; return the name of the field and the problem."""
-    for name, value in values.items():
-        texts = (value,) if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
-        for text in texts:
-            if isinstance(text, str) and not text.isascii():
-                try:
-                    text.encode()
-                except UnicodeEncodeError as error:
-                    return name, f"returned a lone surrogate ({text[error.start]!a}): remove it"
-    return None
+    fields = {name: (v,) if isinstance(v, str) else v for name, v in values.items() if name != "gold"}
+    gold = values["gold"]
+    # Generated answers are texts, too.
+    fields["gold"] = gold if type(gold) is list and isinstance(gold[0], str) else ()
+    whole = "".join(chain(*fields.values()))
+    if whole.isascii() or _is_unicode(whole):
+        return None
+    name, text = next((n, text) for n, texts in fields.items() for text in texts if not _is_unicode(text))
+    surrogate = next(c for c in text if not _is_unicode(c))
+    return name, f"returned a lone surrogate ({surrogate!a}, half a character): remove it"
