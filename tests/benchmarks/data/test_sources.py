@@ -169,7 +169,7 @@ def test_marks_of_the_byte_order_blank_lines_and_line_ends_of_any_kind_are_accep
         assert {e.row["sentence"] for e in drawn.train} <= {row["sentence"] for row in rows}
         assert len(drawn.train) == 20
         path.write_bytes(b"\xef\xbb\xbf" + end.join([*lines, "{}"]).encode())
-        assert f"line {30 * max(1, end.count(chr(10))) + 1}: field 'label' is missing" in error_of(folder)
+        assert f"line {30 * max(1, end.count(chr(10))) + 1}: field 'sentence' is missing" in error_of(folder)
 
 
 def test_a_generator_that_yields_one_dictionary_again_and_again_gives_different_rows(folder, monkeypatch):
