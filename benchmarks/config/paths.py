@@ -92,8 +92,10 @@ def _matches(text: str, bases: list[Path]) -> Iterator[Path]:
         is_own = base == bases[0]
         if "*" not in text:
             yield from _files(base / str(path).replace("[[]", "["), is_own)
-        # A wildcard must not match everything, as in f"{first} {second}", or search a whole disk.
-        elif re.search(r"\.\w+$", text) and (is_own or "**" not in text):
+        # A wildcard must not match everything, as in f"{first} {second}". Elsewhere it must also have a name.
+        elif re.search(r"\.\w+$", text) and (
+            is_own or (re.search(r"\w[^/]*\.\w+$", text) and "**" not in text)
+        ):
             for match in base.glob(str(path.relative_to(path.anchor))):
                 yield from _files(match, is_own)
 

@@ -47,7 +47,7 @@ class Reads:
     variables: set[str] = field(default_factory=set)
 
 
-def reads_of(files: Iterable[Path], core: Set[Path], extensions: Iterable[Path]) -> Reads:
+def reads_of(files: Iterable[Path], core: frozenset[Path], extensions: Iterable[Path]) -> Reads:
     """Return what source files read, and what the modules that they import read.
 
     Args:
@@ -56,7 +56,9 @@ def reads_of(files: Iterable[Path], core: Set[Path], extensions: Iterable[Path])
         extensions: the files of `files` whose modules are loaded before every run. Only their global
             variables count: whether another module is loaded can differ between two processes.
     """
-    found, new = Reads(), set(files).union(*map(_held, extensions)) - core
+    found, known = Reads(), _resolved(core)
+    held = set().union(*map(_held, extensions))
+    new = set(files) | {file for file in held if file.resolve() not in known}
     while new:
         found.sources |= new
         imported: set[Path] = set()
@@ -67,8 +69,13 @@ def reads_of(files: Iterable[Path], core: Set[Path], extensions: Iterable[Path])
                 found.packages |= packages
                 found.data |= {path for path in named if path.suffix != ".py"}
                 found.variables |= variables
-        new = imported - found.sources - core
+        new = {file for file in imported - found.sources if file.resolve() not in known}
     return found
+
+
+@cache
+def _resolved(files: frozenset[Path]) -> frozenset[Path]:
+    return frozenset(file.resolve() for file in files)
 
 
 @cache
