@@ -75,6 +75,7 @@ def main(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from benchmarks import suites
     from benchmarks.config.labels import label
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
     data, folder = options.source_of(args.data)
     values = options.given_values(args, run_fields() | method_settings(args.method))
     spec = with_defaults(values | {"device": options.device_of(args.device), "data": data})
-    wandb = tracking.check_mode(args.wandb)
+    wandb = tracking.check_mode(args.wandb, suites.wandb(args.suite))
     store.check_writable(args.suite)
     train.load(spec, folder)
     console = Console()

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from filelock import Timeout
 from rich.console import Console
 
 from benchmarks import suites
 from benchmarks.config import labels
-from benchmarks.config.names import BUDGETS
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
@@ -45,18 +46,24 @@ class Pending:
     finished: list[RunSpec]
 
 
-def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
+def specs_of(
+    suite: str,
+    changes: Mapping[str, object],
+    only: Mapping[str, Sequence[str]],
+    defaults: Mapping[str, object] = MappingProxyType({}),
+) -> list[RunSpec]:
     """Return a suite's specs after changing and filtering them.
 
     Args:
         suite: name of the suite.
-        changes: fields to change in every spec, such as data and device.
+        changes: fields to change in every spec, such as data and device; zero-shot runs have no budget.
         only: filters, from the name of a filter to the values to keep.
+        defaults: fields to change in the specs that do not set them.
 
     Raises:
         UserError: the suite, a filter, or a value is unknown, or no spec is left.
     """
-    specs = [spec.replace(**changes) for spec in suites.load(suite)]
+    specs = [_changed(spec, changes, defaults) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)
@@ -70,6 +77,13 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
                 f"no run of suite {suite} matches --only {key}={','.join(values)} and the filters before it"
             )
     return specs
+
+
+def _changed(spec: RunSpec, changes: Mapping[str, object], defaults: Mapping[str, object]) -> RunSpec:
+    values = {key: value for key, value in defaults.items() if key not in spec.given} | dict(changes)
+    if spec.method == ZERO_SHOT:
+        values = {key: value for key, value in values.items() if key not in BUDGETS}
+    return spec.replace(**values) if values else spec
 
 
 def _filter_value(spec: RunSpec, key: str) -> str:
