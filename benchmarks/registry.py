@@ -116,6 +116,8 @@ def user_code_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        if str(error).startswith(str(file)):
+            raise
         raise UserError(f"{file}: {error}") from error
     # A script's `sys.exit()` must not end the program as if it had succeeded.
     except (Exception, SystemExit) as error:

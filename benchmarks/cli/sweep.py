@@ -140,5 +140,5 @@ def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
     todo = scheduler.pending(name, specs, folder)
     for spec in todo.todo:
         print(f"{spec.id} {spec.model} {spec.task} {label(spec)} {dict(spec.settings)}")
-    print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} already finished")
+    print(f"{name}: {todo.summary}")
     return 0

@@ -21,19 +21,20 @@ def check_effects(spec: "RunSpec", chosen: Set[str]) -> None:
 
     Args:
         spec: the spec.
-        chosen: the names of the values that the user chose. Any other value only has to be the default, and
-            so has a setting that does no harm: a tuned trial passes all of its settings on.
+        chosen: the names of the values that the user chose.
 
     Raises:
-        UserError: a value was chosen, or is not the default, but has no effect. The message names it and the
-            value that makes it meaningless.
+        UserError: a value has no effect, and it is not the default, or it was chosen and another value
+            contradicts it. The message names both.
     """
-    harmless = set(spec.settings) if spec.settings.get("arithmetic") != "released" else set()
+    contradicted = {"train_rows", "validation_rows"} if spec.shots is not None else set()
+    if spec.settings.get("arithmetic") == "released":
+        contradicted.add("rounding")
     defaults = {f.name: f.default for f in dataclasses.fields(spec)} | settings_of(spec.method)
     values = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)} | dict(spec.settings)
     for name, reason in _without_effect(spec):
         default = defaults.get(name, inspect.Parameter.empty)
-        if name in values and (name in chosen - harmless or values[name] != default):
+        if name in values and (name in chosen & contradicted or values[name] != default):
             raise UserError(f"{name}={values[name]} has no effect: {reason}; leave out {name}")
 
 

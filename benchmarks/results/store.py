@@ -98,6 +98,14 @@ def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
     return row is not None and row["status"] in FINISHED
 
 
+def is_outdated(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
+    """Return whether the suite has a finished row of a spec, but with other data or sources."""
+    path = folder(suite) / f"{spec.id}.json"
+    if not path.exists() or finished(suite, spec, data_fingerprint):
+        return False
+    return read_row(path)["status"] in FINISHED and row_of(suite, spec, data_fingerprint) is None
+
+
 def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:
     """Return the suite's row of a spec, with any status, if its data and sources are current; else None.
 

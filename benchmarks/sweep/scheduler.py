@@ -40,10 +40,20 @@ class Pending:
     Attributes:
         todo: specs to run.
         finished: specs that have a finished row with the same spec, data, and sources.
+        outdated: number of specs to run that have a finished row with other data or sources.
     """
 
     todo: list[RunSpec]
     finished: list[RunSpec]
+    outdated: int = 0
+
+    @property
+    def summary(self) -> str:
+        """The numbers of these runs in words."""
+        again = ""
+        if self.outdated:
+            again = f" ({self.outdated} again, because their data, their task, or other code has changed)"
+        return f"{len(self.todo)} runs to do{again}, {len(self.finished)} already finished"
 
 
 def specs_of(
@@ -121,16 +131,17 @@ def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending
     Raises:
         UserError: the data of a spec cannot be read.
     """
-    todo, finished = [], []
+    todo, finished, outdated = [], [], 0
     for spec in {spec.id: spec for spec in specs}.values():
         data_fingerprint = train.data_fingerprint(spec, folder)
         try:
             is_finished = store.finished(suite, spec, data_fingerprint)
+            outdated += store.is_outdated(suite, spec, data_fingerprint)
         except UserError:
             # The row is damaged; the worker reports and renames it.
             is_finished = False
         (finished if is_finished else todo).append(spec)
-    return Pending(todo, finished)
+    return Pending(todo, finished, outdated)
 
 
 def sweep(
@@ -166,7 +177,7 @@ def sweep(
     """
     store.check_writable(suite)
     split = pending(suite, specs, folder)
-    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} already finished")
+    note(console, f"{suite}: {split.summary}")
     if not split.todo:
         return 0
     progress, interrupted = SweepProgress(suite, split.todo), True
