@@ -98,12 +98,10 @@ def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
     return row is not None and row["status"] in FINISHED
 
 
-def is_outdated(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
-    """Return whether the suite has a finished row of a spec, but with other data or sources."""
+def has_finished_row(suite: str, spec: RunSpec) -> bool:
+    """Return whether the suite has a finished row of a spec, whatever its data and sources."""
     path = folder(suite) / f"{spec.id}.json"
-    if not path.exists() or finished(suite, spec, data_fingerprint):
-        return False
-    return read_row(path)["status"] in FINISHED and row_of(suite, spec, data_fingerprint) is None
+    return path.exists() and read_row(path)["status"] in FINISHED
 
 
 def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:

@@ -136,7 +136,7 @@ def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending
         data_fingerprint = train.data_fingerprint(spec, folder)
         try:
             is_finished = store.finished(suite, spec, data_fingerprint)
-            outdated += store.is_outdated(suite, spec, data_fingerprint)
+            outdated += not is_finished and store.has_finished_row(suite, spec)
         except UserError:
             # The row is damaged; the worker reports and renames it.
             is_finished = False
