@@ -42,7 +42,7 @@ def overview() -> Iterator[str]:
     """Yield a heading for each kind, followed by a line for each name."""
     for kind, heading in HEADINGS.items():
         yield heading
-        width = max(12, *map(len, registry.files(kind)))
+        width = max([12, *map(len, registry.files(kind))])
         for name in registry.files(kind):
             yield f"  {name:<{width}} {summary(kind, name)}"
         if kind == "model":

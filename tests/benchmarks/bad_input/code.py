@@ -81,7 +81,7 @@ CASES = [
     suite_with("WANDB = 'ofline'", "unknown WANDB 'ofline': did you mean 'offline'?"),
     suite_with("DATA = 3", "DATA must be builtin, hub, or a folder, not 3"),
     suite_with(
-        "DATA = 'builtin'", "--data hub: suite mine always uses built-in rows", more=["--data", "hub"]
+        "DATA = 'builtin'", "--data hub: suite mine always uses built-in", more=["--data", "hub"]
     ),
     suite_with("", "--report has no effect with --dry-run", more=["--report", "--dry-run"]),
     file("task", "a task file that exits", "import sys\nsys.exit()\n", "tasks/mine.py, line 2: SystemExit"),
