@@ -25,10 +25,20 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     known = sorted(known)
     closest = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.4)
     hint = f": did you mean {closest[0]!r}?" if closest else ""
-    listing = f"known: {', '.join(known)}"
+    listing = f"known: {', '.join(known) or 'none'}"
     if closest and len(known) > MANY:
         listing = f"nearest of {len(known)}: {', '.join(closest)}"
     return UserError(f"unknown {kind} {name!r}{hint} ({listing})")
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception's type and the first line of its message.
+
+    >>> first_line(ZeroDivisionError("division by zero")), first_line(AssertionError())
+    ('ZeroDivisionError: division by zero', 'AssertionError')
+    """
+    message = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def describe_os_error(error: OSError) -> str:

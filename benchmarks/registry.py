@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import UserError, first_line, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
@@ -116,11 +116,17 @@ def user_code_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        if str(error).startswith(str(file)):
+            raise
         raise UserError(f"{file}: {error}") from error
-    except Exception as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
-        if isinstance(error, SyntaxError) and error.filename == str(file):
-            lines.append(error.lineno)
-        location = f", line {lines[-1]}" if lines else ""
-        message = (str(error).splitlines() or ["no message"])[0]
-        raise UserError(f"{file}{location}: {type(error).__name__}: {message}") from error
+    # A script's `sys.exit()` must not end the program as if it had succeeded.
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{location(error, file)}: {first_line(error)}") from error
+
+
+def location(error: BaseException, file: Path) -> str:
+    """Return a file, and the last of its lines that an exception passed through, if any."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f"{file}, line {lines[-1]}" if lines else str(file)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import registry
-from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH
+from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH, methods_where
 from benchmarks.config.names import ZERO_SHOT
 
 REQUIRED = object()
@@ -50,7 +50,7 @@ class NotLiteral(Exception):
 @cache
 def run_fields() -> dict[str, Parameter]:
     """Return every field of `RunSpec` except `settings`, by name."""
-    file = registry.ROOT / "benchmarks" / "config" / "spec.py"
+    file = Path(__file__).parent.parent / "config" / "spec.py"
     spec = _classes(file)["RunSpec"]
     docs = sections(ast.get_docstring(spec) or "")
     found = {}
@@ -94,7 +94,7 @@ def _imported(name: str, file: Path) -> Iterator[Parameter]:
 
 def settings_owners(setting: str) -> list[str]:
     """Return the names of the methods that have a setting."""
-    return [method for method in registry.files("method") if setting in method_settings(method)]
+    return methods_where(lambda method: setting in method_settings(method))
 
 
 def sections(docstring: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from benchmarks import registry
 from benchmarks.cli.describe import method_settings
 from benchmarks.cli.options import format_default, option_name
 from benchmarks.cli.parser import Parser
-from benchmarks.errors import unknown
+from benchmarks.errors import UserError, unknown
 
 HEADINGS = {kind: f"{kind}s" for kind in registry.KINDS} | {"study": "studies"}
 EXAMPLES = {
@@ -42,14 +42,30 @@ def overview() -> Iterator[str]:
     """Yield a heading for each kind, followed by a line for each name."""
     for kind, heading in HEADINGS.items():
         yield heading
-        width = max(12, *map(len, registry.files(kind)))
+        width = max([12, *map(len, registry.files(kind))])
         for name in registry.files(kind):
-            yield f"  {name:<{width}} {registry.summary(kind, name)}"
+            yield f"  {name:<{width}} {summary(kind, name)}"
         if kind == "model":
             from benchmarks import models
 
             builtin = ", ".join(models.builtin())
             yield f"  built in: {builtin}; or use a local folder or a hub name (owner/name)"
+
+
+def summary(kind: str, name: str) -> str:
+    """Return the first line of a file's docstring, or why the file is broken.
+
+    Only the files of tasks are imported, because importing the others would take seconds.
+    """
+    from benchmarks import tasks
+
+    try:
+        text = registry.summary(kind, name)
+        if kind == "task":
+            tasks.load(name)
+    except UserError as error:
+        return f"broken: {error}"
+    return text
 
 
 def explain(name: str) -> Iterator[str]:

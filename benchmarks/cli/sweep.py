@@ -61,6 +61,8 @@ def main(args: argparse.Namespace) -> int:
         raise unknown("executor", args.executor, EXECUTORS)
     if args.ray_address and args.executor != "ray":
         raise UserError("--ray-address needs --executor ray")
+    if args.report and args.dry_run:
+        raise UserError("--report has no effect with --dry-run: leave out one of them")
     if args.jobs is not None and args.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {args.jobs}")
     part = None if args.shard is None else shards.parse_shard(args.shard)
@@ -72,24 +74,27 @@ def main(args: argparse.Namespace) -> int:
 
     from benchmarks.sweep import scheduler, tracking
 
-    suite = registry.module("suite", args.suite)
     suite_data = suites.data(args.suite)
     # A suite of a paper reads the hub, or the same rows from the folder in $ADDAX_DATA if it is set.
+    if suite_data == "builtin" and args.data not in (None, "builtin"):
+        raise UserError(f"--data {args.data}: suite {args.suite} always uses built-in rows; leave out --data")
     data, folder = options.source_of(
         args.data or (None if suite_data == "hub" else suite_data), suite_data or "builtin"
     )
     # With Ray, this machine does not need the GPU that the runs use, so --device is not checked here.
     device = args.device if args.executor == "ray" and args.device else options.device_of(args.device)
-    changes = {"data": data, "device": device}
-    if args.budget is not None:
-        changes |= scheduler.budget(args.budget)
-    specs = scheduler.specs_of(args.suite, changes, only)
+    # A run's own choice counts unless the command line or the suite as a whole makes one.
+    defaults = {}
+    changes = {} if args.budget is None else scheduler.budget(args.budget)
+    (changes if args.data or suite_data else defaults)["data"] = data
+    (changes if args.device else defaults)["device"] = device
+    specs = scheduler.specs_of(args.suite, changes, only, defaults)
     if part is not None:
         specs = shards.shard(specs, *part)
     name = suites.rows_name(args.suite, args.budget)
     if args.dry_run:
         return dry_run(name, specs, folder)
-    jobs = args.jobs or getattr(suite, "JOBS", None)
+    jobs = args.jobs or suites.jobs(args.suite)
 
     def make_executor(runs: int) -> "Executor":
         if args.executor == "ray":
@@ -135,5 +140,5 @@ def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
     todo = scheduler.pending(name, specs, folder)
     for spec in todo.todo:
         print(f"{spec.id} {spec.model} {spec.task} {label(spec)} {dict(spec.settings)}")
-    print(f"{name}: {len(todo.todo)} runs to do, {len(todo.finished)} already finished")
+    print(f"{name}: {todo.summary}")
     return 0

@@ -5,20 +5,27 @@ search starts at the training code and at the files of the run's method, task, a
 follows import statements. It ignores imports for type checkers and files that are only found through the
 registry. The memory predictor counts only if it chooses the run's length threshold. Comments, docstrings, and
 blank lines never count.
+
+The files of the method, the task, and the model family may be a user's. For them and for the modules that
+only they import, the fingerprint also covers modules outside the repository, data files, environment
+variables, and the versions of other packages, see `benchmarks.config.reads`.
 """
 
 import ast
 import hashlib
 import io
 import json
+import os
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import models, registry, tasks
 from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.reads import executed, packages_of, reads_of
 from benchmarks.errors import UserError
 from benchmarks.models import _published
 
@@ -73,22 +80,48 @@ def modules_of(*roots: Path) -> list[Path]:
 @cache
 def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> str:
     entries = (ENTRY, PREDICTOR) if uses_predictor else (ENTRY,)
-    roots = [
-        *(registry.ROOT / entry for entry in entries),
-        registry.path("task", task),
-        *_family_files(model),
-    ]
+    extensions = [registry.path("task", task), *_family_files(model)]
     if method != ZERO_SHOT:
-        roots.append(registry.path("method", method))
+        extensions.append(registry.path("method", method))
     if rows_of := tasks.load(task).rows_of:
-        roots.append(registry.path("task", rows_of))
-    files = modules_of(*sorted(roots))
+        tasks.load(rows_of)
+        extensions.append(registry.path("task", rows_of))
+    core = modules_of(*(registry.ROOT / entry for entry in entries))
+    files = modules_of(*sorted(registry.ROOT / entry for entry in entries), *sorted(extensions))
+    more = list(_more(files, frozenset(core), extensions))
     built_in = model in models.builtin()
     if built_in:
         files = files + sorted((models.WEIGHTS / model).glob("*"))
     # The files of a local model can be too large to hash their content each time.
     local = [] if built_in else sorted(Path(model).expanduser().glob("*"))
-    return _hash(files, (f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local))[:16]
+    more += [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local]
+    return _hash(files, more)[:16]
+
+
+def _more(files: Sequence[Path], core: frozenset[Path], extensions: Sequence[Path]) -> Iterator[str]:
+    """Yield what a run reads beyond the modules of the repository, as text.
+
+    Args:
+        files: the modules of the repository that the run imports.
+        core: those that every run imports.
+        extensions: the files of the run's method, task, and model family.
+    """
+    read = reads_of([file for file in files if file not in core], core, extensions)
+    # The names of folders are left out, because they differ between machines.
+    yield from sorted(f"{file.name} {_digest(file)}" for file in (read.sources | read.data) - {*files})
+    yield from (f"{name} {_version(name)}" for name in sorted(read.packages - packages_of(core)))
+    yield from (f"{name} {os.environ.get(name)}" for name in sorted(read.variables))
+
+
+@cache
+def _version(package: str) -> str:
+    """Return the versions of the distributions that install a package; empty if there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # The distribution has another name than its package. This search takes a second.
+        owners = sorted(set(metadata.packages_distributions().get(package, ())))
+        return ", ".join(f"{owner} {metadata.version(owner)}" for owner in owners)
 
 
 def _hash(files: Iterable[Path], more: Iterable[str] = ()) -> str:
@@ -121,7 +154,7 @@ def _imports(file: Path) -> frozenset[Path]:
     """Return the files of the repository that a file imports directly."""
     package = file.relative_to(registry.ROOT).parent.parts
     found: set[Path] = set()
-    for node in _executed(ast.parse(file.read_bytes(), str(file))):
+    for node in executed(ast.parse(file.read_bytes(), str(file))):
         if isinstance(node, ast.Import):
             found |= {path for alias in node.names for path in _files_of(alias.name.split("."))}
         elif isinstance(node, ast.ImportFrom):
@@ -131,16 +164,6 @@ def _imports(file: Path) -> frozenset[Path]:
             # A name that is imported from a package may be one of its modules.
             found |= {path for alias in node.names for path in _files_of((*module, alias.name))}
     return frozenset(found)
-
-
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a file, except those under `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            yield from (inner for branch in node.orelse for inner in (branch, *_executed(branch)))
-        else:
-            yield node
-            yield from _executed(node)
 
 
 def _files_of(parts: Sequence[str]) -> list[Path]:

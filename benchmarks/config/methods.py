@@ -1,7 +1,8 @@
 """Methods by name: their settings, the defaults, and the optimizers built from them."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,15 @@ def takes_both_batches(method: str) -> bool:
     return method != ZERO_SHOT and {"zo_loss", "fo_loss"} <= set(method_class(method).closures)
 
 
+def methods_where(condition: Callable[[str], bool]) -> list[str]:
+    """Return the methods for which a condition holds; a broken file counts as none."""
+    found = []
+    for method in registry.files("method"):
+        with suppress(UserError):
+            found += [method] if condition(method) else []
+    return found
+
+
 def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
     """Return all settings of a method, sorted by name, with defaults filled in.
 
@@ -81,7 +91,7 @@ def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[st
     known = settings_of(method)
     for key in given:
         if key not in known:
-            owners = [m for m in registry.files("method") if key in settings_of(m)]
+            owners = methods_where(lambda m, key=key: key in settings_of(m))
             if owners:
                 raise UserError(f"{method} does not take {key}: it is a setting of {', '.join(owners)}")
             raise unknown("setting", key, [*known, *others])

@@ -4,3 +4,5 @@
 ZERO_SHOT = "zero-shot"
 # The budget fields of a spec. Every training run sets exactly one of them.
 BUDGETS = ("steps", "seconds", "examples", "forward_equivalents")
+# The modes of Weights & Biases.
+WANDB_MODES = ("offline", "online", "disabled")

@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
 from addax.assignment import LengthThreshold
+from benchmarks.config.effects import check_effects
 from benchmarks.config.methods import complete_settings
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.validation import validate
@@ -94,6 +95,9 @@ class RunSpec:
     length_threshold: LengthThreshold | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    # The names of the fields and settings that the caller of `from_dict` chose; not a field of the run.
+    given = frozenset()
+
     def __post_init__(self) -> None:
         validate(self)
 
@@ -118,7 +122,13 @@ class RunSpec:
 
     def replace(self, **changes: Any) -> "RunSpec":
         """Return a copy with some fields or settings changed, which `from_dict` parses and validates."""
-        return from_dict(self.config() | changes)
+        return _with_given(from_dict(self.config() | changes), self.given | changes.keys())
+
+
+def _with_given(spec: RunSpec, names: Iterable[str]) -> RunSpec:
+    # A frozen dataclass still has a dictionary, in which `cached_property` keeps its values, too.
+    spec.__dict__["given"] = frozenset(names)
+    return spec
 
 
 def field_names() -> set[str]:
@@ -146,8 +156,15 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
         raise UserError(f"settings must map names to values, not {settings!r}")
     settings = dict(settings) | {k: v for k, v in values.items() if k not in names and k != "settings"}
     if fields["method"] == ZERO_SHOT:
+        budget = next((name for name in BUDGETS if fields.get(name)), None)
+        if budget is not None:
+            raise UserError(f"zero-shot does not take {budget}: it takes no steps, so it has no budget")
         fields |= dict.fromkeys(BUDGETS) | {"steps": 0}
-    return RunSpec(**fields, settings=complete_settings(fields["method"], settings, names))
+    spec = RunSpec(**fields, settings=complete_settings(fields["method"], settings, names))
+    # A complete configuration, such as that of a row, says nothing about what was chosen.
+    chosen = frozenset() if "settings" in values else frozenset(values)
+    check_effects(spec, chosen)
+    return _with_given(spec, chosen)
 
 
 def _typed(name: str, value: Any) -> Any:

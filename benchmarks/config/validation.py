@@ -79,14 +79,14 @@ def _check_settings(spec: "RunSpec") -> None:
     # Imported here because building an optimizer needs torch, and reading the fields of a spec does not.
     from torch import nn
 
-    from benchmarks.config.methods import build_optimizer, takes_both_batches
+    from benchmarks.config.methods import build_optimizer, methods_where, takes_both_batches
 
     values, threshold = spec.settings, spec.length_threshold
     for key in BATCH_SIZES:
         if key in values and values[key] < 0:
             raise UserError(f"{key} must not be negative: {values[key]}")
     if threshold is not None and not takes_both_batches(spec.method):
-        owners = ", ".join(name for name in registry.files("method") if takes_both_batches(name))
+        owners = ", ".join(methods_where(takes_both_batches))
         raise UserError(
             f"{spec.method} does not take length_threshold: it is for methods with two batches ({owners})"
         )

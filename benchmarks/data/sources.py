@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from benchmarks.data.example import Example, checked_examples
+from benchmarks.data.example import Example, checked_example, checked_examples, generated_row
+from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError, unknown
 from benchmarks.tasks import Row, Task
 
@@ -40,13 +42,19 @@ def built_in(name: str, task: Task, split: str, seed: int, tries: int) -> Iterat
     """Yield examples of a split ("train", "validation", "test") from the task's generator.
 
     A hash of the row's content determines its split, so splits of any size do not overlap.
+
+    Raises:
+        UserError: the generator returns something else than a row, or the task cannot use the row.
     """
     bucket = ("train", "validation", "test").index(split)
     rng = Random(f"{name}/{split}/{seed}")
     for _ in range(tries):
-        example = Example(task, task.generate(rng))
-        if zlib.crc32(example.key.encode()) % 3 == bucket:
-            yield example
+        try:
+            row = generated_row(task, rng)
+            if zlib.crc32(Example(task, row).key.encode()) % 3 == bucket:
+                yield checked_example(task, "generate", row)
+        except TaskError as error:
+            raise UserError(f"built-in rows: {error}") from error
 
 
 def hub_pools(task: Task) -> tuple[Pool, Pool]:
@@ -77,7 +85,7 @@ def hub_pools(task: Task) -> tuple[Pool, Pool]:
 def _hub_pool(task: Task, split: Sequence[Row], name: str) -> Pool:
     def examples(i: int) -> list[Example]:
         try:
-            return checked_examples(task, task.from_hub, split[i])
+            return checked_examples(task, "from_hub", task.from_hub, split[i])
         except ValueError as error:
             raise UserError(f"{task.hub.dataset} on the hub, split {name}, row {i}: {error}") from error
 
@@ -88,28 +96,41 @@ def folder_files(folder: Path, name: str) -> tuple[FileVersion, FileVersion]:
     """Return the training and validation files of a task in a data folder.
 
     Raises:
-        UserError: the folder, the task's folder, or a file is missing.
+        UserError: the folder, the task's folder, or a file is missing or not of the expected kind, or a split
+            has two files.
     """
     if not folder.is_dir():
         raise UserError(f"no such data folder: {folder} (--data takes builtin, hub, or a folder)")
     if not (folder / name).is_dir():
         present = [f.name for f in folder.iterdir() if f.is_dir()]
+        if not present:
+            raise UserError(
+                f"data folder {folder} has no folders: it needs {name}/ with train.jsonl and validation.jsonl"
+            )
         raise UserError(f"data folder {folder}: {unknown('task folder', name, present)}")
-    files = []
-    for split in ("train", "validation"):
-        path = next((p for s in SUFFIXES if (p := folder / name / (split + s)).is_file()), None)
-        if path is None:
-            raise UserError(f"data folder {folder / name} has no {' or '.join(split + s for s in SUFFIXES)}")
-        stat = path.stat()
-        files.append((path, stat.st_mtime_ns, stat.st_size))
-    return tuple(files)
+    return tuple(_split_file(folder / name, split) for split in ("train", "validation"))
+
+
+def _split_file(folder: Path, split: str) -> FileVersion:
+    names = [split + suffix for suffix in SUFFIXES]
+    paths = [folder / name for name in names if (folder / name).exists()]
+    if not paths:
+        found = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
+        raise UserError(f"data folder {folder} has no {' or '.join(names)} (it has {found})")
+    if len(paths) > 1:
+        raise UserError(f"data folder {folder} has both {' and '.join(names)}: remove one of them")
+    (path,) = paths
+    if not path.is_file():
+        raise UserError(f"{path} is not a file: it must be a file with one JSON object per line")
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
 
 
 def folder_pools(files: Iterable[FileVersion], task: Task) -> tuple[Pool, ...]:
     """Return the pools of data files. Each file is read once per process unless it changes.
 
     Raises:
-        UserError: a file cannot be read, or one of its lines is malformed.
+        UserError: a file cannot be read or has no rows, or one of its lines is malformed.
     """
     pools = []
     for file in files:
@@ -123,20 +144,65 @@ def _file_examples(file: FileVersion, task: Task) -> tuple[Example, ...]:
     path = file[0]
     opened = gzip.open if path.suffix == ".gz" else open
     examples: list[Example] = []
+    lines = 0
     try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+        # Bytes that are not UTF-8 become lone surrogates, so that `_line_examples` can name their line.
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file_lines:
+            for number, line in enumerate(file_lines, 1):
                 if line.strip():
+                    lines += 1
                     examples += _line_examples(line, task, f"{path}, line {number}")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"{path} cannot be read: {reason}") from error
+    if not lines:
+        raise UserError(f"{path} has no rows: it needs one JSON object per line")
+    if not examples:
+        raise UserError(f"{path}: from_file of task {task.name} skips all {lines} rows")
     return tuple(examples)
 
 
 def _line_examples(line: str, task: Task, where: str) -> list[Example]:
     try:
-        return checked_examples(task, task.from_file, json.loads(line))
+        return checked_examples(task, "from_file", task.from_file, _parsed(line))
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: the row is nested too deeply") from error
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _parsed(line: str) -> Any:
+    """Return the value of a line of JSON.
+
+    Raises:
+        ValueError: the line is not UTF-8 or not JSON, an object has a name twice, or a number is too long.
+    """
+    if not line.isascii():
+        try:
+            line.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"not UTF-8 (column {error.start + 1})") from None
+    try:
+        return _decode(line.strip())
+    except (json.JSONDecodeError, _Twice):
+        raise
+    except ValueError as error:
+        # Python limits the number of digits that it converts.
+        raise ValueError("a number has too many digits; write it as a text") from error
+
+
+class _Twice(ValueError):
+    """An object of a line has two fields of the same name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        raise _Twice(f"field {twice!r} is there twice: remove one of them")
+    return fields
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object).decode

@@ -17,6 +17,7 @@ from random import Random
 from benchmarks import tasks
 from benchmarks.data.example import Example
 from benchmarks.data.sources import FileVersion, Pool, built_in, folder_files, folder_pools, hub_pools
+from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError
 from benchmarks.tasks import Task
 
@@ -29,6 +30,8 @@ NEEDED = {
     "validation": "the public training split needs at least two rows",
     "test": "the public validation split needs a row that is not in the training split",
 }
+# Number of rows per split that are rendered twice, to find tasks that draw random numbers.
+RENDERED_TWICE = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Splits:
 
     Attributes:
         source: "hub", "builtin", or "folder".
-        fingerprint: first 16 hexadecimal digits of the SHA-256 of the rows of the three splits.
+        fingerprint: first 16 hexadecimal digits of the SHA-256 of the rows of the three splits and of the
+            texts that the task renders from them.
+        no_classes: why a classification head cannot serve these rows; None if it can.
     """
 
     train: list[Example]
@@ -45,6 +50,7 @@ class Splits:
     test: list[Example]
     source: str
     fingerprint: str
+    no_classes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def load_splits(
     test: int,
     seed: int,
     shots: int | None = None,
+    head: str = "lm",
 ) -> Splits:
     """Draw the three splits of a task. The last few results are cached, so equal calls read nothing.
 
@@ -91,12 +98,16 @@ def load_splits(
         seed: equal seeds draw equal rows.
         shots: number of training rows per class, and of validation rows per class, instead of `train` and
             `validation` (Gao et al., arXiv 2012.15723).
+        head: "lm", or "classification" if a head needs the same number of classes and texts in every row.
 
     Raises:
-        UserError: the task, the folder, or a file does not exist; a row is malformed; the hub cannot be
-            reached; or a class has too few rows.
+        UserError: the task, the folder, or a file does not exist; a row is malformed; the task returns an
+            invalid value for a row; the hub cannot be reached; a class has too few rows; or the rows do not
+            suit the head.
     """
-    return _load(_request(task_name, source, train, validation, test, seed, shots))
+    splits = _load(_request(task_name, source, train, validation, test, seed, shots))
+    _check_head(head, splits.no_classes)
+    return splits
 
 
 def data_fingerprint(
@@ -108,9 +119,21 @@ def data_fingerprint(
     test: int,
     seed: int,
     shots: int | None = None,
+    head: str = "lm",
 ) -> str:
-    """Return the fingerprint of the splits that `load_splits` draws. It is cached for this process."""
-    return _fingerprint_of(_request(task_name, source, train, validation, test, seed, shots))
+    """Return the fingerprint of the splits that `load_splits` draws. It is cached for this process.
+
+    Raises:
+        UserError: as in `load_splits`.
+    """
+    fingerprint, no_classes = _summary_of(_request(task_name, source, train, validation, test, seed, shots))
+    _check_head(head, no_classes)
+    return fingerprint
+
+
+def _check_head(head: str, no_classes: str | None) -> None:
+    if head == "classification" and no_classes is not None:
+        raise UserError(f"{no_classes}: use head=lm")
 
 
 def _request(task_name: str, source: str, *how: int | None) -> _Request:
@@ -128,8 +151,9 @@ def _request(task_name: str, source: str, *how: int | None) -> _Request:
 
 
 @lru_cache(maxsize=1024)
-def _fingerprint_of(request: _Request) -> str:
-    return _load(request).fingerprint
+def _summary_of(request: _Request) -> tuple[str, str | None]:
+    splits = _load(request)
+    return splits.fingerprint, splits.no_classes
 
 
 @lru_cache(maxsize=8)
@@ -146,14 +170,42 @@ def _load(request: _Request) -> Splits:
                 f"task {request.task_name} from {request.source}: no rows are left for {split}: "
                 f"{NEEDED[split]}"
             )
-    source = request.source if request.source in ("builtin", "hub") else "folder"
-    return Splits(*parts, source=source, fingerprint=_digest(parts))
+    try:
+        for part in parts:
+            for example in part[:RENDERED_TWICE]:
+                example.check_again()
+    except TaskError as error:
+        raise UserError(str(error)) from error
+    return Splits(
+        *parts,
+        source=request.source if request.source in ("builtin", "hub") else "folder",
+        fingerprint=_digest(task, parts),
+        no_classes=_no_classes(request.task_name, parts),
+    )
 
 
-def _digest(parts: Iterable[list[Example]]) -> str:
-    digest = hashlib.sha256()
+def _no_classes(task_name: str, parts: Sequence[list[Example]]) -> str | None:
+    """Return why a classification head cannot serve some examples; None if it can."""
+    examples = list(chain(*parts))
+    open_answer = next((e.gold for e in examples if not isinstance(e.gold, int)), None)
+    if open_answer is not None:
+        return f"task {task_name} has no fixed classes (gold is {open_answer!r:.40})"
+    for name, what in (("candidates", "classes"), ("inputs", "texts")):
+        counts = sorted({len(getattr(example, name)) for example in examples})
+        if len(counts) > 1:
+            return (
+                f"task {task_name}: a classification head needs the same number of {what} in every row, but "
+                f"{name} returns {counts[0]} to {counts[-1]}"
+            )
+    return None
+
+
+def _digest(task: Task, parts: Iterable[list[Example]]) -> str:
+    # A run depends on a task only through its rows, the texts rendered from them, and these fields. So this
+    # hash changes with anything that a task reads, from whatever source, if it makes a difference.
+    digest = hashlib.sha256(f"{task.metric} {task.loss} {task.max_new_tokens}\n".encode())
     for part in parts:
-        digest.update(("\n".join(example.key for example in part) + "\n\n").encode())
+        digest.update(("\n".join(f"{e.key}\n{e.texts}" for e in part) + "\n\n").encode())
     return digest.hexdigest()[:16]
 
 
@@ -187,6 +239,11 @@ def _of_each_class(name: str, stream: Iterable[Example], shots: int, parts: int)
         if example.key in seen:
             continue
         seen.add(example.key)
+        if candidates and len(candidates) != len(example.candidates):
+            raise UserError(
+                f"task {name}: shots needs the same number of candidates in every row, not both "
+                f"{len(candidates)} and {len(example.candidates)}: do not set shots"
+            )
         label, candidates = example.gold, example.candidates
         if found[label] < parts * shots:
             drawn[found[label] // shots].append(example)

@@ -93,7 +93,7 @@ def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
     try:
         splits = load_splits(
             spec.task, source, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
-            seed=spec.data_seed, shots=spec.shots,
+            seed=spec.data_seed, shots=spec.shots, head=spec.head,
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{error}, or pass lengths with --length-file FILE") from None

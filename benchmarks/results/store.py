@@ -98,6 +98,12 @@ def finished(suite: str, spec: RunSpec, data_fingerprint: str) -> bool:
     return row is not None and row["status"] in FINISHED
 
 
+def has_finished_row(suite: str, spec: RunSpec) -> bool:
+    """Return whether the suite has a finished row of a spec, whatever its data and sources."""
+    path = folder(suite) / f"{spec.id}.json"
+    return path.exists() and read_row(path)["status"] in FINISHED
+
+
 def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] | None:
     """Return the suite's row of a spec, with any status, if its data and sources are current; else None.
 

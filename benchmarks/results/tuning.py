@@ -81,7 +81,7 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
 
     Args:
         trials: the suite of trials.
-        specs: the current specs of that suite; rows with other settings are ignored.
+        specs: the current specs of that suite; rows of other runs are ignored.
 
     Returns:
         All settings (lr, alpha, batch sizes, ..., and length_threshold if the method has one) of the best
@@ -124,4 +124,10 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(config: dict[str, Any], label: str) -> tuple[str, str, str, str]:
-    return config["model"], config["task"], label, json.dumps(_settings(config), sort_keys=True)
+    """Return what identifies a trial: everything but the device, and whether its rows come from the hub."""
+    from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID
+
+    # The hub and a folder hold the same public rows, and a sweep may use either.
+    other = {"device": None, "data": "builtin" if config.get("data") == "builtin" else "public"}
+    complete = DEFAULTS_OMITTED_FROM_ID | config | other
+    return config["model"], config["task"], label, json.dumps(complete, sort_keys=True)

@@ -5,10 +5,11 @@ A suite that repeats a paper's experiment is in `papers/`, defines `PAPER`, and 
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import registry
-from benchmarks.errors import UserError
+from benchmarks.config.names import WANDB_MODES
+from benchmarks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
@@ -49,21 +50,55 @@ def paper(name: str) -> "Paper | None":
     return getattr(registry.module("suite", name), "PAPER", None)
 
 
-def wandb(name: str) -> str | None:
-    """Return a suite's default mode of wandb, or None; the runs of small variants are too short for wandb."""
-    return "disabled" if registry.is_tiny(name) else getattr(registry.module("suite", name), "WANDB", None)
-
-
 def data(name: str) -> str | None:
-    """Return a suite's default source of data: "builtin", "hub", or None if any source will do.
+    """Return a suite's source of data, `DATA`: "builtin", "hub", a folder, or None if each run has its own.
 
     A suite with "builtin" accepts no other source. The papers' suites use published data from the hub or from
     a given folder.
+
+    Raises:
+        UserError: the value is not a text.
     """
     if registry.is_tiny(name):
         return "builtin"
-    module = registry.module("suite", name)
-    return getattr(module, "DATA", "hub" if hasattr(module, "PAPER") else None)
+    source = _constant(name, "DATA", (str,), "builtin, hub, or a folder")
+    return source or ("hub" if paper(name) else None)
+
+
+def jobs(name: str) -> int | None:
+    """Return a suite's number of simultaneous runs, `JOBS`; None if it depends on the machine.
+
+    Raises:
+        UserError: the value is not a positive whole number.
+    """
+    number = _constant(name, "JOBS", (int,), "a whole number of at least 1")
+    if number is not None and (number is True or number < 1):
+        raise UserError(f"{registry.path('suite', name)}: JOBS must be at least 1, not {number}")
+    return number
+
+
+def wandb(name: str) -> str | None:
+    """Return a suite's default mode of Weights & Biases, `WANDB`; None if it sets none.
+
+    The runs of small variants are too short for wandb.
+
+    Raises:
+        UserError: the mode is unknown.
+    """
+    if registry.is_tiny(name):
+        return "disabled"
+    mode = _constant(name, "WANDB", (str,), f"one of {', '.join(WANDB_MODES)}")
+    if mode is not None and mode not in WANDB_MODES:
+        raise UserError(f"{registry.path('suite', name)}: {unknown('WANDB', mode, WANDB_MODES)}")
+    return mode
+
+
+def _constant(suite: str, name: str, kinds: tuple[type, ...], expected: str) -> Any:
+    """Return the value that a suite's file binds to a name; None if it does not bind it."""
+    value = getattr(registry.module("suite", suite), name, None)
+    if value is not None and not isinstance(value, kinds):
+        raise UserError(f"{registry.path('suite', suite)}: {name} must be {expected}, not {value!r:.40}")
+    return value
 
 
 def rows_name(suite: str, budget: str | None) -> str:

@@ -31,7 +31,9 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         raise UserError(
             f"{method} on {values.get('model')} needs {missing}: pass --lr and a budget such as --steps"
         )
+    # The shots determine the numbers of training and validation rows.
+    determined = ("train_rows", "validation_rows") if values.get("shots") is not None else ()
     for key, value in (known or {}).items():
-        if key not in BUDGETS or not given:
+        if (key not in BUDGETS or not given) and key not in determined:
             values.setdefault(key, value)
     return from_dict(values)

@@ -1,6 +1,7 @@
 """Small variants of the papers' suites: the same runs on a built-in model, few rows, and a small budget."""
 
 from addax.assignment import AUTO
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
 
 # The first word of a model's name -> the built-in model that replaces it.
@@ -24,6 +25,12 @@ def shrink(spec: RunSpec) -> RunSpec:
     Runs that differ only in values that are cut become equal.
     """
     cut = {k: min(getattr(spec, k), most) for k, most in MOST.items() if getattr(spec, k) is not None}
+    if spec.shots is not None:
+        # The shots determine these numbers.
+        del cut["train_rows"], cut["validation_rows"]
+    if spec.method == ZERO_SHOT:
+        # It takes no steps and is evaluated once.
+        del cut["steps"], cut["evaluations"]
     # In a run with shots, the batch size is at most the number of shots per class.
     batch = cut.get("shots", BATCH)
     settings = {

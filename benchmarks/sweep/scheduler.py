@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from filelock import Timeout
 from rich.console import Console
 
 from benchmarks import suites
 from benchmarks.config import labels
-from benchmarks.config.names import BUDGETS
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import store
@@ -39,24 +40,40 @@ class Pending:
     Attributes:
         todo: specs to run.
         finished: specs that have a finished row with the same spec, data, and sources.
+        outdated: number of specs to run that have a finished row with other data or sources.
     """
 
     todo: list[RunSpec]
     finished: list[RunSpec]
+    outdated: int = 0
+
+    @property
+    def summary(self) -> str:
+        """The numbers of these runs in words."""
+        again = ""
+        if self.outdated:
+            again = f" ({self.outdated} again, because their data, their task, or other code has changed)"
+        return f"{len(self.todo)} runs to do{again}, {len(self.finished)} already finished"
 
 
-def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Sequence[str]]) -> list[RunSpec]:
+def specs_of(
+    suite: str,
+    changes: Mapping[str, object],
+    only: Mapping[str, Sequence[str]],
+    defaults: Mapping[str, object] = MappingProxyType({}),
+) -> list[RunSpec]:
     """Return a suite's specs after changing and filtering them.
 
     Args:
         suite: name of the suite.
-        changes: fields to change in every spec, such as data and device.
+        changes: fields to change in every spec, such as data and device; zero-shot runs have no budget.
         only: filters, from the name of a filter to the values to keep.
+        defaults: fields to change in the specs that do not set them.
 
     Raises:
         UserError: the suite, a filter, or a value is unknown, or no spec is left.
     """
-    specs = [spec.replace(**changes) for spec in suites.load(suite)]
+    specs = [_changed(spec, changes, defaults) for spec in suites.load(suite)]
     for key, values in only.items():
         if key not in FILTERS:
             raise unknown("filter", key, FILTERS)
@@ -70,6 +87,13 @@ def specs_of(suite: str, changes: Mapping[str, object], only: Mapping[str, Seque
                 f"no run of suite {suite} matches --only {key}={','.join(values)} and the filters before it"
             )
     return specs
+
+
+def _changed(spec: RunSpec, changes: Mapping[str, object], defaults: Mapping[str, object]) -> RunSpec:
+    values = {key: value for key, value in defaults.items() if key not in spec.given} | dict(changes)
+    if spec.method == ZERO_SHOT:
+        values = {key: value for key, value in values.items() if key not in BUDGETS}
+    return spec.replace(**values) if values else spec
 
 
 def _filter_value(spec: RunSpec, key: str) -> str:
@@ -107,16 +131,17 @@ def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending
     Raises:
         UserError: the data of a spec cannot be read.
     """
-    todo, finished = [], []
+    todo, finished, outdated = [], [], 0
     for spec in {spec.id: spec for spec in specs}.values():
         data_fingerprint = train.data_fingerprint(spec, folder)
         try:
             is_finished = store.finished(suite, spec, data_fingerprint)
+            outdated += not is_finished and store.has_finished_row(suite, spec)
         except UserError:
             # The row is damaged; the worker reports and renames it.
             is_finished = False
         (finished if is_finished else todo).append(spec)
-    return Pending(todo, finished)
+    return Pending(todo, finished, outdated)
 
 
 def sweep(
@@ -152,7 +177,7 @@ def sweep(
     """
     store.check_writable(suite)
     split = pending(suite, specs, folder)
-    note(console, f"{suite}: {len(split.todo)} runs to do, {len(split.finished)} already finished")
+    note(console, f"{suite}: {split.summary}")
     if not split.todo:
         return 0
     progress, interrupted = SweepProgress(suite, split.todo), True

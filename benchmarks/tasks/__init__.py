@@ -5,7 +5,7 @@ rows come from a user's JSON lines needs neither a hub copy nor a generator.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 from typing import Any, Literal
@@ -15,6 +15,8 @@ from benchmarks.errors import UserError
 
 Row = Mapping[str, Any]
 Gold = int | list[int] | list[str]
+Metric = Literal["accuracy", "f1", "exact_match"]
+Loss = Literal["classification", "teacher_forcing"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Hub:
 class Task:
     """A task: its data, prompts, answers, metric, and loss.
 
+    The functions must return equal values for equal rows, and must not change a row. `load` checks the
+    fields, and `benchmarks.data.example` checks what the functions return.
+
     Attributes:
         title: the name in tables ("SST-2").
         version: increased whenever a prompt, a candidate, or the canonical form changes.
@@ -38,8 +43,8 @@ class Task:
         cloze: (row, mask) -> the text in which a masked model fills in the mask; None for the prompt followed
             by a space and the mask.
         candidates: row -> texts appended to the prompt, including the leading space; [] for generation.
-        gold: row -> the index of the correct candidate, the indices of all correct candidates, or the answer
-            strings.
+        gold: row -> the index of the correct candidate; with loss "teacher_forcing" also a list of the
+            indices of all correct candidates; for generation a list of answer strings.
         inputs: row -> one or two plain texts for a classification head, which uses no prompt.
         answer: row -> the text that teacher forcing trains on; None for the gold candidate.
         from_file: one raw row of a folder -> canonical rows; raises `ValueError` if the row is malformed.
@@ -52,6 +57,7 @@ class Task:
             "teacher_forcing" for the mean cross-entropy of the correct answer's tokens.
         max_new_tokens: the maximum number of generated tokens; a newline ends generation earlier.
         rows_of: the task whose rows this task shares, from every source; set if only the prompt differs.
+        name: the command-line name, which `load` fills in.
     """
 
     title: str
@@ -64,12 +70,13 @@ class Task:
     hub: Hub | None = None
     from_hub: Callable[[Row], Iterable[Row]] | None = None
     generate: Callable[[Random], Row] | None = None
-    metric: Literal["accuracy", "f1", "exact_match"] = "accuracy"
-    loss: Literal["classification", "teacher_forcing"] = "classification"
+    metric: Metric = "accuracy"
+    loss: Loss = "classification"
     answer: Callable[[Row], str] | None = None
     max_new_tokens: int = 50
     cloze: Callable[[Row, str], str] | None = None
     rows_of: str | None = None
+    name: str = ""
 
     @property
     def generative(self) -> bool:
@@ -85,9 +92,11 @@ def load(name: str) -> Task:
         UserError: no file has this name (the message suggests the nearest one), or the file's `TASK` is
             invalid.
     """
-    task = registry.module("task", name).TASK
-    if not isinstance(task, Task):
-        raise UserError(f"{registry.path('task', name)}: TASK is a {type(task).__name__}, not a Task")
-    if (task.hub is None) != (task.from_hub is None):
-        raise UserError(f"{registry.path('task', name)}: set both hub and from_hub, or neither")
-    return task
+    # Imported here because the contract is about the classes of this module.
+    from benchmarks.tasks import _contract
+
+    task, file = registry.module("task", name).TASK, registry.path("task", name)
+    problem = _contract.problem(task, name)
+    if problem is not None:
+        raise UserError(f"{file}: {problem}")
+    return replace(task, name=name)

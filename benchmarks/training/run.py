@@ -224,12 +224,12 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
     Raises:
         UserError: the folder is not given, or the rows cannot be read.
     """
-    return data.load_splits(spec.task, _source(spec, folder), **_sizes_of_data(spec))
+    return data.load_splits(spec.task, _source(spec, folder), **_selection(spec))
 
 
 def data_fingerprint(spec: RunSpec, folder: str | None) -> str:
     """Return the fingerprint of the data that `load` returns, for a caller that does not need the rows."""
-    return data.data_fingerprint(spec.task, _source(spec, folder), **_sizes_of_data(spec))
+    return data.data_fingerprint(spec.task, _source(spec, folder), **_selection(spec))
 
 
 def _source(spec: RunSpec, folder: str | None) -> str:
@@ -238,11 +238,12 @@ def _source(spec: RunSpec, folder: str | None) -> str:
     return folder if spec.data == "folder" else spec.data
 
 
-def _sizes_of_data(spec: RunSpec) -> dict[str, int | None]:
+def _selection(spec: RunSpec) -> dict[str, int | str | None]:
     return {
         "train": spec.train_rows,
         "validation": spec.validation_rows,
         "test": spec.test_rows,
         "seed": spec.data_seed,
         "shots": spec.shots,
+        "head": spec.head,
     }

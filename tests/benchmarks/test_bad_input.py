@@ -23,11 +23,15 @@ from benchmarks.sweep import worker
 from benchmarks.sweep.tracking import Tracker
 from benchmarks.training import run as train
 from plots import render
-from tests.benchmarks.bad_input import arguments, code, planning, results, rows, weights
+from tests.benchmarks.bad_input import arguments, code, planning, results, rows, task_values, weights
 from tests.benchmarks.bad_input.case import TINY, Sandbox, clear_caches
 from tests.benchmarks.results import result_rows
 
-CASES = [case for module in (arguments, planning, code, rows, weights, results) for case in module.CASES]
+CASES = [
+    case
+    for module in (arguments, planning, code, task_values, rows, weights, results)
+    for case in module.CASES
+]
 
 
 @pytest.fixture

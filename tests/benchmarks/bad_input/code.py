@@ -1,5 +1,7 @@
 """Invalid files that a user wrote: suites, tasks, methods, and models."""
 
+from collections.abc import Sequence
+
 from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
 
 METHOD = '''"""A method."""
@@ -37,6 +39,16 @@ def suite(name: str, body: str, *expected: str) -> Case:
     return file("suite", name, text, "mine", *expected)
 
 
+def suite_with(line: str, *expected: str, more: Sequence[str] = ()) -> Case:
+    """Build a case from a valid suite with one more line, and a sweep with more options."""
+    spec = "{'method': 'sgd', 'model': 'nano-opt', 'task': 'sst2', 'lr': 1.0, 'steps': 1}"
+    head = '"""A suite."""\nfrom benchmarks.config.spec import from_dict\n'
+    text = f"{head}{line}\n\n\ndef specs():\n    return [from_dict({spec})]\n"
+    return file(
+        "suite", f"a suite with {line} {' '.join(more)}", text, *expected, argv=["sweep", "mine", *more]
+    )
+
+
 CASES = [
     file(
         "suite", "a suite that raises", "import json\n\n1 / 0\n", "suites/mine.py, line 3: ZeroDivisionError"
@@ -58,15 +70,19 @@ CASES = [
     ),
     suite("a suite that raises in specs", "return [from_dict({'method': {}['x']})]", "line 6", "KeyError"),
     file(
-        "suite", "a list with a broken file", "def specs(:\n", "mine.py, line 1: SyntaxError", argv=["list"]
-    ),
-    file(
         "suite",
         "a suite with a missing data folder",
         'DATA = "/no/such"\n\n\ndef specs():\n    return []\n',
         "--data /no/such: no such folder",
         argv=["sweep", "mine"],
     ),
+    suite_with("JOBS = 0", "JOBS must be at least 1, not 0"),
+    suite_with("JOBS = '2'", "JOBS must be a whole number of at least 1, not '2'"),
+    suite_with("WANDB = 'ofline'", "unknown WANDB 'ofline': did you mean 'offline'?"),
+    suite_with("DATA = 3", "DATA must be builtin, hub, or a folder, not 3"),
+    suite_with("DATA = 'builtin'", "--data hub: suite mine always uses built-in", more=["--data", "hub"]),
+    suite_with("", "--report has no effect with --dry-run", more=["--report", "--dry-run"]),
+    file("task", "a task file that exits", "import sys\nsys.exit()\n", "tasks/mine.py, line 2: SystemExit"),
     file("task", "a task file without TASK", "TASKS = 1\n", "tasks/mine.py: does not define TASK"),
     file("task", "a TASK of the wrong type", "TASK = {}\n", "tasks/mine.py: TASK is a dict, not a Task"),
     file(

@@ -112,6 +112,41 @@ INVALID = [
     (ADDAX | {"task": "squad", "head": "classification"}, "squad"),
     (ADDAX | {"task": "record", "head": "classification"}, "record"),
     (ZERO | {"head": "classification"}, "zero-shot needs head=lm"),
+    # Values without effect.
+    (ZERO | {"steps": 100}, "zero-shot does not take steps: it takes no steps, so it has no budget"),
+    (ZERO | {"seconds": 1}, "zero-shot does not take seconds"),
+    (ZERO | {"schedule": "linear"}, "schedule=linear has no effect: zero-shot takes no steps"),
+    (ZERO | {"evaluations": 4}, "evaluations=4 has no effect: zero-shot takes no steps"),
+    (ZERO | {"trainable": "lora:8"}, "trainable=lora:8 has no effect: zero-shot takes no steps"),
+    (MEZO | {"gradient_checkpointing": True}, "no effect: mezo has no backward pass"),
+    (MEZO | {"dropout": False}, "dropout=False has no effect: mezo has no first-order loss"),
+    (
+        ADDAX | {"alpha": 1.0, "fo_batch_size": 0, "gradient_checkpointing": True},
+        "no effect: addax with fo_batch_size=0 has no backward pass",
+    ),
+    (
+        ADDAX | {"alpha": 0.0, "zo_batch_size": 0, "eps": 1e-2},
+        "eps=0.01 has no effect: addax with zo_batch_size=0 perturbs nothing",
+    ),
+    (
+        ADDAX | {"dtype": "bfloat16", "rounding": "nearest", "arithmetic": "released"},
+        "rounding=nearest has no effect: arithmetic=released rounds as the published code does",
+    ),
+    (
+        MEZO | {"rounding": "stochastic", "arithmetic": "released"},
+        "rounding=stochastic has no effect: arithmetic=released",
+    ),
+    (ADDAX | {"rounding": "nearest"}, "rounding=nearest has no effect: dtype=float32 is written without"),
+    (ADDAX | {"shots": 4, "train_rows": 8}, "train_rows=8 has no effect: shots=4 sets the numbers"),
+    (ADDAX | {"shots": 4, "validation_rows": 500}, "validation_rows=500 has no effect: shots=4"),
+    (
+        ADDAX | {"head": "classification", "scoring": "per_candidate"},
+        "scoring=per_candidate has no effect: head=classification scores no candidates",
+    ),
+    (
+        MASKED | {"scoring": "per_candidate"},
+        "scoring=per_candidate has no effect: nano-roberta is a masked LM",
+    ),
 ]
 
 
@@ -148,7 +183,7 @@ def test_labels_state_the_method_and_its_variant():
     assert label(from_dict(ADDAX | {"length_threshold": None})) == "Addax-WA"
     assert label(from_dict(MEZO | {"arithmetic": "released"})) == "MeZO (released)"
     assert label(from_dict(SVRG | {"variant": "released"})) == "MeZO-SVRG (released)"
-    assert label(from_dict(MEZO | {"rounding": "nearest"})) == "MeZO (nearest)"
+    assert label(from_dict(MEZO | {"rounding": "nearest", "dtype": "bfloat16"})) == "MeZO (nearest)"
     assert label(from_dict(ZERO)) == ZERO_SHOT
     d1 = {"alpha": 0.0, "zo_batch_size": 0}
     assert label(from_dict(ADDAX | d1 | {"length_threshold": 30})) == "Addax (D1 only)"
@@ -157,10 +192,9 @@ def test_labels_state_the_method_and_its_variant():
     assert label(from_dict(ADAM | {"trainable": "lora:8"})) == "Adam (LoRA)"
     assert label(from_dict(ADAM | {"trainable": "lora:4"})) == "Adam (LoRA 4)"
     assert label(from_dict(MEZO | {"trainable": "last:2"})) == "MeZO (last 2)"
-    both = {"rounding": "nearest", "trainable": "lora:8", "gradient_checkpointing": True}
+    both = {"dtype": "float16", "rounding": "nearest", "trainable": "lora:8", "gradient_checkpointing": True}
     assert label(from_dict(ADDAX | both)) == "Addax-WA (nearest, LoRA, checkpointing)"
     assert method_label(from_dict(ADDAX | both), None) == "Addax-WA"
-    assert from_dict(ZERO | {"steps": 100}).id == from_dict(ZERO).id
 
 
 def test_equal_runs_have_equal_ids_however_they_are_written():
@@ -186,11 +220,14 @@ SETTINGS = {
 
 
 def test_an_id_depends_on_every_field_and_every_setting():
-    spec = from_dict(ADDAX)
+    # In float32, rounding has no effect.
+    spec = from_dict(ADDAX | {"dtype": "float16"})
     assert set(CHANGED) | {"settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
     assert set(SETTINGS) == set(spec.settings)
-    others = [from_dict(ADDAX | {key: value}) for key, value in (CHANGED | SETTINGS).items()]
-    others += [from_dict(ADDAX | {"steps": None, name: 10}) for name in BUDGETS[1:]]
+    others = [spec.replace(**{key: value}) for key, value in CHANGED.items() if key != "method"]
+    others += [spec.replace(settings=spec.settings | {key: value}) for key, value in SETTINGS.items()]
+    others += [spec.replace(**{"steps": None, name: 10}) for name in BUDGETS[1:]]
+    others.append(from_dict(MEZO | {"dtype": "float16"}))
     assert len({spec.id, *(o.id for o in others)}) == len(others) + 1
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from benchmarks import models, tasks
+from benchmarks.data import splits as drawing
 from benchmarks.data.example import Example
 from benchmarks.data.tokenize import encode
 from tests.benchmarks.data.folders import fresh_splits, write_reviews
 
-RENDERERS = ("prompt", "candidates", "gold", "cloze")
+RENDERERS = ("prompt", "candidates", "gold", "inputs", "cloze")
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def rendered(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["nano-opt", "nano-roberta"])
-def test_each_text_of_a_row_is_rendered_once_from_file_to_tokens(tmp_path, rendered, name):
+def test_each_text_is_rendered_once_from_file_to_tokens_except_in_the_first_rows_of_a_split(
+    tmp_path, rendered, name
+):
     loaded = models.load(name, dtype=torch.float32, device="cpu", head="lm")
     folder = write_reviews(tmp_path)
     splits = fresh_splits("sst2-cloze", str(folder), train=200, validation=50, test=50, seed=0)
@@ -43,17 +46,20 @@ def test_each_text_of_a_row_is_rendered_once_from_file_to_tokens(tmp_path, rende
         assert len(encode(part, task, loaded, "lm")) == len(part)
     for counts in rendered.values():
         assert len(counts) == 2300
-        assert set(counts.values()) == {1}
+        assert Counter(counts.values()) == {
+            1: 2300 - 3 * drawing.RENDERED_TWICE,
+            2: 3 * drawing.RENDERED_TWICE,
+        }
 
 
-def test_built_in_rows_are_rendered_once_and_only_if_they_are_needed(rendered):
+def test_built_in_rows_are_rendered_when_they_are_drawn_and_not_again(rendered):
     loaded = models.load("nano-opt", dtype=torch.float32, device="cpu", head="lm")
     splits = fresh_splits("sst2-cloze", "builtin", train=20, validation=5, test=5, seed=0)
-    assert not any(rendered.values())
-    encode(splits.train, tasks.load("sst2-cloze"), loaded, "lm")
-    assert len(rendered["prompt"]) == 20
-    assert set(rendered["prompt"].values()) == {1}
-    assert not rendered["cloze"]
+    before = {name: dict(counts) for name, counts in rendered.items()}
+    assert {name: len(counts) for name, counts in before.items()} == dict.fromkeys(RENDERERS, 30)
+    for part in (splits.train, splits.validation, splits.test):
+        encode(part, tasks.load("sst2-cloze"), loaded, "lm")
+    assert {name: dict(counts) for name, counts in rendered.items()} == before
 
 
 def test_a_cloze_contains_the_mask_of_each_tokenizer():

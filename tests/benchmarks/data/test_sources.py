@@ -111,7 +111,9 @@ def test_a_damaged_file_is_named(folder):
 def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
     wrong = dataclasses.replace(tasks.load("sst2"), cloze=lambda row, mask: row["text"] + mask)
     monkeypatch.setattr(tasks, "load", lambda name: wrong)
-    assert "train.jsonl, line 1: the task cannot use this row (KeyError: 'text')" in error_of(folder)
+    message = error_of(folder)
+    assert "train.jsonl, line 1: cloze of task sst2 (" in message
+    assert "raised KeyError: 'text'" in message
 
 
 @pytest.fixture
@@ -154,3 +156,31 @@ def test_a_file_that_changes_is_read_again(folder, opened):
     after = load_splits("sst2", str(folder), **size)
     assert opened.count("train.jsonl") == 2
     assert not {e.key for e in before.train} & {e.key for e in after.train}
+
+
+def test_marks_of_the_byte_order_blank_lines_and_line_ends_of_any_kind_are_accepted(folder):
+    """U+2028 is a line end for `str.splitlines`, but a character of a JSON text."""
+    path, size = folder / "sst2" / "train.jsonl", {"train": 20, "validation": 2, "test": 2, "seed": 0}
+    rows = [{"sentence": f"film {i} \u2028 and \u0085 more", "label": i % 2} for i in range(30)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    for end in ("\n", "\r\n", "\r", "\n\n \t\n"):
+        path.write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
+        drawn = fresh_splits("sst2", str(folder), **size)
+        assert {e.row["sentence"] for e in drawn.train} <= {row["sentence"] for row in rows}
+        assert len(drawn.train) == 20
+        path.write_bytes(b"\xef\xbb\xbf" + end.join([*lines, "{}"]).encode())
+        assert f"line {30 * max(1, end.count(chr(10))) + 1}: field 'sentence' is missing" in error_of(folder)
+
+
+def test_a_generator_that_yields_one_dictionary_again_and_again_gives_different_rows(folder, monkeypatch):
+    def from_file(raw):
+        row = {}
+        for half in (0, 1):
+            row |= {"sentence": f"{raw['sentence']} {half}", "label": half}
+            yield row
+
+    doubling = dataclasses.replace(tasks.load("sst2"), from_file=from_file)
+    monkeypatch.setattr(tasks, "load", lambda name: doubling)
+    drawn = fresh_splits("sst2", str(folder), train=100, validation=2, test=2, seed=0)
+    assert {e.row["label"] for e in drawn.train} == {0, 1}
+    assert all(e.row["sentence"].endswith(str(e.row["label"])) for e in drawn.train)

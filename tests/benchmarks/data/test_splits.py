@@ -160,7 +160,10 @@ def test_a_class_with_too_few_rows_is_named(tmp_path):
 def test_a_cloze_task_draws_the_rows_of_its_base_task(folder):
     size = {"train": 20, "validation": 10, "test": 10, "seed": 2}
     for source in ("builtin", str(folder)):
-        assert fresh_splits("sst2-cloze", source, **size) == fresh_splits("sst2", source, **size)
+        cloze, base = (fresh_splits(name, source, **size) for name in ("sst2-cloze", "sst2"))
+        assert (cloze.train, cloze.validation, cloze.test) == (base.train, base.validation, base.test)
+        # The texts differ, and they count as data.
+        assert cloze.fingerprint != base.fingerprint
     assert "'sst2'" in error_of(folder / "sst2", "sst2-cloze")
 
 

@@ -80,6 +80,20 @@ def test_missing_trials_name_the_command_that_runs_them(rows):
         tuning.best("trials", TRIALS)
 
 
+@pytest.mark.parametrize(
+    "change", [{"steps": 6}, {"seed": 1}, {"train_rows": 9}, {"dtype": "bfloat16"}, {"data": "hub"}], ids=str
+)
+def test_a_row_of_another_run_with_the_same_settings_is_no_trial(rows, change):
+    rows([row(spec, 0.5) for spec in TRIALS[:5]] + [row(TRIALS[5].replace(**change), 0.5)])
+    with pytest.raises(UserError, match="1 of the 6 trials of suite trials have no row yet"):
+        tuning.best("trials", TRIALS)
+
+
+def test_a_trial_may_run_on_another_device(rows):
+    rows([row(spec.replace(device="cuda"), 0.5) for spec in TRIALS])
+    assert len(tuning.best("trials", TRIALS)) == 2
+
+
 def test_every_method_has_the_same_number_of_trials():
     specs = small_grid.specs()
     cells = {}

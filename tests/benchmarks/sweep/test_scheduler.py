@@ -8,7 +8,7 @@ import shutil
 import pytest
 from rich.console import Console
 
-from benchmarks import models
+from benchmarks import models, suites
 from benchmarks.config import fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
@@ -58,6 +58,9 @@ def test_a_row_of_other_data_or_sources_is_not_finished(runs, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "source_fingerprint", lambda spec: "0" * 16)
         assert counts(SPECS[:1]) == (1, 0)
+        summary = scheduler.pending("s", SPECS, None).summary
+        changed = "1 again, because their data, their task, or other code has changed"
+        assert summary == f"4 runs to do ({changed}), 0 already finished"
     with monkeypatch.context() as patch:
         patch.setattr(train, "data_fingerprint", lambda spec, folder: "0" * 16)
         assert counts(SPECS[:1]) == (1, 0)
@@ -222,3 +225,21 @@ def test_changes_apply_to_all_runs():
     }
     with pytest.raises(UserError, match="unknown suite 'quik': did you mean 'quick'"):
         scheduler.specs_of("quik", {}, {})
+
+
+def test_defaults_apply_to_the_runs_that_choose_nothing_and_budgets_not_to_zero_shot(monkeypatch):
+    where = {"model": "nano-opt", "task": "sst2"}
+    trained = where | {"method": "mezo", "lr": 1e-3, "steps": 5}
+    chosen = {"data": "builtin", "device": "cpu"}
+    listed = [from_dict(trained), from_dict(trained | chosen), from_dict(where | {"method": "zero-shot"})]
+    monkeypatch.setattr(suites, "load", lambda name: listed)
+    defaults = {"data": "folder", "device": "cuda"}
+    plain, own, zero = scheduler.specs_of("mine", {}, {}, defaults)
+    assert [(s.data, s.device) for s in (plain, own, zero)] == [
+        ("folder", "cuda"), ("builtin", "cpu"), ("folder", "cuda"),
+    ]  # fmt: skip
+    plain, own, zero = scheduler.specs_of("mine", {"device": "cuda:1", "steps": 7}, {}, defaults)
+    assert [(s.data, s.device) for s in (plain, own, zero)] == [
+        ("folder", "cuda:1"), ("builtin", "cuda:1"), ("folder", "cuda:1"),
+    ]  # fmt: skip
+    assert [s.steps for s in (plain, own, zero)] == [7, 7, 0]
