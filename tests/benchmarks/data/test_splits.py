@@ -164,7 +164,7 @@ def test_a_cloze_task_draws_the_rows_of_its_base_task(folder):
         assert (cloze.train, cloze.validation, cloze.test) == (base.train, base.validation, base.test)
         # The texts differ, and they count as data.
         assert cloze.fingerprint != base.fingerprint
-    assert "'sst2'" in error_of(folder / "sst2", "sst2-cloze")
+    assert "needs sst2/ with" in error_of(folder / "sst2", "sst2-cloze")
 
 
 def test_equal_splits_are_drawn_once_per_process():
