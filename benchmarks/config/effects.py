@@ -48,7 +48,7 @@ def _without_effect(spec: "RunSpec") -> Iterator[tuple[str, str]]:
     elif spec.model in models.builtin() and models.builtin()[spec.model].masked:
         yield "scoring", f"{spec.model} is a masked LM, which scores all candidates at once"
     if spec.method == ZERO_SHOT:
-        for name in ("schedule", "evaluations", "dropout", "gradient_checkpointing", "trainable"):
+        for name in ("schedule", "evaluations", "gradient_checkpointing", "trainable"):
             yield name, "zero-shot takes no steps"
         return
     settings = spec.settings
@@ -56,7 +56,6 @@ def _without_effect(spec: "RunSpec") -> Iterator[tuple[str, str]]:
     if not backward:
         which = spec.method if "fo_batch_size" not in settings else f"{spec.method} with fo_batch_size=0"
         yield "gradient_checkpointing", f"{which} has no backward pass"
-        yield "dropout", f"{which} has no first-order loss, and zeroth-order losses never apply dropout"
     if "zo_batch_size" in settings and not settings["zo_batch_size"]:
         yield "eps", f"{spec.method} with zo_batch_size=0 perturbs nothing"
         yield "arithmetic", f"{spec.method} with zo_batch_size=0 perturbs nothing"

@@ -105,11 +105,7 @@ def specs(methods: Sequence[str], given: Mapping[str, Any]) -> Iterator[RunSpec]
     for name in methods:
         # The first method rejects a setting that no method has, and suggests the nearest one.
         chosen = {k: v for k, v in given.items() if k in fields or k in settings_of(name) or k not in known}
-        back_propagates = "fo_loss" in method_class(name).closures
-        if not back_propagates:
-            # A zeroth-order loss never applies dropout.
-            chosen.pop("dropout", None)
-        for checkpointing in (False, True) if back_propagates else (False,):
+        for checkpointing in (False, True) if "fo_loss" in method_class(name).closures else (False,):
             yield from_dict(ANY | chosen | {"method": name, "gradient_checkpointing": checkpointing})
 
 

@@ -119,7 +119,6 @@ INVALID = [
     (ZERO | {"evaluations": 4}, "evaluations=4 has no effect: zero-shot takes no steps"),
     (ZERO | {"trainable": "lora:8"}, "trainable=lora:8 has no effect: zero-shot takes no steps"),
     (MEZO | {"gradient_checkpointing": True}, "no effect: mezo has no backward pass"),
-    (MEZO | {"dropout": False}, "dropout=False has no effect: mezo has no first-order loss"),
     (
         ADDAX | {"alpha": 1.0, "fo_batch_size": 0, "gradient_checkpointing": True},
         "no effect: addax with fo_batch_size=0 has no backward pass",

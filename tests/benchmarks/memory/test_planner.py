@@ -134,8 +134,9 @@ def test_addax_gets_the_most_examples_into_d1():
 def test_the_cost_of_a_step_is_counted_in_forward_passes(method, cost):
     one = from_dict(NANO | {"method": method})
     assert planner.passes(one, 1000) == cost
-    again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
-    assert planner.passes(again, 1000) == cost + ("fo_loss" in settings.method_class(method).closures)
+    if "fo_loss" in settings.method_class(method).closures:
+        again = from_dict(NANO | {"method": method, "gradient_checkpointing": True})
+        assert planner.passes(again, 1000) == cost + 1
 
 
 KEYS = {
