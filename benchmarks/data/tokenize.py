@@ -71,15 +71,14 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
 
 
 def _refuse_unknown_tokens(encoded: Sequence[Encoded], loaded: LoadedModel) -> None:
-    tokens = chain.from_iterable((*e.prompt, *e.answer, *chain(*e.candidates)) for e in encoded)
-    types = chain.from_iterable(e.types for e in encoded)
     embeddings = loaded.model.get_input_embeddings().num_embeddings
-    # Models without token types ignore them: DeBERTa has type_vocab_size = 0.
-    known_types = getattr(loaded.model.config, "type_vocab_size", 0)
-    for kind, last, known in (
-        ("token", max(tokens, default=0), embeddings),
-        ("token type", max(types, default=0), known_types or len(encoded) + embeddings),
-    ):
+    tokens = chain.from_iterable((*e.prompt, *e.answer, *chain(*e.candidates)) for e in encoded)
+    checks = [("token", max(tokens, default=0), embeddings)]
+    # DeBERTa has no token types, and ignores them.
+    if known_types := getattr(loaded.model.config, "type_vocab_size", 0):
+        types = chain.from_iterable(e.types for e in encoded)
+        checks.append(("token type", max(types, default=0), known_types))
+    for kind, last, known in checks:
         if last >= known:
             raise UserError(
                 f"model {loaded.name}: its tokenizer produces {kind} {last}, but it has only {known} "
