@@ -104,6 +104,7 @@ def _added(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     """
     tokenizer = loaded.tokenizer
     special = set(tokenizer.all_special_ids)
+    # Vocabularies may have gaps.
     for token in sorted(tokenizer.get_vocab().values()):
         text = tokenizer.decode([token])
         (own,) = _own_ids(loaded, [text])

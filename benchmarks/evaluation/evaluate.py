@@ -126,7 +126,7 @@ def _continue(scorer: Scorer, prompts: Sequence[Sequence[int]]) -> list[str]:
 @lru_cache(maxsize=4)
 def _newline_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return every token whose text contains a newline."""
-    ids = range(len(tokenizer))
+    ids = sorted(tokenizer.get_vocab().values())
     return tuple(
         i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text
     )
