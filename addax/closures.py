@@ -9,6 +9,7 @@ import functools
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,7 +45,11 @@ def checked_step(step: Callable[..., Any]) -> Callable[..., Any]:
         method.check_groups(method.indices, method.names)
         if "fo_loss" in given:
             refuse_gradient_hooks(method.names)
-        return step(method, **{name: checked_loss(method, name, loss) for name, loss in given.items()})
+        checked_losses = {name: checked_loss(method, name, loss) for name, loss in given.items()}
+        # State that is created in inference mode could not be changed outside of it.
+        inside = torch.is_inference_mode_enabled()
+        with torch.inference_mode(False) if inside else nullcontext():
+            return step(method, **checked_losses)
 
     return checked
 

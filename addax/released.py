@@ -50,7 +50,7 @@ def estimate(
     group: ProcessGroup | None = None,
 ) -> Estimate:
     """Return the two-point estimate by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
-    state, precision = ForwardState(model), LossPrecision(model)
+    state, precision = ForwardState(model, loss), LossPrecision(model)
     for p, index in indices.items():
         move(p, index, step_seed, eps)
     plus = precision.evaluate(loss, state)

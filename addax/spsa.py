@@ -85,7 +85,7 @@ class PerturbedForward:
                 where weights cannot be swapped, or if it reseeds torch's generator at random.
         """
         if state is None:
-            state = ForwardState(self.model)
+            state = ForwardState(self.model, loss)
         else:
             state.restore()
         try:

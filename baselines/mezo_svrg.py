@@ -169,7 +169,7 @@ class MeZOSVRG(ZerothOrder):
 
     def _minibatch_step(self, zo_loss: Loss) -> StepStats:
         # All four evaluations draw the same dropout masks, so that their differences are due to theta alone.
-        state = ForwardState(self.model)
+        state = ForwardState(self.model, zo_loss)
         here = self.estimate(zo_loss, state=state)
         if self.variant == "paper":
             base = dict(zip(self.indices, self.anchor, strict=True))

@@ -1,5 +1,6 @@
 """Tests that both evaluations of an estimate start from the same buffers and generators."""
 
+import functools
 import random
 
 import numpy
@@ -198,6 +199,68 @@ def test_both_evaluations_draw_the_same_numbers_from_every_generator(arithmetic)
     assert plus == minus
     assert later_plus == later_minus
     assert all(a != b for a, b in zip(plus, later_plus, strict=True))
+
+
+GLOBAL = numpy.random.default_rng(5)
+
+
+def draw_from_a_global():
+    return GLOBAL.random()
+
+
+class DrawsFromAGlobal(nn.Linear):
+    """A layer whose forward draws from a generator of its file."""
+
+    def forward(self, x):
+        """Map `(batch, 4)` to `(batch, 1)`."""
+        return super().forward(x) * GLOBAL.random()
+
+
+class Batches:
+    """An object whose method is the closure."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+        self.generator = torch.Generator().manual_seed(1)
+
+    def loss(self):
+        """Return a loss with noise."""
+        return self.model(X).mean() * torch.rand((), generator=self.generator)
+
+
+def closures_that_draw(model):
+    """Return closures that draw from generators which only they know, by name."""
+    held, inner = random.Random(4), numpy.random.default_rng(2)
+
+    def augmented(scale):
+        return model(X).mean() * inner.random() * scale()
+
+    return {
+        "enclosed": lambda: model(X).mean() * held.random(),
+        "in an enclosed function": lambda: augmented(lambda: 1.0),
+        "global": lambda: model(X).mean() * GLOBAL.random(),
+        "in a function": lambda: model(X).mean() * draw_from_a_global(),
+        "partial": functools.partial(augmented, held.random),
+        "default": lambda generator=held: model(X).mean() * generator.random(),
+        "method": Batches(model).loss,
+        "inference mode": torch.inference_mode()(lambda: model(X).mean() * held.random()),
+    }
+
+
+@ARITHMETICS
+@pytest.mark.parametrize("how", closures_that_draw(nn.Linear(4, 1).double()))
+def test_generators_of_a_closure_start_both_evaluations_in_the_same_state(how, arithmetic):
+    """The loss is linear in one factor, so g0 would be enormous if the factors differed."""
+    model = fill(nn.Linear(4, 1), torch.float64)
+    opt = MeZO(model, lr=0.0, eps=1e-6, arithmetic=arithmetic)
+    for _ in range(2):
+        assert abs(opt.step(zo_loss=closures_that_draw(model)[how]).projected_grad.item()) < 100
+
+
+def test_generators_that_a_forward_refers_to_start_both_evaluations_in_the_same_state():
+    model = fill(DrawsFromAGlobal(4, 1), torch.float64)
+    opt = MeZO(model, lr=0.0, eps=1e-6)
+    assert abs(opt.step(zo_loss=lambda: model(X).mean()).projected_grad.item()) < 100
 
 
 def test_a_forward_that_seeds_torch_at_random_is_rejected():
