@@ -112,13 +112,14 @@ class LossPrecision:
             swap: the swap that evaluates the closure, if any.
 
         Raises:
-            ValueError: if the value is not a scalar tensor, or if it was computed in 16-bit.
+            ValueError: if the value is not a scalar tensor, if it was computed in 16-bit, or if the closure
+                has read no parameter.
         """
         if not self.needed:
             value = without_autocast_cache(loss)
             narrow = isinstance(value, Tensor) and value.dtype in HALF
             if not narrow and not (swap and swap.uses_autocast):
-                return scalar(value, "zo_loss")
+                return _checked(scalar(value, "zo_loss"), swap)
             self.needed = True
             state.restore()
         # A compiler would trace the mode into its graph.
@@ -131,7 +132,7 @@ class LossPrecision:
                 "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: "
                 "compute it in float32, such as functional.cross_entropy(logits.float(), labels)"
             )
-        return wide
+        return _checked(wide, swap)
 
     def _looks_rounded(self, loss: Tensor) -> bool:
         """Return whether two successive losses of compiled code are exact in a 16-bit type.
@@ -150,6 +151,15 @@ class LossPrecision:
         pair = torch.stack([previous, loss])
         exact = any(bool((pair == pair.to(dtype)).all()) for dtype in HALF)
         return exact and bool(((pair.abs() > 1) | (pair * 64 != (pair * 64).round())).any())
+
+
+def _checked(loss: Tensor, swap: WeightSwap | None) -> Tensor:
+    if swap is not None and not swap.has_read:
+        raise ValueError(
+            "zo_loss does not read a trainable parameter of the model: compute it with the model that the "
+            "method was built from (a copied method has its own model, .model)"
+        )
+    return loss
 
 
 def _under(mode: Float32Losses | None, loss: Callable[[], T]) -> T:

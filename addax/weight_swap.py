@@ -33,10 +33,6 @@ from addax.swap_context import TRACED, check_context
 from addax.swap_units import Unit, tied_among, units_of
 from addax.watched import watched_class
 
-UNREAD = (
-    "zo_loss does not read a trainable parameter of the model: compute it with the model that the method was "
-    "built from (a copied method has its own model, .model)"
-)
 #: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
 Perturb = Callable[[nn.Parameter, Tensor], Tensor]
 
@@ -53,9 +49,7 @@ class WeightSwap:
         units: the model's units while hooks are attached.
         tied: the parameters that belong to several units, and the number of these units.
         uses_autocast: whether a module has run under autocast.
-
-    Raises:
-        ValueError: by `evaluate`, if the closure reads none of the parameters.
+        has_read: whether the last closure has read a parameter.
     """
 
     def __init__(self, model: nn.Module, parameters: Collection[nn.Parameter]) -> None:
@@ -63,13 +57,14 @@ class WeightSwap:
         self.parameters = parameters
         self.whole = False
         self.uses_autocast = False
+        self.has_read = False
         self.units: list[Unit] = []
         self.tied: dict[nn.Parameter, int] = {}
         self._watched: dict[type[Tensor], type[Tensor]] = {}
         self._forget()
 
     def _forget(self) -> None:
-        self._live = self._has_read = False
+        self._live = False
         self._detach: list[Callable[[], None]] = []
         self._guard: ParameterAccessGuard | None = None
         self._theta: dict[nn.Parameter, Tensor] = {}
@@ -158,7 +153,7 @@ class WeightSwap:
         scratch.begin()
         try:
             try:
-                self._live, self._has_read = True, False
+                self._live, self.has_read = True, False
                 for p, kind in self._kinds.items():
                     p.__class__ = self._watched[kind]
                 if self.whole:
@@ -166,10 +161,7 @@ class WeightSwap:
                 # An interrupt at the end of a `with` statement could leave the guard active.
                 if self._guard:
                     self._guard.__enter__()
-                value = loss()
-                if not self._has_read:
-                    raise ValueError(UNREAD)
-                return value
+                return loss()
             finally:
                 self._restore()
         finally:
@@ -277,7 +269,7 @@ class WeightSwap:
                 self._swap_out(p)
 
     def _swap_in(self, p: nn.Parameter) -> None:
-        self._has_read = True
+        self.has_read = True
         if p in self._waiting:
             perturbed = self._waiting.pop(p)
         else:

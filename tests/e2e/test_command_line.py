@@ -17,7 +17,8 @@ from benchmarks.cli.listing import HEADINGS
 from benchmarks.results import store
 from tests import processes
 
-ROWS = ["--train-rows=12", "--validation-rows=4", "--test-rows=4", "--evaluations=1"]
+SIZES = ["--train-rows=12", "--validation-rows=4", "--test-rows=4"]
+ROWS = [*SIZES, "--evaluations=1"]
 RUN = ["run", "--model", "nano-opt", "--task", "sst2", "--data", "builtin"]
 ADDAX = [*RUN, "--method", "addax"]
 
@@ -115,8 +116,8 @@ def test_a_study_prints_its_table_and_saves_its_rows_only_with_save(capsys, monk
 @pytest.mark.medium
 @pytest.mark.parametrize("method", ["mezo", "zero-shot"])
 def test_a_run_writes_its_row_and_prints_its_score(capsys, suite, method):
-    budget = [] if method == "zero-shot" else ["--steps", "2", "--lr", "1e-4"]
-    code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", *ROWS, *budget])
+    budget = [] if method == "zero-shot" else ["--steps", "2", "--lr", "1e-4", "--evaluations", "1"]
+    code = main([*RUN, "--method", method, "--suite", suite, "--seed", "3", *SIZES, *budget])
     out, err = capsys.readouterr()
     assert (code, err) == (0, "")
     (row,) = store.read_suite(suite)
@@ -146,15 +147,15 @@ def test_the_data_folder_is_set_by_an_option_or_the_environment(capsys, suite, t
         lines = [json.dumps({"sentence": f"a film of {i} minutes", "label": i % 2}) for i in range(n)]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     words = ["run", "--model", "nano-opt", "--task", "sst2", "--method", "zero-shot", "--suite", suite]
-    assert main([*words, "--data", str(tmp_path), *ROWS]) == 0
+    assert main([*words, "--data", str(tmp_path), *SIZES]) == 0
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
-    assert main([*words, *ROWS]) == 0
+    assert main([*words, *SIZES]) == 0
     # The path of the folder is not part of a run's identity.
     (row,) = store.read_suite(suite)
     assert row["config"]["data"] == "folder"
     capsys.readouterr()
     (folder / "train.jsonl").write_text('{"sentence": "fine", "label": 1}\n{"sentence": "broken"\n')
-    assert main([*words, *ROWS]) == 2
+    assert main([*words, *SIZES]) == 2
     err = capsys.readouterr().err
     assert f"{folder / 'train.jsonl'}, line 2" in err
     assert err.count("\n") == 1
@@ -228,4 +229,5 @@ def test_a_sweep_in_a_fresh_copy(tmp_path):
     with (tmp_path / "baselines" / "sgd.py").open("a") as source:
         source.write("CHANGED = True\n")
     code, out = command("sweep", "tiny", "--dry-run")
-    assert (code, out.splitlines()[-1]) == (0, "tiny: 2 runs to do, 1 already finished")
+    again = "(1 again, because their data, their task, or other code has changed)"
+    assert (code, out.splitlines()[-1]) == (0, f"tiny: 2 runs to do {again}, 1 already finished")

@@ -28,7 +28,9 @@ def tiny(method, **changes):
     sizes = {f"{part}_batch_size": n for part, n in (("zo", ZO), ("fo", FO)) if f"{part}_loss" in closures}
     given = {"method": method, **TINY, **sizes, **changes}
     if method == ZERO_SHOT:
-        del given["lr"]
+        # Zero-shot takes no steps.
+        steps = ("lr", "steps", "evaluations", "schedule")
+        given = {name: value for name, value in given.items() if name not in steps}
     return from_dict(given)
 
 
