@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -74,9 +75,11 @@ def _end_of(process: BaseProcess | None) -> str:
     """Describe how a worker process ended."""
     if process is None:
         return "its worker process could not start"
-    # On a busy machine, it takes a while until the exit code arrives.
-    process.join(60)
-    code = process.exitcode
+    # The thread of the pool also waits for the process. If it is first, this one sees no code until that
+    # thread has stored it.
+    deadline = time.monotonic() + 60
+    while (code := process.exitcode) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         hint = ", as when the system is short of memory" if -code == signal.SIGKILL else ""
