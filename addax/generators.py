@@ -47,7 +47,8 @@ def saved_generators(
 
     forwards = set()
     for module in modules:
-        forwards.add(type(module).forward)
+        # TorchScript modules have no such attribute, and their forwards run no Python.
+        forwards.add(getattr(type(module), "forward", None))
         for name, value in vars(module).items():
             if name not in _OWN:
                 look_at(value)
