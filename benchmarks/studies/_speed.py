@@ -64,6 +64,17 @@ def opt(shape: str, dtype: torch.dtype, device: str, pad_token_id: int = 1) -> P
     return models.build(config, dtype=dtype, device=device)
 
 
+def random_tokens(
+    model: PreTrainedModel, batch_size: int, length: int, count: int, device: str
+) -> list[torch.Tensor]:
+    """Return batches of random token ids `(batch_size, length)`, which are the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = model.config.vocab_size
+    return [
+        torch.randint(vocabulary, (batch_size, length), generator=generator).to(device) for _ in range(count)
+    ]
+
+
 def nano_tokens_on_opt_125m(device: str) -> models.LoadedModel:
     """Return OPT-125M's architecture with the built-in tokenizer, which needs no download."""
     tokens = models.load("nano-opt", dtype=torch.float32, device="cpu", head="lm")

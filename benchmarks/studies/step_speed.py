@@ -36,6 +36,7 @@ from benchmarks.studies._speed import (
     interleaved,
     nano_tokens_on_opt_125m,
     opt,
+    random_tokens,
     training_batches,
 )
 from benchmarks.studies._step_costs import Step, costs_of
@@ -76,12 +77,7 @@ def step(
         parts: the parts to measure.
     """
     model = opt(shape, dtype, device)
-    generator = torch.Generator().manual_seed(0)
-    vocabulary = model.config.vocab_size
-    batches = [
-        torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
-        for _ in range(repeats)
-    ]
+    batches = random_tokens(model, batch_size, length, repeats, device)
     setting = {
         "shape": shape,
         "dtype": str(dtype).removeprefix("torch."),

@@ -20,7 +20,7 @@ from baselines.mezo import MeZO
 from benchmarks import models
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
-from benchmarks.studies._speed import DEVICE, KEY, device_of, interleaved, opt
+from benchmarks.studies._speed import DEVICE, KEY, device_of, interleaved, opt, random_tokens
 from benchmarks.studies.step_speed import DTYPES, LR, next_token_loss
 
 NANO = "nano-opt"
@@ -62,11 +62,7 @@ def speed(
         model = opt(shape, dtype, device).eval()
     compiled = copy.deepcopy(model)
     compiled.compile()
-    generator = torch.Generator().manual_seed(0)
-    batches = [
-        torch.randint(model.config.vocab_size, (batch_size, length), generator=generator).to(device)
-        for _ in range(repeats)
-    ]
+    batches = random_tokens(model, batch_size, length, repeats, device)
     unwatched = MeZO(model, lr=LR)
     unwatched.perturbed_forward.swap = Unwatched(model, unwatched.indices)
     alternatives = {
