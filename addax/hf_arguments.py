@@ -47,8 +47,8 @@ REJECTED: dict[str, str] = {
     "bf16": _DTYPE + "bfloat16",
     "fp16_full_eval": _EVALUATION + "float16",
     "bf16_full_eval": _EVALUATION + "bfloat16",
-    "use_liger_kernel": "its fused loss reads the output layer's weights outside that layer",
-    "liger_kernel_config": "its fused loss reads the output layer's weights outside that layer",
+    "use_liger_kernel": "its kernels have not been tested with steps that swap weights",
+    "liger_kernel_config": "its kernels have not been tested with steps that swap weights",
     "auto_find_batch_size": "a step that runs out of memory may have changed some parameters",
     "enable_jit_checkpoint": (
         "a checkpoint requested during a step would contain its update but not count it: set save_steps"
