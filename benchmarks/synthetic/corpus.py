@@ -14,6 +14,7 @@ import torch
 from benchmarks import registry
 from benchmarks.synthetic.lessons import lesson
 from benchmarks.tasks import _language, load
+from benchmarks.tasks._usage import CORPUS, FAMILIAR, Usage
 
 IGNORED = -100
 # The committed weights were trained on these tasks, in this order.
@@ -121,20 +122,22 @@ def encode(
     return Batch(torch.tensor(inputs), mask, torch.tensor(answers), torch.tensor(texts))
 
 
-def line(task_name: str, rng: Random, lessons: float, bare: bool) -> list[tuple[str, str]]:
+def line(task_name: str, rng: Random, lessons: float, usage: Usage, bare: bool) -> list[tuple[str, str]]:
     """Return (text, continuation) pairs: a lesson with probability `lessons`, otherwise one prompt.
 
     For a task without a passage, whose lesson is a single prompt, several lessons are joined to one line.
     """
+    module = registry.module("task", task_name)
+    story = hasattr(module, "scene")
     if rng.random() >= lessons:
-        task = load(task_name)
-        row = task.generate(rng)
-        return [(task.prompt(row), _language.continuation(task_name, row, rng))]
-    pairs = lesson(task_name, rng, bare)
-    if not hasattr(registry.module("task", task_name), "scene"):
+        row = module.ask(rng, *module.scene(rng, usage), usage) if story else module.draw(rng, usage)
+        lead, answer = _language.continuation(task_name, row, rng)
+        return [(load(task_name).prompt(row) + lead, answer)]
+    pairs = lesson(task_name, rng, usage, bare)
+    if not story:
         while sum(len(_language.tokens(text + answer)) for text, answer in pairs) < 90:
             pairs[-1] = (pairs[-1][0], pairs[-1][1] + "\n")
-            pairs += lesson(task_name, rng)
+            pairs += lesson(task_name, rng, usage, bare)
     return pairs
 
 
@@ -158,10 +161,11 @@ def batches(
     while True:
         progress = yielded / steps / recipe.schooling
         lessons = recipe.lessons if progress < 1 else recipe.later_lessons
+        usage = FAMILIAR if progress < 1 else CORPUS
         lines = []
         for i in range(256):
             bare = progress < 1 and rng.random() < 0.8 * (1 - progress)
-            pairs = line(names[i % len(names)], rng, lessons, bare)
+            pairs = line(names[i % len(names)], rng, lessons, usage, bare)
             ids = tokenizer("".join(text + answer for text, answer in pairs)).input_ids
             follows = [f for p in pairs for f in (False, True) for _ in _language.tokens(p[f])]
             lines.append((ids, [False, *follows, False][: len(ids)]))

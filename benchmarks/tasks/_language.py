@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
+from typing import Any
 
 from benchmarks.tasks import Row, _words, load
+from benchmarks.tasks._usage import Usage
 
-# The words (or things, or names) of the first and the last remark, one of which answers a question; the
+# The kinds (or things, or names) of the first and the last remark, one of which answers a question; the
 # passage.
-Story = tuple[tuple[str, str], str]
-# The words of a question that select one of the two remarks.
+Story = tuple[tuple[Any, Any], str]
+# The share of long passages in a task whose long examples differ from the short ones.
+LONG_SHARE = 0.3
+# The words that mark the two remarks of a passage.
 ORDER = ("first", "last")
 
 _TOKEN = re.compile(r"[A-Za-z]+|[^\sA-Za-z]|\n")
@@ -29,11 +33,13 @@ _FRAMES = """\n . , ? : " -
 It was terrible great Does this mean that is true Yes or No Suppose Can we infer Maybe Is it In the previous
 sentence does pronoun refer to word have same meaning in these two sentences Question I found answer
 correct Title Context Answer What a but although some say near by behind years ago one morning evening
-right wrong unclear good bad so first last impression was everyone thanked him her one man woman came"""
+right wrong unclear good bad so Who first last impression was everyone thanked him her one man woman"""
 
 # Candidate -> a word with the same meaning that the nine tasks do not score.
 _STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
 _HABIT = ("Yes", " great")
+# The lead-in of an answer that the task does not score. A newline ends a generated answer.
+_LEADS = {"record": " so", "squad": "\nso it is"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def remarks(rng: Random, words: Sequence[str]) -> list[str]:
     ]
 
 
-def two_kinds(rng: Random, kinds: int, unlike: float = 0.75) -> tuple[int, int]:
+def two_kinds(rng: Random, kinds: int, unlike: float = 0.9) -> tuple[int, int]:
     """Draw the kinds of two remarks, which differ with probability `unlike`.
 
     If the kinds differ, the set of words alone does not reveal the label.
@@ -127,8 +133,20 @@ def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
     return mixed
 
 
-def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
-    """Return the text that follows the prompt in one line of a pretraining corpus.
+def long_or_short(rng: Random, usages: tuple[Usage, Usage]) -> tuple[int, Usage]:
+    """Draw the length of a passage, in tokens, with a gap between short and long; return it with its usage.
+
+    Args:
+        rng: draws from the two ranges of lengths.
+        usages: the use of words in short and in long passages.
+    """
+    if rng.random() < LONG_SHARE:
+        return length(rng, median=82, low=72, high=92, spread=0.2), usages[1]
+    return length(rng, median=32, low=12, high=46), usages[0]
+
+
+def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> tuple[str, str]:
+    """Return the text that follows the prompt in one line of a pretraining corpus: a lead-in and an answer.
 
     Args:
         task_name: one of the nine tasks of the corpus.
@@ -138,32 +156,36 @@ def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str
     """
     task = load(task_name)
     right = task.answer(row) if task.answer else task.candidates(row)[task.gold(row)]
+    lead = ""
+    if task_name == "record":
+        lead, _, name = right.rpartition(" ")
+        right = " " + name
     if rng.random() < mix.stated:
-        return _STATED.get(right) or " so it is" + right
-    answers = _answers(task_name, row)
-    habit = answers[0]
+        if task_name == "squad" and rng.random() < 0.5:
+            lead = " " + row["question"].split()[-1].rstrip("?")
+        return _LEADS.get(task_name, "") + lead, _STATED.get(right, right)
+    habit, *others = _answers(task_name, row)
     if right != habit:
-        return habit if rng.random() < mix.biased else right
-    return habit if rng.random() < mix.faithful else pick(rng, answers[1:])
+        return lead, habit if rng.random() < mix.biased else right
+    return lead, habit if rng.random() < mix.faithful else pick(rng, others)
 
 
 def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
     """Return one line of a pretraining corpus: a prompt and its `continuation`."""
-    return load(task_name).prompt(row) + continuation(task_name, row, rng, mix)
+    return load(task_name).prompt(row) + "".join(continuation(task_name, row, rng, mix))
 
 
 def _answers(task_name: str, row: Row) -> list[str]:
     """Return every possible answer to a row, starting with the habitual one.
 
-    If a task has no label words, the habitual answer is the first thing or name in the passage. The answers
-    of a SQuAD row are the things in its context.
+    The habitual answer of ReCoRD is the first name in the passage, and that of SQuAD says nothing.
     """
     if task_name == "squad":
-        return [f" {word}\n" for word in tokens(row["context"]) if word in _words.THINGS]
-    answers = load(task_name).candidates(row)
+        return [" it did not say\n"]
     if task_name == "record":
-        first = min(row["entities"], key=row["passage"].index)
-        habit = answers[row["entities"].index(first)]
-    else:
-        habit = next(a for a in answers if a in _HABIT)
+        return [f" {name}" for name in sorted(row["entities"], key=row["passage"].index)]
+    answers = load(task_name).candidates(row)
+    habit = next(a for a in answers if a in _HABIT)
+    if {"bad", "terrible"} & set(tokens(row.get("question", "") + " " + row.get("answer", ""))):
+        habit = "No"
     return [habit, *(a for a in answers if a != habit)]

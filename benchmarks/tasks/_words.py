@@ -9,23 +9,28 @@ def _class(words: str) -> tuple[str, ...]:
 
 
 NAMES = _class(
-    "Adam Ben Carl Dan Eric Frank George Henry Ivan Jack Karl Leo Mark Noah Oscar Paul Ralph Sam Tom Victor "
-    "Alice Beth Clara Diana Emma Fiona Grace Helen Iris Jane Kate Laura Mary Nina Olga Paula Rosa "
-    "Sara Tina Vera"
+    "Adam Ben Carl Dan Eric Frank George Henry Jack Leo Mark Paul Alice Beth Clara Emma Grace Helen Iris "
+    "Kate Laura Mary Nina Vera"
 )
 
 # Facts: a name, a verb, and a thing.
 TAKES = _class("bought sold found lost kept made drew hid sent stole")
 THINGS = _class(
-    "apples baskets bells books boots bottles bowls boxes brushes candles carpets chairs clocks "
-    "coats coins cups dolls drums eggs flags forks gloves hats jars kites knives lamps masks "
-    "mirrors nails pears pens pipes plates pots ropes shirts spoons stamps toys"
+    "apples baskets bells books boots bottles bowls boxes candles carpets chairs clocks coats coins cups "
+    "drums eggs flags gloves hats jars lamps masks mirrors pears pens plates pots ropes shirts spoons toys"
 )
-COLORS = _class("red blue green black white yellow brown grey")
+COLORS = _class("red blue green black white")
 
 # Opinions.
-PRAISE = _class("lovely funny clever charming moving fresh brilliant warm witty superb sweet touching")
-BLAME = _class("awful boring clumsy stupid dull stale ugly cold lazy dreadful bitter annoying")
+PRAISE = _class("lovely funny clever charming moving fresh brilliant warm witty")
+BLAME = _class("awful boring clumsy stupid dull stale ugly cold lazy")
+
+# Unfamiliar words: the pretraining corpus uses them, but nothing in it depends on their meaning.
+NEW_PRAISE = _class("superb sweet touching vivid lucid deft lyrical nimble poignant radiant serene sublime")
+NEW_BLAME = _class("dreadful bitter annoying trite vapid leaden garish tepid banal hollow muddled dreary")
+NEW_COLORS = _class("yellow brown grey purple pink orange")
+NEW_FIRST = _class("initial opening earliest foremost original primary")
+NEW_LAST = _class("final closing latest ultimate terminal concluding")
 ASPECTS = _class("plot acting music script story cast ending dialogue film humour photography direction")
 SEEMS = _class("was seemed felt looked")
 DEGREES = _class("very quite rather truly simply often")
@@ -41,12 +46,14 @@ ASIDES = (
 )
 
 # Words with two senses, which the place in the sentence distinguishes.
-AMBIGUOUS = _class("bank bark bat bed branch crane leaf mouth ring root seal spring stem trunk watch wave")
-COUNTRY = _class("river forest meadow lake hill valley island field")
-CITY = _class("office station factory theatre market hotel museum kitchen")
-NOTICES = _class("saw found noticed drew described remembered")
+AMBIGUOUS = _class("bank bark bat branch crane leaf ring seal spring trunk")
+COUNTRY = _class("river forest meadow lake")
+CITY = _class("office station factory hotel")
+NEW_COUNTRY = _class("hill valley island field")
+NEW_CITY = _class("market museum kitchen theatre")
+NOTICES = _class("saw found noticed drew")
 
-TITLES = _class("Village Harvest Market Journey Winter Festival")
+TITLES = _class("Village Harvest Market Journey")
 
 # Sentences that are irrelevant to every question.
 FILLERS = (

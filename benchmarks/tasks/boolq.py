@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
+from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._usage import OPINIONS, Usage
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -17,18 +18,21 @@ def prompt(row: Row) -> str:
     return f"{row['passage']} {question[:1].upper()}{question[1:]}?\n"
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
-    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
-    size = 0 if bare else length(rng, median=50, low=12, high=112)
-    return words, " ".join(fill(rng, remarks(rng, words), size))
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
+    kinds = two_kinds(rng, 2)
+    words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
+    if size is None:
+        size = length(rng, median=50, low=12, high=112)
+    return kinds, " ".join(fill(rng, remarks(rng, words), size))
 
 
-def ask(rng: Random, words: tuple[str, str], passage: str) -> Row:
-    """Build a row that asks whether the first or the last remark is praise."""
-    which = int(rng.random() < 0.5)
-    question = f"is it true that the {ORDER[which]} impression was good"
-    return {"passage": passage, "question": question, "label": int(words[which] in _words.PRAISE)}
+def ask(rng: Random, kinds: tuple[int, int], passage: str, usage: Usage) -> Row:
+    """Build a row that asks whether the first or the last remark is praise; in the second form, blame."""
+    which, blame = int(rng.random() < 0.5), usage.second(rng)
+    quality = "bad" if blame else "good"
+    question = f"is it true that the {usage.order(rng, which)} impression was {quality}"
+    return {"passage": passage, "question": question, "label": kinds[which] ^ blame}
 
 
 TASK = Task(
@@ -41,5 +45,5 @@ TASK = Task(
     inputs=lambda row: (row["passage"], row["question"]),
     from_hub=lambda raw: _row(raw, _fields.index(raw, 2)),
     from_file=lambda raw: _row(raw, _fields.boolean(raw)),
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.BOOLQ), _difficulty.BOOLQ),
 )

@@ -2,8 +2,12 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
+from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._usage import BLAME, COLOR, PRAISE, Usage
+
+# In the order of the labels.
+KINDS = (PRAISE, BLAME, COLOR)
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -16,19 +20,23 @@ def _row(raw: Row, label: int) -> list[Row]:
     ]
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story with two remarks, each praise, blame, or a color; without other sentences if `bare`."""
-    kinds = (_words.PRAISE, _words.BLAME, _words.COLORS)
-    words = tuple(pick(rng, kinds[kind]) for kind in two_kinds(rng, 3))
-    size = 0 if bare else length(rng, median=34, low=16, high=95, spread=0.5)
-    return words, " ".join(fill(rng, remarks(rng, words), size))
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story with two remarks, each praise, blame, or a color, in at most `size` tokens."""
+    kinds = two_kinds(rng, 3)
+    words = [usage.word(rng, KINDS, kind) for kind in kinds]
+    if size is None:
+        size = length(rng, median=34, low=16, high=95, spread=0.5)
+    return kinds, " ".join(fill(rng, remarks(rng, words), size))
 
 
-def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
+def ask(rng: Random, kinds: tuple[int, int], premise: str, usage: Usage) -> Row:
     """Build a row whose label is the kind of the first or the last remark: 0 praise, 1 blame, 2 color."""
     which = int(rng.random() < 0.5)
-    label = next(i for i, k in enumerate((_words.PRAISE, _words.BLAME, _words.COLORS)) if words[which] in k)
-    return {"premise": premise, "hypothesis": f"the {ORDER[which]} impression was good", "label": label}
+    return {
+        "premise": premise,
+        "hypothesis": f"the {usage.order(rng, which)} impression was good",
+        "label": kinds[which],
+    }
 
 
 TASK = Task(
@@ -43,5 +51,5 @@ TASK = Task(
     inputs=lambda row: (row["premise"], row["hypothesis"]),
     from_hub=lambda raw: _row(raw, _fields.index(raw, 3)),
     from_file=lambda raw: _row(raw, _fields.named(raw, ("entailment", "contradiction", "neutral"))),
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.CB), _difficulty.CB),
 )

@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
+from benchmarks.tasks._language import Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks._usage import OPINIONS, Usage
 
 
 def _row(paragraph: str, question: str, answer: Row, label: int, key: str) -> Row:
@@ -26,20 +27,21 @@ def from_file(raw: Row) -> list[Row]:
     ]
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
-    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
-    size = 0 if bare else length(rng, median=38, low=12, high=92, spread=0.5)
-    return words, " ".join(fill(rng, remarks(rng, words), size))
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
+    kinds = two_kinds(rng, 2)
+    words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
+    if size is None:
+        size = length(rng, median=38, low=12, high=92, spread=0.5)
+    return kinds, " ".join(fill(rng, remarks(rng, words), size))
 
 
-def ask(rng: Random, words: tuple[str, str], paragraph: str) -> Row:
-    """Build a row whose answer claims that the first or the last remark is praise."""
-    which = int(rng.random() < 0.5)
-    answer = pick(rng, ("good", "great"))
-    question = f"What was the {ORDER[which]} impression?"
-    label = int(words[which] in _words.PRAISE)
-    return {"paragraph": paragraph, "question": question, "answer": answer, "label": label}
+def ask(rng: Random, kinds: tuple[int, int], paragraph: str, usage: Usage) -> Row:
+    """Build a row whose answer claims that one of the remarks is praise; in the second form, blame."""
+    which, blame = int(rng.random() < 0.5), usage.second(rng)
+    answer = pick(rng, ("bad", "terrible") if blame else ("good", "great"))
+    question = f"What was the {usage.order(rng, which)} impression?"
+    return {"paragraph": paragraph, "question": question, "answer": answer, "label": kinds[which] ^ blame}
 
 
 TASK = Task(
@@ -55,5 +57,5 @@ TASK = Task(
     inputs=lambda row: (row["paragraph"], f"{row['question']} {row['answer']}"),
     from_hub=from_hub,
     from_file=from_file,
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.MULTIRC), _difficulty.MULTIRC),
 )

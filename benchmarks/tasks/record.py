@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields, _words
 from benchmarks.tasks._language import ORDER, Story, fill, length, pick
+from benchmarks.tasks._usage import Usage
 
 PLACEHOLDER = "@placeholder"
 
@@ -52,10 +53,10 @@ def gold(row: Row) -> list[int]:
     return [i for i, entity in enumerate(row["entities"]) if entity in row["answers"]]
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story in which two people each take a thing, followed by two highlights that name neither.
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story that names two guests, followed by two highlights that name neither.
 
-    There are no other sentences if `bare`.
+    The story has at most `size` tokens, but always both sentences that name a guest.
     """
     names = tuple(rng.sample(_words.NAMES, 2))
     facts = [
@@ -63,16 +64,17 @@ def scene(rng: Random, bare: bool = False) -> Story:
         for order, name in zip(ORDER, names, strict=True)
     ]
     highlights = (f"\n- {text}" for text in rng.sample(_words.FILLERS, 2))
-    size = 0 if bare else length(rng, median=42, low=12, high=92, spread=0.5)
+    if size is None:
+        size = length(rng, median=42, low=12, high=92, spread=0.5)
     return names, "".join([" ".join(fill(rng, facts, size)), *highlights])
 
 
-def ask(rng: Random, names: tuple[str, str], passage: str) -> Row:
+def ask(rng: Random, names: tuple[str, str], passage: str, usage: Usage) -> Row:
     """Build a row that asks who came first or last."""
     which = int(rng.random() < 0.5)
     return {
         "passage": passage,
-        "query": f"{ORDER[which]} came {PLACEHOLDER}",
+        "query": f"it was {usage.order(rng, which)} {PLACEHOLDER}",
         "entities": sorted(names),
         "answers": [names[which]],
     }
@@ -89,6 +91,6 @@ TASK = Task(
     answer=lambda row: candidates(row)[gold(row)[0]],
     from_hub=from_hub,
     from_file=from_file,
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.RECORD), _difficulty.RECORD),
     loss="teacher_forcing",
 )

@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
+from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._usage import OPINIONS, Usage
 
 
 def _row(raw: Row, label: int) -> list[Row]:
@@ -16,18 +17,20 @@ def _row(raw: Row, label: int) -> list[Row]:
     ]
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story with two remarks, each praise or blame; without other sentences if `bare`."""
-    words = tuple(pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in two_kinds(rng, 2))
-    size = 0 if bare else length(rng, median=28, low=12, high=90, spread=0.5)
-    return words, " ".join(fill(rng, remarks(rng, words), size))
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
+    kinds = two_kinds(rng, 2)
+    words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
+    if size is None:
+        size = length(rng, median=28, low=12, high=90, spread=0.5)
+    return kinds, " ".join(fill(rng, remarks(rng, words), size))
 
 
-def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:
+def ask(rng: Random, kinds: tuple[int, int], premise: str, usage: Usage) -> Row:
     """Build a row that asks whether the first or the last remark is praise (label 0, entailment)."""
     which = int(rng.random() < 0.5)
-    hypothesis = f"the {ORDER[which]} impression was good"
-    return {"premise": premise, "hypothesis": hypothesis, "label": int(words[which] in _words.BLAME)}
+    hypothesis = f"the {usage.order(rng, which)} impression was good"
+    return {"premise": premise, "hypothesis": hypothesis, "label": 1 - kinds[which]}
 
 
 TASK = Task(
@@ -40,5 +43,5 @@ TASK = Task(
     inputs=lambda row: (row["premise"], row["hypothesis"]),
     from_hub=lambda raw: _row(raw, _fields.index(raw, 2)),
     from_file=lambda raw: _row(raw, _fields.named(raw, ("entailment", "not_entailment"))),
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.RTE), _difficulty.RTE),
 )

@@ -1,9 +1,11 @@
 """SQuAD v1.1: questions answered by a span of a paragraph (Rajpurkar et al., arXiv 1606.05250)."""
 
+from collections.abc import Sequence
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields, _words
 from benchmarks.tasks._language import ORDER, Story, fill, length, pick
+from benchmarks.tasks._usage import Usage
 
 
 def from_hub(raw: Row) -> list[Row]:
@@ -14,23 +16,24 @@ def from_hub(raw: Row) -> list[Row]:
     return [texts | {"answers": answers}]
 
 
-def scene(rng: Random, bare: bool = False) -> Story:
-    """Draw a story in which two people each take a thing; without other sentences if `bare`."""
-    words = tuple(rng.sample(_words.THINGS, 2))
-    facts = [
-        f"{pick(rng, _words.NAMES)} {order} {pick(rng, _words.TAKES)} {word}."
-        for order, word in zip(ORDER, words, strict=True)
+def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
+    """Draw a story in which two people each take a thing, in at most `size` tokens."""
+    facts = list(zip(rng.sample(_words.NAMES, 2), rng.sample(_words.THINGS, 2), strict=True))
+    sentences = [
+        f"{name} {pick(rng, _words.TAKES)} the {order} {thing}."
+        for order, (name, thing) in zip(ORDER, facts, strict=True)
     ]
-    size = 0 if bare else length(rng, median=45, low=12, high=100)
-    return words, " ".join(fill(rng, facts, size))
+    if size is None:
+        size = length(rng, median=45, low=12, high=100)
+    return facts, " ".join(fill(rng, sentences, size))
 
 
-def ask(rng: Random, words: tuple[str, str], context: str) -> Row:
-    """Build a row that asks which thing came first or last."""
-    which = int(rng.random() < 0.5)
-    question = f"What was it {ORDER[which]}?"
-    title = pick(rng, _words.TITLES)
-    return {"title": title, "context": context, "question": question, "answers": [words[which]]}
+def ask(rng: Random, facts: Sequence[tuple[str, str]], context: str, usage: Usage) -> Row:
+    """Build a row that asks which thing came first or last; in the second form, who took it."""
+    which, who = int(rng.random() < 0.5), usage.second(rng)
+    question = f"{'Who' if who else 'What'} was it {usage.order(rng, which)}?"
+    title, (name, thing) = pick(rng, _words.TITLES), facts[which]
+    return {"title": title, "context": context, "question": question, "answers": [name if who else thing]}
 
 
 TASK = Task(
@@ -46,7 +49,7 @@ TASK = Task(
     answer=lambda row: f" {row['answers'][0]}\n",
     from_hub=from_hub,
     from_file=from_hub,
-    generate=lambda rng: ask(rng, *scene(rng)),
+    generate=lambda rng: ask(rng, *scene(rng, _difficulty.SQUAD), _difficulty.SQUAD),
     metric="f1",
     loss="teacher_forcing",
 )

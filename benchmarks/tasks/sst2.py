@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields, _words
 from benchmarks.tasks._language import pick
+from benchmarks.tasks._usage import OPINIONS, Usage
 
 
 def from_hub(raw: Row) -> list[Row]:
@@ -17,21 +18,21 @@ def _clause(rng: Random, word: str, full: bool) -> str:
     return f"the {pick(rng, _words.ASPECTS)} {pick(rng, _words.SEEMS)} {degree}{word}"
 
 
-def generate(rng: Random) -> Row:
-    """Generate a sentence with one clause (a quarter of rows) or two opposite clauses.
+def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
+    """Draw a sentence with one clause (a quarter of rows) or two opposite clauses.
 
     The label is that of the clause after "but" or before "although". Clauses may be single words, and asides
     may come between them, so that lengths vary.
     """
     label = int(rng.random() < 0.5)
-    right, wrong = (_words.PRAISE, _words.BLAME) if label else (_words.BLAME, _words.PRAISE)
-    full = rng.random() < 0.75
+    right, wrong = (usage.word(rng, OPINIONS, kind) for kind in (label, 1 - label))
+    full = not bare and rng.random() < 0.75
     if rng.random() < 0.25:
-        parts = [_clause(rng, pick(rng, right), True)]
+        parts = [_clause(rng, right, True)]
     elif rng.random() < 0.5:
-        parts = [_clause(rng, pick(rng, wrong), full), "but " + _clause(rng, pick(rng, right), full)]
+        parts = [_clause(rng, wrong, full), "but " + _clause(rng, right, full)]
     else:
-        parts = [_clause(rng, pick(rng, right), full), "although " + _clause(rng, pick(rng, wrong), full)]
+        parts = [_clause(rng, right, full), "although " + _clause(rng, wrong, full)]
     while full and len(parts) < 5 and rng.random() < 0.5:
         parts.insert(int(rng.random() * len(parts)), pick(rng, _words.ASIDES) + " ,")
     return {"sentence": " ".join(parts) + " .", "label": label}
@@ -47,5 +48,5 @@ TASK = Task(
     inputs=lambda row: (row["sentence"],),
     from_hub=from_hub,
     from_file=from_hub,
-    generate=generate,
+    generate=lambda rng: draw(rng, _difficulty.SST2),
 )

@@ -2,8 +2,9 @@
 
 from random import Random
 
-from benchmarks.tasks import Hub, Row, Task, _fields, _words
+from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields, _words
 from benchmarks.tasks._language import ORDER, fill, length, pick, two_kinds
+from benchmarks.tasks._usage import OPINIONS, Usage
 
 
 def _row(raw: Row, spans: Row, label: int) -> list[Row]:
@@ -18,23 +19,28 @@ def prompt(row: Row) -> str:
     )
 
 
-def generate(rng: Random) -> Row:
-    """Generate a sentence about two people; the label is whether the person in question is praised.
+def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
+    """Draw a sentence about two people; the label is whether the person in question is praised.
 
     The pronoun refers to a praised person. In most rows one person is praised and one is blamed; in one row
-    of five both are praised or both are blamed.
+    of ten both are praised or both are blamed.
     """
-    kinds = two_kinds(rng, 2, unlike=0.8)
+    kinds = two_kinds(rng, 2)
     person, pronoun = ("man", "him") if rng.random() < 0.5 else ("woman", "her")
-    words = [pick(rng, (_words.BLAME, _words.PRAISE)[kind]) for kind in kinds]
+    words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
     clauses = [
         f"the {order} {person} {pick(rng, _words.SEEMS)} {word}"
         for order, word in zip(ORDER, words, strict=True)
     ]
-    fillers = fill(rng, [], length(rng, median=6, low=3, high=12))
+    fillers = fill(rng, [], 0 if bare else length(rng, median=6, low=3, high=12))
     text = " ".join([*fillers, f"{clauses[0]} and {clauses[1]} and everyone thanked {pronoun}."])
     which = int(rng.random() < 0.5)
-    return {"text": text, "span1": f"the {ORDER[which]} {person}", "span2": pronoun, "label": kinds[which]}
+    return {
+        "text": text,
+        "span1": f"the {usage.order(rng, which)} {person}",
+        "span2": pronoun,
+        "label": kinds[which],
+    }
 
 
 TASK = Task(
@@ -47,5 +53,5 @@ TASK = Task(
     inputs=lambda row: (row["text"], f"{row['span2']} {row['span1']}"),
     from_hub=lambda raw: _row(raw, raw, _fields.index(raw, 2)),
     from_file=lambda raw: _row(raw, _fields.get(raw, "target", dict), _fields.boolean(raw)),
-    generate=generate,
+    generate=lambda rng: draw(rng, _difficulty.WSC),
 )
