@@ -86,8 +86,7 @@ class Tables:
         if owner not in self._rows:
             file = self.root / "results" / "reference" / f"{owner}.jsonl"
             rows = read(file) if file.exists() else []
-            runs = rows and all("config" in row for row in rows)
-            self._rows[owner] = partition_comparable(rows)[0] if runs else rows
+            self._rows[owner], _ = partition_comparable(rows)
         return self._rows[owner]
 
     def _build(self, name: str, page: str, with_provenance: bool) -> str:

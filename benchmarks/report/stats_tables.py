@@ -221,6 +221,6 @@ def excluded_page(excluded: Sequence[dict]) -> str:
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     return (
         f"## Excluded rows\n\n{text}\n\nThese rows are excluded from all tables and figures, because scores "
-        "with different prompts, metrics, scoring procedures, data, or budgets cannot be averaged. "
-        "The tables use the newest version of a prompt, and otherwise the most frequent value.\n"
+        "with different versions of a task, metrics, scoring procedures, data, or budgets cannot be "
+        "averaged. The tables use the newest version of a task, and otherwise the most frequent value.\n"
     )
