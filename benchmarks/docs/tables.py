@@ -15,7 +15,7 @@ from benchmarks.errors import unknown
 from benchmarks.report import paper_tables, stats_tables
 from benchmarks.report.provenance import provenance_line
 from benchmarks.report.tables import long_table, markdown, pipe
-from benchmarks.results import stats
+from benchmarks.results import paired
 from benchmarks.results.comparable import partition_comparable
 from benchmarks.results.frame import Results
 from benchmarks.results.row import read
@@ -34,13 +34,19 @@ def method_table(rows: Sequence[dict]) -> str:
 def score_table(rows: Sequence[dict]) -> str:
     """Return Markdown with all scores, one block per model, and a note on bold entries."""
     results = Results.of(rows)
-    tests = stats.pairs(results.selected)
-    text = markdown(results.means, "score", stats.winners(tests))
+    tests = paired.pairs(results.selected)
+    text = markdown(results.means, "score", paired.winners(tests))
     return f"{text}\n\n{stats_tables.bold_note(tests)}".strip()
 
 
+def pairs_table(rows: Sequence[dict]) -> str:
+    """Return Markdown with the paired tests between methods, and a note on them."""
+    found = stats_tables.pairs_table(paired.pairs(Results.of(rows).selected))
+    return f"{pipe(found.table)}\n\n{found.note}"
+
+
 # Tables of a suite's rows: kind -> rows -> Markdown.
-SUITE_TABLES = {"score": score_table, "methods": method_table, "dtypes": dtype_table}
+SUITE_TABLES = {"score": score_table, "pairs": pairs_table, "methods": method_table, "dtypes": dtype_table}
 # Tables of published numbers and of the papers' suites, by full name.
 PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
 
@@ -80,8 +86,7 @@ class Tables:
         if owner not in self._rows:
             file = self.root / "results" / "reference" / f"{owner}.jsonl"
             rows = read(file) if file.exists() else []
-            runs = rows and all("config" in row for row in rows)
-            self._rows[owner] = partition_comparable(rows)[0] if runs else rows
+            self._rows[owner], _ = partition_comparable(rows)
         return self._rows[owner]
 
     def _build(self, name: str, page: str, with_provenance: bool) -> str:

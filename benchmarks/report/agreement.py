@@ -5,7 +5,8 @@ its setting if its score is inside their 95 % prediction interval for one more r
 
     mean ± t(0.975, n - 1) s sqrt(1 + 1/n),   s the sample standard deviation.
 
-(Hahn and Meeker, Statistical Intervals, 1991). One seed gives no spread.
+(Hahn and Meeker, Statistical Intervals, 1991). One seed gives no spread. Runs of different versions of a task
+are counted and not compared.
 """
 
 import math
@@ -21,7 +22,7 @@ from tabulate import tabulate
 from benchmarks.errors import UserError
 from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.suite_rows import collect
-from benchmarks.results.comparable import label_of
+from benchmarks.results.comparable import VERSIONS, label_of, versions_of
 from benchmarks.results.row import read
 from benchmarks.results.sources import ROOT
 
@@ -75,21 +76,25 @@ def report(suite: str, root: Path = ROOT, rows_from: Sequence[Path] | None = Non
 def compare(rows: Iterable[Mapping], reference: Sequence[Mapping]) -> list[Comparison]:
     """Compare every run that both sides have and that has a score on both, in the order of `rows`.
 
+    The rows of a run are not compared if they have different versions of its task.
+
     Args:
         rows: rows of the rerun.
         reference: committed rows of the same suite.
     """
     committed = {row["id"]: row for row in reference}
-    scores: dict[str, list[float]] = {}
+    scores: dict[tuple, list[float]] = {}
     for row in reference:
         if row.get("score") is not None:
-            scores.setdefault(_setting(row), []).append(row["score"])
+            scores.setdefault((_setting(row), versions_of(row)), []).append(row["score"])
     found = []
     for row in rows:
         other = committed.get(row["id"])
         if other is None or None in (row.get("score"), other.get("score")):
             continue
-        interval = prediction_interval(scores[_setting(other)])
+        if versions_of(row) != versions_of(other):
+            continue
+        interval = prediction_interval(scores[_setting(other), versions_of(other)])
         same = row["score"] == other["score"]
         within = interval is not None and interval[0] <= row["score"] <= interval[1]
         kind = IDENTICAL if same else WITHIN if within else DIFFERENT
@@ -114,17 +119,34 @@ def prediction_interval(scores: Sequence[float]) -> tuple[float, float] | None:
 
 def text(suite: str, rows: Sequence[Mapping], reference: Sequence[Mapping]) -> str:
     """Return the comparison as text: counts per method, the runs that differ, and both environments."""
-    found = compare(rows, reference)
+    found, outdated = compare(rows, reference), _outdated(rows, reference)
     parts = [f"{suite}: {len(found)} runs compared with the committed rows", _counts(found)]
     bits = sum(c.to_the_bit for c in found)
     parts.append(f"{bits} of {len(found)} runs agree in every evaluation to the last bit.")
     if different := [c for c in found if c.kind == DIFFERENT]:
         parts += ["Different runs (scores in %):", _differences(different)]
-    if len(found) < len(reference):
-        missing = len(reference) - len(found)
+    for versions, count in outdated.items():
+        parts.append(f"Not compared: {count} run{'s' if count > 1 else ''} {versions}.")
+    if missing := len(reference) - len(found) - outdated.total():
         parts.append(f"{missing} committed runs have no finished counterpart here, or no score.")
     parts.append(_environments([c.row for c in found], [c.reference for c in found]))
     return "\n\n".join(parts)
+
+
+def _outdated(rows: Iterable[Mapping], reference: Sequence[Mapping]) -> Counter[str]:
+    """Count the runs whose rows have different versions of their task, by task and versions as text."""
+    committed = {row["id"]: row for row in reference}
+    counts: Counter[str] = Counter()
+    for row in rows:
+        other = committed.get(row["id"], row)
+        differing = [
+            f"{rule.what} {rule.kind(row)} here and {rule.kind(other)} in the committed rows"
+            for rule in VERSIONS
+            if rule.kind(row) != rule.kind(other)
+        ]
+        if differing:
+            counts[f"of {row['config']['task']} with {', '.join(differing)}"] += 1
+    return counts
 
 
 def _setting(row: Mapping) -> str:

@@ -13,7 +13,7 @@ from benchmarks.report.predictions import predicted_peaks
 from benchmarks.report.provenance import provenance_line
 from benchmarks.report.stats_tables import ReportTable
 from benchmarks.report.tables import Winners, long_table
-from benchmarks.results import published, stats
+from benchmarks.results import paired, published
 from benchmarks.results.frame import Results, require_rows
 from benchmarks.results.select import CELL
 from benchmarks.results.sources import load_rows
@@ -26,8 +26,8 @@ class Analysis:
     Attributes:
         suite: name of the suite.
         results: the rows and their frames.
-        tests: `benchmarks.results.stats.pairs` of the selected runs.
-        winners: `benchmarks.results.stats.winners` of the tests.
+        tests: `benchmarks.results.paired.pairs` of the selected runs.
+        winners: `benchmarks.results.paired.winners` of the tests.
         note: the provenance line.
         predicted: the predicted peak in bytes of each entry of `results.means`; nan without a prediction.
         tables: the long tables, by file stem.
@@ -55,7 +55,7 @@ def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -
     """
     require_rows(results, suite)
     means, note = results.means, provenance_line(results.comparable)
-    tests = stats.pairs(results.selected)
+    tests = paired.pairs(results.selected)
     tables = {
         "methods": ReportTable("All measures", long_table(means), means.drop(columns="title"), note),
         **stats_tables.build_tables(results, tests, _tuned(suite)),
@@ -66,7 +66,7 @@ def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -
         numbers = published.load() if numbers is None else numbers
         tables["published"] = paper_tables.printed(means, paper, numbers)
         tables["stated"] = paper_tables.stated(paper)
-    return Analysis(suite, results, tests, stats.winners(tests), note, _predicted(results), tables)
+    return Analysis(suite, results, tests, paired.winners(tests), note, _predicted(results), tables)
 
 
 def _tuned(suite: str) -> Results | None:

@@ -7,15 +7,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.report.tables import NONE
-from benchmarks.results import stats
+from benchmarks.results import paired, stats
 from benchmarks.results.frame import Results
 from benchmarks.results.ranks import ranks
 from benchmarks.results.tuning import trials_table
-
-RULE = (
-    "paired sign-flip permutation tests over runs with equal seeds, Holm-corrected over all pairs of methods "
-    "in a column"
-)
 
 
 class ReportTable(NamedTuple):
@@ -38,28 +33,34 @@ def bold_note(tests: pd.DataFrame) -> str:
     """Explain the bold entries of a table of scores; empty if no two methods are compared.
 
     Args:
-        tests: the result of `benchmarks.results.stats.pairs`.
+        tests: the result of `benchmarks.results.paired.pairs`.
     """
     if not len(tests):
         return ""
-    of_tasks = tests[tests["task"] != stats.ALL]["n"]
-    n = _span(of_tasks)
-    rule = f"{RULE}; {n} {'pair' if n == '1' else 'pairs'} of runs per task"
-    if stats.winners(tests):
-        return f"Bold: significantly better than every other trained method at the 5 % level ({rule})."
-    few = ""
-    if (tests["n"] < _needed(tests))[tests["task"] != stats.ALL].all():
-        needed = _needed(tests)[tests["task"] != stats.ALL]
-        few = f" With fewer than {_span(needed)} pairs, no such test can be significant."
-    return (
-        "Nothing is bold: no method is significantly better than all other trained methods at the 5 % level "
-        f"({rule}).{few}"
+    several = tests["model"].isin(tests.loc[tests["task"] == paired.ALL, "model"])
+    alone = several & (tests["task"] != paired.ALL)
+    tested = tests["p"].notna()
+    if not tested.any():
+        return (
+            f"Nothing is bold: {_span(tests['n'])} {'pair' if tests['n'].max() == 1 else 'pairs'} of runs "
+            f"cannot show a significant difference, which takes at least {_span(tests['needed'])}."
+        )
+    pooled = tested & ~alone if (tested & ~alone).any() else tested
+    bold = "Bold: significantly better than every other tested method"
+    nothing = "Nothing is bold: no method is significantly better than every other tested method"
+    equal = "tasks and seeds" if several.any() else "seeds"
+    note = (
+        f"{bold if paired.winners(tests) else nothing} at the 5 % level (sign-flip permutation tests over "
+        f"{_span(tests.loc[pooled, 'n'])} pairs of runs with equal {equal}, assumed independent; "
+        "Holm-corrected over all pairs of methods)."
     )
-
-
-def _needed(tests: pd.DataFrame) -> pd.Series:
-    """Return for each line the number of pairs of runs that its column needs for a significant difference."""
-    return tests.groupby(["model", "task"])["n"].transform("size").map(stats.pairs_needed)
+    if alone.any():
+        note += f" Tasks with at least {_span(tests.loc[alone, 'needed'])} pairs are also tested alone."
+    elif several.any():
+        note += " No task is tested alone, because it has too few pairs."
+    if not tested[~alone].all():
+        note += f" Methods with fewer than {paired.pairs_needed(1)} common pairs are not tested."
+    return note
 
 
 def _span(counts: pd.Series) -> str:
@@ -75,12 +76,12 @@ def build_tables(
 
     Args:
         results: the suite's results.
-        tests: `benchmarks.results.stats.pairs` of the selected runs.
+        tests: `benchmarks.results.paired.pairs` of the selected runs.
         tuned: the results of the tuning trials, if they belong to another suite.
     """
     return {
         "intervals": _intervals(stats.intervals(results.selected)),
-        "pairs": _pairs(tests),
+        "pairs": pairs_table(tests),
         "ranks": _ranks(results.selected),
         "trials": _trials(trials_table(tuned or results)),
     }
@@ -121,26 +122,38 @@ def _intervals(means: pd.DataFrame) -> ReportTable:
     return ReportTable("Mean test scores with 95 % intervals", pd.DataFrame(table), means, note)
 
 
-def _pairs(tests: pd.DataFrame) -> ReportTable:
+def pairs_table(tests: pd.DataFrame) -> ReportTable:
+    """Return the table of paired tests.
+
+    Args:
+        tests: the result of `benchmarks.results.paired.pairs`.
+    """
+    low, high = (column(tests[name], "+.1f", 100) for name in ("ci_low", "ci_high"))
     table = {
         "model": tests["model"],
-        "task": tests["title"],
+        "tasks": tests["title"],
         "a": tests["a"],
         "b": tests["b"],
-        "n": tests["n"].astype(str),
-        "a - b (points)": column(tests["difference"], "+.2f", 100),
-        "p": column(tests["p"], ".4f"),
-        "p, Holm": column(tests["p_holm"], ".4f"),
-        "significant": ["yes" if separated else "no" for separated in tests["separated"]],
+        "a - b (points)": column(tests["difference"], "+.1f", 100),
+        "95 % interval": [NONE if a == NONE else f"{a} to {b}" for a, b in zip(low, high, strict=True)],
+        "wins / ties / losses": [
+            f"{wins} / {ties} / {losses}"
+            for wins, ties, losses in zip(tests["wins"], tests["ties"], tests["losses"], strict=True)
+        ],
+        "p, Holm": [f"{p:.4f}" if p >= 1e-4 else NONE if pd.isna(p) else "<0.0001" for p in tests["p_holm"]],
+        "pairs": tests["n"].astype(str),
     }
-    short = (tests["n"] < _needed(tests)).sum()
-    note = f"The tests are {RULE}. n is the number of pairs of runs with equal seeds."
-    if short:
-        note += (
-            f" In {short} of {len(tests)} lines, n is too small for a significant difference, because p is "
-            "at least 2 / 2^n and Holm's correction multiplies the smallest p by the number of comparisons."
-        )
-    return ReportTable("Paired tests between methods", pd.DataFrame(table), tests, note)
+    constant = [name for name, of in (("model", "model"), ("tasks", "title")) if tests[of].nunique() == 1]
+    note = (
+        "Two runs form a pair if they have the same task and seeds, and a wins the pair if its score is "
+        "higher. p is from a sign-flip permutation test of the mean difference, Holm-corrected over all "
+        "pairs of methods. The interval inverts this test without the correction. Both assume independent "
+        "pairs, so they generalize to new seeds of these tasks, but not to new tasks."
+    )
+    if tests["p"].isna().any():
+        note += " A dash means that the pairs are too few for a significant difference."
+    table = pd.DataFrame(table).drop(columns=constant)
+    return ReportTable("Paired tests between methods", table, tests, note)
 
 
 def _ranks(selected: pd.DataFrame) -> ReportTable:
@@ -208,6 +221,6 @@ def excluded_page(excluded: Sequence[dict]) -> str:
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     return (
         f"## Excluded rows\n\n{text}\n\nThese rows are excluded from all tables and figures, because scores "
-        "with different prompts, metrics, scoring procedures, data, or budgets cannot be averaged. "
-        "The tables use the newest version of a prompt, and otherwise the most frequent value.\n"
+        "with different versions of a task, metrics, scoring procedures, data, or budgets cannot be "
+        "averaged. The tables use the newest version of a task, and otherwise the most frequent value.\n"
     )

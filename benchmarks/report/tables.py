@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.results.order import display_order, score_name
-from benchmarks.results.stats import ALL
+from benchmarks.results.paired import ALL
 
 # (model, task) -> the label whose entry is bold.
 Winners = Mapping[tuple[str, str], str]
@@ -64,7 +64,7 @@ def block_of(
     """Return one model's entries as text: a line per method, a column per task, and a column of means.
 
     The mean is over the tasks of the block, and missing if a method lacks one of them. A score is bold if its
-    method is a winner there, see `benchmarks.results.stats.winners`.
+    method is a winner there, see `benchmarks.results.paired.winners`.
     """
     scale, _, digits = unit_of(column, block if scale_of is None else scale_of)
     usual, tasks = _seeds(block), display_order(block, "task")

@@ -1,8 +1,8 @@
 """Partition of rows into those that can be compared and averaged, and those that are excluded.
 
-Rows with different prompts, metrics, scoring procedures, data, or budgets cannot be averaged. If the rows of
-a group differ in one of `RULES`, the most frequent kind is the reference (the newest kind on a tie), and all
-other rows are excluded with a reason. For prompts alone, the reference is the newest version.
+Rows with different versions of a task, metrics, scoring procedures, data, or budgets cannot be averaged. If
+the rows of a group differ in one of `RULES`, the most frequent kind is the reference (the newest kind on a
+tie), and all other rows are excluded with a reason. For versions, the reference is the newest one.
 """
 
 from collections import defaultdict
@@ -21,7 +21,8 @@ class Rule:
         what: name of the property in reports.
         group: maps a row to its group, the rows that would be compared or averaged with it.
         kind: maps a row to the value that must be equal within its group.
-        why: how an excluded row differs; completes the phrase "Excluded 2 rows ...".
+        why: how an excluded row differs; completes the phrase "Excluded 2 rows ...". It may contain {task},
+            {kind}, and {reference}.
         newest: whether the highest kind is the reference instead of the most frequent kind.
     """
 
@@ -73,8 +74,17 @@ def _draw(row: Mapping) -> tuple:
     return tuple(row["config"].get(name) for name in names)
 
 
-def _version(row: Mapping) -> int:
-    return max(row.get("task_version") or 0, 0)
+def _task(row: Mapping) -> str | None:
+    """Return the task of the row of a run or a study; None if the row has no task."""
+    return row.get("config", row).get("task")
+
+
+def _is_generated(row: Mapping) -> bool:
+    return row.get("config", row).get("data") == "builtin"
+
+
+def _generator_version(row: Mapping) -> int:
+    return (row.get("generator_version") or 1) if _is_generated(row) else 1
 
 
 def _data(row: Mapping) -> str:
@@ -83,9 +93,15 @@ def _data(row: Mapping) -> str:
     return f"{config.get('data')}" + (f", {rows} test rows" if rows else "")
 
 
+# The rules for rows of runs and studies alike. A row without a version is of version 1.
+VERSIONS = (
+    Rule("prompt version", _task, lambda row: row.get("task_version") or 1,
+         "of {task} with prompt version {kind} (the newest is version {reference})", newest=True),
+    Rule("generator version", lambda row: (_task(row), _is_generated(row)), _generator_version,
+         "of {task} with generator version {kind} (the newest is version {reference})", newest=True),
+)  # fmt: skip
 RULES = (
-    Rule("prompt version", lambda row: row["config"]["task"], _version,
-         "scored with an older version of their task's prompt", newest=True),
+    *VERSIONS,
     Rule("metric", _column, lambda row: row.get("metric") or "accuracy", "with another metric"),
     Rule("scoring", _column, lambda row: row["config"].get("scoring"), "scored with another procedure"),
     Rule("data", _column, _data, "with other data"),
@@ -98,13 +114,17 @@ RULES = (
 def partition_comparable(rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
     """Split rows into comparable rows and a description of the excluded rows.
 
+    Args:
+        rows: rows of runs, or rows of a study, to which only `VERSIONS` apply.
+
     Returns:
         The comparable rows, in their order, and a list of entries that describe the excluded rows. Rows that
-        are alike share an entry: `what` (the property in which they differ), model, task, label, `kind`
-        (their value), `reference` (the value of the comparable rows), `rows` (their number), and `why`.
+        are alike share an entry: `what` (the property in which they differ), model, task, and label (None for
+        a study), `kind` (their value), `reference` (the value of the comparable rows), `rows` (their number),
+        and `why`.
     """
     kept, excluded = list(rows), []
-    for rule in RULES:
+    for rule in RULES if all("config" in row for row in rows) else VERSIONS:
         groups: dict[Any, dict[Any, list[dict]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
             groups[rule.group(row)][rule.kind(row)].append(row)
@@ -128,23 +148,37 @@ def reference_kind(kinds: Mapping[Any, Sequence[dict]], rule: Rule) -> Any:
 def _described(rows: Sequence[dict], rule: Rule, reference: Mapping) -> list[dict]:
     counts: dict[tuple, int] = defaultdict(int)
     for row in rows:
-        config = row["config"]
-        kinds = rule.kind(row), reference[rule.group(row)]
-        counts[config["model"], config["task"], label_of(row), *kinds] += 1
-    names = ("model", "task", "label", "kind", "reference")
-    return [
-        {"what": rule.what, **dict(zip(names, values, strict=True)), "rows": count, "why": rule.why}
-        for values, count in counts.items()
-    ]
+        run = (row["config"]["model"], label_of(row)) if "config" in row else (None, None)
+        counts[*run, _task(row), rule.kind(row), reference[rule.group(row)]] += 1
+    names = ("model", "label", "task", "kind", "reference")
+    found = []
+    for values, count in counts.items():
+        entry = dict(zip(names, values, strict=True))
+        found.append({"what": rule.what, **entry, "rows": count, "why": rule.why.format_map(entry)})
+    return found
 
 
-def lines(excluded: Sequence[Mapping]) -> list[str]:
-    """Return one line of text per reason.
+def versions_of(row: Mapping) -> tuple:
+    """Return the versions of a row's task, one for each of `VERSIONS`."""
+    return tuple(rule.kind(row) for rule in VERSIONS)
 
-    >>> lines([{"why": "with other data", "rows": 2}])
-    ['Excluded 2 rows with other data.']
+
+def counted(excluded: Sequence[Mapping]) -> list[str]:
+    """Return one phrase per reason.
+
+    >>> counted([{"why": "with other data", "rows": 2}])
+    ['2 rows with other data']
     """
     counts: dict[str, int] = defaultdict(int)
     for entry in excluded:
         counts[entry["why"]] += entry["rows"]
-    return [f"Excluded {count} row{'s' if count > 1 else ''} {why}." for why, count in counts.items()]
+    return [f"{count} row{'s' if count > 1 else ''} {why}" for why, count in counts.items()]
+
+
+def lines(excluded: Sequence[Mapping]) -> list[str]:
+    """Return one sentence per reason.
+
+    >>> lines([{"why": "with other data", "rows": 2}])
+    ['Excluded 2 rows with other data.']
+    """
+    return [f"Excluded {phrase}." for phrase in counted(excluded)]

@@ -56,9 +56,9 @@ class Results:
             raise UserError(
                 f"{source or 'these rows'}: rows of several kinds; pass the rows of one suite or one study"
             )
-        if studies - {None}:
-            return cls(rows, source, rows, [], pd.DataFrame(list(rows)), studies.pop())
         kept, excluded = partition_comparable(rows)
+        if studies - {None}:
+            return cls(rows, source, kept, excluded, pd.DataFrame(kept), studies.pop())
         return cls(rows, source, kept, excluded, frame(kept))
 
     @cached_property

@@ -32,7 +32,7 @@ REQUIRED: dict[str, tuple[type, ...]] = {
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "label": (str,),
     "metric": (str,),
-    "task_version": (int,),
+    **dict.fromkeys(("task_version", "generator_version"), (int,)),
     "test": (dict,),
     "validation": (dict,),
     "heaviest_batches": (dict,),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
-from benchmarks.results.comparable import label_of
+from benchmarks.results.comparable import VERSIONS, counted, label_of
 from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import format_value, value_order
 from benchmarks.results.select import CELL, candidates
@@ -89,7 +89,8 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
         trial that did not finish cannot be selected.
 
     Raises:
-        UserError: a trial has no row yet, or no trial of a method has finished.
+        UserError: a trial has no row yet, the rows have different versions of a task, or no trial of a method
+            has finished.
     """
     from benchmarks.config.labels import label
     from benchmarks.results.sources import load_rows
@@ -109,6 +110,12 @@ def best(trials: str, specs: "Sequence[RunSpec]") -> dict[Cell, dict[str, Any]]:
         )
     settings = {}
     results = Results.of([found[key] for key in expected])
+    versions = [rule.what for rule in VERSIONS]
+    if outdated := counted([entry for entry in results.excluded if entry["what"] in versions]):
+        raise UserError(
+            f"suite {trials}: {'; '.join(outdated)} cannot be compared with the other trials: run "
+            f"`python -m benchmarks sweep {trials}`"
+        )
     for cell, runs in results.selected.groupby(CELL, sort=False):
         if not (runs["outcome"] == "done").any():
             model, task, method = cell

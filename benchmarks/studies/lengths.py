@@ -110,7 +110,7 @@ def measure_source(source: str, names: Sequence[str], say: Callable[[str], None]
                     "data_fingerprint": splits.fingerprint,
                     "task": task_name,
                     "task_title": task.title,
-                    "task_version": task.version,
+                    **tasks.versions(task, splits.source),
                     "tokenizer": model.name,
                     "head": head,
                     "max_length": model.max_length,

@@ -51,6 +51,8 @@ class Task:
         hub, from_hub: the public copy, and a function from one of its raw rows to canonical rows; None if
             there is no public copy.
         generate: random generator -> one built-in canonical row; None if the task has no built-in rows.
+        generator_version: increased whenever the built-in rows change, whether through `generate` or through
+            what it imports.
         metric: "accuracy"; for generated answers "f1" (token F1, best over the gold answers) or "exact_match"
             (of the number after "####", see `benchmarks.evaluation.metrics`).
         loss: "classification" for the cross-entropy over the candidates' mean token log-likelihoods;
@@ -70,6 +72,7 @@ class Task:
     hub: Hub | None = None
     from_hub: Callable[[Row], Iterable[Row]] | None = None
     generate: Callable[[Random], Row] | None = None
+    generator_version: int = 1
     metric: Metric = "accuracy"
     loss: Loss = "classification"
     answer: Callable[[Row], str] | None = None
@@ -82,6 +85,24 @@ class Task:
     def generative(self) -> bool:
         """Whether the answer is generated rather than chosen among candidates."""
         return self.metric != "accuracy"
+
+
+def versions(task: Task, data: str) -> dict[str, int]:
+    """Return the fields of a result row that identify the version of a task.
+
+    Args:
+        task: a task from `load`.
+        data: the source of its rows: "builtin", "hub", or "folder". Only built-in rows are generated, by the
+            task that provides the rows.
+
+    Returns:
+        task_version, and for built-in rows generator_version.
+    """
+    found = {"task_version": task.version}
+    if data == "builtin":
+        provider = load(task.rows_of) if task.rows_of else task
+        found["generator_version"] = provider.generator_version
+    return found
 
 
 @cache

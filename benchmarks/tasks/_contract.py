@@ -27,7 +27,7 @@ def problem(task: Any, name: str) -> str | None:
 def _values(task: Task, name: str) -> str | None:
     if not isinstance(task.title, str) or not task.title.strip():
         return f"title must be a text, not {task.title!r}"
-    for field in ("version", "max_new_tokens"):
+    for field in ("version", "generator_version", "max_new_tokens"):
         value = getattr(task, field)
         if type(value) is not int or value < 1:
             return f"{field} must be a whole number of at least 1, not {value!r}"
@@ -71,6 +71,8 @@ def _combinations(task: Task, name: str) -> str | None:
         return f"metric={task.metric!r} needs answer, the text that teacher forcing trains on"
     if task.loss == "classification" and task.answer is not None:
         return "answer has no effect with loss='classification': remove it, or set loss='teacher_forcing'"
+    if task.generate is None and task.generator_version != 1:
+        return "generator_version has no effect without generate, the source of built-in rows: remove it"
     default = next(f.default for f in dataclasses.fields(Task) if f.name == "max_new_tokens")
     if not task.generative and task.max_new_tokens != default:
         return "max_new_tokens has no effect with metric='accuracy', which generates nothing: remove it"

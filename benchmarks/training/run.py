@@ -201,7 +201,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "config": spec.config(),
         "label": labels.label(spec),
         "task_title": task.title,
-        "task_version": task.version,
+        **tasks.versions(task, splits.source),
         "metric": task.metric,
         **provenance_fields(),
         "data_fingerprint": splits.fingerprint,

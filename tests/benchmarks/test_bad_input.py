@@ -122,18 +122,22 @@ def test_a_clock_that_is_set_back_affects_no_duration_and_no_row(sandbox, monkey
     assert kept == json.loads(json.dumps(second)) | {"checksum": kept["checksum"]}
 
 
-def test_rows_of_an_older_prompt_are_skipped_and_counted(sandbox, capsys):
-    """With two seeds of the new prompt and one of the old, the mean covers the two new ones."""
-    old, *new = [result_rows.row(seed=seed) | {"task_version": 2 - (seed == 0)} for seed in range(3)]
-    other = result_rows.row(task="rte") | {"task_version": 1}
+@pytest.mark.parametrize(
+    ("field", "what"), [("task_version", "prompt version"), ("generator_version", "generator version")]
+)
+def test_rows_of_an_older_task_version_are_skipped_and_counted(field, what, sandbox, capsys):
+    """With two seeds of the new version and one of the old, the mean covers the two new ones."""
+    old, *new = [result_rows.row(seed=seed) | {field: 2 - (seed == 0)} for seed in range(3)]
+    other = result_rows.row(task="rte") | {field: 1}
     for row in (old, *new, other):
         sandbox.write(f"results/runs/mine/{row['id']}.json", json.dumps(row))
     means = Results.of([old, *new, other]).means.set_index("task")
     assert means["n"].to_dict() == {"sst2": 2, "rte": 1}
     assert means["score"]["sst2"] == pytest.approx(sum(row["score"] for row in new) / 2)
+    message = f"Excluded 1 row of sst2 with {what} 1 (the newest is version 2)."
     glob = str(sandbox.folder / "results/runs/mine/*.json")
     assert main(["plots", "figure1", "--rows", glob]) == 0
-    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     sandbox.patch.setattr(render, "draw", lambda *_: {})
     assert main(["report", "mine"]) == 0
-    assert "Excluded 1 row scored with an older version of their task's prompt." in capsys.readouterr().out
+    assert message in capsys.readouterr().out

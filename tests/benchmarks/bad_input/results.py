@@ -106,6 +106,11 @@ CASES = [
         _row(task_version="new"),
         "not a result row (task_version must be a whole number",
     ),
+    drawn(
+        "a row whose generator has no number",
+        _row(generator_version=1.5),
+        "not a result row (generator_version must be a whole number, not 1.5",
+    ),
     drawn("a row whose curve is a number", _row(curve=3), "not a result row"),
     drawn(
         "a row of an earlier schema",

@@ -68,6 +68,31 @@ def test_failed_and_missing_runs_are_counted_and_not_compared():
     assert "2 committed runs have no finished counterpart here" in text
 
 
+def test_runs_of_another_task_version_are_not_compared_and_the_message_names_the_versions():
+    """One run of three has the version of the committed rows; the scores of the others cannot be compared."""
+    rows = seeds((0.1, 0.2, 0.75))
+    new, both = rows[0] | {"generator_version": 2}, rows[1] | {"generator_version": 3, "task_version": 2}
+    committed = seeds(task_version=1)
+    text = agreement.text("demo", [new, both, rows[2]], committed)
+    assert text.startswith("demo: 1 runs compared")
+    assert "Not compared: 1 run of sst2 with generator version 2 here and 1 in the committed rows." in text
+    assert (
+        "1 run of sst2 with prompt version 2 here and 1 in the committed rows, generator version 3 here and "
+        "1 in the committed rows." in text
+    )
+    assert "Different runs" not in text
+    assert "no finished counterpart" not in text
+    everything = agreement.text("demo", seeds(generator_version=2), committed)
+    assert "Not compared: 3 runs of sst2 with generator version 2 here" in everything
+
+
+def test_committed_scores_of_another_task_version_are_no_part_of_the_spread():
+    committed = seeds()
+    committed[2] |= {"generator_version": 2, "score": 0.1}
+    (first, second) = agreement.compare(seeds(), committed)
+    assert first.interval == second.interval == agreement.prediction_interval(SCORES[:2])
+
+
 def test_the_text_names_versions_and_hardware_of_both_sides():
     here = seeds(hardware="New CPU, 8 cores", versions={"torch": "2.11.0"})
     text = agreement.text("demo", here, seeds(hardware="Old CPU, 2 cores", versions={"torch": "2.13.0"}))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from statistics import mean, stdev
 from tempfile import TemporaryDirectory
 
 import pytest
+from scipy import stats
 
 from benchmarks.report import build
 from benchmarks.report.tables import NONE, long_table, pipe
@@ -137,9 +139,11 @@ def test_seeds_give_mean_and_deviation():
             values = scores(rows, label, task)
             assert table[label][column] == f"{mean(values):.1f} ± {stdev(values):.1f}"
     assert "of 3 seeds" in text
-    assert "Nothing is bold" in text
-    # Six methods form 15 pairs, and Holm's correction multiplies the smallest p-value by 15.
-    assert "3 pairs of runs per task). With fewer than 10 pairs, no such test can be significant." in text
+    # Six methods form 15 pairs, and 15 x 2 / 2^10 < 5 % < 15 x 2 / 2^9.
+    assert (
+        "Nothing is bold: 6 pairs of runs cannot show a significant difference, which takes at least 10."
+        in text
+    )
     assert "**" not in text.replace("**nano-opt**", "")
 
 
@@ -162,8 +166,9 @@ def test_only_a_significant_winner_is_bold():
     assert not any(table[label][1].startswith("**") for label in ("Addax", "Adam", "MeZO"))
     # Over both tasks, Addax is better than Adam in 12 of 16 pairs, by 0.05 on average.
     assert table["Addax"][2] == "**85.2**"
-    assert "Bold: significantly better than every other trained method at the 5 % level" in text
-    assert "8 pairs of runs per task" in text
+    assert "Bold: significantly better than every other tested method at the 5 % level" in text
+    assert "16 pairs of runs with equal tasks and seeds, assumed independent" in text
+    assert "Tasks with at least 7 pairs are also tested alone." in text
     assert written(rows, "score.tex").count(r"\textbf{") == 2
     assert "**" not in written(rows, "memory.md").replace("**nano-opt**", "")
 
@@ -175,6 +180,37 @@ def test_five_seeds_are_too_few_for_a_winner():
     assert "**99" not in text
     rows = of_scores({"addax": [0.99] * 6, "mezo": [0.5] * 6})
     assert "**99.0 ± 0.0**" in written(rows, "score.md")
+
+
+def test_nine_tasks_and_three_seeds_give_a_summary_of_27_pairs_and_no_test_of_one_task():
+    rows = made.suite(seeds=range(3), methods=("zero-shot", "adam", "mezo"))
+    text = written(rows, "score.md")
+    table = {line[0]: line[1:] for line in cells(text)}
+    assert [entry.startswith("**") for entry in table["Adam"]] == [False] * 9 + [True]
+    assert "27 pairs of runs with equal tasks and seeds" in text
+    assert "No task is tested alone, because it has too few pairs." in text
+    head, line = cells(written(rows, "pairs.md"))
+    assert head[:3] == ["a", "b", "a - b (points)"]
+    differences = [
+        a - b
+        for task in made.TITLES
+        for a, b in zip(scores(rows, "MeZO", task), scores(rows, "Adam", task), strict=True)
+    ]
+    wins = sum(d > 0 for d in differences)
+    assert line[:3] == ["MeZO", "Adam", f"{mean(differences):+.1f}"]
+    assert line[4:] == [f"{wins} / 0 / {27 - wins}", "<0.0001", "27"]
+    low, high = map(float, line[3].split(" to "))
+    half = stats.t.ppf(0.975, 26) * stdev(differences) / math.sqrt(27)
+    assert (low, high) == pytest.approx((mean(differences) - half, mean(differences) + half), abs=0.2 * half)
+
+
+def test_a_method_with_few_runs_is_named_as_untested():
+    rows = made.suite(seeds=range(3), methods=("adam", "mezo"))
+    few = [made.row(label="Addax-WA", seed=seed) for seed in range(3)]
+    text = written([*rows, *few], "score.md")
+    assert "Methods with fewer than 6 common pairs are not tested." in text
+    table = {tuple(line[:2]): line[-2:] for line in cells(written([*rows, *few], "pairs.md"))}
+    assert table["Addax-WA", "Adam"] == [NONE, "3"]
 
 
 def test_csv_has_the_unrounded_numbers(nine):

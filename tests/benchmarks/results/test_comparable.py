@@ -39,6 +39,45 @@ def test_the_most_frequent_kind_is_the_reference_and_other_rows_are_excluded(wha
     assert line["score"] == pytest.approx(sum(row["score"] for row in usual) / 3)
 
 
+@pytest.mark.parametrize("field", ["task_version", "generator_version"])
+def test_the_newest_version_of_a_task_is_the_reference_and_the_message_names_the_versions(field):
+    """A row without the field is of version 1. The other task keeps its own version."""
+    what = {"task_version": "prompt version", "generator_version": "generator version"}[field]
+    old = [made.row(method, seed=seed) for method in ("addax", "mezo") for seed in range(3)]
+    new, other = [made.row("adam") | {field: 3}], [made.row(task="rte") | {field: 2}]
+    kept, excluded = partition_comparable([*old, *new, *other])
+    assert kept == [*new, *other]
+    assert [(e["label"], e["kind"], e["reference"], e["rows"]) for e in excluded] == [
+        ("Addax", 1, 3, 3),
+        ("MeZO", 1, 3, 3),
+    ]
+    assert lines(excluded) == [f"Excluded 6 rows of sst2 with {what} 1 (the newest is version 3)."]
+
+
+def test_only_built_in_rows_have_a_generator():
+    """Rows of a folder stay comparable with each other, whatever the generator of built-in rows."""
+    folder = [changed(made.row(seed=seed), config_data="folder") for seed in range(3)]
+    builtin = made.row(seed=3) | {"generator_version": 2}
+    kept, (entry,) = partition_comparable([*folder, builtin])
+    assert (kept, entry["what"]) == (folder, "data")
+
+
+def test_rows_of_a_study_are_of_one_version_of_each_task():
+    rows = made.lengths((("builtin", "nano-opt"), ("folder", "smollm2-135m")))
+    new = [
+        row | {"tokenizer": "nano-llama", "generator_version": 2}
+        for row in made.lengths((("builtin", "x"),))
+        if row["task"] == "boolq"
+    ]
+    results = Results.of([*rows, *new])
+    of_boolq = results.runs[results.runs["task"] == "boolq"]
+    assert sorted(of_boolq["tokenizer"]) == ["nano-llama", "smollm2-135m"]
+    assert len(results.runs) == len(results.comparable) == 18
+    assert lines(results.excluded) == [
+        "Excluded 1 row of boolq with generator version 1 (the newest is version 2)."
+    ]
+
+
 def test_an_excluded_setting_is_not_a_candidate():
     """The odd run has another setting and the best validation score by far, but it must not be selected."""
     usual = [made.row(seed=seed) for seed in range(2)]

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from benchmarks import files
+from benchmarks.config import fingerprint
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
@@ -90,6 +92,30 @@ def test_a_run_is_finished_if_spec_data_and_sources_are_equal(runs):
     for changes in ({"status": "failed"}, {"data_fingerprint": "d2"}, {"source_fingerprint": "0" * 16}):
         store.write("s", done_row(**changes))
         assert not store.finished("s", SPEC, "d0")
+
+
+def test_a_row_of_an_older_version_of_the_generator_is_not_finished(runs, monkeypatch):
+    """The version is part of the task's file, so the row has other sources even if its data are equal."""
+    store.write("s", done_row())
+    assert store.finished("s", SPEC, "d0")
+    original = Path.read_bytes
+
+    def read(path):
+        content = original(path)
+        return (
+            content.replace(b"title=", b"generator_version=9, title=") if path.name == "sst2.py" else content
+        )
+
+    caches = (fingerprint._fingerprint, fingerprint._digest)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read)
+        for cached in caches:
+            cached.cache_clear()
+        assert not store.finished("s", SPEC, "d0")
+        assert store.has_finished_row("s", SPEC)
+    for cached in caches:
+        cached.cache_clear()
+    assert store.finished("s", SPEC, "d0")
 
 
 def test_reference_rows_are_not_finished_runs(runs):

@@ -80,6 +80,17 @@ def test_missing_trials_name_the_command_that_runs_them(rows):
         tuning.best("trials", TRIALS)
 
 
+def test_trials_of_different_task_versions_are_not_compared(rows):
+    found = [row(spec, 0.5) for spec in TRIALS]
+    rows([*(line | {"generator_version": 2} for line in found[:4]), *found[4:]])
+    with pytest.raises(
+        UserError,
+        match=r"2 rows of sst2 with generator version 1 \(the newest is version 2\) cannot be compared with "
+        "the other trials: run `python -m benchmarks sweep trials`",
+    ):
+        tuning.best("trials", TRIALS)
+
+
 @pytest.mark.parametrize(
     "change", [{"steps": 6}, {"seed": 1}, {"train_rows": 9}, {"dtype": "bfloat16"}, {"data": "hub"}], ids=str
 )

@@ -80,6 +80,8 @@ def test_bins_count_every_example_and_do_not_span_l_t(rows):
         assert row["d1_rows"] / row["n"] >= 0.75
         assert row["quantiles"][row["length_threshold"]] == at
         assert {"git_commit", "git_dirty", "versions", "data_fingerprint"} <= row.keys()
+        task = tasks.load(row["task"])
+        assert (row["task_version"], row["generator_version"]) == (task.version, task.generator_version)
 
 
 def test_a_model_without_a_language_model_head_trains_a_classification_head(monkeypatch):

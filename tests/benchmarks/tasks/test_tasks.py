@@ -1,6 +1,7 @@
 """Tests of every task file: the contract, prompts and answers against fixtures, and malformed rows."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ def test_every_task_file_follows_the_contract(name):
     task = tasks.load(name)
     assert task.title
     assert task.version >= 1
+    assert task.generator_version >= 1
     assert task.loss == "classification" or task.answer is not None
     with pytest.raises(UserError, match=r"^here: "):
         sources._line_examples("{}", task, "here")
@@ -64,6 +66,15 @@ def test_the_error_for_a_malformed_row_names_its_field(name, form, change, messa
     task, raw = tasks.load(name), FIXTURES[name][form][0] | change
     with pytest.raises(ValueError, match=re.escape(message)):
         list((task.from_hub if form == "hub" else task.from_file)(raw))
+
+
+def test_built_in_rows_have_the_generator_version_of_the_task_that_provides_them(monkeypatch):
+    sst2, cloze = tasks.load("sst2"), tasks.load("sst2-cloze")
+    newer = {"sst2": replace(sst2, generator_version=7)}
+    monkeypatch.setattr(tasks, "load", lambda name: newer[name])
+    for task in (newer["sst2"], cloze):
+        assert tasks.versions(task, "builtin") == {"task_version": task.version, "generator_version": 7}
+        assert tasks.versions(task, "folder") == {"task_version": task.version}
 
 
 def test_record_skips_rows_without_entities():

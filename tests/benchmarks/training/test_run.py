@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from benchmarks import models, registry
+from benchmarks import models, registry, tasks
 from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.names import ZERO_SHOT
@@ -33,6 +33,8 @@ def test_a_row_of_every_method_is_complete(method):
     assert from_dict(row["config"]).id == spec.id
     assert row["label"] == labels.label(spec)
     assert (row["task_title"], row["metric"]) == ("SST-2", "accuracy")
+    task = tasks.load("sst2")
+    assert (row["task_version"], row["generator_version"]) == (task.version, task.generator_version)
     assert row["test"]["n"] == 12
     assert row["score"] == row["test"]["score"] == round(row["score"] * 12) / 12
     assert [point["step"] for point in row["curve"]] == [0, 2, 4]
