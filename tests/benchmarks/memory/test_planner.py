@@ -208,6 +208,8 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     row = train.run(one, train.load(one, None), suite="s", choose_length_threshold=search.automatic_threshold)
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
+    assert row["long_above_tokens"] == chosen
+    assert row["test_short"]["n"] + (row["test_long"] or {"n": 0})["n"] == row["test"]["n"]
     rows = example_lengths.of_task(one, "builtin", None).rows
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
@@ -221,6 +223,7 @@ def test_a_run_chooses_its_threshold_for_a_budget():
         wide, train.load(wide, None), suite="s", choose_length_threshold=search.automatic_threshold
     )
     assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
+    assert [row[name] for name in ("long_above_tokens", "test_long", "test_short")] == [None] * 3
 
 
 def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():
