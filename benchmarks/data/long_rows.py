@@ -33,6 +33,6 @@ def short_rows(rows: Sequence[Encoded], tokens: int, task: str) -> list[Encoded]
         lengths = [row.length for row in rows]
         raise UserError(
             f"task {task}: every training example is longer than long_above = {tokens} tokens (lengths "
-            f"{min(lengths)} to {max(lengths)}), so train_on=short leaves none: raise long_above"
+            f"{min(lengths)} to {max(lengths)}), so train_on=short leaves none: raise it"
         )
     return short
