@@ -8,7 +8,7 @@ from benchmarks.errors import UserError
 
 
 def tokens_of(long_above: LengthThreshold | None, train: Sequence[Encoded]) -> int | None:
-    """Return the number of tokens above which a row is long; None without a threshold.
+    """Return the number of tokens above which a row is long; None if `long_above` is None.
 
     Args:
         long_above: a number of tokens, or a quantile of the lengths of the training rows.

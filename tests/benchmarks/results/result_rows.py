@@ -118,7 +118,7 @@ def row(
 
 
 def with_lengths(rows, tokens=40):
-    """Return finished rows with invented scores on test rows of more tokens and of at most `tokens` tokens."""
+    """Return finished rows with invented scores on long and short test rows."""
     parts = [("test_long", -0.1), ("test_short", -0.02)]
     return [
         row
