@@ -1,7 +1,8 @@
 """Accuracy or F1, peak memory, and time to converge: bars by task and method (Addax, Figures 1 and 2).
 
 Zero-shot is a dashed line in the first panel. A run without a score is marked "failed", "OOM", or "killed"
-instead of a bar. Time is the training time, in seconds, up to the selected checkpoint. Source: arXiv
+instead of a bar. Time is the training time, in seconds, up to the selected checkpoint. If runs have a length
+threshold, figures with a single panel show the scores on long and on short test rows. Source: arXiv
 2410.06441.
 """
 
@@ -16,53 +17,80 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.results.frame import Results
 from benchmarks.results.order import display_order, score_name
+from benchmarks.results.select import CELL
 from plots._style import PAGE, Page, format_model, legend_above, small, styles
 
 SUITE = "quick"
 BARS = 0.86  # share of a task's width that bars occupy
+# Ending of the file stem -> column of the scores, and the test rows that they are on.
+VARIANTS = {"": ("score", ""), "-long": ("score_long", "long"), "-short": ("score_short", "short")}
 
 
 def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
-    """Return a figure per model, keyed by file stem."""
-    style_of = styles(display_order(results.runs, "label"))
-    return {
-        stem: figure_of(means, style_of, page) for stem, means in by_model(results.means, "figure1").items()
-    }
+    """Return the figures of each model, keyed by file stem."""
+    return figures_of(results, results.means, "figure1", page)
 
 
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
     """Return the numbers in each figure of `draw`, keyed by file stem."""
-    return {stem: shown_columns(means) for stem, means in by_model(results.means, "figure1").items()}
+    return numbers_of(results.means, "figure1")
 
 
-def by_model(means: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
-    """Return the means of each trained model, keyed by the file stem of its figure."""
+def figures_of(results: Results, means: pd.DataFrame, name: str, page: Page) -> dict[str, Figure]:
+    """Return the figures of means, keyed by file stems that begin with `name`."""
+    style_of = styles(display_order(results.runs, "label"))
+    return {
+        stem: _figure(part, VARIANTS[ending], style_of, page)
+        for stem, (part, ending) in _by_model(means, name).items()
+    }
+
+
+def numbers_of(means: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
+    """Return the columns of means that each figure of `figures_of` shows, keyed by file stem."""
+    shown = {}
+    for stem, (part, ending) in _by_model(means, name).items():
+        column, rows = VARIANTS[ending]
+        measures = [column] if rows else [column, "loss", "peak_bytes", "seconds"]
+        columns = [*CELL, "title", "metric", "outcome", "n", "failed"]
+        columns += ["long_above_tokens"] if rows else []
+        shown[stem] = part[[*columns, *measures, *(f"{name}_std" for name in measures)]]
+    return shown
+
+
+def _by_model(means: pd.DataFrame, name: str) -> dict[str, tuple[pd.DataFrame, str]]:
+    """Return the means and the key in `VARIANTS` of each figure of a trained model, keyed by file stem."""
     models = display_order(means[means["label"] != ZERO_SHOT], "model")
-    return {f"{name}-{model}": means[means["model"] == model] for model in models}
+    found = {}
+    for ending, (column, rows) in VARIANTS.items():
+        for model in models:
+            part = means[means["model"] == model]
+            if rows:
+                part = part[part.groupby("label")[column].transform("count") > 0]
+            if (part["label"] != ZERO_SHOT).any():
+                found[f"{name}-{model}{ending}"] = part, ending
+    return found
 
 
-def shown_columns(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of `means` that the figure shows."""
-    return means.drop(columns=["shots", "lr", "steps", "auc", "auc_std"])
-
-
-def figure_of(means: pd.DataFrame, style_of: dict, page: Page) -> Figure:
-    """Return a figure with the three panels of one model."""
+def _figure(means: pd.DataFrame, variant: tuple[str, str], style_of: dict, page: Page) -> Figure:
+    """Return a figure of one model: three panels for all test rows, and one for long or for short rows."""
+    column, rows = variant
     bars = means[means["label"] != ZERO_SHOT]
     tasks, model = display_order(means, "task"), means["model"].iloc[0]
-    figure = page.figure(len(tasks), 5.4)
-    score, memory, time = figure.subplots(3, sharex=True)
-    unit, name = _memory_unit(bars["peak_bytes"].max())
-    _panel(score, bars, tasks, style_of, "score", 100)
-    _zero_shot(score, means, tasks, style_of)
-    score.set(ylabel=f"{score_name(means)} (%)", ylim=(0, 100))
-    _panel(memory, bars, tasks, style_of, "peak_bytes", 1 / unit)
-    memory.set(ylabel=f"peak memory ({name})")
-    _panel(time, bars, tasks, style_of, "seconds", 1, log=True)
-    time.set(ylabel="time to converge (s)")
+    figure = page.figure(len(tasks), 2.6 if rows else 5.4)
+    panels = list(figure.subplots(1 if rows else 3, sharex=True, squeeze=False).flat)
+    _panel(panels[0], bars, tasks, style_of, column, 100)
+    _zero_shot(panels[0], means, tasks, style_of, column)
+    on = f" on {rows} rows" if rows else ""
+    panels[0].set(ylabel=f"{score_name(means)}{on} (%)", ylim=(0, 100))
+    if not rows:
+        unit, name = _memory_unit(bars["peak_bytes"].max())
+        _panel(panels[1], bars, tasks, style_of, "peak_bytes", 1 / unit)
+        panels[1].set(ylabel=f"peak memory ({name})")
+        _panel(panels[2], bars, tasks, style_of, "seconds", 1, log=True)
+        panels[2].set(ylabel="time to converge (s)")
     titles = means.drop_duplicates("task").set_index("task")["title"]
-    time.set_xticks(range(len(tasks)), [titles[t] for t in tasks])
-    for axes in (score, memory, time):
+    panels[-1].set_xticks(range(len(tasks)), [titles[t] for t in tasks])
+    for axes in panels:
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.tick_params(axis="x", length=0)
     labels = display_order(bars, "label")
@@ -131,8 +159,8 @@ def _panel(
                 )
 
 
-def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, style_of: dict) -> None:
-    zero_shot = means[(means["label"] == ZERO_SHOT) & (means["outcome"] == "done")].set_index("task")["score"]
+def _zero_shot(axes: Axes, means: pd.DataFrame, tasks: list, style_of: dict, column: str) -> None:
+    zero_shot = means[(means["label"] == ZERO_SHOT) & (means["outcome"] == "done")].set_index("task")[column]
     for task, score in zero_shot.items():
         i = tasks.index(task)
         axes.plot(

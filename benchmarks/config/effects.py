@@ -48,7 +48,7 @@ def _without_effect(spec: "RunSpec") -> Iterator[tuple[str, str]]:
     elif spec.model in models.builtin() and models.builtin()[spec.model].masked:
         yield "scoring", f"{spec.model} is a masked LM, which scores all candidates at once"
     if spec.method == ZERO_SHOT:
-        for name in ("schedule", "evaluations", "gradient_checkpointing", "trainable"):
+        for name in ("schedule", "evaluations", "gradient_checkpointing", "trainable", "train_on"):
             yield name, "zero-shot takes no steps"
         return
     settings = spec.settings

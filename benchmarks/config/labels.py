@@ -13,7 +13,7 @@ def label(spec: RunSpec) -> str:
     """Return the label of a run: the method's name, followed by the variants that the run uses.
 
     Addax without a length threshold is Addax-WA. Variants follow in parentheses: "IP-SGD (checkpointing)",
-    "Adam (LoRA)", "MeZO (released)".
+    "Adam (LoRA)", "Adam (short only)", "MeZO (released)".
     """
     return label_at(spec, spec.length_threshold)
 
@@ -29,6 +29,8 @@ def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> s
     variants = [value for value in ("released", "nearest") if value in spec.settings.values()]
     if spec.method == "addax" and length_threshold is not None and not spec.settings["zo_batch_size"]:
         variants.append("D1 only")
+    if spec.train_on == "short":
+        variants.append("short only")
     kind, _, amount = spec.trainable.partition(":")
     if kind == "lora":
         variants.append("LoRA" if amount == USUAL_RANK else f"LoRA {amount}")

@@ -11,18 +11,9 @@ from typing import Any, get_args
 from addax.assignment import LengthThreshold
 from benchmarks.config.effects import check_effects
 from benchmarks.config.methods import complete_settings
-from benchmarks.config.names import BUDGETS, ZERO_SHOT
+from benchmarks.config.names import BUDGETS, DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
 from benchmarks.config.validation import validate
 from benchmarks.errors import UserError
-
-# Fields that were added after rows were committed. At these values, they do not count in a spec's id.
-DEFAULTS_OMITTED_FROM_ID = {
-    "examples": None,
-    "forward_equivalents": None,
-    "length_threshold": None,
-    "shots": None,
-    "trainable": "all",
-}
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,9 @@ class RunSpec:
         length_threshold: L_T, for methods with two batches: a number of tokens (170), a quantile of the
             lengths (q0.7), the largest value that fits in an amount of memory (auto:40GB), or none
             (Addax-WA).
+        long_above: number of tokens (170) above which an example is long, or a quantile of the training
+            lengths (q0.75); a row then also holds the test scores of long and of short rows; none takes L_T.
+        train_on: training rows to train on: "all", or "short" for those of at most long_above tokens.
         settings: all settings of the method, sorted by name: lr, the other constructor arguments, and the
             batch sizes.
 
@@ -93,12 +87,17 @@ class RunSpec:
     shots: int | None = None
     trainable: str = "all"
     length_threshold: LengthThreshold | None = None
+    long_above: LengthThreshold | None = None
+    train_on: str = "all"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     # The names of the fields and settings that the caller of `from_dict` chose; not a field of the run.
     given = frozenset()
 
     def __post_init__(self) -> None:
+        if self.long_above == self.length_threshold:
+            # L_T is the default, so a run that repeats it has the same id.
+            object.__setattr__(self, "long_above", None)
         validate(self)
 
     @cached_property
@@ -116,8 +115,9 @@ class RunSpec:
     def config(self) -> dict[str, Any]:
         """Return the plain values that a row stores; `from_dict` is the inverse."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.length_threshold is not None:
-            values["length_threshold"] = self.length_threshold.value()
+        for name in ("length_threshold", "long_above"):
+            if values[name] is not None:
+                values[name] = values[name].value()
         return values | {"settings": dict(self.settings)}
 
     def replace(self, **changes: Any) -> "RunSpec":
@@ -169,11 +169,15 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
 
 def _typed(name: str, value: Any) -> Any:
     """Return a value with the type of its field; only int is converted, to float."""
-    if name == "length_threshold":
+    if name in ("length_threshold", "long_above"):
         try:
             return LengthThreshold.parse(value)
         except ValueError as error:
-            raise UserError(str(error)) from None
+            if name == "length_threshold":
+                raise UserError(str(error)) from None
+            raise UserError(
+                f"long_above must be in tokens (170), a quantile (q0.75), or none, not {value!r}"
+            ) from None
     annotation = next(f.type for f in dataclasses.fields(RunSpec) if f.name == name)
     kinds = get_args(annotation) or (annotation,)
     if float in kinds and type(value) is int:

@@ -15,6 +15,7 @@ CHOICES = {
     "head": ("lm", "classification"),
     "scoring": ("shared", "per_candidate"),
     "schedule": ("constant", "linear"),
+    "train_on": ("all", "short"),
 }
 SOURCES = ("builtin", "hub", "folder")
 AT_LEAST_ONE = ("evaluations", "eval_batch_size", "train_rows", "validation_rows", "test_rows")
@@ -45,6 +46,7 @@ def validate(spec: "RunSpec") -> None:
         if not 0 <= getattr(spec, name) < 2**63:
             raise UserError(f"{name} must be in [0, 2**63), not {getattr(spec, name)}")
     _check_model(spec)
+    _check_lengths(spec)
     _check_settings(spec)
 
 
@@ -73,6 +75,21 @@ def _check_model(spec: "RunSpec") -> None:
             raise UserError("zero-shot needs head=lm: a new classification head is untrained")
     elif (task.loss == "teacher_forcing") and models.is_masked(spec.model):
         raise UserError(f"task {spec.task} needs a causal model: {spec.model} is a masked LM")
+
+
+def _check_lengths(spec: "RunSpec") -> None:
+    if spec.long_above is not None and spec.long_above.memory is not None:
+        raise UserError(
+            f"long_above={spec.long_above}: an amount of memory only determines length_threshold; give "
+            "long_above in tokens (170) or as a quantile (q0.75)"
+        )
+    if spec.train_on == "short" and spec.length_threshold is not None:
+        raise UserError(
+            "train_on=short cannot be combined with length_threshold: with a threshold, zo_batch_size=0 and "
+            "alpha=0 already train on the short examples (D1) only"
+        )
+    if spec.train_on == "short" and spec.long_above is None:
+        raise UserError("train_on=short needs long_above, in tokens (170) or as a quantile (q0.75)")
 
 
 def _check_settings(spec: "RunSpec") -> None:

@@ -7,12 +7,13 @@ such mark, every table of NAME ends with that line.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import registry, studies
 from benchmarks.docs import methods
 from benchmarks.errors import unknown
-from benchmarks.report import paper_tables, stats_tables
+from benchmarks.report import by_length, paper_tables, stats_tables
 from benchmarks.report.provenance import provenance_line
 from benchmarks.report.tables import long_table, markdown, pipe
 from benchmarks.results import paired
@@ -45,8 +46,28 @@ def pairs_table(rows: Sequence[dict]) -> str:
     return f"{pipe(found.table)}\n\n{found.note}"
 
 
+def length_table(rows: Sequence[dict], kind: str) -> str:
+    """Return Markdown with the scores on long or on short test rows, and a note on the lengths.
+
+    Args:
+        rows: the rows.
+        kind: "score-long" or "score-short".
+    """
+    means = Results.of(rows).means
+    column = by_length.measures(means).get(kind)
+    if column is None:
+        return f"No rows with the {kind.replace('-', ' on ')} test rows yet: the runs need `long_above`."
+    return f"{markdown(means, column)}\n\n{by_length.note(means)}"
+
+
 # Tables of a suite's rows: kind -> rows -> Markdown.
-SUITE_TABLES = {"score": score_table, "pairs": pairs_table, "methods": method_table, "dtypes": dtype_table}
+SUITE_TABLES = {
+    "score": score_table,
+    **{kind: partial(length_table, kind=kind) for kind in by_length.TABLES},
+    "pairs": pairs_table,
+    "methods": method_table,
+    "dtypes": dtype_table,
+}
 # Tables of published numbers and of the papers' suites, by full name.
 PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import takewhile
+from typing import NamedTuple
 from unittest import mock
 
 import torch
 from sklearn.metrics import roc_auc_score
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from addax.assignment import assign
 from benchmarks.data.tokenize import Encoded, new_tokens
 from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.padding import by_length
@@ -38,55 +40,115 @@ class Score:
         return asdict(self)
 
 
-@torch.no_grad()
+class Result(NamedTuple):
+    """The result of one example.
+
+    Attributes:
+        score: the task's metric, in [0, 1].
+        loss: the training loss, see `Score`.
+        margin: index of the correct candidate, and the second candidate's log-odds; None unless there are two
+            candidates and one of them is correct.
+    """
+
+    score: float
+    loss: float
+    margin: tuple[int, float] | None = None
+
+
 def evaluate(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) -> Score:
     """Score examples in batches of similar length, with dropout off; restore the model's mode afterward."""
+    return evaluate_each(scorer, examples, batch_size)[0]
+
+
+@torch.no_grad()
+def evaluate_each(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) -> tuple[Score, list[Result]]:
+    """Score examples like `evaluate`; return the score of all, and the result of each one in their order."""
     was_training = scorer.model.training
     scorer.model.eval()
     try:
         order = sorted(range(len(examples)), key=lambda i: examples[i].length)
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        if scorer.task.generative:
-            return _evaluate_generation(scorer, examples, batches)
-        return _evaluate_choice(scorer, examples, batches)
+        # The order of the sums is part of a score, because the sum of floats depends on it.
+        results, losses = [], []
+        for batch in batches:
+            members = [examples[i] for i in batch]
+            if scorer.task.generative:
+                found, loss = _generated(scorer, members)
+                results += found
+                losses.append(loss)
+            else:
+                results += _chosen(scorer, members)
+        of = dict(zip(order, results, strict=True))
+        return mean_score(results, losses or None), [of[i] for i in range(len(examples))]
     finally:
         scorer.model.train(was_training)
 
 
-def _evaluate_choice(scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]) -> Score:
-    correct, losses, margins = 0, [], []
-    for batch in batches:
-        members = [examples[i] for i in batch]
-        for example, scores in zip(members, scorer.candidate_scores(members), strict=True):
-            scores = scores.cpu()
-            golds = [example.gold] if isinstance(example.gold, int) else example.gold
-            correct += int(scores.argmax()) in golds
-            if scorer.task.loss == "teacher_forcing":
-                losses.append(-float(scores[golds].max()))
-            else:
-                losses.append(-float(scores.log_softmax(0)[golds].max()))
-            if len(scores) == 2 and isinstance(example.gold, int):
-                margins.append((example.gold, float(scores[1] - scores[0])))
-    n = len(examples)
+def mean_score(results: Sequence[Result], losses: Sequence[float] | None = None) -> Score:
+    """Return the score of the examples with these results.
+
+    Args:
+        results: the result of each example; at least one.
+        losses: sums of losses that together cover the examples; None sums those of the results.
+    """
+    n, total = len(results), 0.0
+    for result in results:
+        total += result.score
+    margins = [result.margin for result in results if result.margin is not None]
     auc = None
     if len(margins) == n and len({gold for gold, _ in margins}) == 2:
         gold, margin = zip(*margins, strict=True)
         finite = all(abs(m) < float("inf") for m in margin)
         auc = float(roc_auc_score(gold, margin)) if finite else None
-    return Score(correct / n, sum(losses) / n, auc, n)
+    losses = [result.loss for result in results] if losses is None else losses
+    return Score(total / n, sum(losses) / n, auc, n)
 
 
-def _evaluate_generation(
-    scorer: Scorer, examples: Sequence[Encoded], batches: Sequence[Sequence[int]]
-) -> Score:
+def scores_by_length(
+    examples: Sequence[Encoded], results: Sequence[Result], tokens: int | None
+) -> tuple[Score | None, Score | None]:
+    """Return the score on the examples of more than `tokens` tokens, and the score on the others.
+
+    Args:
+        examples: the examples; at least one.
+        results: their results.
+        tokens: the number of tokens; None for two times None.
+
+    Returns:
+        None for a part without examples.
+    """
+    if tokens is None:
+        return None, None
+    part = assign([example.length for example in examples], tokens)
+    long, short = ([results[i] for i in indices] for indices in (part.zo, part.fo))
+    return mean_score(long) if long else None, mean_score(short) if short else None
+
+
+def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> list[Result]:
+    """Return the results of a batch whose candidates are compared."""
+    results = []
+    for example, scores in zip(batch, scorer.candidate_scores(batch), strict=True):
+        scores = scores.cpu()
+        golds = [example.gold] if isinstance(example.gold, int) else example.gold
+        correct = int(scores.argmax()) in golds
+        each = scores if scorer.task.loss == "teacher_forcing" else scores.log_softmax(0)
+        margin = None
+        if len(scores) == 2 and isinstance(example.gold, int):
+            margin = (example.gold, float(scores[1] - scores[0]))
+        results.append(Result(float(correct), -float(each[golds].max()), margin))
+    return results
+
+
+def _generated(scorer: Scorer, batch: Sequence[Encoded]) -> tuple[list[Result], float]:
+    """Return the results of a batch whose answers are generated, and the sum of its losses."""
     metric = METRICS[scorer.task.metric]
-    total, losses = 0.0, []
-    for batch in batches:
-        members = [examples[i] for i in batch]
-        losses.append(float(scorer.loss(members)) * len(members))
-        for example, text in zip(members, generate(scorer, members), strict=True):
-            total += metric(text, example.gold)
-    return Score(total / len(examples), sum(losses) / len(examples), None, len(examples))
+    losses = -scorer.answer_scores(batch)
+    texts = generate(scorer, batch)
+    results = [
+        Result(metric(text, example.gold), loss)
+        for example, text, loss in zip(batch, texts, losses.tolist(), strict=True)
+    ]
+    return results, float(losses.mean()) * len(batch)
 
 
 def generate(scorer: Scorer, batch: Sequence[Encoded]) -> list[str]:

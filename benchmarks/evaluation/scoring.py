@@ -59,9 +59,13 @@ class Scorer:
         if self.head == "classification":
             return torch.nn.functional.cross_entropy(self._head_logits(batch), self._gold(batch))
         if self.task.loss == "teacher_forcing":
-            sequences = [(e.prompt, e.answer) for e in batch]
-            return -self._sequence_scores(sequences, self.scoring == "per_candidate").mean()
+            return -self.answer_scores(batch).mean()
         return torch.nn.functional.cross_entropy(self._scores(batch), self._gold(batch))
+
+    def answer_scores(self, batch: Sequence[Encoded]) -> Tensor:
+        """Return the mean token log-likelihood of each example's answer: float32, shape (batch,)."""
+        sequences = [(e.prompt, e.answer) for e in batch]
+        return self._sequence_scores(sequences, self.scoring == "per_candidate")
 
     def _gold(self, batch: Sequence[Encoded]) -> Tensor:
         return torch.tensor([e.gold for e in batch], device=self.device)

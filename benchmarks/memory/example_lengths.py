@@ -1,4 +1,4 @@
-"""Encoded training examples of a task, for models whose tokenizer may not be available offline."""
+"""Encoded examples that a run trains on, for models whose tokenizer may not be available offline."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import models, tasks
 from benchmarks.config.spec import RunSpec
+from benchmarks.data import long_rows
 from benchmarks.data.example import Example
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
@@ -26,7 +27,7 @@ FALLBACK_ACCURACY = (
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded training examples and the source of their lengths.
+    """Encoded examples that a run trains on, and the source of their lengths.
 
     Attributes:
         rows: the examples; their tokens may come from another tokenizer, since only the lengths matter.
@@ -34,6 +35,8 @@ class Examples:
         tokenizer: name of the model whose tokenizer counts the tokens; None for lengths from a file.
         is_fallback: whether that tokenizer is not the model's.
         cut: number of lengths from a file that exceed the model's maximum and were reduced to it.
+        short: number of tokens that no example exceeds because the run trains on short ones only; None for a
+            run that trains on all.
     """
 
     rows: Sequence[Encoded]
@@ -41,6 +44,7 @@ class Examples:
     tokenizer: str | None = None
     is_fallback: bool = False
     cut: int = 0
+    short: int | None = None
 
 
 def of_file(spec: RunSpec, file: str) -> Examples:
@@ -49,7 +53,7 @@ def of_file(spec: RunSpec, file: str) -> Examples:
     Each candidate counts as one token. An answer for training counts as the task's maximum number of tokens.
 
     Raises:
-        UserError: the file cannot be read, or a line is not a length.
+        UserError: the file cannot be read, a line is not a length, or the run would train on no example.
     """
     limit = _max_length(spec)
     lengths = []
@@ -74,7 +78,7 @@ def of_file(spec: RunSpec, file: str) -> Examples:
         rows = [synthetic([n], answer=min(task.max_new_tokens, n - 1))[0] for n in clipped]
     else:
         rows = synthetic(clipped)
-    return Examples(rows, "file", cut=sum(n > limit for n in lengths))
+    return _trained_on(spec, Examples(rows, "file", cut=sum(n > limit for n in lengths)))
 
 
 def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
@@ -87,7 +91,8 @@ def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
             on this machine, otherwise for `FALLBACK_TOKENIZER`.
 
     Raises:
-        UserError: the source has no rows of the task, or no tokenizer is available.
+        UserError: the source has no rows of the task, no tokenizer is available, or the run would train on
+            no example.
     """
     task = tasks.load(spec.task)
     try:
@@ -105,8 +110,19 @@ def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
             f"{error}; use another --tokenizer, or pass lengths with --length-file FILE"
         ) from None
     if name == spec.model:
-        return Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)
-    return Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, is_fallback=True)
+        found = Examples(encode(splits.train, task, loaded, spec.head), splits.source, name)
+    else:
+        found = Examples(_encode_as(spec, splits.train, task, loaded), splits.source, name, is_fallback=True)
+    return _trained_on(spec, found)
+
+
+def _trained_on(spec: RunSpec, found: Examples) -> Examples:
+    """Return the examples without those that `train_on` leaves out."""
+    if spec.train_on == "all":
+        return found
+    tokens = long_rows.tokens_of(spec.long_above, found.rows)
+    rows = long_rows.short_rows(found.rows, tokens, spec.task)
+    return dataclasses.replace(found, rows=rows, short=tokens)
 
 
 def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:

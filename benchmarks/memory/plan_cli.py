@@ -122,6 +122,8 @@ def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[s
         f"lengths: {len(lengths)} training examples ({source}), {min(lengths)} to {max(lengths)} tokens"
         + (f" with the tokenizer of {examples.tokenizer}" if examples.tokenizer else ""),
     ]
+    if examples.short is not None:
+        lines.append(f"note: train_on=short leaves out the examples of more than {examples.short} tokens")
     if examples.cut:
         lines.append(f"note: lengths reduced to the model's maximum of {max(lengths)} tokens: {examples.cut}")
     if examples.is_fallback:

@@ -84,7 +84,7 @@ def plans(
     Args:
         methods: names of methods.
         given: fields of the spec and settings; each method gets the settings that it has.
-        rows: the training examples.
+        rows: the examples that the runs train on.
         usable: the budget without the reserve, in bytes.
         say: called with the label of each run before it is planned.
 
@@ -172,8 +172,9 @@ class _Search:
         pools = dict(zip(BOTH, self.pools(threshold), strict=True))
         limits = []
         for name in reversed(BOTH):
-            sizes[name] = self.largest(name, sizes, threshold, pools[name])
-            if sizes[name] == min(LARGEST, pools[name]):
+            size = self.largest(name, sizes, threshold, pools[name])
+            sizes[name] = max(size, 1)
+            if size == min(LARGEST, pools[name]):
                 limits.append(name)
         return self.plan("all", sizes, tuple(limits), threshold)
 
@@ -187,7 +188,12 @@ class _Search:
         return self.plan("length_threshold", sizes, (), threshold)
 
     def threshold(self, sizes: Mapping[str, int]) -> int | None:
-        """Return the largest L_T that fits with these batch sizes; raise `ValueError` if none fits."""
+        """Return the largest L_T that fits with these batch sizes; raise `ValueError` if none fits.
+
+        A run on short examples only has no L_T.
+        """
+        if self.spec.train_on == "short":
+            return None
         return memory_search.largest_threshold(
             lambda length: self.predict(sizes, length).peak_bytes, self.rows, self.usable
         )

@@ -7,10 +7,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.errors import UserError
-from benchmarks.report import page, paper_tables, stats_tables
+from benchmarks.report import by_length, page, paper_tables, stats_tables
 from benchmarks.report.analysis import Analysis, analyze
 from benchmarks.report.suite_rows import collect, missing_line
-from benchmarks.report.tables import MEASURES, comment, head_of, latex, markdown, pipe
+from benchmarks.report.tables import comment, head_of, latex, markdown, pipe
 from benchmarks.report.terminal import print_summary
 from benchmarks.results import comparable, published
 from benchmarks.results.frame import Results
@@ -87,9 +87,10 @@ def write_tables(
 ) -> list[Path]:
     """Write a suite's tables to `results/tables/<suite>/`, each as `.md`, `.csv`, and `.tex`.
 
-    `score`, `memory`, and `time` have a block per model, a line per method, and a column per task. Their
-    entries are the mean and, with at least two seeds, the sample standard deviation over seeds. `methods` has
-    all measures; `intervals`, `pairs`, and `ranks` have the statistics; `trials` describes tuning; `costs`
+    `score`, `memory`, and `time` have a block per model, a line per method, and a column per task; so do
+    `score-long` and `score-short`, which exist if runs have a length threshold. Their entries are the mean
+    and, with at least two seeds, the sample standard deviation over seeds. `methods` has all measures;
+    `intervals`, `pairs`, and `ranks` have the statistics; `trials` describes tuning; `costs`
     compares the cost of Addax with that of other methods. A suite that reproduces a paper's table also has
     `published`, which compares the paper's numbers with ours, and `stated`, which lists its settings.
     `excluded.md` lists the excluded rows. CSV files have one line per entry, in the units of the rows
@@ -112,12 +113,15 @@ def write_tables(
 
 def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
     means, texts, bold = analysis.results.means, {}, stats_tables.bold_note(analysis.tests)
-    for name, (column, _) in MEASURES.items():
+    for name, column in by_length.measures(means).items():
         entries = means[[*CELL, "outcome", "n", "failed", column, f"{column}_std"]]
         if name == "memory":
             entries = entries.assign(predicted_peak_bytes=analysis.predicted)
+        if name in by_length.TABLES:
+            entries = entries.assign(long_above_tokens=means["long_above_tokens"])
         head = head_of(name, means)
-        below = f"{bold} {analysis.note}".strip() if column == "score" else analysis.note
+        above = bold if name == "score" else by_length.note(means) if name in by_length.TABLES else ""
+        below = f"{above} {analysis.note}".strip()
         texts[f"{name}.md"] = f"## {head}\n\n{markdown(means, column, analysis.winners)}\n\n{below}\n"
         texts[f"{name}.csv"] = entries.to_csv(index=False, lineterminator="\n")
         texts[f"{name}.tex"] = latex(means, column, head, below, analysis.winners)
@@ -134,7 +138,7 @@ def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
 def _replace(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     """Write a folder's files, and remove optional tables of an earlier report that no longer apply."""
     folder.mkdir(parents=True, exist_ok=True)
-    stems = ("published", "stated", "costs")
+    stems = ("published", "stated", "costs", *by_length.TABLES)
     for name in (*(f"{stem}.{kind}" for stem in stems for kind in ("md", "csv", "tex")), "excluded.md"):
         if name not in texts:
             (folder / name).unlink(missing_ok=True)

@@ -22,11 +22,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks import registry
+from benchmarks.report import by_length
 from benchmarks.report.analysis import Analysis
 from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.stats_tables import bold_note
 from benchmarks.report.suite_rows import SuiteRows, missing_line
-from benchmarks.report.tables import MEASURES, NONE, block_of, head_of, seeds_of
+from benchmarks.report.tables import NONE, block_of, head_of, seeds_of
 from benchmarks.results.comparable import format_budget, label_of, lines
 from benchmarks.results.order import display_order
 from plots import render
@@ -64,7 +65,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
         about=registry.summary("suite", suite) if suite in registry.files("suite") else "",
         figures=figures,
         models=[_blocks(analysis, model) for model in display_order(results.means, "model")],
-        bold=bold_note(analysis.tests),
+        notes=[*filter(None, (bold_note(analysis.tests), by_length.note(results.means)))],
         provenance=provenance_fields(results.comparable),
         incomplete=_incomplete(analysis, found),
         failures=_failures(analysis),
@@ -95,18 +96,19 @@ def _table(texts: pd.DataFrame) -> Markup:
 
 
 def _blocks(analysis: Analysis, model: str) -> dict[str, Any]:
-    """Return one model's tables of scores, memory, predicted memory, and time."""
+    """Return one model's tables of scores, and those of memory, predicted memory, and time."""
     means = analysis.results.means.assign(predicted=analysis.predicted, predicted_std=float("nan"))
     block, winners = means[means["model"] == model], analysis.winners
-    tables = [
-        (head_of(name, means), _table(block_of(block, column, means, " ± ", "**{}**", winners)))
-        for name, (column, _) in MEASURES.items()
-    ]
+    tables = {
+        name: (head_of(name, means), _table(block_of(block, column, means, " ± ", "**{}**", winners)))
+        for name, column in by_length.measures(means).items()
+    }
+    costs = [tables.pop("memory"), tables.pop("time")]
     if block["predicted"].notna().any():
         predicted = block.assign(peak_bytes=block["predicted"], peak_bytes_std=float("nan"))
         table = _table(block_of(predicted, "peak_bytes", means))
-        tables.insert(2, (head_of("memory", means).replace("Peak", "Predicted peak"), table))
-    return {"name": model, "seeds": seeds_of(block), "tables": tables}
+        costs.insert(1, (head_of("memory", means).replace("Peak", "Predicted peak"), table))
+    return {"name": model, "seeds": seeds_of(block), "scores": [*tables.values()], "costs": costs}
 
 
 def _incomplete(analysis: Analysis, found: SuiteRows) -> list[str]:

@@ -17,6 +17,8 @@ NONE = "–"
 # File stem -> column of the means, and heading of the table.
 MEASURES = {
     "score": ("score", "{score} on test data ({unit})"),
+    "score-long": ("score_long", "{score} on long test rows ({unit})"),
+    "score-short": ("score_short", "{score} on short test rows ({unit})"),
     "memory": ("peak_bytes", "Peak training memory ({unit})"),
     "time": ("seconds", "Training time to the selected checkpoint ({unit})"),
 }
@@ -28,7 +30,7 @@ def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
     Memory is in decimal units, like the advertised memory of GPUs.
     """
     least, most = means[column].min(), means[column].max()
-    if column == "score":
+    if column.startswith("score"):
         return 0.01, "%", 1
     if column == "peak_bytes":
         # Enough decimals to show two digits of the smallest entry, even if the largest is 50 times as large.
@@ -83,7 +85,7 @@ def block_of(
             elif e is not None and _has(e, column):
                 value, deviation = getattr(e, column) / scale, getattr(e, f"{column}_std") / scale
                 text = f"{value:.{digits}f}"
-                text += f"{spread}{deviation:.{digits}f}" if spread and e.n > 1 else ""
+                text += f"{spread}{deviation:.{digits}f}" if spread and not pd.isna(deviation) else ""
                 text = bold.format(text) if (label, task) in best else text
                 text += f" (n={e.n})" if spread and e.n != usual and label != ZERO_SHOT else ""
             line[titles[task]] = text

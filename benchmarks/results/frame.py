@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import select
 from benchmarks.results.comparable import budget_of, label_of, partition_comparable
@@ -17,9 +17,9 @@ from benchmarks.results.order import display_order, sort_key
 HALF = ("bfloat16", "float16")
 TEXTS = ["model", "task", "label", "title", "setting", "run", "id", "ended", "outcome", "method", "dtype",
          "metric", "budget", "curve", "seed", "data_seed", "shots"]  # fmt: skip
-NUMBERS = ["score", "auc", "loss", "validation_score", "validation_loss", "peak_bytes", "seconds",
-           "train_seconds", "budget_amount", "steps", "best_step", "lr", "zo_batch_size",
-           "fo_batch_size"]  # fmt: skip
+NUMBERS = ["score", "score_long", "score_short", "auc", "loss", "validation_score",
+           "validation_loss", "peak_bytes", "seconds", "train_seconds", "budget_amount", "steps", "best_step",
+           "lr", "zo_batch_size", "fo_batch_size", "long_above_tokens"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
 
     Returns:
         Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id,
-        outcome (the row's status: "done", "failed", "OOM", or "killed"), score in 0..1, auc, loss,
+        outcome (the row's status: "done", "failed", "OOM", or "killed"), score in 0..1, score_long and
+        score_short (of the test rows above and up to long_above_tokens; nan without a threshold), auc, loss,
         peak_bytes, seconds (training time to the selected checkpoint), train_seconds (training time of the
         whole run), budget (its name) and budget_amount, steps, lr, batch sizes, and curve (list of
         evaluations).
@@ -130,7 +131,10 @@ def _rank(line: Mapping) -> tuple:
 
 
 def _flat(row: Mapping) -> dict[str, Any]:
-    config, test, validation = row["config"], row.get("test") or {}, row.get("validation") or {}
+    # Rows from before a field existed have the same setting as later rows that hold its default.
+    defaults = DEFAULTS_OMITTED_FROM_ID
+    config = {k: v for k, v in row["config"].items() if k not in defaults or v != defaults[k]}
+    test, validation = row.get("test") or {}, row.get("validation") or {}
     settings, curve = config["settings"], row["curve"]
     budget, amount = budget_of(config) or (None, None)
     fixed = {k: v for k, v in config.items() if k not in ("seed", "data_seed")}
@@ -151,6 +155,8 @@ def _flat(row: Mapping) -> dict[str, Any]:
         "shots": config.get("shots"),
         "metric": row.get("metric") or "accuracy",
         "score": row.get("score"),
+        "score_long": (row.get("test_long") or {}).get("score"),
+        "score_short": (row.get("test_short") or {}).get("score"),
         "auc": test.get("auc"),
         "loss": test.get("loss"),
         "validation_score": validation.get("score"),
@@ -165,6 +171,7 @@ def _flat(row: Mapping) -> dict[str, Any]:
         "lr": settings.get("lr"),
         "zo_batch_size": settings.get("zo_batch_size"),
         "fo_batch_size": settings.get("fo_batch_size"),
+        "long_above_tokens": row.get("long_above_tokens"),
         "curve": curve,
     }
 

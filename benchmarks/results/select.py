@@ -9,7 +9,7 @@ import pandas as pd
 
 # The key of a table entry: a method on one task with one model.
 CELL = ["model", "task", "label"]
-MEASURES = ["score", "auc", "loss", "peak_bytes", "seconds"]
+MEASURES = ["score", "score_long", "score_short", "auc", "loss", "peak_bytes", "seconds"]
 
 
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:
@@ -72,8 +72,9 @@ def mean_over_seeds(selected: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
 
     Returns:
         One line per group with the columns of `by`; title, metric, shots, outcome ("done" if any seed is
-        done), n (seeds done), failed (seeds not done), lr, and steps; and for score, auc, loss, peak_bytes,
-        and seconds the mean and `<name>_std` (the sample standard deviation; nan with fewer than two seeds).
+        done), n (seeds done), failed (seeds not done), lr, steps, and long_above_tokens (the mean); and for
+        score, score_long, score_short, auc, loss, peak_bytes, and seconds the mean and `<name>_std` (the
+        sample standard deviation; nan with fewer than two seeds).
     """
     by = list(by)
     groups = selected.groupby(by, sort=False)
@@ -82,5 +83,6 @@ def mean_over_seeds(selected: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
     means["n"] = done.size().reindex(means.index, fill_value=0)
     means["failed"] = groups.size() - means["n"]
     means.loc[means["n"] > 0, "outcome"] = "done"
+    means["long_above_tokens"] = done["long_above_tokens"].mean()
     means = means.join(done[MEASURES].mean()).join(done[MEASURES].std(ddof=1).add_suffix("_std"))
     return means.reset_index()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.results.comparable import VERSIONS, counted, label_of
 from benchmarks.results.frame import Results, setting_of
@@ -132,8 +132,6 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def _key(config: dict[str, Any], label: str) -> tuple[str, str, str, str]:
     """Return what identifies a trial: everything but the device, and whether its rows come from the hub."""
-    from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID
-
     # The hub and a folder hold the same public rows, and a sweep may use either.
     other = {"device": None, "data": "builtin" if config.get("data") == "builtin" else "public"}
     complete = DEFAULTS_OMITTED_FROM_ID | config | other

@@ -10,7 +10,7 @@ from torch import Tensor
 from addax.optimizer import StepStats
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
-from benchmarks.evaluation.evaluate import Score, evaluate
+from benchmarks.evaluation.evaluate import Result, Score, evaluate_each, scores_by_length
 from benchmarks.models._dropout import Dropout
 from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import PeakMemory, tensors_of
@@ -52,7 +52,8 @@ class Trainer:
     Attributes:
         phase: current phase: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
             "best" (copying the best weights). It identifies the phase that ran out of memory.
-        test: the score of the best weights on the test rows, after `train`.
+        tests: after `train`, the scores of the best weights on all test rows ("test"), and on the long and on
+            the short ones ("test_long", "test_short"; None without such rows or without a threshold).
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Trainer:
         self.memory = PeakMemory(p.device for p in self.model.parameters())
         self.phase = "load"
         self.best_weights: dict[str, Tensor] | None = None
-        self.test: Score | None = None
+        self.tests: dict[str, Score | None] = {}
 
     @property
     def budget_fraction(self) -> float:
@@ -106,7 +107,9 @@ class Trainer:
             self.measure_heaviest_step()
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights, strict=False)
-        self.test = self.score("test")
+        score, results = self.results("test")
+        parts = scores_by_length(self.setup.rows["test"], results, self.setup.long_above)
+        self.tests = {"test": score, "test_long": parts[0], "test_short": parts[1]}
 
     def train_step(self) -> None:
         """Take one optimizer step, count it, and log it."""
@@ -142,7 +145,7 @@ class Trainer:
 
     def evaluate(self, *, may_become_best: bool) -> None:
         """Score the validation rows, and copy the weights if they are the best so far."""
-        counters, score = self.counters, self.score("validation")
+        counters, (score, _) = self.counters, self.results("validation")
         counters.record_evaluation(score.as_dict())
         # If there are more evaluations than steps, one step can pass several evaluations.
         while self.next_eval_at <= self.budget_fraction:
@@ -154,14 +157,14 @@ class Trainer:
         self.log(**{f"validation/{name}": value for name, value in values.items()})
         self.progress(self.budget_fraction, f"{self.setup.task.metric} {score.score:.3f}")
 
-    def score(self, split: str) -> Score:
-        """Return the score on the rows of a split."""
+    def results(self, split: str) -> tuple[Score, list[Result]]:
+        """Return the score on the rows of a split, and the result of each row."""
         self.phase = "eval"
         began = now(self.device)
         scorer, rows = self.setup.scorer, self.setup.rows[split]
-        score = with_smaller_eval_batches(lambda size: evaluate(scorer, rows, size), self.counters)
+        found = with_smaller_eval_batches(lambda size: evaluate_each(scorer, rows, size), self.counters)
         self.counters.eval_seconds += now(self.device) - began
-        return score
+        return found
 
     def log(self, **values: float | None) -> None:
         """Log values of the current step, and keep them for a process that resumes the run."""

@@ -26,6 +26,9 @@ from benchmarks.training.loop import Diverged, Log, Progress, Trainer, Unrestora
 from benchmarks.training.oom_policy import halve_batch
 from benchmarks.training.setup import set_up
 
+# The row's scores on all, on long, and on short test rows.
+TESTS = ("test", "test_long", "test_short")
+
 
 def run(
     spec: RunSpec,
@@ -132,17 +135,18 @@ def _start(
 def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     """Return the row fields that depend on the attempt; None if loading the model did not finish."""
     if trainer is None:
-        names = ("score", "test", "peak_how", "peak_reserved_bytes", "peak_driver_bytes", "heaviest_batches")
-        names += ("train_rows", "parameters", "trained_parameters")
+        names = ("score", *TESTS, "long_above_tokens", "peak_how", "peak_reserved_bytes", "peak_driver_bytes")
+        names += ("heaviest_batches", "train_rows", "parameters", "trained_parameters")
         return dict.fromkeys(names) | assignment_fields(None)
     setup, spec = trainer.setup, trainer.spec
     assignment = setup.batches.assignment if setup.batches else None
-    test = trainer.test if status == "done" else None
+    tests = trainer.tests if status == "done" else {}
     return {
         # With a memory budget, the run may have fit without a threshold.
         "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
-        "score": test.score if test else None,
-        "test": test.as_dict() if test else None,
+        "score": tests["test"].score if tests else None,
+        **{name: score.as_dict() if (score := tests.get(name)) else None for name in TESTS},
+        "long_above_tokens": setup.long_above,
         "peak_how": trainer.memory.how,
         "peak_reserved_bytes": trainer.memory.reserved,
         "peak_driver_bytes": trainer.memory.driver,

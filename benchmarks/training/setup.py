@@ -11,6 +11,7 @@ from benchmarks import models, tasks
 from benchmarks.config.methods import build_optimizer
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
+from benchmarks.data import long_rows
 from benchmarks.data.splits import Splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
@@ -29,7 +30,8 @@ class Setup:
         task: the task.
         model: the model, on its device.
         scorer: computes losses and scores.
-        rows: encoded rows of the splits "train", "validation", and "test".
+        rows: encoded rows of the splits "train" (only those to train on), "validation", and "test".
+        long_above: number of tokens above which a row is long; None without a threshold.
         batches, optimizer, scheduler: None for a zero-shot run.
     """
 
@@ -37,6 +39,7 @@ class Setup:
     model: nn.Module
     scorer: Scorer
     rows: dict[str, list[Encoded]]
+    long_above: int | None
     batches: Batches | None = None
     optimizer: Method | None = None
     scheduler: LRScheduler | None = None
@@ -70,9 +73,14 @@ def set_up(
         name: encode(getattr(splits, name), task, loaded, spec.head)
         for name in ("train", "validation", "test")
     }
+    long_above = long_rows.tokens_of(spec.long_above, rows["train"])
     if spec.method == ZERO_SHOT:
-        return Setup(task, model, scorer, rows)
+        return Setup(task, model, scorer, rows, long_above)
+    if spec.train_on == "short":
+        rows["train"] = long_rows.short_rows(rows["train"], long_above, spec.task)
     batches = Batches(spec, rows["train"], counters.batch_sizes, choose_length_threshold)
+    if long_above is None:
+        long_above = batches.assignment.length_threshold
     if spec.gradient_checkpointing:
         _transformers.enable_checkpointing(model)
     try:
@@ -85,4 +93,5 @@ def set_up(
 
     # Dropout draws from torch's global generators.
     torch.manual_seed(spec.seed)
-    return Setup(task, model, scorer, rows, batches, optimizer, LambdaLR(optimizer, rate_factor))
+    scheduler = LambdaLR(optimizer, rate_factor)
+    return Setup(task, model, scorer, rows, long_above, batches, optimizer, scheduler)

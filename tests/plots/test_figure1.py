@@ -10,7 +10,9 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.text import Annotation
 
+from benchmarks.results.frame import Results
 from benchmarks.results.order import METHODS
+from plots import render
 from plots._style import styles
 from tests.benchmarks.results import result_rows
 from tests.plots.figure_checks import bars, drawn
@@ -86,6 +88,28 @@ def test_error_bars_are_the_standard_deviation_over_seeds():
     (low, high) = box.errorbar.lines[2][0].get_segments()[0][:, 1]
     assert (low + high) / 2 == pytest.approx(mean(scores))
     assert (high - low) / 2 == pytest.approx(stdev(scores))
+
+
+@pytest.mark.parametrize("part", ["long", "short"])
+def test_the_scores_by_length_have_one_panel_with_the_methods_that_have_them(part):
+    rows = result_rows.suite(methods=("zero-shot", "mezo", "adam"), tasks=("rte", "sst2"))
+    rows = [*result_rows.with_lengths([r for r in rows if r["label"] != "MeZO"]),
+            *(r for r in rows if r["label"] == "MeZO")]  # fmt: skip
+    figures = drawn("figure1", rows)
+    assert set(figures) == {f"figure1-nano-opt{ending}" for ending in ("", "-long", "-short")}
+    (axes,) = figures[f"figure1-nano-opt-{part}"].axes
+    expected = {
+        label: sorted(100 * r[f"test_{part}"]["score"] for r in rows if r["label"] == label)
+        for label in ("Adam", "zero-shot")
+    }
+    assert {label for label, _ in bars(axes)} == {"Adam"}
+    assert sorted(p.get_height() for _, p in bars(axes)) == pytest.approx(expected["Adam"])
+    lines = [line.get_ydata()[0] for line in axes.lines if line.get_label() == "zero-shot"]
+    assert sorted(lines) == pytest.approx(expected["zero-shot"])
+    assert axes.get_ylabel() == f"accuracy or F1 on {part} rows (%)"
+    table = render.numbers("figure1", Results.of(rows))[f"figure1-nano-opt-{part}"]
+    assert set(table["label"]) == {"Adam", "zero-shot"}
+    assert set(table["long_above_tokens"]) == {40}
 
 
 def test_a_time_of_zero_is_marked_on_the_logarithmic_axis():

@@ -130,6 +130,11 @@ VALUES = [
     setting("length_threshold=auto:", "such as auto:40GB"),
     setting("length_threshold=auto:8GB fo_batch_size=0 alpha=1", "needs a first-order batch"),
     setting("length_threshold=-5", "length_threshold must be in tokens", "not '-5'"),
+    setting("long_above=long", "long_above must be in tokens (170), a quantile (q0.75), or none, not 'long'"),
+    setting(
+        "long_above=auto:8GB", "long_above=auto:8GB: an amount of memory only determines length_threshold"
+    ),
+    setting("train_on=long", "unknown train_on 'long'", "short"),
     setting("rounding=up", "rounding must be one of stochastic, nearest, not 'up'"),
     setting("head=lmm", "unknown head 'lmm': did you mean 'lm'?"),
     setting("scoring=per-candidate", "did you mean 'per_candidate'?"),
@@ -155,6 +160,10 @@ VALUES = [
 COMBINATIONS = [
     setting("lr=0.1 steps=5 seconds=5", "exactly one budget", "examples, forward_equivalents"),
     setting("zo_batch_size=0", "zo_batch_size=0 requires alpha=0"),
+    words("short examples of any length", [*ADAM, *options("train_on=short")], "needs long_above, in tokens"),
+    setting(
+        "train_on=short long_above=9 length_threshold=9", "cannot be combined with length_threshold", "D1"
+    ),
     setting("alpha=1", "alpha=1 requires fo_batch_size=0, not 4"),
     words("MeZO with alpha", [*MEZO, *options("alpha=0.5")], "mezo does not take alpha", "setting of addax"),
     words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
@@ -181,6 +190,12 @@ COMBINATIONS = [
         ("length_threshold=auto:1MB: even a first-order batch of", "a run needs", "smaller batches"),
         loads=True,
         predicts=True,
+    ),
+    Case(
+        "training on short examples if all are long",
+        [*RUN, "--method", "adam", *options("long_above=1 train_on=short train_rows=12 validation_rows=4")],
+        ("every training example is longer than long_above = 1 tokens", "raise it"),
+        loads=True,
     ),
     Case(
         "a threshold below every length",

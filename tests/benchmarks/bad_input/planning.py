@@ -71,6 +71,12 @@ CASES = [
     ),
     words("a missing length file", FILE, "{tmp}/lengths.txt", "No such file"),
     lengths("an empty length file", "\n", "lengths.txt is empty", "one length in tokens per line"),
+    Case(
+        "a plan for short examples if all are long",
+        [*FILE, *options("train_on=short long_above=9")],
+        ("every training example is longer than long_above = 9 tokens (lengths 12 to 30)", "raise it"),
+        lambda sandbox: sandbox.write("lengths.txt", "12\n30\n"),
+    ),
     lengths("a length that is not a number", "12\nlong\n", "lengths.txt, line 2", "not 'long'"),
     lengths("a length of zero", "12\n\n0\n", "lengths.txt, line 3", "not '0'"),
     lengths("a length file that is not text", b"\xff\xfe", "lengths.txt cannot be read"),

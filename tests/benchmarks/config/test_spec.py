@@ -112,7 +112,15 @@ INVALID = [
     (ADDAX | {"task": "squad", "head": "classification"}, "squad"),
     (ADDAX | {"task": "record", "head": "classification"}, "record"),
     (ZERO | {"head": "classification"}, "zero-shot needs head=lm"),
+    (ADAM | {"long_above": "0.7"}, "long_above must be in tokens (170), a quantile (q0.75), or none"),
+    (ADAM | {"long_above": 0}, "long_above must be in tokens (170), a quantile (q0.75), or none, not 0"),
+    (ADAM | {"long_above": "auto:40GB"}, "long_above=auto:40GB: an amount of memory only determines"),
+    (ADAM | {"train_on": "shrt", "long_above": 9}, "unknown train_on 'shrt': did you mean 'short'?"),
+    (ADAM | {"train_on": "short"}, "train_on=short needs long_above, in tokens (170) or as a quantile"),
+    (ADDAX | {"train_on": "short", "long_above": 9, "length_threshold": 9}, "cannot be combined with length"),
+    (ADDAX | {"train_on": "short", "long_above": 8, "length_threshold": 9}, "zo_batch_size=0 and alpha=0"),
     # Values without effect.
+    (ZERO | {"train_on": "short", "long_above": 9}, "train_on=short has no effect: zero-shot takes no steps"),
     (ZERO | {"steps": 100}, "zero-shot does not take steps: it takes no steps, so it has no budget"),
     (ZERO | {"seconds": 1}, "zero-shot does not take seconds"),
     (ZERO | {"schedule": "linear"}, "schedule=linear has no effect: zero-shot takes no steps"),
@@ -211,6 +219,7 @@ CHANGED = {
     "gradient_checkpointing": True, "dropout": False, "steps": 11, "schedule": "linear", "evaluations": 4,
     "eval_batch_size": 16, "train_rows": 99, "validation_rows": 99, "test_rows": 99,
     "shots": 16, "trainable": "lora:8", "length_threshold": 30,
+    "long_above": 20,
 }  # fmt: skip
 SETTINGS = {
     "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
@@ -221,13 +230,32 @@ SETTINGS = {
 def test_an_id_depends_on_every_field_and_every_setting():
     # In float32, rounding has no effect.
     spec = from_dict(ADDAX | {"dtype": "float16"})
-    assert set(CHANGED) | {"settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
+    assert set(CHANGED) | {"train_on", "settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
     assert set(SETTINGS) == set(spec.settings)
     others = [spec.replace(**{key: value}) for key, value in CHANGED.items() if key != "method"]
     others += [spec.replace(settings=spec.settings | {key: value}) for key, value in SETTINGS.items()]
     others += [spec.replace(**{"steps": None, name: 10}) for name in BUDGETS[1:]]
-    others.append(from_dict(MEZO | {"dtype": "float16"}))
+    others += [spec.replace(long_above=20, train_on="short"), from_dict(MEZO | {"dtype": "float16"})]
     assert len({spec.id, *(o.id for o in others)}) == len(others) + 1
+
+
+def test_a_run_that_repeats_its_length_threshold_for_long_rows_is_the_same_run():
+    spec = from_dict(ADDAX | {"length_threshold": "q0.7"})
+    same = from_dict(ADDAX | {"length_threshold": "q0.70", "long_above": "q0.7"})
+    assert (same, same.id, same.long_above) == (spec, spec.id, None)
+    other = from_dict(ADDAX | {"length_threshold": "q0.7", "long_above": 40})
+    assert (other.long_above.tokens, from_dict(other.config())) == (40, other)
+    assert other.id != spec.id
+
+
+@pytest.mark.parametrize("method", [*METHODS, ZERO_SHOT])
+def test_every_method_takes_a_length_above_which_test_rows_are_long(method):
+    given = ZERO if method == ZERO_SHOT else ADDAX | {"method": method}
+    assert from_dict(given | {"long_above": "q0.75"}).long_above.quantile == 0.75
+    if method != ZERO_SHOT:
+        short = from_dict(given | {"long_above": 30, "train_on": "short"})
+        assert short.train_on == "short"
+        assert label(short) == f"{label(from_dict(given))} (short only)"
 
 
 def test_a_field_that_was_added_later_is_part_of_an_id_unless_it_has_its_default():

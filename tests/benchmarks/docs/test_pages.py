@@ -113,6 +113,19 @@ def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
     assert page.read_text() == text
 
 
+def test_a_page_shows_the_scores_by_length_if_rows_have_them(page, tmp_path):
+    page.write_text("<!-- table:demo:score-long -->\n<!-- /table:demo:score-long -->\n")
+    demo = [made.row("adam"), *made.with_lengths([made.row("mezo")])]
+    committed(tmp_path, demo=demo)
+    docs.refresh(tmp_path)
+    text = between(page, "demo:score-long")
+    assert ["MeZO", f"{100 * demo[1]['test_long']['score']:.1f}", "–"] in cells(text)
+    assert "Long rows have more tokens than: SST-2 40." in text
+    committed(tmp_path, demo=demo[:1])
+    docs.refresh(tmp_path)
+    assert "No rows with the score on long test rows yet" in between(page, "demo:score-long")
+
+
 def test_local_runs_do_not_change_a_page(page, tmp_path):
     runs = tmp_path / "results/runs/demo"
     runs.mkdir(parents=True)

@@ -65,7 +65,8 @@ def fake(task, scores):
         model=model,
         task=SimpleNamespace(**({"loss": "classification", "generative": False} | task)),
         candidate_scores=lambda batch: [torch.tensor(scores[e.prompt[0]]) for e in batch],
-        loss=lambda batch: torch.tensor(float(len(batch))),
+        # Each example's loss is the size of its batch.
+        answer_scores=lambda batch: torch.full((len(batch),), -float(len(batch))),
     )
 
 
@@ -127,6 +128,29 @@ def test_exact_match_is_the_fraction_of_correct_final_numbers(monkeypatch):
     golds = [["3"], ["1200"], ["50"], ["6"]]
     found = evaluate.evaluate(fake({"generative": True, "metric": "exact_match"}, []), labeled(golds), 2)
     assert found.score == 0.5
+
+
+@pytest.mark.parametrize("name", ["cb", "sst2", "squad"])
+def test_the_scores_by_length_are_those_of_each_part_scored_alone(name):
+    task = dataclasses.replace(tasks.load(name), max_new_tokens=4)
+    loaded = nano("nano-opt")
+    examples = encode(rows_of(task, 12), task, loaded, "lm")
+    scorer = Scorer(loaded, task)
+    tokens = sorted(e.length for e in examples)[7]
+    score, results = evaluate.evaluate_each(scorer, examples, 5)
+    assert score == evaluate.evaluate(scorer, examples, 5)
+    parts = evaluate.scores_by_length(examples, results, tokens)
+    for found, long in zip(parts, (True, False), strict=True):
+        members = [e for e in examples if (e.length > tokens) == long]
+        alone = [evaluate.evaluate(scorer, [e], 1) for e in members]
+        assert found.n == len(members) > 0
+        assert found.score == pytest.approx(sum(s.score for s in alone) / len(alone))
+        assert found.loss == pytest.approx(sum(s.loss for s in alone) / len(alone), abs=1e-5)
+        assert found.auc == evaluate.evaluate(scorer, members, 5).auc
+    whole = evaluate.scores_by_length(examples, results, max(e.length for e in examples))
+    assert whole[0] is None
+    assert (whole[1].score, whole[1].n) == (pytest.approx(score.score), 12)
+    assert evaluate.scores_by_length(examples, results, None) == (None, None)
 
 
 def test_evaluation_does_not_depend_on_batches_and_restores_the_mode():

@@ -174,6 +174,29 @@ def test_json_output_has_the_documented_keys(tmp_path, capsys):
     assert line.split()[:4] == ["MeZO", "2", "NO", "1"]
 
 
+def test_a_plan_for_training_on_short_examples_is_that_of_the_short_examples(tmp_path, capsys):
+    def plan(lengths, *more):
+        file = tmp_path / "lengths.txt"
+        file.write_text("".join(f"{n}\n" for n in lengths))
+        words = ["plan", "--model", "nano-opt", "--task", "sst2", "--method", "mezo", "--gpu-memory", "8GB"]
+        assert main([*words, "--length-file", str(file), "--json", *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    short = plan([30, 50, 120, 60], "--train-on", "short", "--long-above", "q0.75")
+    assert short == plan([30, 50, 60])
+    assert short["plans"] != plan([30, 50, 120, 60])["plans"]
+
+
+def test_a_plan_for_training_on_short_examples_has_the_rows_of_the_run_and_no_threshold():
+    given = NANO | {"method": "addax", "train_rows": 40, "train_on": "short", "long_above": "q0.5"}
+    one = from_dict(given | {"validation_rows": 4, "test_rows": 4, "evaluations": 1})
+    rows = example_lengths.of_task(one, "builtin", None).rows
+    row = train.run(one, train.load(one, None), suite="s")
+    assert (row["train_rows"], row["long_above_tokens"]) == (len(rows), max(r.length for r in rows))
+    # No prediction is needed to know that such a run has no L_T.
+    assert planner._Search(one, rows, 0).threshold({}) is None
+
+
 @pytest.mark.medium
 def test_a_fallback_tokenizer_counts_tokens_in_the_models_form(monkeypatch):
     """For RoBERTa, a prompt ends in the mask, a candidate is one token, and long prompts are truncated."""
@@ -208,6 +231,8 @@ def test_a_run_chooses_its_threshold_for_a_budget():
     row = train.run(one, train.load(one, None), suite="s", choose_length_threshold=search.automatic_threshold)
     assert (row["status"], row["label"]) == ("done", "Addax")
     chosen = row["length_threshold_tokens"]
+    assert row["long_above_tokens"] == chosen
+    assert row["test_short"]["n"] + (row["test_long"] or {"n": 0})["n"] == row["test"]["n"]
     rows = example_lengths.of_task(one, "builtin", None).rows
     lengths = sorted({e.length for e in rows})
     above = lengths[lengths.index(chosen) + 1]
@@ -221,6 +246,7 @@ def test_a_run_chooses_its_threshold_for_a_budget():
         wide, train.load(wide, None), suite="s", choose_length_threshold=search.automatic_threshold
     )
     assert (row["status"], row["label"], row["length_threshold_tokens"]) == ("done", "Addax-WA", None)
+    assert [row[name] for name in ("long_above_tokens", "test_long", "test_short")] == [None] * 3
 
 
 def test_the_heaviest_batch_is_padded_and_has_the_longest_answer():

@@ -98,6 +98,19 @@ def test_every_score_of_a_single_seed_is_in_a_table(rows, text):
             assert f"{100 * row['score']:.1f}" in cells
 
 
+def test_the_scores_by_length_follow_the_scores(tmp_path):
+    rows = made.with_lengths(made.suite(tasks=("sst2", "rte")))
+    text = written(rows, tmp_path)
+    headings = ["Accuracy or F1 on test data", "on long test rows", "on short test rows", "<details>"]
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)
+    assert "Long rows have more tokens than: SST-2 40; RTE 40." in text
+    shown = set(Parsed(text).cells)
+    for part in ("test_long", "test_short"):
+        assert {f"{100 * row[part]['score']:.1f}" for row in rows} <= shown
+    assert "on long test rows" not in written(made.suite(tasks=("sst2",)), tmp_path)
+
+
 def test_every_run_has_a_line_that_shows_how_it_was_used(rows, text):
     lines = runs_of(text)
     assert {line[-1] for line in lines} == {row["id"] for row in rows}

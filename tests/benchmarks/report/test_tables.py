@@ -55,6 +55,43 @@ def test_every_file_is_written(nine, tmp_path):
     assert all(file.read_text(encoding="utf-8").strip() for file in files)
 
 
+def test_scores_by_length_have_tables_if_runs_have_a_threshold(tmp_path):
+    rows = made.suite(seeds=(0, 1), tasks=("rte", "sst2"), methods=("addax", "mezo", "adam"))
+    rows = [r for r in rows if r["label"] == "MeZO"] + made.with_lengths(
+        [r for r in rows if r["label"] == "Addax"], 40
+    ) + made.with_lengths([r for r in rows if r["label"] == "Adam"], 44)  # fmt: skip
+    for part in ("long", "short"):
+        text = written(rows, f"score-{part}.md")
+        assert text.startswith(f"## Accuracy or F1 on {part} test rows (%)")
+        table = {line[0]: line[1:] for line in cells(text)}
+        for column, task in enumerate(("sst2", "rte")):
+            values = [
+                100 * r[f"test_{part}"]["score"]
+                for r in rows
+                if r["label"] == "Adam" and r["config"]["task"] == task
+            ]
+            assert table["Adam"][column] == f"{mean(values):.1f} ± {stdev(values):.1f}"
+        assert table["MeZO"] == [NONE] * 3
+        assert (
+            "Long rows have more tokens than: SST-2 40 (Addax), 44 (Adam); RTE 40 (Addax), 44 (Adam)." in text
+        )
+        lines = csv.DictReader(io.StringIO(written(rows, f"score-{part}.csv")))
+        assert {(x["label"], x["long_above_tokens"]) for x in lines} == {
+            ("Addax", "40.0"), ("Adam", "44.0"), ("MeZO", ""),
+        }  # fmt: skip
+    folder = tmp_path / "results/tables/demo"
+    build.write_tables("demo", Results.of(rows), tmp_path)
+    assert (folder / "score-long.tex").exists()
+    # A report of rows without a threshold removes the tables.
+    build.write_tables("demo", Results.of([made.row()]), tmp_path)
+    assert not [file for file in folder.iterdir() if "-" in file.stem]
+
+
+def test_one_length_for_all_methods_is_stated_once():
+    text = written(made.with_lengths(made.suite(tasks=("rte", "sst2"))), "score-short.md")
+    assert "Long rows have more tokens than: SST-2 40; RTE 40." in text
+
+
 def test_zero_shot_with_another_dtype_is_not_ranked():
     rows = [made.row(method, seed=seed) for method in ("zero-shot", "mezo", "adam") for seed in (0, 1)]
     for row in rows[:4]:

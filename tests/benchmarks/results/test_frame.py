@@ -20,6 +20,26 @@ def test_a_repeated_run_is_not_a_second_seed():
         assert (line["n"], line["score"]) == (1, new["score"])
 
 
+def test_a_row_from_before_a_field_existed_has_the_same_setting():
+    old, new = made.row("adam"), made.row("adam", seed=1)
+    new["config"] |= {"long_above": None, "train_on": "all"}
+    (line,) = Results.of([old, new]).means.to_dict("records")
+    assert line["n"] == 2
+    new["config"] |= {"long_above": 40}
+    assert len(set(frame([old, new])["setting"])) == 2
+
+
+def test_the_scores_on_long_and_short_rows_are_averaged_over_seeds():
+    rows = [made.row("adam", seed=s) for s in range(3)]
+    for row, long, short, tokens in zip(rows, (0.5, 0.6, 0.7), (0.9, 0.8, None), (40, 41, 42), strict=True):
+        row |= {"test_long": {"score": long}, "test_short": short and {"score": short}}
+        row["long_above_tokens"] = tokens
+    (line,) = Results.of(rows).means.to_dict("records")
+    assert [line[name] for name in ("score_long", "score_long_std", "score_short", "long_above_tokens")] == (
+        pytest.approx([0.6, 0.1, 0.85, 41])
+    )
+
+
 def test_several_dtypes_are_separate_entries():
     wide, half = made.row("adam"), made.row("adam")
     half["config"]["dtype"] = "bfloat16"

@@ -8,7 +8,7 @@ from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.training.batches import token_counts
-from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, row_of, tiny
+from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, lengths_of, row_of, tiny
 
 METHODS = tuple(registry.files("method"))
 
@@ -39,6 +39,25 @@ def test_long_examples_get_forward_passes_only_and_short_ones_gradients(batches,
         assert all((length <= limit) == with_gradient for _, length in batch)
         assert len(set(batch)) == (FO if with_gradient else ZO)
     assert sum(g for g, _ in batches) * 2 == sum(not g for g, _ in batches)
+
+
+@pytest.mark.parametrize("method", ["adam", "mezo-svrg"])
+def test_training_on_short_rows_draws_and_counts_short_rows_only(batches, method):
+    row = row_of(tiny(method, long_above="q0.5", train_on="short"))
+    limit = row["long_above_tokens"]
+    lengths = lengths_of(tiny(method), "train")
+    assert limit == sorted(lengths)[ROWS // 2 - 1]
+    assert row["train_rows"] == sum(n <= limit for n in lengths) < ROWS
+    assert {length <= limit for _, batch in batches for _, length in batch} == {True}
+    if method == "mezo-svrg":
+        # Every second step also evaluates the short rows twice, in chunks of up to eight.
+        assert row["examples"] == STEPS * ZO - STEPS // 2 * ZO + STEPS // 2 * row["train_rows"]
+
+
+def test_training_on_short_rows_needs_one(batches):
+    with pytest.raises(UserError, match=r"task sst2: every training example is longer than long_above = 1 "):
+        row_of(tiny("adam", long_above=1, train_on="short"))
+    assert batches == []
 
 
 @pytest.mark.medium

@@ -172,7 +172,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
 
 
 @pytest.mark.medium
-@pytest.mark.slow_except("how2-bfloat16", "how3-float16")
+@pytest.mark.slow_except("how2-bfloat16", "how3-float16", "how4-bfloat16")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(
     "how",
@@ -181,6 +181,7 @@ def test_a_halved_batch_stays_halved_after_a_stop(tmp_path, monkeypatch, droppin
         {"head": "classification"},
         {"trainable": "lora:2"},
         {"schedule": "linear", "steps": None, "forward_equivalents": 240},
+        {"train_on": "short", "long_above": "q0.5"},
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, dropping, dtype, how):
@@ -193,5 +194,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, droppi
     assert again.open() == 7
     resumed = train.run(spec, splits, suite="s", checkpoints=again)
     ours, theirs = numbers(resumed), numbers(whole)
+    assert (ours["long_above_tokens"] is None) == ("train_on" not in how)
     # In one process, buffers of the first run count in the peak of the second.
     assert ours | {"peak_bytes": 0} == theirs | {"peak_bytes": 0}

@@ -16,7 +16,7 @@ from benchmarks.synthetic import nano_tokenizer as _nano
 from benchmarks.synthetic import pretrain
 from benchmarks.tasks import _language
 from tests.benchmarks.training.predictions import predicted
-from tests.benchmarks.training.tiny_runs import COUNTS, ROWS, STEPS, row_of, tiny
+from tests.benchmarks.training.tiny_runs import COUNTS, ROWS, STEPS, lengths_of, row_of, tiny
 
 METHODS = tuple(registry.files("method"))
 TIMES = {"started", "ended", "wall_seconds", "step_seconds", "train_seconds", "train_seconds_to_best"}
@@ -68,6 +68,37 @@ def test_a_row_of_every_method_is_complete(method):
     assert len(row["data_fingerprint"]) == len(row["source_fingerprint"]) == 16
     if method in COUNTS:
         assert (row["forwards"], row["backwards"], row["examples_forward"]) == COUNTS[method]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "share"),
+    [
+        ("adam", {"long_above": "q0.75"}, 0.75),
+        ("addax", {"length_threshold": "q0.5"}, 0.5),
+        ("addax", {"length_threshold": "q0.5", "long_above": "q0.75"}, 0.75),
+        (ZERO_SHOT, {"long_above": "q0.5"}, 0.5),
+    ],
+)
+def test_a_row_with_a_threshold_has_the_scores_of_long_and_of_short_test_rows(method, given, share):
+    spec = tiny(method, test_rows=40, **given)
+    row = row_of(spec)
+    limit = sorted(lengths_of(spec, "train"))[int(ROWS * share) - 1]
+    lengths = lengths_of(spec, "test")
+    long, short = row["test_long"], row["test_short"]
+    assert row["long_above_tokens"] == limit
+    assert (long["n"], short["n"]) == (sum(n > limit for n in lengths), sum(n <= limit for n in lengths))
+    for name in ("score", "loss"):
+        total = long["n"] * long[name] + short["n"] * short[name]
+        assert total / 40 == pytest.approx(row["test"][name])
+    assert row["train_rows"] == ROWS
+
+
+def test_a_part_without_test_rows_has_no_score():
+    above = row_of(tiny(ZERO_SHOT, long_above=150))
+    assert (above["test_long"], above["test_short"]) == (None, above["test"])
+    without = row_of(tiny(ZERO_SHOT))
+    assert [without[name] for name in ("test_long", "test_short", "long_above_tokens")] == [None] * 3
+    assert without["test"] == above["test"]
 
 
 def test_svrg_evaluates_640_examples_per_step_in_the_setting_of_the_paper():

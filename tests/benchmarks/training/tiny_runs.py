@@ -1,8 +1,10 @@
 """Helpers: runs of a few steps on nano-opt, for the tests of training."""
 
+from benchmarks import models, tasks
 from benchmarks.config.methods import method_class
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
+from benchmarks.data.tokenize import encode
 from benchmarks.training import run as train
 
 STEPS, ROWS, ZO, FO = 4, 24, 3, 2
@@ -32,6 +34,13 @@ def tiny(method, **changes):
         steps = ("lr", "steps", "evaluations", "schedule")
         given = {name: value for name, value in given.items() if name not in steps}
     return from_dict(given)
+
+
+def lengths_of(spec, split):
+    """Return the lengths in tokens of the rows of a split."""
+    examples = getattr(train.load(spec, None), split)
+    encoded = encode(examples, tasks.load(spec.task), models.load_tokenizer(spec.model), spec.head)
+    return [e.length for e in encoded]
 
 
 def row_of(spec, **options):
