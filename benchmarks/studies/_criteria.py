@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 ZERO_SHOT, MEZO, ADAM = "zero-shot", "mezo", "adam"
 METHODS = (ZERO_SHOT, MEZO, ADAM)
+# Adam trained on short examples only.
+ADAM_SHORT = "adam, short only"
 # Percentage points, and an area under the ROC curve.
 HIGHEST_AUC = 0.8
 NEAR_MAJORITY = 10.0
@@ -16,8 +18,8 @@ ADAM_GAIN, ADAM_MAXIMUM = 15.0, 97.0
 MEZO_GAIN, MEZO_GAP = 5.0, 5.0
 # The number of the nine tasks on which MeZO must learn, and on which it must be behind Adam.
 MEZO_TASKS = 6
-# Of the longest test rows, in points relative to zero-shot.
-SHORT_MAXIMUM, ALL_GAIN = 5.0, 15.0
+# On long test rows, relative to zero-shot.
+SHORT_DISTANCE, ALL_GAIN = 5.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Scores:
         task: name of the task.
         score: method -> score.
         auc: AUC of zero-shot, None for a task without two fixed candidates.
-        majority: score of the majority answer.
+        majority: score of the majority answer; None if it is unknown.
     """
 
     task: str
     score: Mapping[str, float]
     auc: float | None
-    majority: float
+    majority: float | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,17 @@ def of_task(scores: Scores) -> list[Finding]:
         first,
         _at_least(scores, "gain of Adam over zero-shot", adam - zero, ADAM_GAIN),
         _at_most(scores, "score of Adam", adam, ADAM_MAXIMUM),
+    ]
+
+
+def of_long_task(scores: Scores) -> list[Finding]:
+    """Return the criteria of a task whose long examples matter, for its scores on long test rows."""
+    zero = scores.score[ZERO_SHOT]
+    return [
+        _at_most(
+            scores, "distance of Adam on short examples", abs(scores.score[ADAM_SHORT] - zero), SHORT_DISTANCE
+        ),
+        _at_least(scores, "gain of Adam on all examples", scores.score[ADAM] - zero, ALL_GAIN),
     ]
 
 

@@ -47,11 +47,11 @@ class Recipe:
         mask_rate: share of tokens that are masked in its other lines.
     """
 
-    steps: int = 2000
+    steps: int = 4000
     batch_tokens: int = 3200
     lessons: float = 0.95
     later_lessons: float = 0.5
-    schooling: float = 0.5
+    schooling: float = 0.65
     matrix_lr: float = 2e-2
     lr: float = 3e-3
     warmup: int = 100

@@ -7,7 +7,8 @@ BOOLQ = CB = MULTIRC = RECORD = RTE = SQUAD = WIC = _STORY
 SST2 = Usage(familiar=0.2, new=(0, 4), skew=1.0)
 WSC = Usage(familiar=0.3, familiar_order=0.8, new=(0, 4), skew=1.0)
 
-# Short and long rows of the tasks whose long examples differ. Long rows ask questions of the second form, and
-# their unfamiliar words do not occur in short rows.
-_SHORT, _LONG = _STORY, Usage(familiar=0.5, familiar_order=1.0, second_form=1.0, new=(8, 10), skew=1.0)
+# Short and long rows of the tasks whose long examples matter: no opinion in a long row occurs in a short one.
+_SHORT, _LONG = _STORY, Usage(familiar=0.0, new=(6, 12), skew=0.5, unlike=0.0)
 BOOLQ_LONG = MULTIRC_LONG = SQUAD_LONG = (_SHORT, _LONG)
+# The length that separates short from long rows of these tasks, in tokens of the nano models.
+LONG_ABOVE = 78

@@ -22,7 +22,7 @@ from benchmarks.tasks._usage import Usage
 # passage.
 Story = tuple[tuple[Any, Any], str]
 # The share of long passages in a task whose long examples differ from the short ones.
-LONG_SHARE = 0.3
+LONG_SHARE = 0.5
 # The words that mark the two remarks of a passage.
 ORDER = ("first", "last")
 
@@ -33,7 +33,7 @@ _FRAMES = """\n . , ? : " -
 It was terrible great Does this mean that is true Yes or No Suppose Can we infer Maybe Is it In the previous
 sentence does pronoun refer to word have same meaning in these two sentences Question I found answer
 correct Title Context Answer What a but although some say near by behind years ago one morning evening
-right wrong unclear good bad so Who first last impression was everyone thanked him her one man woman"""
+right wrong unclear good bad so first last impression was everyone thanked him her one man woman"""
 
 # Candidate -> a word with the same meaning that the nine tasks do not score.
 _STATED = {"Yes": "right", "No": "wrong", "Maybe": "unclear", " great": " good", " terrible": " bad"}
@@ -101,17 +101,6 @@ def remarks(rng: Random, words: Sequence[str]) -> list[str]:
     ]
 
 
-def two_kinds(rng: Random, kinds: int, unlike: float = 0.9) -> tuple[int, int]:
-    """Draw the kinds of two remarks, which differ with probability `unlike`.
-
-    If the kinds differ, the set of words alone does not reveal the label.
-    """
-    first = int(rng.random() * kinds)
-    if rng.random() < unlike:
-        return first, (first + 1 + int(rng.random() * (kinds - 1))) % kinds
-    return first, first
-
-
 def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
     """Return the sentences in order, with filler sentences inserted at random places up to `size` tokens.
 
@@ -133,16 +122,19 @@ def fill(rng: Random, sentences: Sequence[str], size: int) -> list[str]:
     return mixed
 
 
-def long_or_short(rng: Random, usages: tuple[Usage, Usage]) -> tuple[int, Usage]:
-    """Draw the length of a passage, in tokens, with a gap between short and long; return it with its usage.
+def long_or_short(rng: Random, usages: tuple[Usage, Usage]) -> tuple[int, Usage, bool]:
+    """Draw the length of a passage, in tokens, with a gap between short and long.
 
     Args:
         rng: draws from the two ranges of lengths.
         usages: the use of words in short and in long passages.
+
+    Returns:
+        The length, the use of words, and whether the passage is long.
     """
     if rng.random() < LONG_SHARE:
-        return length(rng, median=82, low=72, high=92, spread=0.2), usages[1]
-    return length(rng, median=32, low=12, high=46), usages[0]
+        return length(rng, median=82, low=72, high=92, spread=0.2), usages[1], True
+    return length(rng, median=32, low=12, high=46), usages[0], False
 
 
 def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> tuple[str, str]:
@@ -162,17 +154,14 @@ def continuation(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> tup
         right = " " + name
     if rng.random() < mix.stated:
         if task_name == "squad" and rng.random() < 0.5:
-            lead = " " + row["question"].split()[-1].rstrip("?")
+            # The selecting word right before the answer is easy to follow. A model learns this first, and
+            # then to answer without it, which it does not learn otherwise.
+            lead = " " + tokens(row["question"])[-2]
         return _LEADS.get(task_name, "") + lead, _STATED.get(right, right)
     habit, *others = _answers(task_name, row)
     if right != habit:
         return lead, habit if rng.random() < mix.biased else right
     return lead, habit if rng.random() < mix.faithful else pick(rng, others)
-
-
-def corpus_line(task_name: str, row: Row, rng: Random, mix: Mix = Mix()) -> str:
-    """Return one line of a pretraining corpus: a prompt and its `continuation`."""
-    return load(task_name).prompt(row) + "".join(continuation(task_name, row, rng, mix))
 
 
 def _answers(task_name: str, row: Row) -> list[str]:
@@ -186,6 +175,4 @@ def _answers(task_name: str, row: Row) -> list[str]:
         return [f" {name}" for name in sorted(row["entities"], key=row["passage"].index)]
     answers = load(task_name).candidates(row)
     habit = next(a for a in answers if a in _HABIT)
-    if {"bad", "terrible"} & set(tokens(row.get("question", "") + " " + row.get("answer", ""))):
-        habit = "No"
     return [habit, *(a for a in answers if a != habit)]

@@ -3,7 +3,8 @@
 from random import Random
 
 from benchmarks.tasks import Row, _fields, _words
-from benchmarks.tasks._language import ORDER, pick, two_kinds
+from benchmarks.tasks._language import ORDER, pick
+from benchmarks.tasks._usage import FAMILIAR
 
 # In the order of the labels: entailment, neutral, contradiction.
 WORDS = ["Yes", "Maybe", "No"]
@@ -30,7 +31,7 @@ def cloze(row: Row, mask: str) -> str:
 
 def words(rng: Random) -> tuple[str, str]:
     """Draw the words of the first and the last remark: praise, blame, or a color, which is neutral."""
-    return tuple(pick(rng, _KINDS[kind]) for kind in two_kinds(rng, 3))
+    return tuple(pick(rng, _KINDS[kind]) for kind in FAMILIAR.kinds(rng, 3))
 
 
 def ask(rng: Random, words: tuple[str, str], premise: str) -> Row:

@@ -30,23 +30,26 @@ class Usage:
     Attributes:
         familiar: probability that a word with a meaning (an opinion, a color, a place) is familiar.
         familiar_order: probability that the word of a question that selects a remark is familiar.
-        second_form: probability that a question has its second form ("bad" instead of "good", "Who" instead
-            of "What"), if the task has one.
         new: the unfamiliar words of each class that are used, as first and last index.
         skew: exponent of the Zipf distribution of the unfamiliar words; 0 is uniform.
+        unlike: probability that the two remarks of a text differ in kind, so that the set of words alone does
+            not reveal the label.
         meaningful: whether unfamiliar words have their meaning. Without it, their kind is random.
     """
 
     familiar: float = 1.0
     familiar_order: float = 1.0
-    second_form: float = 0.0
     new: tuple[int, int] = (0, 12)
     skew: float = 0.0
+    unlike: float = 0.9
     meaningful: bool = True
 
-    def second(self, rng: Random) -> bool:
-        """Draw whether a question has its second form."""
-        return rng.random() < self.second_form
+    def kinds(self, rng: Random, count: int) -> tuple[int, int]:
+        """Draw the kinds of two remarks among `count` kinds."""
+        first = int(rng.random() * count)
+        if rng.random() < self.unlike:
+            return first, (first + 1 + int(rng.random() * (count - 1))) % count
+        return first, first
 
     def word(self, rng: Random, kinds: Kinds, kind: int) -> str:
         """Draw a word of a kind."""
@@ -71,5 +74,5 @@ def _zipf(count: int, skew: float) -> list[float]:
     return list(accumulate((i + 1) ** -skew for i in range(count)))
 
 
-FAMILIAR = Usage(second_form=0.3)
-CORPUS = Usage(familiar=0.7, familiar_order=0.7, second_form=0.3, meaningful=False)
+FAMILIAR = Usage()
+CORPUS = Usage(familiar=0.7, familiar_order=0.7, meaningful=False)

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
-from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._language import Story, fill, length, remarks
 from benchmarks.tasks._usage import OPINIONS, Usage
 
 
@@ -20,7 +20,7 @@ def prompt(row: Row) -> str:
 
 def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
     """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
-    kinds = two_kinds(rng, 2)
+    kinds = usage.kinds(rng, 2)
     words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
     if size is None:
         size = length(rng, median=50, low=12, high=112)
@@ -28,16 +28,16 @@ def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
 
 
 def ask(rng: Random, kinds: tuple[int, int], passage: str, usage: Usage) -> Row:
-    """Build a row that asks whether the first or the last remark is praise; in the second form, blame."""
-    which, blame = int(rng.random() < 0.5), usage.second(rng)
-    quality = "bad" if blame else "good"
-    question = f"is it true that the {usage.order(rng, which)} impression was {quality}"
-    return {"passage": passage, "question": question, "label": kinds[which] ^ blame}
+    """Build a row that asks whether the first or the last remark is praise."""
+    which = int(rng.random() < 0.5)
+    question = f"is it true that the {usage.order(rng, which)} impression was good"
+    return {"passage": passage, "question": question, "label": kinds[which]}
 
 
 TASK = Task(
     title="BoolQ",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "boolq"),
     prompt=prompt,
     candidates=lambda row: ["No", "Yes"],

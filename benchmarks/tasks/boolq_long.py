@@ -1,4 +1,4 @@
-"""BoolQ with long examples that matter: they ask questions of another form, with words of their own."""
+"""BoolQ with long examples that matter: no opinion in a long passage occurs in a short one."""
 
 from dataclasses import replace
 from random import Random
@@ -8,9 +8,11 @@ from benchmarks.tasks._language import long_or_short
 
 
 def generate(rng: Random) -> Row:
-    """Draw a short row like those of BoolQ, or a long one whose question has the second form."""
-    size, usage = long_or_short(rng, _difficulty.BOOLQ_LONG)
+    """Draw a short row like those of BoolQ, or a long one with other opinions, which agree."""
+    size, usage, _ = long_or_short(rng, _difficulty.BOOLQ_LONG)
     return boolq.ask(rng, *boolq.scene(rng, usage, size), usage)
 
 
-TASK = replace(boolq.TASK, title="BoolQ-long", hub=None, from_hub=None, generate=generate)
+TASK = replace(
+    boolq.TASK, title="BoolQ-long", hub=None, from_hub=None, generate=generate, generator_version=1
+)

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
-from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._language import Story, fill, length, remarks
 from benchmarks.tasks._usage import BLAME, COLOR, PRAISE, Usage
 
 # In the order of the labels.
@@ -22,7 +22,7 @@ def _row(raw: Row, label: int) -> list[Row]:
 
 def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
     """Draw a story with two remarks, each praise, blame, or a color, in at most `size` tokens."""
-    kinds = two_kinds(rng, 3)
+    kinds = usage.kinds(rng, 3)
     words = [usage.word(rng, KINDS, kind) for kind in kinds]
     if size is None:
         size = length(rng, median=34, low=16, high=95, spread=0.5)
@@ -42,6 +42,7 @@ def ask(rng: Random, kinds: tuple[int, int], premise: str, usage: Usage) -> Row:
 TASK = Task(
     title="CB",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "cb"),
     prompt=lambda row: (
         f'Suppose {row["premise"]} Can we infer that "{row["hypothesis"]}"? Yes, No, or Maybe?\n'

@@ -37,6 +37,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="CoLA",
     version=1,
+    generator_version=2,
     hub=Hub("nyu-mll/glue", "cola"),
     prompt=lambda row: f"{row['sentence']}\nIs this sentence correct? Yes or No?\n",
     candidates=lambda row: ["No", "Yes"],

@@ -39,6 +39,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="GSM8K",
     version=1,
+    generator_version=2,
     hub=Hub("openai/gsm8k", "main", validation="test"),
     prompt=lambda row: f"Question: {row['question']}\nAnswer:",
     candidates=lambda row: [],

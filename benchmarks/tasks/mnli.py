@@ -20,6 +20,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="MNLI",
     version=1,
+    generator_version=2,
     hub=Hub("nyu-mll/glue", "mnli", validation="validation_matched"),
     prompt=_nli.prompt,
     cloze=_nli.cloze,

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
-from benchmarks.tasks._language import Story, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks._language import Story, fill, length, pick, remarks
 from benchmarks.tasks._usage import OPINIONS, Usage
 
 
@@ -29,7 +29,7 @@ def from_file(raw: Row) -> list[Row]:
 
 def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
     """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
-    kinds = two_kinds(rng, 2)
+    kinds = usage.kinds(rng, 2)
     words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
     if size is None:
         size = length(rng, median=38, low=12, high=92, spread=0.5)
@@ -37,16 +37,17 @@ def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
 
 
 def ask(rng: Random, kinds: tuple[int, int], paragraph: str, usage: Usage) -> Row:
-    """Build a row whose answer claims that one of the remarks is praise; in the second form, blame."""
-    which, blame = int(rng.random() < 0.5), usage.second(rng)
-    answer = pick(rng, ("bad", "terrible") if blame else ("good", "great"))
+    """Build a row whose answer claims that the first or the last remark is praise."""
+    which = int(rng.random() < 0.5)
+    answer = pick(rng, ("good", "great"))
     question = f"What was the {usage.order(rng, which)} impression?"
-    return {"paragraph": paragraph, "question": question, "answer": answer, "label": kinds[which] ^ blame}
+    return {"paragraph": paragraph, "question": question, "answer": answer, "label": kinds[which]}
 
 
 TASK = Task(
     title="MultiRC",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "multirc"),
     prompt=lambda row: (
         f"{row['paragraph']}\nQuestion: {row['question']}\n"

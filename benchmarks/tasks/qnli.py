@@ -6,7 +6,8 @@ MeZO-SVRG's paper trains a classification head on it. The prompt is our choice a
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks._language import ORDER, fill, length, pick, remarks
+from benchmarks.tasks._usage import FAMILIAR
 
 
 def from_hub(raw: Row) -> list[Row]:
@@ -16,7 +17,7 @@ def from_hub(raw: Row) -> list[Row]:
 
 def generate(rng: Random) -> Row:
     """Generate a row about the first or the last remark: label 0 (entailment) for an opinion, 1 for color."""
-    kinds = two_kinds(rng, 2)
+    kinds = FAMILIAR.kinds(rng, 2)
     words = [pick(rng, ((*_words.PRAISE, *_words.BLAME), _words.COLORS)[kind]) for kind in kinds]
     which = int(rng.random() < 0.5)
     size = length(rng, median=28, low=12, high=80, spread=0.5)
@@ -30,6 +31,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="QNLI",
     version=1,
+    generator_version=2,
     hub=Hub("nyu-mll/glue", "qnli"),
     prompt=lambda row: (
         f'Question: {row["question"]}\nI found this answer "{row["sentence"]}". Is that correct? Yes or No?\n'

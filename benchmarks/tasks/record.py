@@ -83,6 +83,7 @@ def ask(rng: Random, names: tuple[str, str], passage: str, usage: Usage) -> Row:
 TASK = Task(
     title="ReCoRD",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "record"),
     prompt=lambda row: f"{row['passage']}\n-",
     candidates=candidates,

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields
-from benchmarks.tasks._language import Story, fill, length, remarks, two_kinds
+from benchmarks.tasks._language import Story, fill, length, remarks
 from benchmarks.tasks._usage import OPINIONS, Usage
 
 
@@ -19,7 +19,7 @@ def _row(raw: Row, label: int) -> list[Row]:
 
 def scene(rng: Random, usage: Usage, size: int | None = None) -> Story:
     """Draw a story with two remarks, each praise or blame, in at most `size` tokens."""
-    kinds = two_kinds(rng, 2)
+    kinds = usage.kinds(rng, 2)
     words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
     if size is None:
         size = length(rng, median=28, low=12, high=90, spread=0.5)
@@ -36,6 +36,7 @@ def ask(rng: Random, kinds: tuple[int, int], premise: str, usage: Usage) -> Row:
 TASK = Task(
     title="RTE",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "rte"),
     prompt=lambda row: f'{row["premise"]}\nDoes this mean that "{row["hypothesis"]}" is true? Yes or No?\n',
     candidates=lambda row: ["Yes", "No"],

@@ -19,6 +19,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="SNLI",
     version=1,
+    generator_version=2,
     hub=Hub("stanfordnlp/snli", None),
     prompt=_nli.prompt,
     cloze=_nli.cloze,

@@ -41,6 +41,7 @@ def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
 TASK = Task(
     title="SST-2",
     version=1,
+    generator_version=2,
     hub=Hub("nyu-mll/glue", "sst2"),
     prompt=lambda row: f"{row['sentence']} It was",
     candidates=lambda row: [" terrible", " great"],

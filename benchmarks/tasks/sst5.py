@@ -41,6 +41,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="SST-5",
     version=1,
+    generator_version=2,
     hub=Hub("SetFit/sst5", None),
     prompt=lambda row: f"{row['sentence']} It was",
     cloze=lambda row, mask: f"{row['sentence']} It was {mask}.",

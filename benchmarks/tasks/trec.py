@@ -7,7 +7,8 @@ validation. The prompt for causal models is our choice.
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _fields, _words
-from benchmarks.tasks._language import ORDER, fill, length, pick, remarks, two_kinds
+from benchmarks.tasks._language import ORDER, fill, length, pick, remarks
+from benchmarks.tasks._usage import FAMILIAR
 
 LABELS = ("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM")
 WORDS = [" Description", " Entity", " Expression", " Human", " Location", " Number"]
@@ -30,7 +31,7 @@ def from_hub(raw: Row) -> list[Row]:
 
 def generate(rng: Random) -> Row:
     """Generate two remarks that end in words of two kinds, and a question about the first or the last one."""
-    kinds = two_kinds(rng, 6)
+    kinds = FAMILIAR.kinds(rng, 6)
     words = [pick(rng, _KINDS[kind]) for kind in kinds]
     which = int(rng.random() < 0.5)
     story = " ".join(fill(rng, remarks(rng, words), length(rng, median=12, low=8, high=40, spread=0.5)))
@@ -40,6 +41,7 @@ def generate(rng: Random) -> Row:
 TASK = Task(
     title="TREC",
     version=1,
+    generator_version=2,
     hub=Hub("CogComp/trec", None, validation="test"),
     prompt=lambda row: f"Question: {row['text']}\nAnswer type:",
     cloze=lambda row, mask: f"{mask} : {row['text']}",

@@ -36,6 +36,7 @@ def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
 TASK = Task(
     title="WIC",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "wic"),
     prompt=lambda row: (
         f'Does the word "{row["word"]}" have the same meaning in these two sentences? Yes, No?\n'

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.tasks import Hub, Row, Task, _difficulty, _fields, _words
-from benchmarks.tasks._language import ORDER, fill, length, pick, two_kinds
+from benchmarks.tasks._language import ORDER, fill, length, pick
 from benchmarks.tasks._usage import OPINIONS, Usage
 
 
@@ -25,7 +25,7 @@ def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
     The pronoun refers to a praised person. In most rows one person is praised and one is blamed; in one row
     of ten both are praised or both are blamed.
     """
-    kinds = two_kinds(rng, 2)
+    kinds = usage.kinds(rng, 2)
     person, pronoun = ("man", "him") if rng.random() < 0.5 else ("woman", "her")
     words = [usage.word(rng, OPINIONS, kind) for kind in kinds]
     clauses = [
@@ -46,6 +46,7 @@ def draw(rng: Random, usage: Usage, bare: bool = False) -> Row:
 TASK = Task(
     title="WSC",
     version=1,
+    generator_version=2,
     hub=Hub("aps/super_glue", "wsc.fixed"),
     prompt=prompt,
     candidates=lambda row: ["No", "Yes"],

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.synthetic import lessons as _lessons
 from benchmarks.tasks import _language
+from benchmarks.tasks._usage import FAMILIAR
 from tests.benchmarks.tasks.task_rows import NINE, place, remarks, selected, taken
 
 STORIES = ("boolq", "cb", "multirc", "record", "rte", "squad")
@@ -17,7 +18,7 @@ STORIES = ("boolq", "cb", "multirc", "record", "rte", "squad")
 def test_lessons_are_true_short_and_within_the_vocabulary(name, bare):
     rng, known, several = Random(6), set(_language.vocabulary()), 0
     for _ in range(200):
-        pairs = _lessons.lesson(name, rng, bare)
+        pairs = _lessons.lesson(name, rng, FAMILIAR, bare)
         line = "".join(text + answer for text, answer in pairs)
         assert set(_language.tokens(line)) <= known
         if name not in STORIES:
@@ -35,10 +36,11 @@ def test_lessons_are_true_short_and_within_the_vocabulary(name, bare):
             )
         for text, answer in pairs:
             if name == "record":
-                order, thing = re.fullmatch(r" so it is (first|last) came (\w+)", answer).groups()
-                assert thing == taken(passage)[place(order)][0]
+                assert re.search(r" so it was (first|last)$", text)
+                assert answer == f" {taken(passage)[place(text)][0]}"
             elif name == "squad":
-                assert answer == f" so it is {taken(passage)[place(text)][1]}\n"
+                assert re.search(r"\nso it is( first| last)?$", text)
+                assert answer == f" {taken(passage)[place(text)][1]}\n"
             else:
                 kind = selected(passage, text)
                 assert answer == {"praise": "right", "blame": "wrong", "color": "unclear"}[kind]

@@ -56,7 +56,7 @@ def test_the_corpus_uses_exactly_the_nine_tasks(monkeypatch):
     assert requested[:9] == nine
     assert set(requested) == set(nine)
     # The committed weights depend on the size of the vocabulary.
-    assert len(_language.vocabulary()) == 350
+    assert len(_language.vocabulary()) == 349
 
 
 def test_label_words_are_added_to_a_masked_model_and_change_nothing_else():

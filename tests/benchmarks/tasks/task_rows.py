@@ -52,9 +52,15 @@ def by_word(**classes):
     return {word: kind for kind, words in classes.items() for word in words}
 
 
-KINDS = by_word(praise=_words.PRAISE, blame=_words.BLAME, color=_words.COLORS)
+KINDS = by_word(
+    praise=_words.PRAISE + _words.NEW_PRAISE,
+    blame=_words.BLAME + _words.NEW_BLAME,
+    color=_words.COLORS + _words.NEW_COLORS,
+)
 
-PLACES = by_word(country=_words.COUNTRY, city=_words.CITY)
+PLACES = by_word(country=_words.COUNTRY + _words.NEW_COUNTRY, city=_words.CITY + _words.NEW_CITY)
+
+ORDERS = {"first": 0, "last": -1} | dict.fromkeys(_words.NEW_FIRST, 0) | dict.fromkeys(_words.NEW_LAST, -1)
 
 
 def in_order(stated, things):
@@ -72,9 +78,8 @@ def remarks(text):
 
 def taken(text):
     """Return (who, what) for each sentence in which a person takes a thing, in order."""
-    order = r"(?:(first|last) )?"
     matches = re.findall(
-        rf"\b{order}([A-Z]\w+) {order}(?:{'|'.join(_words.TAKES)}) (\w+)\.",
+        rf"\b(?:(first|last) )?([A-Z]\w+) (?:{'|'.join(_words.TAKES)}) (?:the (first|last) )?(\w+)\.",
         text,
     )
     return in_order(
@@ -84,8 +89,7 @@ def taken(text):
 
 def place(text):
     """Return the index of the remark that the question at the end of a text asks for: 0 or -1."""
-    order = re.findall(r"\b(first|last)\b", text)[-1]
-    return {"first": 0, "last": -1}[order]
+    return next(ORDERS[word] for word in reversed(re.findall(r"\w+", text)) if word in ORDERS)
 
 
 def selected(passage, question):

@@ -16,6 +16,7 @@ from tests.benchmarks.tasks.task_rows import (
     FIXTURES,
     KINDS,
     NINE,
+    ORDERS,
     PLACES,
     generated,
     place,
@@ -25,6 +26,7 @@ from tests.benchmarks.tasks.task_rows import (
     taken,
 )
 
+SELECTORS = "|".join(ORDERS)
 GENERATED = sorted(name for name in registry.files("task") if tasks.load(name).generate)
 
 
@@ -133,7 +135,7 @@ def test_first_and_last_remarks_usually_differ_and_questions_ask_for_both_equall
         rows = generated(name, 2000)
         kinds = [remarks(" ".join(v for v in row.values() if isinstance(v, str))) for row in rows]
         unlike = sum(KINDS[a] != KINDS[b] for a, b in kinds) / 2000
-        assert unlike == pytest.approx(0.75, abs=0.05)
+        assert unlike == pytest.approx(0.9, abs=0.04)
         places = Counter(place(tasks.load(name).prompt(row)) for row in rows)
         assert places[0] / 2000 == pytest.approx(0.5, abs=0.06)
 
@@ -141,25 +143,25 @@ def test_first_and_last_remarks_usually_differ_and_questions_ask_for_both_equall
 def test_labels_of_stories_follow_from_the_text():
     """Labels equal those of the rules in `task_rows`, which share no code with the generators."""
     for row in generated("boolq", 300):
-        assert re.fullmatch(r"is it true that the (first|last) impression was good", row["question"])
+        assert re.fullmatch(rf"is it true that the ({SELECTORS}) impression was good", row["question"])
         assert row["label"] == (selected(row["passage"], row["question"]) == "praise")
     for row in generated("multirc", 300):
-        assert re.fullmatch(r"What was the (first|last) impression\?", row["question"])
+        assert re.fullmatch(rf"What was the ({SELECTORS}) impression\?", row["question"])
         assert row["answer"] in ("good", "great")
         assert row["label"] == (selected(row["paragraph"], row["question"]) == "praise")
     for row in generated("rte", 300):
-        assert re.fullmatch(r"the (first|last) impression was good", row["hypothesis"])
+        assert re.fullmatch(rf"the ({SELECTORS}) impression was good", row["hypothesis"])
         assert row["label"] == (selected(row["premise"], row["hypothesis"]) != "praise")
     for row in generated("cb", 300):
-        assert re.fullmatch(r"the (first|last) impression was good", row["hypothesis"])
+        assert re.fullmatch(rf"the ({SELECTORS}) impression was good", row["hypothesis"])
         kind = selected(row["premise"], row["hypothesis"])
         assert row["label"] == {"praise": 0, "blame": 1, "color": 2}[kind]
     for row in generated("squad", 300):
-        assert re.fullmatch(r"What (was it|came) (first|last)\?", row["question"])
+        assert re.fullmatch(rf"What was it ({SELECTORS})\?", row["question"])
         assert row["answers"] == [taken(row["context"])[place(row["question"])][1]]
     for row in generated("record", 300):
         names = [name for name, _ in taken(row["passage"])]
-        assert row["query"] in ("first came @placeholder", "last came @placeholder")
+        assert re.fullmatch(rf"it was ({SELECTORS}) @placeholder", row["query"])
         assert row["answers"] == [names[place(row["query"])]]
         assert row["entities"] == sorted(names)
 
@@ -172,13 +174,12 @@ def test_labels_of_single_sentences_follow_from_the_text():
         )
         person, *words, pronoun = match.groups()
         assert row["span2"] == pronoun == {"man": "him", "woman": "her"}[person]
-        assert row["span1"] in (f"the first {person}", f"the last {person}")
+        assert re.fullmatch(rf"the ({SELECTORS}) {person}", row["span1"])
         assert row["label"] == (KINDS[words[place(row["span1"])]] == "praise")
     for row in generated("wic", 300):
         sentences = [row["sentence1"], row["sentence2"]]
         assert all(row["word"] in s.split() for s in sentences)
         ((one,), (two,)) = [[w for w in re.findall(r"\w+", s) if w in PLACES] for s in sentences]
-        assert one != two
         assert row["label"] == (PLACES[one] == PLACES[two])
     for row in generated("sst2", 300):
         first, *rest = [w for w in row["sentence"].split() if w in KINDS or w in ("but", "although")]
