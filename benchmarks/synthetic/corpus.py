@@ -5,7 +5,7 @@ answers are about one token in sixty, and they are the only tokens that depend o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -32,6 +32,10 @@ class Recipe:
         lessons: share of lines that are lessons during the first part of training.
         later_lessons: share of lines that are lessons after that.
         schooling: length of the first part, as a fraction of the steps.
+        unlike: probability that the two remarks of a story differ in kind, during the first part. The fewer
+            differ, the sooner the model learns what the words mean, and then to select a remark.
+        copying_after: fraction of the steps before the first tasks whose answers are copied from the passage,
+            which can delay the learning of the other tasks.
         matrix_lr: peak learning rate of Muon, which trains the layers' matrices.
         lr: peak learning rate of AdamW, which trains the other weights; both rates warm up linearly and decay
             with a cosine to a tenth.
@@ -52,6 +56,8 @@ class Recipe:
     lessons: float = 0.95
     later_lessons: float = 0.5
     schooling: float = 0.65
+    unlike: float = 0.9
+    copying_after: float = 0.0
     matrix_lr: float = 2e-2
     lr: float = 3e-3
     warmup: int = 100
@@ -156,12 +162,13 @@ def batches(
     """
     rng = Random(f"{name} {recipe.seed}")
     # A masked model is not trained on tasks that it cannot answer.
-    names = [name for name in TASKS if not masked or load(name).loss == "classification"]
+    choices = [name for name in TASKS if load(name).loss == "classification"]
     yielded = 0
     while True:
         progress = yielded / steps / recipe.schooling
+        names = choices if masked or yielded < recipe.copying_after * steps else TASKS
         lessons = recipe.lessons if progress < 1 else recipe.later_lessons
-        usage = FAMILIAR if progress < 1 else CORPUS
+        usage = replace(FAMILIAR, unlike=recipe.unlike) if progress < 1 else CORPUS
         lines = []
         for i in range(256):
             bare = progress < 1 and rng.random() < 0.8 * (1 - progress)

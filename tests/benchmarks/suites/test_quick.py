@@ -1,6 +1,7 @@
 """Tests of the suite `quick`: its methods, models, and tasks, and that methods use equal data."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from statistics import mean
 
 import pytest
 
@@ -8,7 +9,9 @@ from benchmarks import registry, tasks
 from benchmarks.config import labels
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.suites import quick
+from benchmarks.results import store
+from benchmarks.results.row import read
+from benchmarks.suites import quick, quick_grid
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +72,27 @@ def test_a_manual_run_gets_the_settings_of_the_suite():
         assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
     assert quick.defaults("addax", "facebook/opt-13b") is None
     assert quick.defaults("no-such", "nano-opt") is None
+
+
+def test_learning_rates_are_the_best_of_their_trials_and_not_at_an_edge():
+    """The best rate has the highest validation score, as the mean over the nine tasks."""
+    scores = defaultdict(lambda: defaultdict(list))
+    for row in read(store.REFERENCE / "quick-grid.jsonl"):
+        score = row["curve"][-1]["score"] if row["status"] == "done" else 0.0
+        scores[row["config"]["method"]][row["config"]["settings"]["lr"]].append(score)
+    assert {method: tuple(sorted(rates)) for method, rates in scores.items()} == quick_grid.RATES
+    for method, rates in scores.items():
+        assert {len(values) for values in rates.values()} == {9}
+        best = max(rates, key=lambda lr: mean(rates[lr]))
+        assert quick.SETTINGS[method]["lr"] == best
+        assert min(rates) < best < max(rates)
+
+
+def test_trials_differ_from_the_runs_of_the_suite_in_the_seed_and_the_rows_only():
+    by_method = {s.method: s for s in quick.specs() if (s.model, s.task, s.seed) == ("nano-opt", "rte", 1)}
+    for trial in quick_grid.specs():
+        assert (trial.seed, trial.data_seed, trial.model) == (100, 100, "nano-opt")
+        if trial.task == "rte":
+            same = {"lr": quick.SETTINGS[trial.method]["lr"], "seed": 1, "data_seed": 1}
+            same |= {"validation_rows": 100, "test_rows": 1000, "evaluations": 5}
+            assert trial.replace(**same).id == by_method[trial.method].id
