@@ -151,19 +151,23 @@ def table(rows: Rows) -> str:
 
 
 def current(rows: Rows) -> str:
-    """Return a Markdown table of the last trial of each model and task."""
-    return tabulate(
-        [_line(row) for row in latest(rows)], headers="keys", tablefmt="pipe", disable_numparse=True
-    )
+    """Return a Markdown table of the last trial of each model and task of `quick`."""
+    return _pipe([_line(row) for row in latest(rows) if row["task"] not in LONG_TASKS])
+
+
+def long_rows(rows: Rows) -> str:
+    """Return a Markdown table of the scores on the long test rows of the tasks whose long examples matter."""
+    return _pipe([_line(row) for row in latest(rows) if row["task"] in LONG_TASKS])
 
 
 def trials(rows: Rows) -> str:
     """Return a Markdown table of all trials with their knobs, in the order in which they were made."""
-    lines = [
-        {"weights": row["weights"], **_line(row), "knobs": row["knobs"], "settings": row["settings"]}
-        for row in rows
-    ]
-    return tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
+    return _pipe(
+        [
+            {"weights": row["weights"], **_line(row), "knobs": row["knobs"], "settings": row["settings"]}
+            for row in rows
+        ]
+    )
 
 
 def baselines(rows: Rows) -> str:
@@ -173,7 +177,7 @@ def baselines(rows: Rows) -> str:
         {"baseline": name} | {row["task_title"]: f"{100 * mean(row['scores'][name]):.1f}" for row in last}
         for name in TEXT_BASELINES
     ]
-    return tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
+    return _pipe(lines)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, str]:
@@ -181,18 +185,25 @@ def _line(row: Mapping[str, Any]) -> dict[str, str]:
     names = (*TEXT_BASELINES, *_criteria.METHODS, _criteria.ADAM_SHORT)
     return {
         "model": row["model"],
-        "task": row["task_title"] + (" (long rows)" if row["task"] in LONG_TASKS else ""),
-        "AUC": "–" if found.auc is None else f"{found.auc:.2f}",
-        **{name: f"{found.score[name]:.1f}" if name in found.score else "–" for name in names},
-        "misses": "; ".join(f.what for f in findings(row) if not f.met) or "nothing",
+        "task": row["task_title"],
+        "AUC": "" if found.auc is None else f"{found.auc:.2f}",
+        **{name: f"{found.score[name]:.1f}" if name in found.score else "" for name in names},
+        "misses": "; ".join(f.what for f in findings(row) if not f.met),
     }
+
+
+def _pipe(lines: list[dict[str, str]]) -> str:
+    """Return a Markdown table without the columns that are empty in every line."""
+    empty = {name for name in lines[0] if not any(line[name] for line in lines)}
+    kept = [{name: value or "–" for name, value in line.items() if name not in empty} for line in lines]
+    return tabulate(kept, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
 STUDY = Study(
     measure,
     table,
     key=("model", "weights", "task", "knobs", "settings"),
-    tables={"baselines": baselines, "current": current, "trials": trials},
+    tables={"baselines": baselines, "current": current, "long": long_rows, "trials": trials},
     options=(
         Option("model", "nano models", list(MODELS), many=True, metavar="NAME"),
         Option(
