@@ -18,6 +18,7 @@ from benchmarks.tasks._usage import CORPUS, FAMILIAR, Usage
 
 IGNORED = -100
 # The committed weights were trained on these tasks, in this order.
+OPINIONS = ("boolq", "cb", "multirc", "rte", "sst2", "wsc")
 TASKS = ("boolq", "cb", "multirc", "record", "rte", "squad", "sst2", "wic", "wsc")
 Line = tuple[list[int], list[bool]]
 
@@ -34,8 +35,8 @@ class Recipe:
         schooling: length of the first part, as a fraction of the steps.
         unlike: probability that the two remarks of a story differ in kind, during the first part. The fewer
             differ, the sooner the model learns what the words mean, and then to select a remark.
-        copying_after: fraction of the steps before the first tasks whose answers are copied from the passage,
-            which can delay the learning of the other tasks.
+        opinions_only: length of an initial part with `OPINIONS` only, as a fraction of the steps. Other tasks
+            can delay the learning of selection by order.
         matrix_lr: peak learning rate of Muon, which trains the layers' matrices.
         lr: peak learning rate of AdamW, which trains the other weights; both rates warm up linearly and decay
             with a cosine to a tenth.
@@ -57,7 +58,7 @@ class Recipe:
     later_lessons: float = 0.5
     schooling: float = 0.65
     unlike: float = 0.9
-    copying_after: float = 0.0
+    opinions_only: float = 0.0
     matrix_lr: float = 2e-2
     lr: float = 3e-3
     warmup: int = 100
@@ -162,11 +163,11 @@ def batches(
     """
     rng = Random(f"{name} {recipe.seed}")
     # A masked model is not trained on tasks that it cannot answer.
-    choices = [name for name in TASKS if load(name).loss == "classification"]
+    every = [name for name in TASKS if not masked or load(name).loss == "classification"]
     yielded = 0
     while True:
         progress = yielded / steps / recipe.schooling
-        names = choices if masked or yielded < recipe.copying_after * steps else TASKS
+        names = OPINIONS if yielded < recipe.opinions_only * steps else every
         lessons = recipe.lessons if progress < 1 else recipe.later_lessons
         usage = replace(FAMILIAR, unlike=recipe.unlike) if progress < 1 else CORPUS
         lines = []

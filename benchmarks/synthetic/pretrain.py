@@ -36,8 +36,10 @@ LABEL_WORDS = ("okay", "Description", "Entity", "Expression", "Human", "Location
 LABEL_SEED = 0
 RECIPES = {
     "nano-opt": Recipe(steps=4000, schooling=0.65),
-    "nano-llama": Recipe(steps=7000, schooling=0.75),
-    "nano-roberta": Recipe(steps=6500, schooling=0.8, left_to_right=3000, masked_after=2400, turning=1500),
+    "nano-llama": Recipe(steps=5000, schooling=0.75, unlike=0.75, opinions_only=0.3),
+    "nano-roberta": Recipe(
+        steps=6500, schooling=0.85, unlike=0.6, left_to_right=2000, masked_after=1500, turning=1500
+    ),
 }
 
 
