@@ -7,9 +7,8 @@ from benchmarks.suites.quick import DATA, ROWS, SETTINGS
 __all__ = ["DATA", "specs"]
 
 MODEL = "nano-opt"
-# In so few steps no method solves CB or SQuAD with every seed, and MeZO does not solve WSC.
 TASKS = ("cb", "wsc", "squad")
-STEPS = {"addax": 8, "mezo": 40, "ip-sgd": 8}
+STEPS = {"addax": 30, "mezo": 60, "ip-sgd": 30}
 SEEDS = (0, 1, 2)
 DTYPES = ("float32", "bfloat16", "float16")
 # These settings replace the defaults, stochastic rounding and exact evaluation.
