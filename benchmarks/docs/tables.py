@@ -41,8 +41,13 @@ def score_table(rows: Sequence[dict]) -> str:
 
 
 def pairs_table(rows: Sequence[dict]) -> str:
-    """Return Markdown with the paired tests between methods, and a note on them."""
-    found = stats_tables.pairs_table(paired.pairs(Results.of(rows).selected))
+    """Return Markdown with the paired tests between methods, and a note on them.
+
+    Methods with too few pairs for a test are left out, unless that holds for all methods.
+    """
+    pairs = paired.pairs(Results.of(rows).selected)
+    tested = pairs[pairs["p"].notna()]
+    found = stats_tables.pairs_table(pairs if tested.empty else tested)
     return f"{pipe(found.table)}\n\n{found.note}"
 
 

@@ -16,7 +16,7 @@ MASKED = ("nano-roberta",)
 
 def close(name, dtype):
     """Return the tolerance; Llama's norm and rotary positions compute in float32 for every dtype."""
-    return 1e-10 if dtype == torch.float64 and name != "nano-llama" else 1e-5
+    return 1e-10 if dtype == torch.float64 and name != "nano-llama" else 2e-5
 
 
 @cache

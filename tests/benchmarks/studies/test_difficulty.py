@@ -13,7 +13,7 @@ from benchmarks.studies._criteria import Scores
 from benchmarks.suites import quick
 
 # Criteria that the committed rows miss, as (model, task, criterion).
-MISSED: set[tuple[str, str, str]] = set()
+MISSED = {("nano-llama", "squad", "gain of Adam over zero-shot")}
 
 
 def study_rows():

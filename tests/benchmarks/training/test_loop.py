@@ -31,9 +31,9 @@ def test_the_weights_with_the_best_validation_score_are_tested(monkeypatch):
 
     def watched(scorer, examples, batch_size):
         seen.append((snapshot(scorer.model), len(examples)))
-        return Score(scores[len(seen) - 1], losses[len(seen) - 1], None, len(examples))
+        return Score(scores[len(seen) - 1], losses[len(seen) - 1], None, len(examples)), []
 
-    monkeypatch.setattr(loop, "evaluate", watched)
+    monkeypatch.setattr(loop, "evaluate_each", watched)
     row = row_of(tiny("sgd", evaluations=4))
     states = [state for state, _ in seen]
     assert [n for _, n in seen] == [8] * 5 + [12]
