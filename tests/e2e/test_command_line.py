@@ -171,11 +171,11 @@ def test_a_dry_run_lists_the_runs_and_starts_nothing(capsys, monkeypatch, tmp_pa
     monkeypatch.setattr(store, "RUNS", tmp_path)
     # The suite `quick` uses built-in rows, so it ignores ADDAX_DATA.
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
-    words = ["--only", "model=nano-opt,nano-llama", "task=cb"]
+    words = ["--only", "model=nano-opt,nano-llama", "task=sst2"]
     assert main(["sweep", "quick", "--dry-run", *words]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last == "quick: 14 runs to do, 0 already finished"
-    assert len({line.split()[0] for line in lines}) == 14
+    assert last == "quick: 28 runs to do, 0 already finished"
+    assert len({line.split()[0] for line in lines}) == 28
     assert {line.split()[1] for line in lines} == {"nano-opt", "nano-llama"}
     assert list(tmp_path.iterdir()) == []
 

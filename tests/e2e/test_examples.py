@@ -15,7 +15,7 @@ from tests import processes
 
 pytestmark = pytest.mark.process
 EXAMPLES = ROOT / "examples"
-STEPS = 40
+STEPS = 80
 
 
 def output(*words):
