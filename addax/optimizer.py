@@ -190,7 +190,8 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
 
         The default of a required argument is `inspect.Parameter.empty`.
         """
-        parameters = list(inspect.signature(cls).parameters.values())[1:]
+        # In Python 3.11.2, the signature of the class is that of an inherited `__new__`.
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[2:]
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
 
     def next_closures(self) -> tuple[str, ...]:

@@ -447,3 +447,15 @@ def test_frozen_integer_parameters_are_allowed(method):
     model = MLP.build(torch.float32)
     model.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
     assert method(model, lr=0.1).indices.keys().isdisjoint({model.codes})
+
+
+def test_the_arguments_of_a_method_are_those_of_its_constructor():
+    """The signature of a class can be that of `__new__`, in Python 3.11.2 even of an inherited one."""
+
+    class Own(IPSGD):
+        def __new__(cls, *args, **kwargs):
+            return super().__new__(cls, *args, **kwargs)
+
+    assert Own.arguments() == IPSGD.arguments()
+    assert {"lr", "seed", "rounding", "params", "process_group"} == set(IPSGD.arguments())
+    assert "seed" in MeZO.arguments()
