@@ -5,11 +5,11 @@ tasks. The mean loss of the answers has twice the weight of the mean loss of the
 
 With a causal attention mask, tokens of the first remark cannot attend to the last remark, which distinguishes
 the two. The model then learns selection by order within one to three thousand steps. Without the mask, it
-failed to do so in four thousand steps. A masked model is therefore trained in stages. First it learns like a causal model,
-under a causal mask. Then it predicts the answers at their masks, still under the causal mask. (If this stage
-is combined with the next one, the model does not learn it.) Then the causal mask is removed, in a growing
-share of batches. Finally the model receives embeddings for the label words of tasks that it was not trained
-on, because it can fill a mask only with a token of its vocabulary.
+failed to do so in four thousand steps. A masked model is therefore trained in stages. First it learns like a
+causal model, under a causal mask. Then it predicts the answers at their masks, still under the causal mask.
+(If this stage is combined with the next one, the model does not learn it.) Then the causal mask is removed,
+in a growing share of batches. Finally the model receives embeddings for the label words of tasks that it was
+not trained on, because it can fill a mask only with a token of its vocabulary.
 
 The same name gives the same weights on the same machine with the same libraries.
 """
