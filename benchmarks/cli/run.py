@@ -7,8 +7,9 @@ python -m benchmarks run --method NAME --help
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from benchmarks import models, registry, suites
 from benchmarks.cli import options
@@ -129,7 +130,17 @@ def main(args: argparse.Namespace) -> int:
     peak = "" if row["peak_bytes"] is None else f", peak {row['peak_bytes'] / 2**20:,.1f} MiB"
     print(
         f"{row['label']} on {row['task_title']}: test {row['metric']} {row['score']:.3f} "
-        f"(n = {row['test']['n']}, step {row['best_step']} of {row['steps']}), "
+        f"(n = {row['test']['n']}, step {row['best_step']} of {row['steps']}), {_by_length(row)}"
         f"{row['train_seconds']:.1f} s of training{peak}"
     )
     return 0
+
+
+def _by_length(row: Mapping[str, Any]) -> str:
+    """Return the scores on long and on short test rows, followed by a comma; nothing without a threshold."""
+    parts = [
+        f"{part} rows {row[name]['score']:.3f} (n = {row[name]['n']}), "
+        for part, name in (("long", "test_long"), ("short", "test_short"))
+        if row.get(name)
+    ]
+    return "".join(parts)

@@ -128,6 +128,18 @@ def test_a_run_writes_its_row_and_prints_its_score(capsys, suite, method):
     assert row["steps"] == (0 if method == "zero-shot" else 2)
 
 
+@pytest.mark.medium
+def test_a_run_with_a_threshold_prints_the_scores_on_long_and_on_short_rows(capsys, suite):
+    sizes = ["--train-rows", "20", "--validation-rows", "4", "--test-rows", "12"]
+    words = ["run", "--model", "nano-opt", "--task", "boolq-long", "--method", "zero-shot", "--suite", suite]
+    assert main([*words, "--long-above", "78", *sizes]) == 0
+    out = capsys.readouterr().out
+    (row,) = store.read_suite(suite)
+    long, short = row["test_long"], row["test_short"]
+    assert long["n"] + short["n"] == row["test"]["n"] == 12
+    assert f"long rows {long['score']:.3f} (n = {long['n']}), short rows {short['score']:.3f} (n =" in out
+
+
 def test_a_failed_run_writes_its_row_and_exits_with_1(capsys, suite):
     words = [*ROWS, "--lr", "1e30", "--steps", "40"]
     code = main([*RUN, "--method", "sgd", "--suite", suite, *words])
