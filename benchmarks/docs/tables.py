@@ -62,6 +62,7 @@ def length_table(rows: Sequence[dict], kind: str) -> str:
     column = by_length.measures(means).get(kind)
     if column is None:
         return f"No rows with the {kind.replace('-', ' on ')} test rows yet: the runs need `long_above`."
+    means = by_length.shown(means, kind)
     return f"{markdown(means, column)}\n\n{by_length.note(means)}"
 
 

@@ -112,8 +112,9 @@ def write_tables(
 
 
 def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
-    means, texts, bold = analysis.results.means, {}, stats_tables.bold_note(analysis.tests)
-    for name, column in by_length.measures(means).items():
+    every, texts, bold = analysis.results.means, {}, stats_tables.bold_note(analysis.tests)
+    for name, column in by_length.measures(every).items():
+        means = by_length.shown(every, name)
         entries = means[[*CELL, "outcome", "n", "failed", column, f"{column}_std"]]
         if name == "memory":
             entries = entries.assign(predicted_peak_bytes=analysis.predicted)

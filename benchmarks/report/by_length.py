@@ -18,6 +18,14 @@ def measures(means: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def shown(means: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the means that a table shows: for `TABLES`, those of the methods of a model that have scores."""
+    if name not in TABLES:
+        return means
+    column, _ = MEASURES[name]
+    return means[means.groupby(["model", "label"])[column].transform("count") > 0]
+
+
 def note(means: pd.DataFrame) -> str:
     """Return the number of tokens above which a test row is long, by task; empty without a threshold.
 

@@ -100,8 +100,9 @@ def _blocks(analysis: Analysis, model: str) -> dict[str, Any]:
     means = analysis.results.means.assign(predicted=analysis.predicted, predicted_std=float("nan"))
     block, winners = means[means["model"] == model], analysis.winners
     tables = {
-        name: (head_of(name, means), _table(block_of(block, column, means, " ± ", "**{}**", winners)))
+        name: (head_of(name, means), _table(block_of(part, column, means, " ± ", "**{}**", winners)))
         for name, column in by_length.measures(means).items()
+        if not (part := by_length.shown(block, name)).empty
     }
     costs = [tables.pop("memory"), tables.pop("time")]
     if block["predicted"].notna().any():

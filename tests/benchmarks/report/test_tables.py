@@ -71,13 +71,13 @@ def test_scores_by_length_have_tables_if_runs_have_a_threshold(tmp_path):
                 if r["label"] == "Adam" and r["config"]["task"] == task
             ]
             assert table["Adam"][column] == f"{mean(values):.1f} ± {stdev(values):.1f}"
-        assert table["MeZO"] == [NONE] * 3
+        assert table.keys() == {"method", "Addax", "Adam"}
         assert (
             "Long rows have more tokens than: SST-2 40 (Addax), 44 (Adam); RTE 40 (Addax), 44 (Adam)." in text
         )
         lines = csv.DictReader(io.StringIO(written(rows, f"score-{part}.csv")))
         assert {(x["label"], x["long_above_tokens"]) for x in lines} == {
-            ("Addax", "40.0"), ("Adam", "44.0"), ("MeZO", ""),
+            ("Addax", "40.0"), ("Adam", "44.0"),
         }  # fmt: skip
     folder = tmp_path / "results/tables/demo"
     build.write_tables("demo", Results.of(rows), tmp_path)
