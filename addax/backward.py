@@ -45,7 +45,7 @@ def apply_step(
 ) -> list[Tensor]:
     """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), visiting each tensor once.
 
-    A gradient with an element that is not finite is left out.
+    A parameter whose gradient has an element that is not finite does not move.
 
     Args:
         learning_rates: (parameter, index, lr) of every parameter to update.
@@ -83,10 +83,13 @@ def apply_step(
             factor = factor / (float(loss_scale) if on_cpu else loss_scale.to(p.device))
         applied = coefficients.step(p.device, lr)
         if on_cpu:
-            if bool(clean) or applied.directions:
-                apply_update(p, index, applied, (factor, grad) if bool(clean) else None)
+            if not bool(clean):
+                applied = replace(applied, directions=())
+            apply_update(p, index, applied, (factor, grad) if bool(clean) else None)
         else:
             mask = clean if is_finite is None else clean & coefficients.is_finite(p.device)
+            pairs = [(torch.where(clean, c, 0), seed) for c, seed in applied.directions]
+            applied = replace(applied, directions=pairs)
             apply_update(p, index, applied, (torch.as_tensor(factor, device=p.device), grad), mask)
 
     visited: set[nn.Parameter] = set()

@@ -6,8 +6,8 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 `addax.rounding`.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32 if a direction
-is not combined with anything, 2 otherwise; 4 in bfloat16 and 7 in float16, and 1 more in a combination.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 7 in
+bfloat16, and 12 in float16.
 """
 
 from collections.abc import Iterable, Sequence
@@ -142,7 +142,8 @@ class _Update:
                 step = torch.mul(x, factor, out=self._buffer(base, "step"))
             else:
                 _add(step, x, factor, out=step)
-        _add(base, step, -coefficient, out=out)
+        if step is not None:
+            _add(base, step, -coefficient, out=out)
 
     def _terms_of(self, block: int, part: slice, base: Tensor) -> Iterable[tuple[Coefficient, Tensor]]:
         """Yield the coefficient and the values of each term, in memory that the next one overwrites."""

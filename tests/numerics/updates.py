@@ -1,0 +1,33 @@
+"""Single updates of one tensor."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from addax.rounding import RealizedFraction
+from addax.small_tensors import KeptNoise
+from addax.update import Step, apply_update
+
+
+def update(
+    theta: Tensor,
+    index: int,
+    step_seed: int,
+    *,
+    directions: Sequence[tuple[float, int]] = (),
+    kind: str = "normal",
+    grad: tuple[float, Tensor] | None = None,
+    mask: Tensor | None = None,
+    rounding: str = "stochastic",
+    realized: RealizedFraction | None = None,
+) -> None:
+    """Apply theta <- theta - sum_k c_k z(seed_k) - c g; see `addax.update`."""
+    draws = KeptNoise({theta: index}, kind)
+    step = Step(step_seed, list(directions), draws, rounding, realized)
+    apply_update(theta, index, step, grad, mask)
+
+
+def scalar(value: float, device: torch.device) -> Tensor | float:
+    """Return a coefficient as steps on a device use it."""
+    return value if device.type == "cpu" else torch.tensor(value, device=device)
