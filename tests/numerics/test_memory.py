@@ -46,8 +46,9 @@ def largest(model: nn.Module) -> tuple[int, int]:
 
 
 def small(model: nn.Module) -> int:
-    """Return the bytes of the small parameters and of their z, which is kept during a step."""
-    return sum(p.numel() * (4 + p.element_size()) for p in model.parameters() if is_small(p))
+    """Return the bytes of the small parameters, of their z, and in 16-bit of the sums that are rounded."""
+    numel = sum(p.numel() for p in model.parameters() if is_small(p))
+    return numel * (4 + 4 if model.dtype == torch.float32 else 4 + 4 + 2)
 
 
 def beyond_theta(model: nn.Module, work) -> int:
