@@ -1,0 +1,103 @@
+"""Device functions: read, round, and write four rows of a tensor of any floating dtype.
+
+bfloat16 is read as int16, unpacked, rounded, and packed with integer operations. No card needs bfloat16
+arithmetic, and the results do not depend on how a compiler lowers conversions.
+"""
+
+import triton
+import triton.language as tl
+
+from addax.kernels.philox import LANES
+
+FULL = tl.constexpr(4 * 512)
+
+
+@triton.jit
+def four_rows(pointer, row):
+    """Return a pointer to row `row` of a flattened tensor; bfloat16 becomes int16. `row` is an int64 scalar."""
+    if pointer.dtype.element_ty == tl.bfloat16:
+        pointer = pointer.to(tl.pointer_type(tl.int16), bitcast=True)
+    return pointer + row * LANES
+
+
+@triton.jit
+def load_four(pointer, lane, left):
+    """Read four rows. `left` is the number of elements from the first row to the end of the tensor."""
+    # A mask per element keeps the compiler from joining neighboring loads, and only the last rows need one.
+    if left >= FULL:
+        x0 = tl.load(pointer + lane)
+        x1 = tl.load(pointer + (lane + LANES))
+        x2 = tl.load(pointer + (lane + 2 * LANES))
+        x3 = tl.load(pointer + (lane + 3 * LANES))
+    else:
+        x0 = tl.load(pointer + lane, mask=lane < left, other=0)
+        x1 = tl.load(pointer + (lane + LANES), mask=lane + LANES < left, other=0)
+        x2 = tl.load(pointer + (lane + 2 * LANES), mask=lane + 2 * LANES < left, other=0)
+        x3 = tl.load(pointer + (lane + 3 * LANES), mask=lane + 3 * LANES < left, other=0)
+    return x0, x1, x2, x3
+
+
+@triton.jit
+def store_four(pointer, lane, left, x0, x1, x2, x3):
+    """Write four rows, as `load_four` reads them."""
+    if left >= FULL:
+        tl.store(pointer + lane, x0)
+        tl.store(pointer + (lane + LANES), x1)
+        tl.store(pointer + (lane + 2 * LANES), x2)
+        tl.store(pointer + (lane + 3 * LANES), x3)
+    else:
+        tl.store(pointer + lane, x0, mask=lane < left)
+        tl.store(pointer + (lane + LANES), x1, mask=lane + LANES < left)
+        tl.store(pointer + (lane + 2 * LANES), x2, mask=lane + 2 * LANES < left)
+        tl.store(pointer + (lane + 3 * LANES), x3, mask=lane + 3 * LANES < left)
+
+
+@triton.jit
+def widen(x, WIDE: tl.constexpr):
+    """Convert values as read to the dtype of the arithmetic. int16 holds bfloat16."""
+    if x.dtype == tl.int16:
+        return (x.to(tl.int32) << 16).to(tl.float32, bitcast=True).to(WIDE)
+    else:
+        return x.to(WIDE)
+
+
+@triton.jit
+def is_finite(x):
+    """Return whether values are finite."""
+    return tl.abs(x) < float("inf")
+
+
+@triton.jit
+def nearest(x, NARROW: tl.constexpr):
+    """Round to a dtype, to nearest even. int16 holds bfloat16."""
+    if NARROW == tl.int16:
+        bits = x.to(tl.int32, bitcast=True)
+        rounded = (tl.add(bits, 0x7FFF + ((bits >> 16) & 1), sanitize_overflow=False) >> 16).to(tl.int16)
+        return tl.where(x == x, rounded, 0x7FC0)
+    else:
+        return x.to(NARROW)
+
+
+@triton.jit
+def stochastic(x, random, NARROW: tl.constexpr):
+    """Round float32 to bfloat16 (int16) or float16 as `addax.rounding.stochastic_round` does.
+
+    Args:
+        x: float32, shape (n,).
+        random: int32 in [0, 2^16), shape (n,).
+        NARROW: tl.int16 or tl.float16.
+    """
+    bits = x.to(tl.int32, bitcast=True)
+    if NARROW == tl.int16:
+        rounded = (tl.add(bits, random, sanitize_overflow=False) >> 16).to(tl.int16)
+        # The sum could turn a NaN into a number.
+        return tl.where(x == x, rounded, 0x7FC0)
+    else:
+        normal = (tl.add(bits, random >> 3, sanitize_overflow=False) & -8192).to(tl.float32, bitcast=True)
+        scaled = x * 16777216.0
+        below = tl.floor(scaled)
+        carry = (scaled - below) + random.to(tl.float32) * 0.0000152587890625 >= 1.0
+        subnormal = (below + tl.where(carry, 1.0, 0.0)) * 0.000000059604644775390625
+        small = (tl.abs(x) < 0.00006103515625) & (x != 0.0)
+        rounded = tl.where(small, subnormal, normal)
+        return tl.where(x == x, rounded, x).to(tl.float16)
