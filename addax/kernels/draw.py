@@ -6,14 +6,16 @@ import triton.language as tl
 from torch import Tensor
 
 from addax.kernels import launch as launching
-from addax.kernels.formats import four_rows, store_four
-from addax.kernels.launch import Item, Traffic, is_fake, key_of, programs_of, span
+from addax.kernels.formats import count_of, four_rows, store_four
+from addax.kernels.launch import Traffic, is_fake, key_of, programs_of, span
 from addax.kernels.normals import four_normals
 from addax.kernels.philox import LANES, four_signs, sign_word
 from addax.kernels.types import check
 
 
-@triton.jit(do_not_specialize=["numel", "index", "key_low", "key_high"])
+@triton.jit(
+    do_not_specialize=["numel", "index", "key_low", "key_high"], do_not_specialize_on_alignment=["out"]
+)
 def _draw(
     out, numel: tl.int64, index: tl.uint32, key_low: tl.uint32, key_high: tl.uint32,
     SIGNS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
@@ -26,7 +28,7 @@ def _draw(
     word = lane
     if SIGNS:
         word = sign_word(row, lane, index, low, high)
-    for quad in range(ROWS // 4):
+    for quad in range(count_of(numel.to(tl.int64), row, 4, ROWS // 4)):
         first = row + quad * 4
         left = tl.minimum(numel.to(tl.int64) - first * LANES, 4 * LANES).to(tl.int32)
         if SIGNS:
@@ -45,7 +47,7 @@ def draw(
         ValueError: if the direction is unknown.
     """
     z = torch.empty(shape, dtype=torch.float32, device=device)
-    check([Item(z, None, index)], direction)
+    check([[z]], direction)
     if z.numel() and not is_fake(z):
         rows = launching.ROWS[direction]
         launching.launch(

@@ -2,14 +2,15 @@
 
 bfloat16 is read as int16, unpacked, rounded, and packed with integer operations. No card needs bfloat16
 arithmetic, and the results do not depend on how a compiler lowers conversions.
+
+Accesses are not vectorized: each warp reads and writes 32 neighboring elements. With vectors, the compiler would
+compute z in another layout and pass it through shared memory, at the cost of a barrier per row.
 """
 
 import triton
 import triton.language as tl
 
 from addax.kernels.philox import LANES
-
-FULL = tl.constexpr(4 * 512)
 
 
 @triton.jit
@@ -21,35 +22,29 @@ def four_rows(pointer, row):
 
 
 @triton.jit
+def count_of(numel, row, rows: tl.constexpr, most: tl.constexpr):
+    """Return how many groups of `rows` rows begin before the end of a tensor from row `row`, at most `most`."""
+    groups = (numel - row * LANES + (rows * LANES - 1)) // (rows * LANES)
+    return tl.minimum(groups, most).to(tl.int32)
+
+
+@triton.jit
 def load_four(pointer, lane, left):
     """Read four rows. `left` is the number of elements from the first row to the end of the tensor."""
-    # A mask per element keeps the compiler from joining neighboring loads, and only the last rows need one.
-    if left >= FULL:
-        x0 = tl.load(pointer + lane)
-        x1 = tl.load(pointer + (lane + LANES))
-        x2 = tl.load(pointer + (lane + 2 * LANES))
-        x3 = tl.load(pointer + (lane + 3 * LANES))
-    else:
-        x0 = tl.load(pointer + lane, mask=lane < left, other=0)
-        x1 = tl.load(pointer + (lane + LANES), mask=lane + LANES < left, other=0)
-        x2 = tl.load(pointer + (lane + 2 * LANES), mask=lane + 2 * LANES < left, other=0)
-        x3 = tl.load(pointer + (lane + 3 * LANES), mask=lane + 3 * LANES < left, other=0)
+    x0 = tl.load(pointer + lane, mask=lane < left, other=0)
+    x1 = tl.load(pointer + (lane + LANES), mask=lane + LANES < left, other=0)
+    x2 = tl.load(pointer + (lane + 2 * LANES), mask=lane + 2 * LANES < left, other=0)
+    x3 = tl.load(pointer + (lane + 3 * LANES), mask=lane + 3 * LANES < left, other=0)
     return x0, x1, x2, x3
 
 
 @triton.jit
 def store_four(pointer, lane, left, x0, x1, x2, x3):
     """Write four rows, as `load_four` reads them."""
-    if left >= FULL:
-        tl.store(pointer + lane, x0)
-        tl.store(pointer + (lane + LANES), x1)
-        tl.store(pointer + (lane + 2 * LANES), x2)
-        tl.store(pointer + (lane + 3 * LANES), x3)
-    else:
-        tl.store(pointer + lane, x0, mask=lane < left)
-        tl.store(pointer + (lane + LANES), x1, mask=lane + LANES < left)
-        tl.store(pointer + (lane + 2 * LANES), x2, mask=lane + 2 * LANES < left)
-        tl.store(pointer + (lane + 3 * LANES), x3, mask=lane + 3 * LANES < left)
+    tl.store(pointer + lane, x0, mask=lane < left)
+    tl.store(pointer + (lane + LANES), x1, mask=lane + LANES < left)
+    tl.store(pointer + (lane + 2 * LANES), x2, mask=lane + 2 * LANES < left)
+    tl.store(pointer + (lane + 3 * LANES), x3, mask=lane + 3 * LANES < left)
 
 
 @triton.jit
@@ -95,7 +90,9 @@ def stochastic(x, random, NARROW: tl.constexpr):
     else:
         normal = (tl.add(bits, random >> 3, sanitize_overflow=False) & -8192).to(tl.float32, bitcast=True)
         scaled = x * 16777216.0
-        below = tl.floor(scaled)
+        # The compiler's floor may flush subnormals.
+        below = scaled.to(tl.int32).to(tl.float32)
+        below = tl.where(below > scaled, below - 1.0, below)
         carry = (scaled - below) + random.to(tl.float32) * 0.0000152587890625 >= 1.0
         subnormal = (below + tl.where(carry, 1.0, 0.0)) * 0.000000059604644775390625
         small = (tl.abs(x) < 0.00006103515625) & (x != 0.0)

@@ -18,7 +18,7 @@ from addax.noise import hash_seed
 SMALL = 1 << 16
 # A program handles WIDTH lanes, a power of two up to 512, of a number of rows: a power of two from 8 to 32. One
 # evaluation of Philox yields the signs of 32 rows.
-WIDTH = 512
+WIDTH = 256
 ROWS = {"normal": 8, "rademacher": 32}
 ROWS_OF_SMALL = 8
 
@@ -41,7 +41,12 @@ class Item(NamedTuple):
 
 
 def launch(
-    kernel: Any, programs: int, device: torch.device, arguments: Sequence[Any], traffic: Traffic, **constants: Any
+    kernel: Any,
+    programs: int,
+    device: torch.device,
+    arguments: Sequence[Any],
+    traffic: Traffic,
+    **constants: Any,
 ) -> None:
     """Start a kernel on the current stream of a device.
 

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from addax.kernels import launch as launching
-from addax.kernels.formats import four_rows, load_four, nearest, store_four, widen
+from addax.kernels.formats import count_of, four_rows, load_four, nearest, store_four, widen
 from addax.kernels.launch import Item, Traffic, bits_of, is_fake, key_of, parts, programs_of, span
 from addax.kernels.normals import four_normals
 from addax.kernels.philox import LANES, four_signs, sign_word
@@ -26,7 +26,7 @@ def _perturb_span(
     word = lane
     if SIGNS:
         word = sign_word(row, lane, index, key_low, key_high)
-    for quad in range(ROWS // 4):
+    for quad in range(count_of(numel, row, 4, ROWS // 4)):
         first = row + quad * 4
         left = tl.minimum(numel - first * LANES, 4 * LANES).to(tl.int32)
         x0, x1, x2, x3 = load_four(four_rows(source, first), lane, left)
@@ -51,7 +51,10 @@ def scalar_of(bits, DTYPE: tl.constexpr):
         return x.to(tl.float32)
 
 
-@triton.jit(do_not_specialize=["numel", "index", "key_low", "key_high", "scale"])
+@triton.jit(
+    do_not_specialize=["numel", "index", "key_low", "key_high", "scale"],
+    do_not_specialize_on_alignment=["source", "out"],
+)
 def _perturb_one(
     source, out, numel: tl.int64, index: tl.uint32, key_low: tl.uint32, key_high: tl.uint32, scale: tl.int64,
     SIGNS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
@@ -63,7 +66,7 @@ def _perturb_one(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["key_low", "key_high", "scale"])
+@triton.jit(do_not_specialize=["key_low", "key_high", "scale"], do_not_specialize_on_alignment=["table"])
 def _perturb_table(
     table, key_low: tl.uint32, key_high: tl.uint32, scale: tl.int64,
     DTYPE: tl.constexpr, SIGNS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, FIELDS: tl.constexpr,
@@ -101,7 +104,10 @@ def perturb(
     pairs = [Item(source, out, index) for source, out, index in items]
     if not pairs:
         return
-    check(pairs, direction)
+    check([[tensor for source, out, _ in items for tensor in (source, out)]], direction)
+    for source, out, _ in items:
+        if source.numel() != out.numel():
+            raise ValueError(f"source and out have shapes {tuple(source.shape)} and {tuple(out.shape)}")
     device, dtype = pairs[0].first.device, pairs[0].first.dtype
     arguments = (*key_of(step_seed), bits_of(scale))
     signs, size = direction == "rademacher", 2 * dtype.itemsize

@@ -27,7 +27,9 @@ def table_of(items: Sequence[Item], *, keep: bool) -> Tensor:
     """
     device = items[0].first.device
     if is_fake(items[0].first):
-        return torch.empty(sum(_spans(i.first.numel()) for i in items), FIELDS, dtype=torch.int64, device=device)
+        return torch.empty(
+            sum(_spans(i.first.numel()) for i in items), FIELDS, dtype=torch.int64, device=device
+        )
     rows = tuple(
         (i.first.data_ptr(), 0 if i.second is None else i.second.data_ptr(), i.first.numel(), i.index)
         for i in items

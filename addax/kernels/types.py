@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 import triton.language as tl
+from torch import Tensor
 
-from addax.kernels.launch import ROWS, Item
+from addax.kernels.launch import ROWS
 
 HALF = (torch.float16, torch.bfloat16)
 TRITON = {
@@ -16,30 +17,29 @@ TRITON = {
 }
 
 
-def check(items: Sequence[Item], direction: str) -> None:
+def check(groups: Sequence[Sequence[Tensor]], direction: str) -> None:
     """Check what every kernel takes for granted.
 
+    Args:
+        groups: the tensors of a call. Each group has one dtype.
+        direction: the name of a direction.
+
     Raises:
-        ValueError: if the direction is unknown, or if the tensors are not contiguous, or differ in device, in
-            dtype (the second tensors may have a dtype of their own), or in the number of elements of an item.
+        ValueError: if the direction is unknown, a dtype is not supported, a tensor is not contiguous, or the
+            tensors differ in device, or within a group in dtype.
     """
     if direction not in ROWS:
         raise ValueError(f"direction must be 'normal' or 'rademacher', not {direction!r}")
-    device = items[0].first.device
-    for tensors in ([i.first for i in items], [i.second for i in items if i.second is not None]):
-        for tensor in tensors:
+    device = groups[0][0].device
+    for group in groups:
+        for tensor in group:
             if tensor.dtype not in TRITON:
                 names = ", ".join(str(dtype) for dtype in TRITON)
                 raise ValueError(f"a tensor is {tensor.dtype}; the kernels support {names}")
-            if tensor.dtype != tensors[0].dtype or tensor.device != device:
+            if tensor.dtype != group[0].dtype or tensor.device != device:
                 raise ValueError(
-                    f"one call takes tensors of one dtype on one device, not both {tensors[0].dtype} on {device} "
+                    f"one call takes tensors of one dtype on one device, not both {group[0].dtype} on {device} "
                     f"and {tensor.dtype} on {tensor.device}"
                 )
             if not tensor.is_contiguous():
                 raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is not contiguous")
-    for item in items:
-        if item.second is not None and item.second.numel() != item.first.numel():
-            raise ValueError(
-                f"tensors of shapes {tuple(item.first.shape)} and {tuple(item.second.shape)} do not match"
-            )

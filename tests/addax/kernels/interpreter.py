@@ -1,9 +1,11 @@
 """Run the kernels on CPU tensors in triton's interpreter, whatever the environment says.
 
-The interpreter replaces two things that differ from a GPU:
+Two things of the interpreter are replaced:
 - Its fused multiply-add rounds twice. Here, the product is exact (in float64).
 - Every call of a device function patches triton's language anew, which takes milliseconds. Here, the kernel's own
   patch suffices.
+
+It also leaves out the checks for overflow of integers, which a GPU does not make either.
 """
 
 import importlib
@@ -45,6 +47,8 @@ def kernels_on_cpu() -> Iterator[None]:
     """Let the kernels run on CPU tensors."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(interpreter.interpreter_builder, "create_fma", fused))
+        options = interpreter.InterpreterOptions(sanitize_overflow=False)
+        stack.enter_context(mock.patch.object(interpreter.interpreter_builder, "options", options))
         stack.enter_context(np.errstate(all="ignore"))
         for name in MODULES:
             module = importlib.import_module(f"addax.kernels.{name}")
