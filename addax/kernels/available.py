@@ -1,7 +1,7 @@
 """Say whether the kernels can run on a device, and if not, why.
 
-This module imports triton only when it is asked. The kernels need no arithmetic in bfloat16 (see `formats.py`), so
-cards without it can run them. Whether a card is too old is up to the compiler: a trial shows it.
+This module imports triton only when it is asked. The kernels need no arithmetic in bfloat16 (see
+`formats.py`), so cards without it can run them. A trial shows whether triton compiles for a card.
 """
 
 import re

@@ -3,8 +3,8 @@
 bfloat16 is read as int16, unpacked, rounded, and packed with integer operations. No card needs bfloat16
 arithmetic, and the results do not depend on how a compiler lowers conversions.
 
-Accesses are not vectorized: each warp reads and writes 32 neighboring elements. With vectors, the compiler would
-compute z in another layout and pass it through shared memory, at the cost of a barrier per row.
+Accesses are not vectorized: each warp reads and writes 32 neighboring elements. With vectors, the compiler
+computes z in another layout and passes it through shared memory, at the cost of a barrier per row.
 """
 
 import triton
@@ -15,7 +15,7 @@ from addax.kernels.philox import LANES
 
 @triton.jit
 def four_rows(pointer, row):
-    """Return a pointer to row `row` of a flattened tensor; bfloat16 becomes int16. `row` is an int64 scalar."""
+    """Return a pointer to a row, an int64 scalar, of a flattened tensor. bfloat16 becomes int16."""
     if pointer.dtype.element_ty == tl.bfloat16:
         pointer = pointer.to(tl.pointer_type(tl.int16), bitcast=True)
     return pointer + row * LANES
@@ -23,7 +23,7 @@ def four_rows(pointer, row):
 
 @triton.jit
 def count_of(numel, row, rows: tl.constexpr, most: tl.constexpr):
-    """Return how many groups of `rows` rows begin before the end of a tensor from row `row`, at most `most`."""
+    """Return how many groups of `rows` rows begin from row `row` to the end of a tensor, at most `most`."""
     groups = (numel - row * LANES + (rows * LANES - 1)) // (rows * LANES)
     return tl.minimum(groups, most).to(tl.int32)
 
@@ -48,12 +48,12 @@ def store_four(pointer, lane, left, x0, x1, x2, x3):
 
 
 @triton.jit
-def widen(x, WIDE: tl.constexpr):
+def widen(x, wide: tl.constexpr):
     """Convert values as read to the dtype of the arithmetic. int16 holds bfloat16."""
     if x.dtype == tl.int16:
-        return (x.to(tl.int32) << 16).to(tl.float32, bitcast=True).to(WIDE)
+        return (x.to(tl.int32) << 16).to(tl.float32, bitcast=True).to(wide)
     else:
-        return x.to(WIDE)
+        return x.to(wide)
 
 
 @triton.jit
@@ -63,27 +63,27 @@ def is_finite(x):
 
 
 @triton.jit
-def nearest(x, NARROW: tl.constexpr):
+def nearest(x, narrow: tl.constexpr):
     """Round to a dtype, to nearest even. int16 holds bfloat16."""
-    if NARROW == tl.int16:
+    if narrow == tl.int16:
         bits = x.to(tl.int32, bitcast=True)
         rounded = (tl.add(bits, 0x7FFF + ((bits >> 16) & 1), sanitize_overflow=False) >> 16).to(tl.int16)
         return tl.where(x == x, rounded, 0x7FC0)
     else:
-        return x.to(NARROW)
+        return x.to(narrow)
 
 
 @triton.jit
-def stochastic(x, random, NARROW: tl.constexpr):
+def stochastic(x, random, narrow: tl.constexpr):
     """Round float32 to bfloat16 (int16) or float16 as `addax.rounding.stochastic_round` does.
 
     Args:
         x: float32, shape (n,).
         random: int32 in [0, 2^16), shape (n,).
-        NARROW: tl.int16 or tl.float16.
+        narrow: tl.int16 or tl.float16.
     """
     bits = x.to(tl.int32, bitcast=True)
-    if NARROW == tl.int16:
+    if narrow == tl.int16:
         rounded = (tl.add(bits, random, sanitize_overflow=False) >> 16).to(tl.int16)
         # The sum could turn a NaN into a number.
         return tl.where(x == x, rounded, 0x7FC0)

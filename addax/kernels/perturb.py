@@ -42,10 +42,10 @@ def _perturb_span(
 
 
 @triton.jit
-def scalar_of(bits, DTYPE: tl.constexpr):
+def scalar_of(bits, dtype: tl.constexpr):
     """Return the scalar with these float64 bits in the dtype of a tensor's arithmetic."""
     x = bits.to(tl.int64).to(tl.float64, bitcast=True)
-    if DTYPE == tl.float64:
+    if dtype == tl.float64:
         return x
     else:
         return x.to(tl.float32)
@@ -92,8 +92,8 @@ def perturb(
     The arithmetic is float32 (float64 for float64 tensors), and the result is rounded to nearest.
 
     Args:
-        items: triples of source, out (which may be the source), and parameter index. All tensors are contiguous,
-            on one device, and of one dtype: bfloat16, float16, float32, or float64.
+        items: triples of source, out (which may be the source), and parameter index. All tensors are
+            contiguous, on one device, and of one dtype: bfloat16, float16, float32, or float64.
         step_seed: the seed that defines z.
         scale: the factor of z. Its rounding to float32 is used, unless the tensors are float64.
         direction: "normal" or "rademacher".

@@ -49,7 +49,7 @@ def philox(counter, index, stream: tl.constexpr, key_low, key_high):
 
 @triton.jit
 def rounding_words(row, lane, index, key_low, key_high):
-    """Return the four words that hold the rounding bits of rows `row` to `row + 7`; `row` is a multiple of 8."""
+    """Return the four words with the rounding bits of rows `row` to `row + 7`; `row` is a multiple of 8."""
     counter = ((row >> 3) * LANES + lane).to(tl.uint64)
     return philox(counter, index, ROUNDING, key_low, key_high)
 

@@ -1,7 +1,7 @@
 """A table of small tensors on the device, from which one launch finds all of them.
 
-The table has one row per program span: the addresses of two tensors, the number of their elements, the parameter
-index, and the first row of the span. It is int64, shape (spans, 5).
+The table has one row per span of rows: the addresses of two tensors, the number of their elements, the
+parameter index, and the first row of the span. It is int64, shape (spans, 5).
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,8 @@ def table_of(items: Sequence[Item], *, keep: bool) -> Tensor:
     """
     device = items[0].first.device
     if is_fake(items[0].first):
-        return torch.empty(
-            sum(_spans(i.first.numel()) for i in items), FIELDS, dtype=torch.int64, device=device
-        )
+        spans = sum(_spans(item.first.numel()) for item in items)
+        return torch.empty(spans, FIELDS, dtype=torch.int64, device=device)
     rows = tuple(
         (i.first.data_ptr(), 0 if i.second is None else i.second.data_ptr(), i.first.numel(), i.index)
         for i in items

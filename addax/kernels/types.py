@@ -38,8 +38,8 @@ def check(groups: Sequence[Sequence[Tensor]], direction: str) -> None:
                 raise ValueError(f"a tensor is {tensor.dtype}; the kernels support {names}")
             if tensor.dtype != group[0].dtype or tensor.device != device:
                 raise ValueError(
-                    f"one call takes tensors of one dtype on one device, not both {group[0].dtype} on {device} "
-                    f"and {tensor.dtype} on {tensor.device}"
+                    "one call takes tensors of one dtype on one device, not both "
+                    f"{group[0].dtype} on {device} and {tensor.dtype} on {tensor.device}"
                 )
             if not tensor.is_contiguous():
                 raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is not contiguous")

@@ -1,7 +1,7 @@
 """Update weights: theta <- round( theta - ( sum_k c_k z_k + c g ) ).
 
-Cost: 1 launch per large tensor, and 1 for all small ones; 1 read and 1 write per weight, and 1 read per element of
-the gradient.
+Cost: 1 launch per large tensor, and 1 for all small ones; 1 read and 1 write per weight, and 1 read per element
+of the gradient.
 Memory: a table of the small tensors (see `table.py`).
 """
 
@@ -34,12 +34,10 @@ MAX_DIRECTIONS = 3
 
 @triton.jit
 def _descend(x, step, random, STOCHASTIC: tl.constexpr):
-    """Return the new raw values of weights from their old ones. Weights that are not finite stay as they are."""
+    """Return new raw values of weights from their old ones. Weights that are not finite stay as they are."""
     old = widen(x, step.dtype)
-    if STOCHASTIC:
-        new = stochastic(old - step, random.to(tl.int32), x.dtype)
-    else:
-        new = nearest(old - step, x.dtype)
+    new = old - step
+    new = stochastic(new, random.to(tl.int32), x.dtype) if STOCHASTIC else nearest(new, x.dtype)
     return tl.where(is_finite(old), new, x)
 
 
@@ -214,17 +212,17 @@ def update(
     weights). A weight that is not finite stays as it is.
 
     Args:
-        items: triples of theta, parameter index, and gradient of theta's shape. All items have a gradient, or none
-            has. All thetas are contiguous, on one device, and of one dtype: bfloat16, float16, float32, or
+        items: triples of theta, parameter index, and gradient of theta's shape. All items have a gradient, or
+            none has. All thetas are contiguous, on one device, and of one dtype: bfloat16, float16, float32, or
             float64. The gradients are contiguous and of one such dtype, possibly another one.
         step_seed: the seed of the rounding bits.
         directions: the step seeds of the z_k, at most three.
         direction: "normal" or "rademacher".
-        coefficients: shape (len(directions) + 1,), on the device: those of the z_k, then the gradient's. float32,
-            or float64 for float64 weights.
+        coefficients: shape (len(directions) + 1,), on the device: those of the z_k, then the gradient's.
+            float32, or float64 for float64 weights.
         rounding: "stochastic" or "nearest"; ignored for float32 and float64.
-        not_finite: int32 scalar on the device. It becomes 1 if an element of a gradient is not finite; such an
-            element counts as 0. Required if there are gradients.
+        not_finite: int32 scalar on the device. It becomes 1 if an element of a gradient is not finite; such
+            an element counts as 0. Required if there are gradients.
 
     Raises:
         ValueError: if an argument is unsupported or does not fit the others.

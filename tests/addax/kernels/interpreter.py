@@ -2,8 +2,8 @@
 
 Two things of the interpreter are replaced:
 - Its fused multiply-add rounds twice. Here, the product is exact (in float64).
-- Every call of a device function patches triton's language anew, which takes milliseconds. Here, the kernel's own
-  patch suffices.
+- Every call of a device function patches triton's language anew, which takes milliseconds. Here, the kernel's
+  own patch suffices.
 
 It also leaves out the checks for overflow of integers, which a GPU does not make either.
 """

@@ -1,4 +1,4 @@
-"""The noise implementation "philox" in NumPy, written from its definition in the docstring of `addax.kernels`."""
+"""The noise implementation "philox" in NumPy, written from its definition in `addax.kernels`."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ NORMAL, RADEMACHER, ROUNDING = range(3)
 
 
 def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
-    """Apply Philox4x32-10 to counters of shape (n, 4). Return random words of shape (n, 4), uint64 below 2^32."""
+    """Return the random words of counters: both of shape (n, 4), uint64 below 2^32."""
     a, b, c, d = (counter[:, i].astype(U64) for i in range(4))
     low, high = key
     for _ in range(10):
@@ -34,7 +34,7 @@ def words(step_seed: int, index: int, stream: int, c: np.ndarray) -> np.ndarray:
 
 
 def _rows(elements: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the counter of each element of a stream whose counters serve `rows` rows, and the row among them."""
+    """Return the counter of each element if a counter serves `rows` rows, and the row among them."""
     row, lane = elements // 512, elements % 512
     return (row // rows) * 512 + lane, row % rows
 

@@ -1,4 +1,4 @@
-"""Tests of updates: bit for bit equal to torch's arithmetic on the kernel's own z and on host rounding bits."""
+"""Tests of updates: bit for bit equal to torch's arithmetic on the kernel's z and host rounding bits."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,10 @@ SEED = 21
 def expected(theta, index, grad, coefficients, seeds, direction, rounding):
     """Compute the update with torch from `draw` and the reference's rounding bits."""
     wide = torch.float64 if theta.dtype == torch.float64 else torch.float32
-    terms = [c * draw(s, index, theta.shape, CPU, direction).to(wide) for s, c in zip(seeds, coefficients)]
+    terms = [
+        c * draw(s, index, theta.shape, CPU, direction).to(wide)
+        for s, c in zip(seeds, coefficients, strict=False)
+    ]
     if grad is not None:
         g = grad.to(wide)
         terms.append(coefficients[len(seeds)] * torch.where(torch.isfinite(g), g, 0))
@@ -117,11 +120,11 @@ def test_the_flag_stays_set(on_cpu):
 
 
 @triton.jit
-def _round(out, x, random, NARROW: tl.constexpr):
+def _round(out, x, random, narrow: tl.constexpr):
     lane = tl.arange(0, 1024)
     for block in range(64):
         at = block * 1024 + lane
-        rounded = formats.stochastic(tl.load(x + at), tl.load(random + at), NARROW)
+        rounded = formats.stochastic(tl.load(x + at), tl.load(random + at), narrow)
         tl.store(out + at, rounded)
 
 
@@ -140,7 +143,7 @@ def test_stochastic_rounding_equals_the_librarys(on_cpu, dtype, narrow):
     random = torch.randint(0, 1 << 16, x.shape, generator=rng, dtype=torch.int32)
     random[:100:2], random[1:100:2] = 0, (1 << 16) - 1
     out = torch.empty_like(x, dtype=torch.int16 if dtype == torch.bfloat16 else dtype)
-    interpreter.interpreted(_round.fn)[(1,)](out, x, random, NARROW=narrow)
+    interpreter.interpreted(_round.fn)[(1,)](out, x, random, narrow=narrow)
     number = ~torch.isnan(x)
     assert torch.equal(bits(out.view(dtype)[number]), bits(stochastic_round(x, dtype, random)[number]))
     assert out.view(dtype)[~number].isnan().all()
@@ -151,7 +154,7 @@ def test_a_nan_of_all_ones_stays_nan(on_cpu):
     x = torch.full((1 << 16,), 0x7FFFFFFF, dtype=torch.int32).view(torch.float32)
     random = torch.arange(1 << 16, dtype=torch.int32)
     out = torch.empty(1 << 16, dtype=torch.int16)
-    interpreter.interpreted(_round.fn)[(1,)](out, x, random, NARROW=tl.int16)
+    interpreter.interpreted(_round.fn)[(1,)](out, x, random, narrow=tl.int16)
     assert out.view(torch.bfloat16).isnan().all()
 
 
