@@ -16,8 +16,8 @@ from addax.noise import hash_seed
 
 # Tensors of at most this many elements share one launch.
 SMALL = 1 << 16
-# A program handles WIDTH lanes, a power of two up to 512, of some rows, a power of two from 8 to 32. The signs
-# of 32 rows come from one evaluation of Philox.
+# A program handles WIDTH lanes, a power of two up to 512, of some rows, a power of two from 8 to 32. One
+# evaluation of Philox yields the signs of 32 rows.
 WIDTH = 256
 ROWS = {"normal": 8, "rademacher": 32}
 ROWS_OF_SMALL = 8

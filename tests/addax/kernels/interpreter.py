@@ -19,7 +19,7 @@ import numpy as np
 from triton.runtime import interpreter
 from triton.runtime.jit import JITFunction
 
-MODULES = ("philox", "normals", "formats", "launch", "perturb", "update", "draw")
+MODULES = ("philox", "normals", "formats", "launch", "perturb", "update_kernels", "draw")
 
 
 class Device(interpreter.InterpretedFunction):

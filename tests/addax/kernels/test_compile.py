@@ -13,7 +13,7 @@ from triton.compiler import ASTSource
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
-from addax.kernels import draw, launch, perturb, update
+from addax.kernels import draw, launch, perturb, update, update_kernels
 
 pytestmark = pytest.mark.skipif(not isinstance(draw._draw, JITFunction), reason="TRITON_INTERPRET is set")
 
@@ -35,21 +35,21 @@ CASES = {
         0,
     ),
     "update": (
-        update._update_one,
+        update_kernels.update_one,
         {"theta": "*bf16", "coefficients": "*fp32"},
         {**ONE, **NO_GRAD, "COUNT": 1, "STOCHASTIC": True},
         4,
         9,
     ),
     "update with gradient": (
-        update._update_one,
+        update_kernels.update_one,
         {"theta": "*bf16", "grad": "*bf16", "not_finite": "*i32", "coefficients": "*fp32"},
         {**SIGNS, "COUNT": 3, "HAS_GRAD": True, "STOCHASTIC": True},
         6,
         0,
     ),
     "update table": (
-        update._update_table,
+        update_kernels.update_table,
         {"table": "*i64", "not_finite": "*i32", "coefficients": "*fp32"},
         {
             **ONE,
@@ -120,7 +120,7 @@ def compilations(tmp_path, monkeypatch):
         JITFunction, "__getitem__", lambda self, grid: partial(self.run, grid=grid, warmup=True)
     )
     compiled = []
-    for kernel in (perturb._perturb_one, update._update_table, draw._draw):
+    for kernel in (perturb._perturb_one, update_kernels.update_table, draw._draw):
         monkeypatch.setattr(kernel, "device_caches", defaultdict(kernel.create_binder))
     monkeypatch.setattr(
         triton.knobs.runtime, "jit_post_compile_hook", lambda *, fn, **rest: compiled.append(fn.name)
