@@ -179,7 +179,7 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
             self.loss_scale.begin(next(iter(self.indices)).device)
         if self.process_group is not None:
-            check_ranks(self.model, self.indices, self.seed, self.process_group)
+            check_ranks(self.model, self.indices, self.seed, self.process_group, self.noise)
 
     def follow(self) -> None:
         """Accept that the model has moved to other devices, and move the state to its parameters.
@@ -205,6 +205,17 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         # In Python 3.11.2, the signature of the class is that of an inherited `__new__`.
         parameters = list(inspect.signature(cls.__init__).parameters.values())[2:]
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+
+    @property
+    def noise(self) -> str | None:
+        """The implementation that draws the noise: "torch" or "philox" (`addax.noise`); None if none does.
+
+        If the parameters are on several devices, this is the implementation of the first one.
+        """
+        rounds = self.rounding == "stochastic" and any(p.dtype in HALF for p in self.indices)
+        if self.closures == ("fo_loss",) and not rounds:
+            return None
+        return noise.implementation(next(iter(self.indices)).device)
 
     def next_closures(self) -> tuple[str, ...]:
         """Return the names of the closures that the next step needs."""

@@ -49,6 +49,8 @@ class Adam(Method, torch.optim.Adam):
         (1, 1)
     """
 
+    #: torch's optimizer rounds to nearest.
+    noise = None
     label = "Adam"
     paper = "1412.6980"
     closures = ("fo_loss",)

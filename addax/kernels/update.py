@@ -44,8 +44,8 @@ def update(
         coefficients: shape (len(directions) + 1,), on the device: those of the z_k, then the gradient's.
             float32, or float64 for float64 weights.
         rounding: "stochastic" or "nearest"; ignored for float32 and float64.
-        not_finite: int32 scalar on the device. It becomes 1 if an element of a gradient is not finite; such
-            an element counts as 0. Required if there are gradients.
+        not_finite: int32 scalar on the device. It becomes 1 if an element of a gradient is not finite; the
+            weight of such an element does not move. Required if there are gradients.
 
     Raises:
         ValueError: if an argument is unsupported or does not fit the others.

@@ -70,10 +70,10 @@ def _update_quad(
         finite = is_finite(g0) & is_finite(g1) & is_finite(g2) & is_finite(g3)
         # Only threads that saw such an element store.
         tl.store(not_finite + lane * 0, 1, mask=tl.where(finite, 0, 1) == 1)
-        t0 = coefficient * tl.where(is_finite(g0), g0, 0.0)
-        t1 = coefficient * tl.where(is_finite(g1), g1, 0.0)
-        t2 = coefficient * tl.where(is_finite(g2), g2, 0.0)
-        t3 = coefficient * tl.where(is_finite(g3), g3, 0.0)
+        t0 = coefficient * g0
+        t1 = coefficient * g1
+        t2 = coefficient * g2
+        t3 = coefficient * g3
         if COUNT > 0:
             s0 = s0 + t0
             s1 = s1 + t1
@@ -84,6 +84,10 @@ def _update_quad(
             s1 = t1
             s2 = t2
             s3 = t3
+        s0 = tl.where(is_finite(g0), s0, 0.0)
+        s1 = tl.where(is_finite(g1), s1, 0.0)
+        s2 = tl.where(is_finite(g2), s2, 0.0)
+        s3 = tl.where(is_finite(g3), s3, 0.0)
     y0 = _descend(x0, s0, random_0 & 0xFFFF, STOCHASTIC)
     y1 = _descend(x1, s1, random_0 >> 16, STOCHASTIC)
     y2 = _descend(x2, s2, random_1 & 0xFFFF, STOCHASTIC)

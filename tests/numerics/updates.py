@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from addax.rounding import RealizedFraction
@@ -23,11 +22,6 @@ def update(
     realized: RealizedFraction | None = None,
 ) -> None:
     """Apply theta <- theta - sum_k c_k z(seed_k) - c g; see `addax.update`."""
-    draws = KeptNoise({theta: index}, kind)
-    step = Step(step_seed, list(directions), draws, rounding, realized)
-    apply_update(theta, index, step, grad, mask)
-
-
-def scalar(value: float, device: torch.device) -> Tensor | float:
-    """Return a coefficient as steps on a device use it."""
-    return value if device.type == "cpu" else torch.tensor(value, device=device)
+    factor, gradient = grad or (1.0, None)
+    step = Step(step_seed, list(directions), factor, KeptNoise({theta: index}, kind), rounding, realized)
+    apply_update(theta, index, step, gradient, mask)
