@@ -118,9 +118,7 @@ def prepare(gpus: Sequence[int], dtype: torch.dtype) -> None:
     for gpu in gpus if dtype == torch.bfloat16 and torch.version.hip is None else ():
         if torch.cuda.get_device_capability(gpu) < BFLOAT16_CAPABILITY:
             name = torch.cuda.get_device_name(gpu)
-            _say(
-                f"{name} has no bfloat16 arithmetic: torch emulates it slowly; use float16 or float32 instead"
-            )
+            _say(f"{name} has no bfloat16 arithmetic, so torch emulates it slowly: use float16 or float32")
 
 
 @cache
