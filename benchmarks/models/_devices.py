@@ -80,10 +80,12 @@ def gpu_problem() -> str | None:
             f"torch finds no GPU, although NVIDIA driver {driver} is installed; "
             "check CUDA_VISIBLE_DEVICES and nvidia-smi"
         )
+    # Without the local version, pip would keep the installed build.
+    build = f"torch=={torch.__version__.partition('+')[0]}+cu126"
     return (
         f"NVIDIA driver {driver} is too old for torch {torch.__version__}, whose CUDA {torch.version.cuda} "
-        f"needs driver {oldest} or newer; update the driver, or install torch for an older CUDA with "
-        "pip install torch --index-url https://download.pytorch.org/whl/cu126 (or cu128)"
+        f"needs driver {oldest} or newer; update the driver, or install a build for CUDA 12 with "
+        f"pip install {build} --index-url https://download.pytorch.org/whl/cu126 (or cu128)"
     )
 
 

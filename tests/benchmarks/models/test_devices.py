@@ -39,7 +39,7 @@ def machine(tmp_path, monkeypatch):
         (
             OLD,
             "13.0",
-            r"535\.129\.03 is too old .* CUDA 13\.0 needs driver 580 .*whl/cu126 \(or cu128\)",
+            r"535\.129\.03 is too old .* CUDA 13\.0 needs driver 580 .*\+cu126 --index-url .*/cu126",
         ),
         (NEW, "13.0", r"driver 580\.65\.06 is installed; check CUDA_VISIBLE_DEVICES and nvidia-smi"),
         (OLD, "12.8", r"driver 535\.129\.03 is installed; check CUDA_VISIBLE_DEVICES and nvidia-smi"),
