@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released
+from addax.attention import warn_of_cudnn
 from addax.backward import apply_step
 from addax.closures import checked_step
 from addax.distributed import check_ranks, mean_over_ranks
@@ -176,8 +177,10 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         self.forget_noise()
         self.names = {p: names[p] for p in self.indices}
         self.placements = {p: (p.device, p.dtype) for p in self.indices}
-        if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
-            self.loss_scale.begin(next(iter(self.indices)).device)
+        if "fo_loss" in self.closures:
+            warn_of_cudnn(self.model, {p.device for p in self.indices})
+            if any(p.dtype == torch.float16 for p in self.indices):
+                self.loss_scale.begin(next(iter(self.indices)).device)
         if self.process_group is not None:
             check_ranks(self.model, self.indices, self.seed, self.process_group, self.noise)
 
@@ -193,6 +196,8 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         check_unchanged(self.model, self.names, placements)
         if placements != self.placements:
             self.forget_noise()
+            if "fo_loss" in self.closures:
+                warn_of_cudnn(self.model, {p.device for p in self.indices})
             self.placements = placements
             self.load_state_dict(self.state_dict())
 

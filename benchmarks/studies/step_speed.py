@@ -23,6 +23,7 @@ from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
 from benchmarks import tasks
 from benchmarks.evaluation.scoring import Scorer
+from benchmarks.models._devices import device_of
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
 from benchmarks.studies._published_mezo import PublishedMeZO
@@ -32,7 +33,6 @@ from benchmarks.studies._speed import (
     KEY,
     REPEATS,
     SHAPES,
-    device_of,
     interleaved,
     nano_tokens_on_opt_125m,
     opt,

@@ -42,7 +42,8 @@ RUNS = {
         {"optimizer_cls_and_kwargs": (MeZO, {"eps": 0.01, "seed": 9, "rounding": "nearest"})},
         "MeZO (arXiv 2305.17333)",
         {
-            "lr": LR, "eps": 0.01, "direction": "normal", "seed": 9, "rounding": "nearest", "arithmetic": "exact",
+            "lr": LR, "eps": 0.01, "direction": "normal", "seed": 9, "rounding": "nearest",
+            "arithmetic": "exact",
             "zo_batch_size": K1, "zo_examples": len(DATA),
         },
     ),
