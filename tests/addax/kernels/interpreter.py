@@ -1,9 +1,11 @@
 """Run the kernels on CPU tensors in triton's interpreter, whatever the environment says.
 
-Two things of the interpreter are replaced:
+Three things of the interpreter are replaced:
 - Its fused multiply-add rounds twice. Here, the product is exact (in float64).
 - Every call of a device function patches triton's language anew, which takes milliseconds. Here, the kernel's
   own patch suffices.
+
+- triton 3.6 cannot use its scalars as bounds of loops with NumPy 2.4. Here, it can.
 
 It also leaves out the checks for overflow of integers, which a GPU does not make either.
 """
@@ -42,11 +44,23 @@ def fused(x: Any, y: Any, z: Any) -> interpreter.TensorHandle:
     return interpreter.TensorHandle(total.astype(np.float32), z.dtype.scalar)
 
 
+def with_scalar_bounds(patch: Callable) -> Callable:
+    """Return a form of the interpreter's patch of tensors whose scalars work as bounds of loops."""
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    return patched
+
+
 @contextmanager
 def kernels_on_cpu() -> Iterator[None]:
     """Let the kernels run on CPU tensors."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(interpreter.interpreter_builder, "create_fma", fused))
+        bounds = with_scalar_bounds(interpreter._patch_lang_tensor)
+        stack.enter_context(mock.patch.object(interpreter, "_patch_lang_tensor", bounds))
         options = interpreter.InterpreterOptions(sanitize_overflow=False)
         stack.enter_context(mock.patch.object(interpreter.interpreter_builder, "options", options))
         stack.enter_context(np.errstate(all="ignore"))
