@@ -1,5 +1,6 @@
 """Tests of checkpoints: they are always complete, set aside if damaged, and never make a run fail."""
 
+import math
 import os
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_a_full_disk_prevents_the_checkpoint_but_not_the_run(tmp_path, monkeypat
             raise OSError(28, "No space left on device")
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
 
-    monkeypatch.setattr(*((checkpoint.os, "fsync") if failing == "fsync" else (torch, "save")), full)
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (torch, "save")), full)
     spec, messages = spec_of("sgd", dropping), []
     splits = train.load(spec, None)
     row = train.run(spec, splits, suite="s", checkpoints=checkpoints_of(spec, splits, messages.append))
@@ -147,23 +148,12 @@ def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
         assert checkpoints_of(spec, splits).open() > 0
 
 
-def test_a_checkpoint_is_due_when_its_interval_has_passed_since_the_last_save(tmp_path, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail, minutes=2)
-    clock[0] = 119.0
-    assert not checkpoints.due()
-    clock[0] = 120.0
-    assert checkpoints.due()
-    checkpoints.save({})
-    assert not checkpoints.due()
-
-
 def test_every_evaluation_saves_a_checkpoint(tmp_path, monkeypatch, dropping):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     spec = spec_of("sgd", dropping, evaluations=3)
     splits = train.load(spec, None)
     checkpoints, saved = train.checkpoints_of(spec, splits, "s", pytest.fail), []
+    monkeypatch.setattr(checkpoints.pace, "share", math.inf)
     save = checkpoints.save
 
     def watched(state, *args):
