@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.results import store
 from benchmarks.training import checkpoint
@@ -146,6 +147,48 @@ def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
             with pytest.raises(Stopped):
                 train.run(spec, splits, suite="s", checkpoints=checkpoints)
         assert checkpoints_of(spec, splits).open() > 0
+
+
+def test_what_a_killed_process_had_not_finished_writing_is_removed(tmp_path, monkeypatch, dropping):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stop_after(monkeypatch, spec, splits, tmp_path, 3)
+    for name in (checkpoint.STATE, checkpoint.BEST.format(7)):
+        (old.folder / f".{name}.part").write_bytes(b"half of it")
+    assert checkpoints_of(spec, splits).open() == 3
+    assert not list(old.folder.glob(".*"))
+
+
+def tensor_bytes(tree):
+    return sum(t.nbytes for t in tree_leaves(tree) if isinstance(t, torch.Tensor))
+
+
+def test_a_replace_needs_no_more_disk_than_one_more_checkpoint(tmp_path, monkeypatch, dropping):
+    """New best weights are on the disk once, although they are also the last weights."""
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    spec = spec_of("adam", dropping, steps=6, evaluations=3, lr=1e-4)
+    splits = train.load(spec, None)
+    checkpoints, used, saved = checkpoints_of(spec, splits), [], []
+    replace, save = os.replace, checkpoints.save
+
+    def replace_measured(part, target):
+        used.append(sum(file.stat().st_size for file in checkpoints.folder.iterdir()))
+        replace(part, target)
+
+    def save_measured(state, best, step):
+        saved.append([tensor_bytes(part) for part in (state["weights"], state["optimizer"], best)])
+        save(state, best, step)
+
+    monkeypatch.setattr(os, "replace", replace_measured)
+    monkeypatch.setattr(checkpoints, "save", save_measured)
+    train.run(spec, splits, suite="s", checkpoints=checkpoints)
+    (w, s, best), without = max(saved), [step for step in saved if step[0] == 0]
+    assert w == best
+    assert w < s
+    # At least two evaluations improved the weights, so that new best weights replaced old ones.
+    assert len(without) >= 2
+    # Headers and counters take little.
+    assert 3 * w + s < max(used) < 3 * w + 2 * s + w / 4
 
 
 def test_every_evaluation_saves_a_checkpoint(tmp_path, monkeypatch, dropping):
