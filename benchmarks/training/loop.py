@@ -20,7 +20,7 @@ from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import RunCounters
 from benchmarks.training.oom_policy import ignoring_out_of_memory, with_smaller_eval_batches
 from benchmarks.training.setup import Setup
-from benchmarks.training.state import copy_weights, load_state, state_of
+from benchmarks.training.state import copy_weights, load_state, load_weights, state_of
 
 MAX_CONSECUTIVE_SKIPS = 20
 # (used fraction of the budget, one-line status)
@@ -99,14 +99,13 @@ class Trainer:
             with self.memory.training():
                 while self.budget_fraction < self.next_eval_at:
                     self.train_step()
-                    if self.checkpoints and self.checkpoints.due():
-                        self.checkpoint()
+                    self.checkpoint_if_due()
             self.evaluate(may_become_best=True)
-            self.checkpoint()
+            self.checkpoint_if_due(after_evaluation=True)
         if self.optimizer and self.device.type == "cpu":
             self.measure_heaviest_step()
         if self.best_weights is not None:
-            self.model.load_state_dict(self.best_weights, strict=False)
+            load_weights(self.best_weights, self.model)
         score, results = self.results("test")
         parts = scores_by_length(self.setup.rows["test"], results, self.setup.long_above)
         self.tests = {"test": score, "test_long": parts[0], "test_short": parts[1]}
@@ -171,10 +170,13 @@ class Trainer:
         self.counters.logged.append((self.counters.steps, values))
         self._log(self.counters.steps, **values)
 
-    def checkpoint(self) -> None:
-        """Save the state and the best weights."""
-        if self.checkpoints:
+    def checkpoint_if_due(self, *, after_evaluation: bool = False) -> None:
+        """Save the state and the best weights if it is time to."""
+        if self.checkpoints and self.checkpoints.pace.due(after_evaluation=after_evaluation):
             state = state_of(self.model, self.optimizer, self.setup.scheduler, self.counters)
+            if self.counters.best_step == self.counters.steps:
+                # These are the best weights, which have a file of their own.
+                state["weights"] = None
             self.checkpoints.save(state, self.best_weights, self.counters.best_step)
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -184,13 +186,15 @@ class Trainer:
             Unrestorable: the state does not fit the run.
         """
         try:
+            if state["best"] is not None:
+                load_weights(state["best"], self.model)
+                self.best_weights = copy_weights(self.model, self.best_weights)
             load_state(state, self.model, self.optimizer, self.setup.scheduler)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise Unrestorable(str(error)) from error
         self.counters.resumed.append(self.counters.steps)
-        self.best_weights = state["best"]
         for step, values in self.counters.logged:
             self._log(step, **values)
 

@@ -91,11 +91,12 @@ def run(
             restart = halve_batch(counters, phase, error)
         if trainer is not None:
             fields = _trainer_fields(trainer, status)
+        # Free all memory of this attempt, so that the next one, or the next run, can use it.
+        del trainer
+        if restart or torch.cuda.is_available():
+            _free_memory()
         if not restart:
             break
-        # Free all memory of this attempt, so that the next one can use it.
-        del trainer
-        _free_memory()
         if checkpoints is not None:
             checkpoints.drop()
         counters = counters.restarted()
@@ -174,7 +175,7 @@ def checkpoints_of(
     Args:
         spec, splits, suite: the run.
         say: called with a one-line message for the user.
-        minutes: minutes between checkpoints, in addition to those at evaluations.
+        minutes: minutes between checkpoints, in addition to those after evaluations.
     """
     identity = {
         "data": splits.fingerprint,
@@ -193,6 +194,8 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        # The next run of this process would not reuse pinned buffers of another size.
+        torch._C._host_emptyCache()
 
 
 def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
