@@ -7,7 +7,7 @@ thread that enters it. Other threads are not affected.
 import importlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -37,9 +37,12 @@ def shape_only(device: str) -> Iterator[None]:
         # CUDA builds of torch ship triton, so the device that the prediction is for has the kernels.
         return device == "cuda"
 
-    def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-        for block, part in itertools.islice(noise.blocks(numel, device), 1):
-            work(block, part)
+    def for_all_blocks(
+        numels: Sequence[int], device: torch.device, work: Callable[[int, int, slice], None]
+    ) -> None:
+        for number, numel in enumerate(numels):
+            for block, part in itertools.islice(noise.blocks(numel, device), 1):
+                work(number, block, part)
 
     def is_offloaded(_p: nn.Parameter) -> bool:
         return False
@@ -50,7 +53,7 @@ def shape_only(device: str) -> Iterator[None]:
     replacements = {
         (noise, "on_cpu"): on_cpu,
         (noise, "uses_kernels"): uses_kernels,
-        (noise, "for_blocks"): for_blocks,
+        (noise, "for_all_blocks"): for_all_blocks,
         (validation, "is_offloaded"): is_offloaded,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
     }
