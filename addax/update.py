@@ -7,7 +7,7 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
 Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 6 in
-bfloat16, and 10 in float16.
+bfloat16, and 11 in float16.
 """
 
 from collections.abc import Sequence
