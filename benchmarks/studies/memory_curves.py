@@ -74,7 +74,7 @@ def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
     """
     if any(point.adapters for point in points) and importlib.util.find_spec("peft") is None:
         raise UserError("predictions for LoRA need peft, which is not installed: pip install -e '.[harness]'")
-    provenance = provenance_fields()
+    provenance = provenance_fields("cpu")
     steps = list(dict.fromkeys(point.step for point in points))
     if processes == 1:
         found = dict(zip(steps, map(predict, steps), strict=True))

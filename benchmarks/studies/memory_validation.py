@@ -149,7 +149,7 @@ def _job(job: tuple) -> list[dict[str, Any]]:
             "model": name,
             "family": family,
             **compare(spec, config, length, device, padded),
-            **provenance_fields(),
+            **provenance_fields(device),
         }
         for spec in specs(config, device)
         for padded in (True, False)

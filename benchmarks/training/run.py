@@ -2,7 +2,7 @@
 
 import datetime
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,10 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.data import splits as data
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
-from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.devices import devices_of, hardware_of
+from benchmarks.profiling.environment import provenance_fields, versions
 from benchmarks.profiling.oom import is_out_of_memory
+from benchmarks.profiling.warm_up import warm_up
 from benchmarks.results import store
 from benchmarks.results.row import SCHEMA
 from benchmarks.training.batches import ChooseLengthThreshold
@@ -61,7 +63,7 @@ def run(
         UserError: the spec does not fit its data or model; raised before any training.
     """
     counters = RunCounters(_batch_sizes(spec), started=utc())
-    fields = _trainer_fields(None, "OOM")
+    fields, devices = _trainer_fields(None, "OOM"), devices_of(spec.device)
     start = partial(
         _start,
         spec,
@@ -90,7 +92,7 @@ def run(
             status, reason = "OOM", f"out of memory in {phase}"
             restart = halve_batch(counters, phase, error)
         if trainer is not None:
-            fields = _trainer_fields(trainer, status)
+            fields, devices = _trainer_fields(trainer, status), trainer.devices
         if not restart:
             break
         # Free all memory of this attempt, so that the next one can use it.
@@ -99,7 +101,7 @@ def run(
         if checkpoints is not None:
             checkpoints.drop()
         counters = counters.restarted()
-    return _head(spec, splits, suite) | {
+    return _head(spec, splits, suite, devices) | {
         "status": status,
         "reason": reason,
         **fields,
@@ -121,6 +123,10 @@ def _start(
     checkpoints: Checkpoints | None,
 ) -> Trainer:
     """Return a trainer at the start of the run, or where its checkpoint was saved."""
+    devices = devices_of(spec.device)
+    warm_up(devices, getattr(torch, spec.dtype))
+    # Ask for the names of the cards while they work, also for the row of a run that breaks them.
+    hardware_of(devices)
     state = checkpoints.take() if checkpoints else None
     if state is not None:
         # Load the counters before batches are drawn, because the batch sizes may have been halved.
@@ -162,7 +168,7 @@ def unfinished_row(
     spec: RunSpec, splits: Splits, suite: str, reason: str, status: str = "failed"
 ) -> dict[str, Any]:
     """Return a row for a run that crashed or was killed; it has no measurements."""
-    row = _head(spec, splits, suite)
+    row = _head(spec, splits, suite, devices_of(spec.device))
     return row | {"status": status, "reason": reason, "score": None, "curve": [], "ended": utc()}
 
 
@@ -179,7 +185,7 @@ def checkpoints_of(
     identity = {
         "data": splits.fingerprint,
         "sources": source_fingerprint(spec),
-        **provenance_fields()["versions"],
+        **versions(),
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say, minutes)
 
@@ -191,12 +197,12 @@ def _batch_sizes(spec: RunSpec) -> dict[str, int]:
 
 def _free_memory() -> None:
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    # Without effect unless this process has initialized CUDA.
+    torch.cuda.empty_cache()
 
 
-def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
-    """Return the fields of a row that are known before the run."""
+def _head(spec: RunSpec, splits: Splits, suite: str, devices: Sequence[torch.device]) -> dict[str, Any]:
+    """Return the fields of a row that do not depend on the run's results."""
     task = tasks.load(spec.task)
     return {
         "schema": SCHEMA,
@@ -207,7 +213,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "task_title": task.title,
         **tasks.versions(task, splits.source),
         "metric": task.metric,
-        **provenance_fields(),
+        **provenance_fields(*devices),
         "data_fingerprint": splits.fingerprint,
         "source_fingerprint": source_fingerprint(spec),
     }
