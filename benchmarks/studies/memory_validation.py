@@ -10,7 +10,6 @@ import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
 from benchmarks.studies import Option, Study
+from benchmarks.studies._processes import pool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -141,7 +141,6 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
 
 
 def _job(job: tuple) -> list[dict[str, Any]]:
-    torch.set_num_threads(1)
     name, config, length, device = job
     family = models.family_of(config.model_type, name).name
     return [
@@ -162,8 +161,8 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")
     jobs = [(*pair, options.device) for pair in pairs(options.device)]
     rows = []
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for done, part in enumerate(pool.map(_job, jobs), 1):
+    with pool(options.jobs) as workers:
+        for done, part in enumerate(workers.map(_job, jobs), 1):
             rows += part
             say(f"{done} of {len(jobs)} combinations of model and length done")
     return rows
