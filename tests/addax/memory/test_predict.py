@@ -114,6 +114,18 @@ def test_a_gpu_rounds_sizes_up_to_512_bytes():
     assert predicted(IPSGD, "cuda").split["parameters"] == THETA - 4 + 512
 
 
+def test_a_prediction_does_not_start_cuda(monkeypatch):
+    """Adam looks for a graph capture on the current stream, which would start CUDA."""
+
+    def started(*_args):
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
+
+    without = predicted(Adam)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", started)
+    assert predicted(Adam) == without
+
+
 def test_every_kind_of_step_is_traced():
     def build():
         model, _ = build_on("meta", MeZO)
