@@ -24,6 +24,7 @@ PARAMETERS, GRADIENTS, STATE, ACTIVATIONS, SCRATCH = range(len(KINDS))
 OUTSIDE = "outside"
 #: (closure, stage, layer); see `PhaseHooks`.
 Phase = tuple[str, str, int]
+Temporaries = Callable[[Any, Sequence[Any]], Iterable[int]]
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,19 @@ class Allocations(TorchDispatchMode):
     Args:
         resident: tensors that already exist (parameters and buffers).
         granularity: the device's allocator rounds sizes up to a multiple of this many bytes.
+        temporaries: a function from an operator and its positional arguments to the bytes of the buffers that
+            its kernel allocates beside the outputs, and frees.
 
     Attributes:
         phase: the current phase.
     """
 
-    def __init__(self, resident: Iterable[Tensor], granularity: int) -> None:
+    def __init__(
+        self, resident: Iterable[Tensor], granularity: int, temporaries: Temporaries = lambda func, args: ()
+    ) -> None:
         super().__init__()
         self.granularity = granularity
+        self.temporaries = temporaries
         self.phase: Phase = ("", OUTSIDE, 0)
         self._phases: dict[Phase, int] = {}
         self._kinds: list[int] = []
@@ -72,13 +78,17 @@ class Allocations(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if storage in self._numbers:
             return
-        size = -(-storage.nbytes() // self.granularity) * self.granularity
-        self._kinds.append(_kind_of_caller() if kind is None else kind)
-        self._sizes.append(size)
-        number = len(self._sizes)
+        number = self.add_bytes(storage.nbytes(), _kind_of_caller() if kind is None else kind)
         self._numbers[storage] = number
-        self._record(number)
         weakref.finalize(storage, self._record, -number)
+
+    def add_bytes(self, size: int, kind: int) -> int:
+        """Record an allocation that belongs to no tensor and stays, and return its number."""
+        self._kinds.append(kind)
+        self._sizes.append(-(-size // self.granularity) * self.granularity)
+        number = len(self._sizes)
+        self._record(number)
+        return number
 
     def _record(self, number: int) -> None:
         self._events.append((number, self._phases.setdefault(self.phase, len(self._phases))))
@@ -109,6 +119,9 @@ class Allocations(TorchDispatchMode):
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self._add_storage(leaf)
+        # The kernel allocates its outputs first, and then the buffers in which it works.
+        for number in [self.add_bytes(size, ACTIVATIONS) for size in self.temporaries(func, args)]:
+            self._record(-number)
         return out
 
     def peaks(self) -> PhasePeaks:

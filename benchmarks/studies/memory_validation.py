@@ -23,7 +23,9 @@ from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.memory import estimator
 from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
+from benchmarks.profiling.warm_up import warm_up
 from benchmarks.studies import Option, Study
 from benchmarks.studies._processes import pool
 
@@ -98,7 +100,8 @@ def compare(
 ) -> dict[str, Any]:
     """Return the fields of a row with the predicted and the measured peak of one step, in bytes."""
     batches = batches_of(spec, length, padded)
-    predicted = estimator.of_config(spec, config, batches, device)
+    capability = torch.cuda.get_device_capability() if device == "cuda" else None
+    predicted = estimator.of_config(spec, config, batches, device, capability)
     measured = measured_peak(spec, config, batches, device)
     return {
         "method": spec.method,
@@ -123,6 +126,7 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
     """
 
     def work() -> dict[str, Any]:
+        warm_up([torch.device(device)], getattr(torch, spec.dtype))
         torch.manual_seed(0)
         step = DryStep(spec, config, batches, device)
         gc.collect()
@@ -136,7 +140,9 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
 
     try:
         return run_in_thread(work)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return {"measured_bytes": None, "measured_how": "out of memory"}
 
 
@@ -169,23 +175,29 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table of the median and the largest difference in percent, a line per device."""
+    """Return a Markdown table of the median and the largest difference, a line per device.
+
+    The largest difference is that in percent, beside which its size in MiB shows whether it matters.
+    """
     lines = []
     for device in dict.fromkeys(row["device"] for row in rows):
         known = [row for row in rows if row["device"] == device and row["measured_bytes"]]
         if not known:
             continue
         worst = max(known, key=lambda row: abs(difference(row)))
+        mib = [abs(difference_bytes(row)) / 2**20 for row in known]
         lines.append(
             {
                 "device": device,
                 "steps": f"{len(known)}",
                 "median difference (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
+                "median (MiB)": f"{median(mib):.3f}",
                 "largest difference (%)": f"{100 * difference(worst):+.2f}",
+                "there (MiB)": f"{difference_bytes(worst) / 2**20:+.2f}",
                 "largest difference on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
             }
         )
-    align = ["left", "right", "right", "right", "left"]
+    align = ["left", *["right"] * 5, "left"]
     return (
         tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
         if lines
@@ -196,6 +208,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def difference(row: dict[str, Any]) -> float:
     """Return (predicted - measured) / measured."""
     return row["predicted_bytes"] / row["measured_bytes"] - 1
+
+
+def difference_bytes(row: dict[str, Any]) -> int:
+    """Return predicted - measured, in bytes."""
+    return row["predicted_bytes"] - row["measured_bytes"]
 
 
 STUDY = Study(

@@ -9,6 +9,7 @@ from torch import nn
 from addax import Addax
 from addax.memory import KINDS, Prediction, TrainingStep, predict_peak, trace_steps
 from addax.memory.tracer import OUTSIDE, PhasePeaks
+from addax.memory.workspaces import cublas_workspaces
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
@@ -96,7 +97,7 @@ def test_the_scratch_of_a_module_that_reads_its_childrens_weights_is_predicted(m
     expected = 4 * 4 * WIDTH * WIDTH
     assert on_a_cpu.peak_bytes == pytest.approx(live, abs=1000)
     if method is MeZO:
-        assert found.split["scratch"] == pytest.approx(expected, rel=0.1)
+        assert found.split["scratch"] - sum(cublas_workspaces(None)) == pytest.approx(expected, rel=0.1)
 
 
 def test_the_split_has_the_sizes_of_parameters_gradients_and_state():
