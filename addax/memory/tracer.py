@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from addax.memory.step import TrainingStep
+from addax.weight_swap import WeightSwap
 
 KINDS = ("parameters", "gradients", "optimizer_state", "activations", "scratch")
 PARAMETERS, GRADIENTS, STATE, ACTIVATIONS, SCRATCH = range(len(KINDS))
@@ -167,13 +168,15 @@ def _kind_of_caller() -> int:
     """Return the kind of the memory that the running operator allocates.
 
     Closures and the backward engine allocate activations. The step outside the closures and this library's
-    hooks inside them allocate scratch memory. The innermost caller decides.
+    hooks inside them allocate scratch memory. The innermost caller decides, except those that only pass an
+    operator of the closure on.
     """
     frame = sys._getframe(2)
     while frame is not None:
         if frame.f_code in _ACTIVATION_CODE:
             return ACTIVATIONS
-        if frame.f_code is _STEP_CODE or _is_library(frame.f_globals.get("__name__", "")):
+        is_library = _is_library(frame.f_globals.get("__name__", "")) and frame.f_code is not _READ_CODE
+        if frame.f_code is _STEP_CODE or is_library:
             return SCRATCH
         frame = frame.f_back
     return ACTIVATIONS
@@ -181,7 +184,7 @@ def _kind_of_caller() -> int:
 
 @cache
 def _is_library(module: str) -> bool:
-    return module.startswith("addax.") and not module.startswith("addax.memory.")
+    return module.startswith("addax.") and not module.startswith(_PASSING)
 
 
 def _evaluate(closure: Callable[[], Tensor]) -> Tensor:
@@ -190,6 +193,9 @@ def _evaluate(closure: Callable[[], Tensor]) -> Tensor:
 
 _ACTIVATION_CODE = (_evaluate.__code__, torch.autograd.graph._engine_run_backward.__code__)
 _STEP_CODE = TrainingStep.step.__code__
+_READ_CODE = WeightSwap.read.__code__
+# Modules that trace a closure, or that see each of its operators.
+_PASSING = ("addax.memory.", "addax.loss_precision", "addax.watched")
 
 
 class PhaseHooks:

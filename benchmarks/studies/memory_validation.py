@@ -177,7 +177,8 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return a Markdown table of the median and the largest difference, a line per device.
 
-    The largest difference is that in percent, beside which its size in MiB shows whether it matters.
+    The largest difference is the largest in percent. Its size in MiB shows whether it matters: a fixed number
+    of bytes is a large share of a small model.
     """
     lines = []
     for device in dict.fromkeys(row["device"] for row in rows):
@@ -191,9 +192,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 "device": device,
                 "steps": f"{len(known)}",
                 "median difference (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
-                "median (MiB)": f"{median(mib):.3f}",
+                "median difference (MiB)": f"{median(mib):.3f}",
                 "largest difference (%)": f"{100 * difference(worst):+.2f}",
-                "there (MiB)": f"{difference_bytes(worst) / 2**20:+.2f}",
+                "its size (MiB)": f"{difference_bytes(worst) / 2**20:+.2f}",
                 "largest difference on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
             }
         )

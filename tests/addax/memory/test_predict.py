@@ -157,6 +157,27 @@ def test_memory_of_a_closure_is_activations_and_memory_of_a_method_is_scratch():
     assert found.split["scratch"] >= 2 * THETA
 
 
+def test_a_zeroth_order_closure_in_16_bit_allocates_activations():
+    """Losses are computed in float32, and reads of weights are watched, by code of this library."""
+
+    def build():
+        model = ReadsChildren().to("meta", torch.bfloat16)
+        return model, MeZO(model, lr=1e-3)
+
+    def closures_of(model):
+        def loss():
+            x = torch.ones(1 << 12, WIDTH, device="meta", dtype=torch.bfloat16)
+            return nn.functional.mse_loss(model(x), torch.zeros(1 << 12, 1, device="meta"))
+
+        return {"zo_loss": loss}
+
+    found = predict_peak(build, closures_of, device="cpu").split
+    # The input in 16-bit and, above all, its product with the first weight, which is read outside its module.
+    assert found["activations"] >= 2 * 2 * (1 << 12) * WIDTH
+    # Two weights, their float32 z, and the copy of the buffer.
+    assert found["scratch"] < 16 * WIDTH * WIDTH
+
+
 def test_the_peak_is_the_largest_phase():
     peaks = PhasePeaks({("fo", "forward", 0): (4, 0, 0, 9, 0), ("fo", "backward", 0): (4, 8, 0, 3, 0)})
     found = Prediction.of(peaks)
