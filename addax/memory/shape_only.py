@@ -47,6 +47,9 @@ def shape_only(device: str) -> Iterator[None]:
     def is_offloaded(_p: nn.Parameter) -> bool:
         return False
 
+    def no_accelerator(*_args: Any, **_options: Any) -> None:
+        """Hide the machine's GPU, so that Adam does not start CUDA to look for a graph capture."""
+
     def supported(*_args: Any) -> None:
         """Accept every device. Without this patch, fused Adam rejects devices without a kernel."""
 
@@ -55,6 +58,7 @@ def shape_only(device: str) -> Iterator[None]:
         (noise, "uses_kernels"): uses_kernels,
         (noise, "for_all_blocks"): for_all_blocks,
         (validation, "is_offloaded"): is_offloaded,
+        (torch.accelerator, "current_accelerator"): no_accelerator,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
     }
     # torch has no generator for the meta device.
@@ -73,8 +77,8 @@ def _in_this_thread(replacement: Callable[..., Any], original: Callable[..., Any
     thread = threading.get_ident()
 
     # Use a plain function, because a Mock would keep references to its arguments.
-    def call(*args: Any) -> Any:
-        return (replacement if threading.get_ident() == thread else original)(*args)
+    def call(*args: Any, **options: Any) -> Any:
+        return (replacement if threading.get_ident() == thread else original)(*args, **options)
 
     return call
 

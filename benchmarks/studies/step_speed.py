@@ -91,7 +91,7 @@ def step(
         if part not in parts:
             continue
         for name, found in _measured(alternatives, model, batches, torch.device(device)).items():
-            rows.append(setting | {"part": part, "way": name, **found, **provenance_fields()})
+            rows.append(setting | {"part": part, "way": name, **found, **provenance_fields(device)})
         model.zero_grad()
     return rows
 
@@ -118,7 +118,8 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
         "part": "MeZO on SST-2",
     }
     return [
-        setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in alternatives
+        setting | {"way": name, "seconds": median(times[name])} | provenance_fields(device)
+        for name in alternatives
     ]
 
 

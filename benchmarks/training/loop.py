@@ -68,9 +68,11 @@ class Trainer:
     ) -> None:
         self.spec, self.setup, self.counters = spec, setup, counters
         self.progress, self.checkpoints, self._log = progress, checkpoints, log
-        self.model, self.optimizer, self.device = setup.model, setup.optimizer, setup.scorer.device
+        self.model, self.optimizer = setup.model, setup.optimizer
         self.dropout = Dropout(self.model)
-        self.memory = PeakMemory(p.device for p in self.model.parameters())
+        # In order, without duplicates. A sharded model has several.
+        self.devices = list(dict.fromkeys(p.device for p in self.model.parameters()))
+        self.memory = PeakMemory(self.devices)
         self.phase = "load"
         self.best_weights: dict[str, Tensor] | None = None
         self.tests: dict[str, Score | None] = {}
@@ -102,7 +104,7 @@ class Trainer:
                     self.checkpoint_if_due()
             self.evaluate(may_become_best=True)
             self.checkpoint_if_due(after_evaluation=True)
-        if self.optimizer and self.device.type == "cpu":
+        if self.optimizer and not self.memory.gpus:
             self.measure_heaviest_step()
         if self.best_weights is not None:
             load_weights(self.best_weights, self.model)
@@ -114,10 +116,10 @@ class Trainer:
         """Take one optimizer step, count it, and log it."""
         counters, batches = self.counters, self._next_batches()
         lr, examples_before = self.optimizer.param_groups[0]["lr"], counters.examples_forward
-        began = now(self.device)
+        began = now(self.devices)
         stats = self._step_optimizer(batches)
-        # Timing the step synchronizes the device, so reading scalars below costs no further wait.
-        seconds = now(self.device) - began
+        # Timing the step synchronizes the devices, so reading scalars below costs no further wait.
+        seconds = now(self.devices) - began
         loss, skipped = float(stats.loss), bool(stats.skipped)
         projected_grad = None if stats.projected_grad is None else float(stats.projected_grad)
         counters.record_step(seconds, stats.forwards, stats.backwards, loss, skipped)
@@ -159,10 +161,10 @@ class Trainer:
     def results(self, split: str) -> tuple[Score, list[Result]]:
         """Return the score on the rows of a split, and the result of each row."""
         self.phase = "eval"
-        began = now(self.device)
+        began = now(self.devices)
         scorer, rows = self.setup.scorer, self.setup.rows[split]
         found = with_smaller_eval_batches(lambda size: evaluate_each(scorer, rows, size), self.counters)
-        self.counters.eval_seconds += now(self.device) - began
+        self.counters.eval_seconds += now(self.devices) - began
         return found
 
     def log(self, **values: float | None) -> None:
