@@ -30,12 +30,17 @@ def ready_mask(tokens: Tensor, real: Tensor | None, *, causal: bool) -> Tensor:
     return earlier if keys is None else earlier & keys
 
 
-def sees_every_token(config: PreTrainedConfig) -> bool:
-    """Return whether one mask fits every layer: none has a window, chunks, or a recurrence.
+def one_mask_fits(config: PreTrainedConfig) -> bool:
+    """Return whether one boolean mask fits every layer: none has a window, chunks, or a recurrence.
 
-    The rule is that of `transformers.masking_utils.create_masks_for_generate`.
+    The rule is that of `transformers.masking_utils.create_masks_for_generate`. Other implementations of
+    attention than torch's take masks of other kinds.
     """
     config = config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return kinds <= {"full_attention"} and all(limit is None for limit in limits)
+    return (
+        config._attn_implementation == "sdpa"
+        and kinds <= {"full_attention"}
+        and all(limit is None for limit in limits)
+    )

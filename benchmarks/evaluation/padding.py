@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.errors import UserError
-from benchmarks.evaluation.masks import ready_mask, sees_every_token
+from benchmarks.evaluation.masks import one_mask_fits, ready_mask
 from benchmarks.evaluation.transfer import on_device
 from benchmarks.profiling.oom import is_out_of_memory
 
@@ -70,7 +70,7 @@ class Padding:
         self.side, self.gives_positions = self.ways[0]
         self.ready = self.masks_all = False
         if self.device.type == "meta":
-            self.ready = sees_every_token(model.config)
+            self.ready = one_mask_fits(model.config)
             self.gives_positions = causal
         else:
             with evaluating(model):
@@ -104,20 +104,20 @@ class Padding:
         else:
             self.side, self.gives_positions = "none", False
             return
-        if sees_every_token(self.model.config):
+        if one_mask_fits(self.model.config):
             self._measure_ready_masks(longer, alone)
 
     def _measure_ready_masks(self, longer: Sequence[int], alone: Tensor) -> None:
         """Set whether ready masks give equal results, padded or not, and whether positions belong to them."""
         unpadded, usual = self._real_logits([longer]), self.gives_positions
-        self.ready = self.masks_all = True
+        self.ready, self.masks_all = True, self.causal
 
         def equal() -> bool:
             padded = self._real_logits([longer[:PROBE], longer])
             return is_close(padded, alone) and is_close(self._real_logits([longer]), unpadded)
 
         # Many causal models would count positions from a mask of shape (batch, tokens).
-        for gives_positions in (True, False) if self.causal else (False,):
+        for gives_positions in (True, False) if self.causal else (usual,):
             self.gives_positions = gives_positions
             if passes(equal):
                 return
