@@ -14,5 +14,5 @@ def on_device(values: Sequence[Any], device: torch.device) -> Tensor:
     go through pinned memory.
     """
     if device.type != "cuda":
-        return torch.tensor(values, device=device)
+        return torch.tensor(values).to(device)
     return torch.tensor(values, pin_memory=True).to(device, non_blocking=True)
