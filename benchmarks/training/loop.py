@@ -245,10 +245,16 @@ class Trainer:
         return self.setup.batches.of(self.counters.heaviest) | {"full": self.setup.rows["train"]}
 
     def _step_optimizer(self, batches: Mapping[str, Sequence[Encoded]]) -> StepStats:
-        closures = {
-            f"{part}_loss": self._full_loss if part == "full" else partial(self._loss, part, batch)
-            for part, batch in batches.items()
-        }
+        closures = {}
+        for part, batch in batches.items():
+            # An optimizer evaluates a closure several times. The whole training set stays on the host instead
+            # of filling the device.
+            self.phase = part
+            closures[f"{part}_loss"] = (
+                self._full_loss
+                if part == "full"
+                else partial(self._loss, part, self.setup.scorer.prepare(batch))
+            )
         return self.optimizer.step(**closures)
 
     def _loss(self, part: str, batch: Sequence[Encoded]) -> Tensor:
