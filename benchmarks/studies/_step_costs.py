@@ -1,15 +1,24 @@
-"""The costs of a step other than time: draws of z, passes over theta, and peak bytes."""
+"""The costs of a step: seconds, draws of z, passes over theta, and peak bytes.
 
-from collections.abc import Callable
+A way that runs out of memory drops out, and the others are measured without it.
+"""
+
+import gc
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import LiveBytes, run_in_thread
+from benchmarks.studies._speed import interleaved
+from benchmarks.studies._step_ways import Batches, Step, Way
 
-Step = Callable[[Tensor], object]
+OUT_OF_MEMORY = "out of memory"
 
 
 class Counts(TorchDispatchMode):
@@ -44,7 +53,97 @@ class Counts(TorchDispatchMode):
         return out
 
 
-def costs_of(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> dict:
+class Attempt:
+    """A step that is built at its first call, and that does nothing once memory has run out.
+
+    Args:
+        way: the way to take the step.
+        model: its model, whose gradients are dropped if memory runs out.
+    """
+
+    def __init__(self, way: Way, model: nn.Module) -> None:
+        self.way, self.model = way, model
+        self.out_of_memory = False
+        self._step: Step | None = None
+
+    def __call__(self, batches: Batches) -> None:
+        """Take the step, unless it has run out of memory before."""
+        if self.out_of_memory:
+            return
+        try:
+            self._step = self._step or self.way.build()
+            self._step(batches)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.out_of_memory = True
+        if self.out_of_memory:
+            # Outside the handler, whose exception keeps the frames of the step alive.
+            self.drop()
+            free(self.model)
+
+    def drop(self) -> None:
+        """Forget the step and the state that it keeps."""
+        self._step = None
+
+
+def free(model: nn.Module) -> None:
+    """Return unused memory, including that of gradients, to the device."""
+    model.zero_grad()
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def measured(
+    ways: Sequence[Way], model: nn.Module, batches: Sequence[Batches], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Return the costs of each way by name, in the order of the ways.
+
+    Ways without state are built together and take turns. A way that keeps state takes turns with the bare
+    evaluations only, and its state is dropped before the next one is built.
+
+    Args:
+        ways: the ways of one part, the bare evaluations first.
+        model: their model.
+        batches: the batches of each step.
+        device: the device of the model.
+    """
+    bare, *others = ways
+    groups = [[bare, *(way for way in others if not way.keeps_state)]]
+    groups += [[bare, way] for way in others if way.keeps_state]
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        found = _measured_together(group, model, batches, device) | found
+    return {way.name: found[way.name] for way in ways}
+
+
+def _measured_together(
+    ways: Sequence[Way], model: nn.Module, batches: Sequence[Batches], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    attempts = {way.name: Attempt(way, model) for way in ways}
+    counts = {name: costs_of(work, model, batches[0], device) for name, work in attempts.items()}
+    times = interleaved(attempts, batches, device)
+    bare = attempts[ways[0].name]
+    found = {}
+    for name, attempt in attempts.items():
+        if attempt.out_of_memory:
+            found[name] = {"seconds": None, "reason": OUT_OF_MEMORY}
+            continue
+        seconds = median(times[name])
+        pairs = list(zip(times[name], times[bare.way.name], strict=True))
+        beyond = median(a - b for a, b in pairs) if attempt.way.evaluates else seconds
+        relative = {"beyond_seconds": beyond, "bare_ratio": median(a / b for a, b in pairs)}
+        if bare.out_of_memory:
+            relative = dict.fromkeys(relative)
+        found[name] = {"seconds": seconds, **relative, **counts[name]}
+    for attempt in attempts.values():
+        attempt.drop()
+    free(model)
+    return found
+
+
+def costs_of(work: Step, model: nn.Module, batches: Batches, device: torch.device) -> dict[str, Any]:
     """Return the draws, passes, and peak bytes of a step, after one uncounted step.
 
     The step runs on one thread, because a dispatch mode is only active in the thread that entered it.
@@ -52,27 +151,27 @@ def costs_of(work: Step, model: nn.Module, batch: Tensor, device: torch.device) 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        work(batch)
+        work(batches)
         with Counts(model) as counts:
-            work(batch)
-        peak = _peak(work, model, batch, device)
+            work(batches)
+        peak = _peak(work, model, batches, device)
     finally:
         torch.set_num_threads(threads)
     return {"draws": counts.draws, "passes": counts.passes, "peak_bytes": peak}
 
 
-def _peak(work: Step, model: nn.Module, batch: Tensor, device: torch.device) -> int:
+def _peak(work: Step, model: nn.Module, batches: Batches, device: torch.device) -> int:
     """Return the peak bytes that a step allocates, without theta and the optimizer's state."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
-        work(batch)
+        work(batches)
         return torch.cuda.max_memory_allocated(device) - before
 
     def measure_peak() -> int:
         with LiveBytes([*model.parameters()]) as tracker:
             before = tracker.live
-            work(batch)
+            work(batches)
         return tracker.peak - before
 
     # A new thread has no scratch memory left over from larger tensors.
