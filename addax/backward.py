@@ -13,14 +13,16 @@ Lv et al., arXiv 2306.09782 (LOMO). Memory: the largest gradient, instead of all
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
+from addax import noise
 from addax.distributed import mean_over_ranks
 from addax.loss_scale import LossScale
-from addax.rounding import RealizedFraction, apply_update
+from addax.update import Step, apply_update, apply_updates
 
 UNREACHED = (
     "the first-order loss does not depend on trainable parameters of the model: compute it with the model "
@@ -30,7 +32,7 @@ UNREACHED = (
 
 def apply_step(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
-    step_seed: int,
+    step: Step,
     *,
     names: Mapping[nn.Parameter, str],
     loss: Tensor | None = None,
@@ -38,16 +40,16 @@ def apply_step(
     directions: Sequence[tuple[float, Tensor, int]] = (),
     is_finite: Tensor | None = None,
     scale: LossScale | None = None,
-    rounding: str = "stochastic",
-    realized: RealizedFraction | None = None,
     in_place: bool = True,
     group: ProcessGroup | None = None,
-) -> None:
+) -> list[Tensor]:
     """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), visiting each tensor once.
+
+    A gradient with an element that is not finite is left out.
 
     Args:
         learning_rates: (parameter, index, lr) of every parameter to update.
-        step_seed: seed of the rounding bits.
+        step: how the step is drawn and rounded; its directions are ignored.
         names: names of the parameters, for error messages.
         loss: the first-order loss, not yet back-propagated; None for a zeroth-order step.
         fo_weight: weight of g1; (1 - alpha) in Addax.
@@ -55,44 +57,37 @@ def apply_step(
         is_finite: bool scalar. If it is False, no parameter changes. None means that the host has already
             checked.
         scale: the loss scale for float16 parameters.
-        rounding: see `apply_update`.
-        realized: see `apply_update`.
         in_place: whether to update during the backward pass. If False, the update follows the backward pass,
             and all gradients are alive at once.
         group: ranks over which each gradient is averaged. All other arguments are equal on all ranks.
+
+    Returns:
+        For each gradient, in the order of the parameters, whether all of its elements are finite: bool
+        scalars on the devices of the gradients.
     """
     table = {p: (index, lr) for p, index, lr in learning_rates}
-    finite: list[Tensor] = []
+    coefficients = _Coefficients(step, directions, is_finite)
+    finite: dict[int, Tensor] = {}
     loss_scale = None
 
-    def update(p: nn.Parameter, grad: Tensor | None) -> None:
+    def update(p: nn.Parameter, grad: Tensor) -> None:
         index, lr = table[p]
-        if grad is not None:
-            grad = mean_over_ranks(grad, group)
-        clean = None if is_finite is None else is_finite.to(p.device)
-        factor: Tensor | float = lr * fo_weight
-        if grad is not None and loss_scale is not None:
-            grad_is_finite = all_finite(grad)
-            finite.append(grad_is_finite)
-            clean = grad_is_finite if clean is None else clean & grad_is_finite
-            factor = factor / loss_scale.to(p.device)
+        grad = mean_over_ranks(grad, group)
+        clean = finite[index] = all_finite(grad)
         if lr == 0:
             # Return early, because subtracting zero would turn negative zeros positive.
             return
-        steps = []
-        for weight, projected_grad, seed in directions:
-            coefficient = projected_grad.to(p.device) * (lr * weight)
-            steps.append((coefficient if clean is None else torch.where(clean, coefficient, 0), seed))
-        apply_update(
-            p,
-            index,
-            step_seed,
-            directions=steps,
-            grad=None if grad is None else (factor, grad),
-            is_finite=clean,
-            rounding=rounding,
-            realized=realized,
-        )
+        on_cpu = noise.on_cpu(p.device)
+        factor = lr * fo_weight
+        if loss_scale is not None:
+            factor = factor / (float(loss_scale) if on_cpu else loss_scale.to(p.device))
+        applied = coefficients.step(p.device, lr)
+        if on_cpu:
+            if bool(clean) or applied.directions:
+                apply_update(p, index, applied, (factor, grad) if bool(clean) else None)
+        else:
+            mask = clean if is_finite is None else clean & coefficients.is_finite(p.device)
+            apply_update(p, index, applied, (torch.as_tensor(factor, device=p.device), grad), mask)
 
     visited: set[nn.Parameter] = set()
     if loss is not None:
@@ -105,12 +100,56 @@ def apply_step(
             loss.backward()
         for p, grad in collected:
             update(p, grad)
-        if loss_scale is not None and finite:
-            scale.end(finite)
+        # Gradients on several devices complete in no fixed order.
+        flags = [finite[index] for index in sorted(finite)]
+        if loss_scale is not None:
+            scale.end(flags)
+    else:
+        flags = []
     if directions:
-        for p in table:
-            if p not in visited:
-                update(p, None)
+        rest: dict[tuple[torch.device, float], list[tuple[nn.Parameter, int]]] = {}
+        for p, (index, lr) in table.items():
+            if lr != 0 and p not in visited:
+                rest.setdefault((p.device, lr), []).append((p, index))
+        for (device, lr), parameters in rest.items():
+            apply_updates(parameters, coefficients.step(device, lr))
+    return flags
+
+
+class _Coefficients:
+    """The coefficients of a step's directions, computed once per device and learning rate.
+
+    They are numbers on a CPU and scalar tensors on other devices, where a step that is not finite has
+    coefficients of zero.
+    """
+
+    def __init__(
+        self, step: Step, directions: Sequence[tuple[float, Tensor, int]], is_finite: Tensor | None
+    ) -> None:
+        self._step = step
+        self._directions = directions
+        self._finite = is_finite
+        self._steps: dict[tuple[torch.device, float], Step] = {}
+        self._masks: dict[torch.device, Tensor] = {}
+
+    def is_finite(self, device: torch.device) -> Tensor:
+        """Return the check of the step on a device."""
+        if device not in self._masks:
+            self._masks[device] = self._finite.to(device)
+        return self._masks[device]
+
+    def step(self, device: torch.device, lr: float) -> Step:
+        """Return the step with its directions for the parameters on a device with a learning rate."""
+        if (device, lr) not in self._steps:
+            pairs = [(self._of(device, g0, lr * weight), seed) for weight, g0, seed in self._directions]
+            self._steps[device, lr] = replace(self._step, directions=pairs)
+        return self._steps[device, lr]
+
+    def _of(self, device: torch.device, projected_grad: Tensor, factor: float) -> Tensor | float:
+        if noise.on_cpu(device):
+            return float(projected_grad) * factor
+        coefficient = projected_grad.to(device) * factor
+        return coefficient if self._finite is None else torch.where(self.is_finite(device), coefficient, 0)
 
 
 @contextmanager
@@ -182,4 +221,9 @@ def all_finite(grad: Tensor) -> Tensor:
     """Return whether every element is finite, as a bool scalar on the device, without a copy of `grad`."""
     if not grad.numel():
         return torch.ones((), dtype=torch.bool, device=grad.device)
+    if noise.on_cpu(grad.device):
+        # A sum takes much less time than a norm. It may overflow although every element is finite.
+        total = torch.isfinite(grad.sum(dtype=torch.promote_types(grad.dtype, torch.float32)))
+        if bool(total):
+            return total
     return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))

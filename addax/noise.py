@@ -1,4 +1,9 @@
-"""Noise: z ~ N(0, I) as a pure function of (step seed, parameter index).
+"""Noise: random directions z as a pure function of (step seed, parameter index).
+
+    normal:      z ~ N(0, I)
+    rademacher:  every element of z is -1 or 1 with equal probability
+
+Both have mean 0 and covariance I. E[z^4] is 3 for normals and 1 for signs (Spall, IEEE TAC 37(3), 1992).
 
 A tensor is split into blocks, whose size is part of the definition of z. Block b of parameter i is drawn in
 float32 from a separate generator, which is seeded by a keyed bijection of (stream, i, b). All streams of a
@@ -6,16 +11,20 @@ step are therefore distinct by construction. z does not depend on dtype, visitin
 and blocks can be drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
 hashed into the key of the bijection instead of being added to a counter.
 
-z is the same on every device of the same type. CPU and CUDA generators draw different z.
+z is the same on all CPUs. torch's generators on other devices draw different z, which may depend on the
+model of the device.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache, lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 MAX_TENSORS = 1 << 15
 MAX_BLOCKS = 1 << 16
@@ -26,7 +35,9 @@ GPU_BLOCK = 1 << 24
 
 _M32 = (1 << 32) - 1
 _M64 = (1 << 64) - 1
-NORMAL, ROUNDING = 0, 1
+NORMAL, ROUNDING, SIGNS = 0, 1, 2
+DIRECTIONS = ("normal", "rademacher")
+_LOWEST = -(1 << 63)
 
 
 def _mix64(x: int) -> int:
@@ -58,6 +69,11 @@ def hash_seed(seed: int, *words: int) -> int:
     return state
 
 
+@lru_cache(64)
+def _key(step_seed: int) -> int:
+    return hash_seed(step_seed)
+
+
 def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type: str) -> int:
     """Return the seed of one block's generator: for each step seed, a bijection of (stream, index, block).
 
@@ -70,7 +86,7 @@ def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type
             f"parameters with at most {MAX_BLOCKS} blocks each"
         )
     counter = (stream << 31) | (index << 16) | block
-    key = hash_seed(step_seed)
+    key = _key(step_seed)
     if device_type == "cpu":
         return _mix32(_mix32(counter ^ (key & _M32)) ^ (key >> 32))
     return _mix64(counter ^ key)
@@ -98,7 +114,7 @@ class Workspace(threading.local):
 
     def __init__(self) -> None:
         self.generators: dict[torch.device, torch.Generator] = {}
-        self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self.buffers: dict[tuple[torch.device, torch.dtype, str], Tensor] = {}
 
     def generator(self, device: torch.device) -> torch.Generator:
         """Return the thread's generator on a device."""
@@ -106,38 +122,87 @@ class Workspace(threading.local):
             self.generators[device] = torch.Generator(device=device)
         return self.generators[device]
 
-    def buffer(self, numel: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Return scratch memory of shape (numel,), which the thread's next request overwrites."""
-        if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
-            # A fake tensor must not outlive its mode.
-            return torch.empty(numel, device=device, dtype=dtype)
-        buffer = self.buffers.get((device, dtype))
+    def buffer(self, numel: int, device: torch.device, dtype: torch.dtype, use: str) -> Tensor:
+        """Return scratch memory of shape (numel,), which the thread's next request for this use overwrites."""
+        buffer = self.buffers.get((device, dtype, use))
         if buffer is None or buffer.numel() < numel:
+            if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+                # A fake tensor must not outlive its mode.
+                return torch.empty(numel, device=device, dtype=dtype)
             # A tensor that is created in inference mode could not be written to outside of it.
             with torch.inference_mode(False):
                 buffer = torch.empty(numel, device=device, dtype=dtype)
-            self.buffers[device, dtype] = buffer
-        return buffer[:numel]
+            self.buffers[device, dtype, use] = buffer
+        return buffer if buffer.numel() == numel else buffer[:numel]
 
 
 workspace = Workspace()
 
 
-def normal(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
+def direction(
+    step_seed: int, index: int, block: int, numel: int, device: torch.device, kind: str = "normal"
+) -> Tensor:
     """Draw z of one block: float32, shape (numel,), in memory that this thread's next draw overwrites."""
-    generator = workspace.generator(device)
-    generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
-    return workspace.buffer(numel, device, torch.float32).normal_(generator=generator)
+    return fill(workspace.buffer(numel, device, torch.float32, "z"), step_seed, index, block, kind)
+
+
+def fill(z: Tensor, step_seed: int, index: int, block: int, kind: str) -> Tensor:
+    """Draw z of one block into memory of shape (numel,) in float32, and return this memory."""
+    generator = workspace.generator(z.device)
+    if kind == "normal":
+        generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, z.device.type))
+        return z.normal_(generator=generator)
+    generator.manual_seed(stream_seed(step_seed, index, block, SIGNS, z.device.type))
+    words = -(-z.numel() // 64)
+    bits = workspace.buffer(words, z.device, torch.int64, "bits").random_(_LOWEST, None, generator=generator)
+    # One lookup turns a byte of random bits into eight signs.
+    rows = workspace.buffer(8 * words, z.device, torch.int32, "bytes").copy_(bits.view(torch.uint8))
+    whole = -(-z.numel() // 8)
+    if z.numel() % 8:
+        signs = torch.index_select(_signs_of_bytes(z.device), 0, rows[:whole])
+        return z.copy_(signs.view(-1)[: z.numel()])
+    torch.index_select(_signs_of_bytes(z.device), 0, rows[:whole], out=z.view(-1, 8))
+    return z
+
+
+def _signs_of_bytes(device: torch.device) -> Tensor:
+    """Return the signs of the bits of every byte, the lowest bit first: float32, shape (256, 8)."""
+    table = workspace.buffers.get((device, torch.float32, "signs"))
+    if table is None:
+        table = workspace.buffer(256 * 8, device, torch.float32, "signs").view(256, 8)
+        byte, bit = (torch.arange(n, device=device) for n in (256, 8))
+        table.copy_(1 - 2 * (byte[:, None] >> bit & 1))
+    return table.view(256, 8)
 
 
 def random_bits(step_seed: int, index: int, block: int, numel: int, device: torch.device) -> Tensor:
-    """Draw 16 uniform bits per element: int32, shape (numel,), in memory that the next draw overwrites."""
-    generator = workspace.generator(device)
-    generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
-    return workspace.buffer(numel, device, torch.int32).random_(0, 1 << 16, generator=generator)
+    """Draw 16 uniform bits per element: int32, shape (numel,), in memory that the next draw overwrites.
+
+    On a CPU, a step draws the bits of one block, and every block XORs them with a random key of its own.
+    The bits of two elements are therefore independent, so that sums of rounding errors have the same mean and
+    variance as with bits that are all independent.
+    """
+    if not on_cpu(device):
+        generator = workspace.generator(device)
+        generator.manual_seed(stream_seed(step_seed, index, block, ROUNDING, device.type))
+        return workspace.buffer(numel, device, torch.int32, "bits").random_(0, 1 << 16, generator=generator)
+    words = -(-numel // 4)
+    key = hash_seed(step_seed, ROUNDING, index, block)
+    keyed = workspace.buffer(words, device, torch.int64, "bits")
+    torch.bitwise_xor(_step_bits(step_seed)[:words], key - (key >> 63 << 64), out=keyed)
+    bits = workspace.buffer(4 * words, device, torch.int32, "rounding")
+    return bits.copy_(keyed.view(torch.uint16))[:numel]
 
 
-def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) -> Tensor:
+@lru_cache(1)
+def _step_bits(step_seed: int) -> Tensor:
+    """Return a step's random bits of one block on a CPU: int64, shape (CPU_BLOCK / 4,)."""
+    generator = torch.Generator().manual_seed(stream_seed(step_seed, 0, 0, ROUNDING, "cpu"))
+    with torch.inference_mode(False):
+        return torch.empty(CPU_BLOCK // 4, dtype=torch.int64).random_(_LOWEST, None, generator=generator)
+
+
+def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device, kind: str = "normal") -> Tensor:
     """Draw the whole z of one parameter: float32, in the parameter's shape.
 
     This function is for tests, figures, and measurements. A step draws z block by block.
@@ -145,7 +210,7 @@ def draw(step_seed: int, index: int, shape: torch.Size, device: torch.device) ->
     z = torch.empty(shape, device=device, dtype=torch.float32)
     flat = z.view(-1)
     for block, part in blocks(flat.numel(), device):
-        flat[part] = normal(step_seed, index, block, part.stop - part.start, device)
+        flat[part] = direction(step_seed, index, block, part.stop - part.start, device, kind)
     return z
 
 
@@ -156,16 +221,29 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
     """Call `work(block, elements)` for every block. On a CPU, torch's threads share the calls."""
-    threads = torch.get_num_threads() if on_cpu(device) else 1
-    if threads == 1 or numel <= CPU_BLOCK:
+    if numel <= CPU_BLOCK or not on_cpu(device):
         for block, part in blocks(numel, device):
             work(block, part)
     else:
-        # torch draws normals on a single thread, but it releases the interpreter lock while it does.
-        list(_pool(threads).map(lambda job: _no_grad(work, *job), blocks(numel, device)))
+        in_parallel(lambda job: work(*job), blocks(numel, device))
 
 
-def _no_grad(work: Callable[[int, slice], None], block: int, part: slice) -> None:
-    # Gradient mode is per thread, and threads of a pool do not inherit it from the caller.
-    with torch.no_grad():
-        work(block, part)
+def in_parallel(work: Callable[[T], None], jobs: Iterable[T]) -> None:
+    """Call `work` for every job. As many threads as torch uses share the calls; this thread is one of them."""
+    threads = torch.get_num_threads()
+    # torch draws normals on a single thread, but it releases the interpreter lock while it does.
+    remaining = iter(list(jobs))
+
+    def run() -> None:
+        # Gradient mode is per thread, and threads of a pool do not inherit it from the caller.
+        with torch.no_grad():
+            for job in remaining:
+                work(job)
+
+    others = [_pool(threads - 1).submit(run) for _ in range(threads - 1)]
+    try:
+        run()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()

@@ -17,8 +17,10 @@ from addax.groups import as_groups, check_groups, check_settings, learning_rate
 from addax.loss_precision import scalar
 from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
+from addax.small_tensors import KeptNoise
 from addax.spsa import Estimate
 from addax.state import StatefulMethod
+from addax.update import Step
 from addax.validation import CheckedArguments, check_unchanged, one_of, trainable, whole, within
 from addax.wrappers import refuse_wrappers
 
@@ -34,7 +36,10 @@ class StepStats:
         projected_grad: g0, or None without a zeroth-order estimate.
         forwards: number of closure evaluations.
         backwards: number of backward passes; 0 if the step was skipped before one.
-        skipped: bool scalar; True if a loss or projected_grad was not finite, so that no parameter changed.
+        skipped: bool scalar; True if a loss or projected_grad was not finite, or if a step had gradients only
+            and none was finite, so that no parameter changed.
+        masked_gradients: int64 scalar, the number of parameters whose gradient had an element that was not
+            finite, so that it was left out.
         realized_fraction: fraction of the intended step that 16-bit parameters took. It is measured at every
             `MEASURE_EVERY`-th step. It is None at other steps and if every learning rate is 0, and NaN if the
             intended step is zero.
@@ -45,6 +50,7 @@ class StepStats:
     forwards: int
     backwards: int
     skipped: Tensor
+    masked_gradients: Tensor
     realized_fraction: Tensor | None = None
 
 
@@ -92,8 +98,11 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         "seed",
         "skipped_steps",
         "consecutive_skips",
+        "masked_steps",
         "loss_scale",
     )
+    #: The noise of the current step; None if the method draws no directions.
+    draws: KeptNoise | None = None
     # A GradScaler then calls `step`, which raises an error that names the correct call.
     _step_supports_amp_scaling = True
 
@@ -126,6 +135,7 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         device = next(iter(self.indices)).device
         self.skipped_steps = torch.zeros((), dtype=torch.int64, device=device)
         self.consecutive_skips = torch.zeros((), dtype=torch.int64, device=device)
+        self.masked_steps = torch.zeros((), dtype=torch.int64, device=device)
         self.loss_scale = LossScale()
         self.process_group = process_group
         self.watch(names)
@@ -271,36 +281,61 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         # On a CPU, reading the check is free and can save the backward pass. On other devices it would wait
         # for the device, so the update applies the check as a mask.
         moves = not on_cpu or bool(is_finite)
+        finite: list[Tensor] = []
         if moves:
-            options = {"in_place": in_place, "scale": self.loss_scale, "rounding": self.rounding}
-            (released.apply_step if arithmetic == "released" else apply_step)(
+            options = {"in_place": in_place, "scale": self.loss_scale}
+            finite = (released.apply_step if arithmetic == "released" else apply_step)(
                 self.learning_rates(),
-                self.step_seed(),
+                Step(self.step_seed(), draws=self.draws, rounding=self.rounding, realized=realized),
                 names=self.names,
                 loss=loss,
                 fo_weight=fo_weight,
                 directions=[(w, e.projected_grad, e.step_seed) for w, e in estimates],
                 is_finite=None if on_cpu else is_finite,
-                realized=realized,
                 group=self.process_group,
                 **({} if arithmetic == "released" else options),
             )
-        self.count(~is_finite)
+        masked = self.masked_among(finite, is_finite.device)
+        skipped = ~is_finite
+        if finite and not estimates:
+            skipped = skipped | (masked == len(finite))
+        self.count(skipped, masked)
         return StepStats(
             loss=reported_loss,
             projected_grad=estimates[0][1].projected_grad if estimates else None,
             forwards=forwards,
             backwards=int(loss is not None and moves),
-            skipped=~is_finite,
+            skipped=skipped,
+            masked_gradients=masked,
             realized_fraction=None if realized is None else realized.value(),
         )
 
-    def count(self, skipped: Tensor) -> None:
-        """Update the counters after a step, on the device. `skipped` is a bool scalar."""
+    @staticmethod
+    def masked_among(finite: Sequence[Tensor], device: torch.device) -> Tensor:
+        """Return the number of gradients that are not finite, an int64 scalar on a device.
+
+        Args:
+            finite: for each gradient, whether it is finite: bool scalars.
+            device: the device of the result.
+        """
+        if not finite:
+            return torch.zeros((), dtype=torch.int64, device=device)
+        return (~torch.stack([flag.to(device) for flag in finite])).sum()
+
+    def count(self, skipped: Tensor, masked: Tensor) -> None:
+        """Update the counters after a step, on the device.
+
+        Args:
+            skipped: bool scalar, whether no parameter changed.
+            masked: int64 scalar, the number of gradients that were left out.
+        """
         # A state that was loaded from a file may be on a different device.
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
+        self.masked_steps = self.masked_steps.to(skipped.device) + (masked > 0)
         self.steps += 1
         self.publish_state()
+        if self.draws is not None:
+            self.draws.clear()
         # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()

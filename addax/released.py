@@ -15,22 +15,26 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise
-from addax.backward import gradient_hooks
+from addax.backward import all_finite, gradient_hooks
 from addax.distributed import mean_over_ranks
 from addax.forward_state import ForwardState
 from addax.loss_precision import LossPrecision
-from addax.rounding import HALF, RealizedFraction
+from addax.rounding import HALF
+from addax.small_tensors import KeptNoise
 from addax.spsa import Estimate, two_point
+from addax.update import Step
 
 
 @torch.no_grad()
-def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -> None:
+def move(p: nn.Parameter, draws: KeptNoise, step_seed: int, *scales: Tensor | float) -> None:
     """Apply p <- p + s_n ( ... (s_1 z)). Round z, each product, and the sum to p's dtype."""
+    index = draws.indices[p]
     flat = p.data.view(-1)
     wide = torch.promote_types(p.dtype, torch.float32)
 
     def work(block: int, part: slice) -> None:
-        z = noise.normal(step_seed, index, block, part.stop - part.start, p.device).to(p.dtype)
+        z = noise.direction(step_seed, index, block, part.stop - part.start, p.device, draws.kind)
+        z = z.to(p.dtype)
         for scale in scales:
             # Multiply in float32. A GPU would first round a tensor scale to z's dtype, and the
             # published scale is a Python number.
@@ -43,7 +47,7 @@ def move(p: nn.Parameter, index: int, step_seed: int, *scales: Tensor | float) -
 @torch.no_grad()
 def estimate(
     model: nn.Module,
-    indices: Mapping[nn.Parameter, int],
+    draws: KeptNoise,
     loss: Callable[[], Tensor],
     eps: float,
     step_seed: int,
@@ -51,50 +55,54 @@ def estimate(
 ) -> Estimate:
     """Return the two-point estimate by moving theta; see `addax.spsa.PerturbedForward.estimate`."""
     state, precision = ForwardState(model, loss), LossPrecision(model)
-    for p, index in indices.items():
-        move(p, index, step_seed, eps)
+    for p in draws.indices:
+        move(p, draws, step_seed, eps)
     plus = precision.evaluate(loss, state)
     state.restore()
-    for p, index in indices.items():
-        move(p, index, step_seed, -2 * eps)
+    for p in draws.indices:
+        move(p, draws, step_seed, -2 * eps)
     minus = precision.evaluate(loss, state)
-    for p, index in indices.items():
-        move(p, index, step_seed, eps)
+    for p in draws.indices:
+        move(p, draws, step_seed, eps)
     return two_point(plus, minus, eps, step_seed, group)
 
 
 def apply_step(
     learning_rates: Sequence[tuple[nn.Parameter, int, float]],
-    step_seed: int,
+    step: Step,
     *,
     names: Mapping[nn.Parameter, str],
-    loss: Tensor | None,
-    fo_weight: float,
-    directions: Sequence[tuple[float, Tensor, int]],
-    is_finite: Tensor | None,
-    realized: RealizedFraction | None,
+    loss: Tensor | None = None,
+    fo_weight: float = 1.0,
+    directions: Sequence[tuple[float, Tensor, int]] = (),
+    is_finite: Tensor | None = None,
     group: ProcessGroup | None = None,
-) -> None:
+) -> list[Tensor]:
     """Apply the published update in each parameter's dtype; see `addax.backward.apply_step`."""
     table = {p: (index, lr) for p, index, lr in learning_rates}
+    finite: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def visit(p: nn.Parameter, grad: Tensor) -> None:
         grad = mean_over_ranks(grad, group).to(p.dtype)
-        grad = grad if is_finite is None else torch.where(is_finite.to(p.device), grad, 0)
-        p.data.sub_(grad * (table[p][1] * fo_weight))
+        clean = finite[table[p][0]] = all_finite(grad)
+        if is_finite is not None:
+            clean = clean & is_finite.to(p.device)
+        p.data.sub_(torch.where(clean, grad, 0) * (table[p][1] * fo_weight))
 
     if loss is not None:
         with gradient_hooks({p: names[p] for p in table}, visit):
             loss.backward()
+    realized = step.realized
     for weight, projected_grad, seed in directions:
         for p, (index, lr) in table.items():
             slope = projected_grad.to(p.device) * weight
             if is_finite is not None:
                 slope = torch.where(is_finite.to(p.device), slope, 0)
             before = p.detach().float() if realized is not None and p.dtype in HALF else None
-            move(p, index, seed, slope, -lr)
+            move(p, step.draws, seed, slope, -lr)
             if before is not None:
-                z = noise.draw(seed, index, p.shape, p.device)
+                z = noise.draw(seed, index, p.shape, p.device, step.draws.kind)
                 intended = before - lr * slope * z
-                realized.add(before.view(-1), intended.view(-1), p.detach().float().view(-1))
+                realized.add(index, 0, before.view(-1), intended.view(-1), p.detach().float().view(-1))
+    return [finite[index] for index in sorted(finite)]

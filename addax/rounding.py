@@ -1,23 +1,15 @@
-"""Rounding: write updates into parameters so that small steps survive in 16-bit.
+"""Rounding: write float32 results into 16-bit parameters so that small steps survive.
 
-    theta <- round( theta - sum_k c_k z_k - c g )
-
-The update is computed in float32 (float64 for float64 parameters), block by block. At lr x projected_grad =
-1e-6, rounding to nearest loses most of a 16-bit step, because most coordinates round back to their old value.
-Stochastic rounding rounds up with a probability equal to the remainder, so it is exact in expectation.
-
-Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32, 6 in bfloat16,
-9 in float16, and 1 more if a direction is combined with a gradient or with a second direction.
+At lr x projected_grad = 1e-6, rounding to nearest loses most of a 16-bit step, because most coordinates round
+back to their old value. Stochastic rounding rounds up with a probability equal to the remainder, so it is
+exact in expectation.
 """
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-
-from addax import noise
 
 ROUNDINGS = ("stochastic", "nearest")
 HALF = (torch.float16, torch.bfloat16)
@@ -29,24 +21,27 @@ _FP16_SUBNORMAL_STEP = 2.0**-24
 class RealizedFraction:
     """The fraction of an intended step that 16-bit parameters took: <taken, intended> / <intended, intended>.
 
-    Each block adds one term to both lists. The terms stay on the parameters' device.
+    Each block of a parameter adds one term to both sums. The terms stay on the parameter's device, and they
+    are added in the order of their blocks, whichever thread finishes first.
     """
 
-    products: list[Tensor] = field(default_factory=list)
-    squares: list[Tensor] = field(default_factory=list)
+    terms: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def add(self, before: Tensor, intended: Tensor, after: Tensor) -> None:
-        """Add the values of one block before, as intended, and after the update: float32, shape (n,)."""
+    def add(self, index: int, block: int, before: Tensor, intended: Tensor, after: Tensor) -> None:
+        """Add the values of a parameter's block before, as intended, and after: float32, shape (n,)."""
         step = intended - before
-        self.products.append(torch.dot(after - before, step))
-        self.squares.append(torch.dot(step, step))
+        self.terms[index, block] = torch.dot(after - before, step), torch.dot(step, step)
 
     def value(self) -> Tensor | None:
         """Return the fraction, a float32 scalar on the device. Return None if no block was added."""
-        if not self.squares:
+        if not self.terms:
             return None
-        device = self.squares[0].device
-        return sum(p.to(device) for p in self.products) / sum(s.to(device) for s in self.squares)
+        terms = [self.terms[key] for key in sorted(self.terms)]
+        device = terms[0][0].device
+        products, squares = (
+            torch.stack([t.to(device) for t in column]) for column in zip(*terms, strict=True)
+        )
+        return products.sum() / squares.sum()
 
 
 def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
@@ -80,62 +75,21 @@ def stochastic_round(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
     return torch.where((x.abs() < _FP16_SMALLEST_NORMAL) & (x != 0), subnormal, normal).to(dtype)
 
 
-@torch.no_grad()
-def apply_update(
-    theta: Tensor,
-    index: int,
-    step_seed: int,
-    *,
-    directions: Sequence[tuple[Tensor, int]] = (),
-    grad: tuple[Tensor | float, Tensor] | None = None,
-    is_finite: Tensor | None = None,
-    rounding: str = "stochastic",
-    realized: RealizedFraction | None = None,
-) -> None:
-    """Apply theta <- theta - sum_k c_k z(seed_k) - c g in place, in one pass over theta.
+def write_rounded(target: Tensor, x: Tensor, bits: Tensor) -> None:
+    """Round x to the 16-bit type of a target stochastically, and write it there.
+
+    In bfloat16, x is overwritten, and nothing is allocated.
 
     Args:
-        theta: a contiguous parameter of any floating dtype.
-        index: the index of the parameter, which defines its z and its rounding bits.
-        step_seed: seed of the rounding bits.
-        directions: pairs of a coefficient (a scalar tensor on theta's device) and the step seed of its z.
-        grad: a coefficient and a gradient of theta's shape.
-        is_finite: bool scalar on theta's device. If it is False, the gradient is replaced by zero.
-        rounding: "stochastic" or "nearest"; ignored for float32 and float64 parameters.
-        realized: accumulates the fraction of the step that 16-bit parameters take.
+        target: bfloat16 or float16, contiguous, shape (n,).
+        x, bits: see `stochastic_round`.
     """
-    flat = theta.data.view(-1)
-    # If the gradient's layout differs from the parameter's, reshape copies it.
-    flat_grad = None if grad is None else grad[1].reshape(-1)
-    half = theta.dtype in HALF
-    wide = torch.float32 if half else theta.dtype
+    if target.dtype != torch.bfloat16:
+        target.copy_(stochastic_round(x, target.dtype, bits))
+        return
+    # The upper half of each sum is the result.
+    sums = x.view(torch.int32).add_(bits)
+    target.view(torch.int16).copy_(sums.view(torch.int16)[_UPPER_HALF::2])
 
-    def work(block: int, part: slice) -> None:
-        old = flat[part]
-        numel = part.stop - part.start
-        step: Tensor | None = None
-        for coefficient, seed in directions:
-            # The next draw overwrites this z.
-            previous = None if step is None else step.clone()
-            z = noise.normal(seed, index, block, numel, theta.device)
-            z = (z.double() if theta.dtype == torch.float64 else z).mul_(coefficient)
-            step = z if previous is None else previous.add_(z)
-        if flat_grad is not None:
-            descent = flat_grad[part].to(wide) * grad[0]
-            if is_finite is not None:
-                descent.masked_fill_(~is_finite, 0)
-            step = descent if step is None else step.add_(descent)
-        if not half:
-            old.sub_(step)
-            return
-        before = old.float()
-        new = before - step
-        if rounding == "stochastic":
-            bits = noise.random_bits(step_seed, index, block, numel, theta.device)
-            old.copy_(stochastic_round(new, theta.dtype, bits))
-        else:
-            old.copy_(new)
-        if realized is not None:
-            realized.add(before, new, old.float())
 
-    noise.for_blocks(flat.numel(), theta.device, work)
+_UPPER_HALF = 1 if sys.byteorder == "little" else 0

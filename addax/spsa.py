@@ -7,7 +7,7 @@ evaluations start from the same buffers and generators (`addax.forward_state`), 
 in float32 (`addax.loss_precision`).
 Malladi et al., arXiv 2305.17333, Definition 1. Cost: 2 forwards, 1 draw of z per forward.
 Memory: the weights of the smallest module that reads them, plus each tied parameter's weights from its first
-module to its last, plus a copy of the model's buffers.
+module to its last, plus the small parameters and their z, plus a copy of the model's buffers.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax import noise
 from addax.distributed import mean_over_ranks
 from addax.forward_state import ForwardState
 from addax.loss_precision import LossPrecision
+from addax.perturbation import Perturbation
 from addax.scratch import Scratch
+from addax.small_tensors import KeptNoise
 from addax.swap_context import is_compiled_outside
 from addax.weight_swap import WeightSwap
 
@@ -46,13 +47,13 @@ class PerturbedForward:
 
     Args:
         model: the model. Its modules have hooks while a perturbed loss is evaluated.
-        indices: the trainable parameters and their indices, which define z.
+        draws: draws z.
     """
 
-    def __init__(self, model: nn.Module, indices: Mapping[nn.Parameter, int]) -> None:
+    def __init__(self, model: nn.Module, draws: KeptNoise) -> None:
         self.model = model
-        self.indices = indices
-        self.swap = WeightSwap(model, indices)
+        self.draws = draws
+        self.swap = WeightSwap(model, draws.indices)
         self.precision = LossPrecision(model)
         # The number of elements of perturbed weights that the last estimate had in use at once.
         self._most_in_use = 0
@@ -112,9 +113,7 @@ class PerturbedForward:
             scratch = Scratch(max(self.swap.largest_unit(), self._most_in_use))
 
             def at(scale: float) -> Tensor:
-                def perturb(p: nn.Parameter, theta: Tensor) -> Tensor:
-                    point = theta if base is None else base[p]
-                    return self._perturbed(p, point, scale, step_seed, scratch)
+                perturb = Perturbation(self.draws, step_seed, scale, base, scratch)
 
                 def evaluate() -> Tensor:
                     return self.swap.evaluate(loss, perturb, scratch)
@@ -131,25 +130,6 @@ class PerturbedForward:
                 )
         self._most_in_use = scratch.most
         return plus, minus
-
-    def _perturbed(
-        self, p: nn.Parameter, point: Tensor, scale: float, step_seed: int, scratch: Scratch
-    ) -> Tensor:
-        out = scratch.take(point, key=p if p in self.swap.tied else None)
-        source, target = point.view(-1), out.view(-1)
-        index = self.indices[p]
-
-        def work(block: int, part: slice) -> None:
-            z = noise.normal(step_seed, index, block, part.stop - part.start, point.device)
-            if point.dtype == torch.float32:
-                torch.add(source[part], z, alpha=scale, out=target[part])
-                return
-            if point.dtype == torch.float64:
-                z = z.double()
-            target[part] = z.mul_(scale).add_(source[part])
-
-        noise.for_blocks(target.numel(), point.device, work)
-        return out
 
 
 def two_point(

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_COUNTERS = ("skipped_steps", "consecutive_skips")
+_COUNTERS = ("skipped_steps", "consecutive_skips", "masked_steps")
 
 
 class StatefulMethod:

@@ -2,27 +2,114 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from addax.small_tensors import is_small
 
 
-@dataclass(frozen=True)
+class Slot:
+    """One parameter, and where its weights are during an evaluation.
+
+    Attributes:
+        parameter: the parameter.
+        units: the number of units that it belongs to.
+        tied: whether it is a large parameter of several units.
+        theta: its values; None outside of estimates.
+        kind: its class.
+        perturbed: the weights that it points at; None if it points at theta.
+        waiting: the perturbed weights of a tied parameter while no unit runs.
+        users: the number of its current uses.
+        served: the units that have run, for a tied parameter.
+    """
+
+    __slots__ = ("kind", "parameter", "perturbed", "served", "theta", "tied", "units", "users", "waiting")
+
+    def __init__(self, parameter: nn.Parameter, units: int) -> None:
+        self.parameter = parameter
+        self.units = units
+        self.tied = units > 1 and not is_small(parameter)
+        self.theta: Tensor | None = None
+        self.kind: type[Tensor] = type(parameter)
+        self.served: set[nn.Module] = set()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything about the last evaluation."""
+        self.perturbed: Tensor | None = None
+        self.waiting: Tensor | None = None
+        self.users = 0
+        self.served.clear()
+
+
+@dataclass(frozen=True, eq=False)
 class Unit:
     """A module whose perturbed weights are swapped in while its forward runs.
 
     Attributes:
         module: the module.
-        parameters: the trainable parameters that are swapped in when the forward begins: those of the module
-            itself, or those of the whole subtree if the module is compiled.
+        parameters: the trainable parameters that its forward reads: those of the module itself, or those of
+            the whole subtree if the module is compiled.
         compiled: whether torch compiled the module.
+        large: the slots of the large ones, which are swapped in when the forward begins.
+        has_small: whether there are small ones, which are always swapped in.
     """
 
     module: nn.Module
     parameters: tuple[nn.Parameter, ...]
     compiled: bool = False
+    large: tuple[Slot, ...] = ()
+    has_small: bool = False
+
+
+class Structure:
+    """The units and the trainable parameters of a model as it is now.
+
+    Args:
+        model: the model.
+        trainable: its trainable parameters.
+        whole: whether the model has no units, because all parameters are swapped at once.
+
+    Attributes:
+        units: the units, children before their parents.
+        slots: the slot of each parameter, by the parameter's id.
+    """
+
+    def __init__(self, model: nn.Module, trainable: Collection[nn.Parameter], whole: bool) -> None:
+        self.model = model
+        self.trainable = trainable
+        self._found = list(self._look(whole))
+        found = [] if whole else units_of(model, trainable)
+        uses = Counter(id(p) for unit in found for p in unit.parameters)
+        self.slots = {id(p): Slot(p, uses[id(p)]) for p in trainable}
+        self.units = [
+            Unit(
+                unit.module,
+                unit.parameters,
+                unit.compiled,
+                tuple(self.slots[id(p)] for p in unit.parameters if not is_small(p)),
+                any(map(is_small, unit.parameters)),
+            )
+            for unit in found
+        ]
+
+    def is_current(self, whole: bool) -> bool:
+        """Return whether the model has changed neither its modules nor their parameters since."""
+        return all(a is b for a, b in zip_longest(self._found, self._look(whole)))
+
+    def _look(self, whole: bool) -> Iterator[Any]:
+        """Yield everything that the units depend on."""
+        yield whole
+        yield from self.trainable
+        for module in self.model.modules():
+            yield module
+            yield getattr(module, "_compiled_call_impl", None)
+            yield from module._parameters.values()
 
 
 def units_of(model: nn.Module, trainable: Collection[nn.Parameter]) -> list[Unit]:
@@ -72,9 +159,3 @@ def is_compiled(module: nn.Module) -> bool:
     # A compiled module exists only if torch's compiler has been imported, which takes seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     return compiler is not None and isinstance(module, compiler.OptimizedModule)
-
-
-def tied_among(units: Sequence[Unit]) -> dict[nn.Parameter, int]:
-    """Return the parameters that belong to several units, with the number of these units."""
-    uses = Counter(p for unit in units for p in unit.parameters)
-    return {p: n for p, n in uses.items() if n > 1}

@@ -13,15 +13,17 @@ the whole evaluation.
 
 After an interrupted evaluation, the parameters point at theta, and no hook is active.
 
+Small parameters (`addax.small_tensors`) are swapped during the whole evaluation, because that takes less time
+than a swap around each module.
+
 Memory: the weights of the smallest module that reads them, plus each tied parameter's weights from its first
-module to its last.
+module to its last, plus all small parameters.
 """
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +31,21 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_
 
 from addax.access_guard import ParameterAccessGuard, any_aliased
 from addax.scratch import Scratch, in_use, outliving
+from addax.small_tensors import is_small
 from addax.swap_context import TRACED, check_context
-from addax.swap_units import Unit, tied_among, units_of
+from addax.swap_hooks import attach, detach
+from addax.swap_units import Slot, Structure, Unit
 from addax.watched import watched_class
 
-#: Computes the perturbed weights of a parameter from its values, into memory taken from the scratch.
-Perturb = Callable[[nn.Parameter, Tensor], Tensor]
+
+class Perturb(Protocol):
+    """Computes perturbed weights; see `addax.perturbation.Perturbation`."""
+
+    def __call__(self, p: nn.Parameter, theta: Tensor, *, tied: bool) -> Tensor:
+        """Return the perturbed weights of one parameter."""
+
+    def small(self, parameters: list[nn.Parameter], thetas: list[Tensor]) -> list[Tensor]:
+        """Return the perturbed weights of all small parameters."""
 
 
 class WeightSwap:
@@ -46,8 +57,7 @@ class WeightSwap:
 
     Attributes:
         whole: whether all parameters are swapped during the whole evaluation.
-        units: the model's units while hooks are attached.
-        tied: the parameters that belong to several units, and the number of these units.
+        structure: the model's units and parameters, which are found again when the model changes.
         uses_autocast: whether a module has run under autocast.
         has_read: whether the last closure has read a parameter.
     """
@@ -58,32 +68,36 @@ class WeightSwap:
         self.whole = False
         self.uses_autocast = False
         self.has_read = False
-        self.units: list[Unit] = []
-        self.tied: dict[nn.Parameter, int] = {}
+        self.structure: Structure | None = None
         self._watched: dict[type[Tensor], type[Tensor]] = {}
+        self._small: list[Slot] = []
+        self._large: list[Slot] = []
+        self._attached: list[Unit] = []
         self._forget()
 
     def _forget(self) -> None:
         self._live = False
-        self._detach: list[Callable[[], None]] = []
         self._guard: ParameterAccessGuard | None = None
-        self._theta: dict[nn.Parameter, Tensor] = {}
-        self._kinds: dict[nn.Parameter, type[Tensor]] = {}
         self._perturb: Perturb | None = None
         self._scratch: Scratch | None = None
         self._mode: TorchFunctionMode | None = None
         self._paused: list[TorchFunctionMode] = []
-        # The running modules, outermost first, and the parameters that each of them uses so far.
-        self._running: list[tuple[nn.Module, list[nn.Parameter]]] = []
-        self._users: Counter[nn.Parameter] = Counter()
-        self._swapped: dict[nn.Parameter, Tensor] = {}
-        # For tied parameters: the perturbed weights while no unit runs, and the units that have run.
-        self._waiting: dict[nn.Parameter, Tensor] = {}
-        self._served: dict[nn.Parameter, set[nn.Module]] = {}
+        # The running modules, outermost first, and the large parameters that each of them uses so far.
+        self._running: list[tuple[nn.Module, list[Slot]]] = []
+        # Whether the small parameters still report the first read.
+        self._waits_for_read = False
+        for slot in (*self._small, *self._large):
+            # A reference to theta would look like an alias in the next step.
+            slot.theta = None
+            slot.clear()
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Attach hooks to the model, for the evaluations of one estimate at the current theta."""
+        """Attach hooks to the model, for the evaluations of one estimate at the current theta.
+
+        Hooks exist only inside this context, so a copy of the model, or a model that outlives its optimizer,
+        has none.
+        """
         try:
             try:
                 self._attach()
@@ -98,20 +112,24 @@ class WeightSwap:
         # An interrupt may have left something behind, and a reference to theta would look like an alias.
         self._remove_hooks()
         self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
-        self.units = [] if self.whole else self.find_units()
-        self.tied = tied_among(self.units)
+        if self.structure is None or not self.structure.is_current(self.whole):
+            self.structure = self.find_structure()
+        slots = self.structure.slots.values()
         self._guard = ParameterAccessGuard(self.model, self.parameters) if self.is_aliased() else None
-        self._theta = {p: p.data for p in self.parameters}
-        self._kinds = {p: type(p) for p in self.parameters}
-        for kind in set(self._kinds.values()) - self._watched.keys():
-            self._watched[kind] = self.class_of(kind)
+        self._small = [slot for slot in slots if is_small(slot.parameter)]
+        self._large = [slot for slot in slots if not is_small(slot.parameter)]
+        for slot in slots:
+            slot.theta, slot.kind = slot.parameter.data, type(slot.parameter)
+            if slot.kind not in self._watched:
+                self._watched[slot.kind] = self.class_of(slot.kind)
         self._thread = threading.get_ident()
-        for unit in self.units:
-            self._hook(unit)
+        self._attached = self.structure.units
+        for unit in self._attached:
+            attach(unit, self.enter, self.leave)
 
-    def find_units(self) -> list[Unit]:
-        """Return the units of the model, each of which gets hooks."""
-        return units_of(self.model, self.parameters)
+    def find_structure(self) -> Structure:
+        """Return the units and the parameters of the model."""
+        return Structure(self.model, self.parameters, self.whole)
 
     def is_aliased(self) -> bool:
         """Return whether a tensor outside the model shares memory with a parameter."""
@@ -122,46 +140,50 @@ class WeightSwap:
         return watched_class(kind, self)
 
     def largest_unit(self) -> int:
-        """Return the largest number of elements that a unit swaps in, without tied parameters."""
+        """Return the largest number of elements that a unit swaps in, without tied and small parameters."""
         if self.whole:
-            return in_use(self.parameters)
-        return max((in_use(p for p in u.parameters if p not in self.tied) for u in self.units), default=0)
+            return in_use(slot.parameter for slot in self._large)
+        units = ([s.parameter for s in unit.large if not s.tied] for unit in self.structure.units)
+        return max(map(in_use, units), default=0)
 
     def _remove_hooks(self) -> None:
-        for detach in self._detach:
-            detach()
-        # Keep no reference to theta, which would look like an alias in the next step, and none to scratch.
+        for unit in self._attached:
+            detach(unit)
         self._forget()
 
     @property
     def compiled(self) -> bool:
         """Whether a part of the model is compiled."""
-        return self.whole or any(unit.compiled for unit in self.units)
+        return self.whole or any(unit.compiled for unit in self.structure.units)
 
     def evaluate(self, loss: Callable[[], Any], perturb: Perturb, scratch: Scratch) -> Any:
         """Call the closure, with swapped weights wherever it reads a parameter, and return its result.
 
         Args:
             loss: the closure.
-            perturb: returns the weights to swap in for a parameter, in memory taken from `scratch`.
+            perturb: computes perturbed weights, in memory taken from `scratch`.
             scratch: the memory of the perturbed weights, which is released after use.
         """
         self._mode, self._paused = _get_current_function_mode(), []
-        self._perturb, self._scratch = perturb, scratch
-        self._running, self._users, self._swapped, self._waiting = [], Counter(), {}, {}
-        self._served = {p: set() for p in self.tied}
+        self._perturb, self._scratch, self._running = perturb, scratch, []
+        for slot in (*self._small, *self._large):
+            slot.clear()
         scratch.begin()
         try:
             try:
-                self._live, self.has_read = True, False
-                for p, kind in self._kinds.items():
-                    p.__class__ = self._watched[kind]
+                self._live, self.has_read, self._waits_for_read = True, False, True
+                self._swap_in_small()
+                for slot in (*self._small, *self._large):
+                    slot.parameter.__class__ = self._watched[slot.kind]
                 if self.whole:
-                    self._use(self.parameters, [])
+                    self._use(self._large, [])
+                    self._notice_read()
                 # An interrupt at the end of a `with` statement could leave the guard active.
                 if self._guard:
                     self._guard.__enter__()
-                return loss()
+                value = loss()
+                # The parameter itself is about to point at theta again.
+                return value.clone() if isinstance(value, nn.Parameter) else value
             finally:
                 self._restore()
         finally:
@@ -171,122 +193,115 @@ class WeightSwap:
         self._live = False
         if self._guard:
             self._guard.remove()
-        for p, kind in self._kinds.items():
-            p.__class__ = kind
-        for p in self._swapped:
-            p.data = self._theta[p]
+        for slot in (*self._small, *self._large):
+            slot.parameter.__class__ = slot.kind
+            if slot.perturbed is not None:
+                slot.parameter.data = slot.theta
 
-    def _hook(self, unit: Unit) -> None:
-        module, enter, leave = unit.module, self._enter_hook(unit), self._leave_hook(unit)
-        if module._compiled_call_impl is None:
-            self._detach.append(module.register_forward_pre_hook(enter, prepend=True).remove)
-            self._detach.append(module.register_forward_hook(leave, always_call=True).remove)
+    def enter(self, unit: Unit) -> None:
+        """Swap in the weights of a module whose forward begins."""
+        if torch.compiler.is_compiling():
+            raise RuntimeError(TRACED)
+        if not self._live:
             return
-        compiled = module._compiled_call_impl
+        check_context(type(unit.module).__name__, self._thread)
+        self.uses_autocast = self.uses_autocast or torch._C._is_any_autocast_enabled()
+        if self._waits_for_read and (unit.large or unit.has_small):
+            self._notice_read()
+        held: list[Slot] = []
+        self._running.append((unit.module, held))
+        if unit.large:
+            self._use(unit.large, held)
+        if unit.compiled and self._mode and _get_current_function_mode() is self._mode:
+            # Otherwise the compiler would trace the mode into its graph.
+            self._paused.append(_pop_mode())
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            enter(module, args)
-            output = None
-            try:
-                output = compiled(*args, **kwargs)
-            finally:
-                copied = leave(module, args, output)
-            return output if copied is None else copied
-
-        module._compiled_call_impl = call
-        self._detach.append(lambda: setattr(module, "_compiled_call_impl", compiled))
-
-    def _enter_hook(self, unit: Unit) -> Callable:
-        parameters = unit.parameters
-
-        def enter(module: nn.Module, _inputs: Any) -> None:
-            if torch.compiler.is_compiling():
-                raise RuntimeError(TRACED)
-            if not self._live:
-                return
-            check_context(type(module).__name__, self._thread)
-            self.uses_autocast = self.uses_autocast or torch._C._is_any_autocast_enabled()
-            held: list[nn.Parameter] = []
-            self._running.append((module, held))
-            self._use(parameters, held)
-            if unit.compiled and self._mode and _get_current_function_mode() is self._mode:
-                # Otherwise the compiler would trace the mode into its graph.
-                self._paused.append(_pop_mode())
-
-        return enter
-
-    def _leave_hook(self, unit: Unit) -> Callable:
-        def leave(module: nn.Module, _inputs: Any, output: Any) -> Any:
-            # A closure may catch an error (such as out of memory) that was raised in the module's pre-hook.
-            # The module was not entered then.
-            if not self._live or not self._running or self._running[-1][0] is not module:
-                return None
-            _, held = self._running.pop()
-            if unit.compiled and self._paused:
-                _push_mode(self._paused.pop())
-            for p in unit.parameters:
-                if p in self._served:
-                    self._served[p].add(module)
-            if not held:
-                return None
-            copied = outliving(output, [self._swapped[p] for p in held])
-            self._release(held)
-            return copied
-
-        return leave
+    def leave(self, unit: Unit, output: Any) -> Any:
+        """Swap out the weights of a module whose forward has ended, and return a changed output or None."""
+        # A closure may catch an error (such as out of memory) that was raised in the module's pre-hook.
+        # The module was not entered then.
+        if not self._live or not self._running or self._running[-1][0] is not unit.module:
+            return None
+        _, held = self._running.pop()
+        if unit.compiled and self._paused:
+            _push_mode(self._paused.pop())
+        if not held:
+            return None
+        for slot in unit.large:
+            if slot.tied:
+                slot.served.add(unit.module)
+        copied = outliving(output, [slot.perturbed for slot in held])
+        self._release(held)
+        return copied
 
     def read(self, func: Callable[..., Any], watched: list[nn.Parameter], args: Any, kwargs: Any) -> Any:
         """Call a function that reads parameters outside their modules, with the perturbed weights."""
         known = []
-        for p in dict.fromkeys(watched):
-            if self._live and p in self._theta:
-                known.append(p)
-            else:
+        for p in watched:
+            slot = self.structure.slots.get(id(p)) if self._live else None
+            if slot is None:
                 # The closure has copied a watched parameter.
                 p.__class__ = type(p).__base__
+            elif slot not in known:
+                known.append(slot)
         check_context(getattr(func, "__name__", "an operator"), self._thread)
+        if known and self._waits_for_read:
+            self._notice_read()
         held = self._running[-1][1] if self._running else []
-        self._use(known, held)
+        self._use([slot for slot in known if not is_small(slot.parameter)], held)
         output = func(*args, **kwargs)
-        if not self._running and outliving(output, [self._swapped[p] for p in held]) is None:
+        if not self._running and outliving(output, [slot.perturbed for slot in held]) is None:
             self._release(held)
         return output
 
-    def _use(self, parameters: Iterable[nn.Parameter], held: list[nn.Parameter]) -> None:
+    def _swap_in_small(self) -> None:
+        if not self._small:
+            return
+        parameters = [slot.parameter for slot in self._small]
+        weights = self._perturb.small(parameters, [slot.theta for slot in self._small])
+        for slot, perturbed in zip(self._small, weights, strict=True):
+            slot.perturbed = perturbed
+            slot.parameter.data = perturbed
+
+    def _notice_read(self) -> None:
+        """Note that the closure reads parameters, so that the small ones need not be watched any longer."""
+        self.has_read, self._waits_for_read = True, False
+        for slot in self._small:
+            slot.parameter.__class__ = slot.kind
+
+    def _use(self, slots: Collection[Slot], held: list[Slot]) -> None:
         """Swap in parameters for a user that holds them until `_release`."""
         # Autograd reads a weight again in the backward pass, so the weight stays until the end.
         uses = 2 if torch.is_grad_enabled() else 1
-        for p in parameters:
-            if p not in self._swapped:
-                self._swap_in(p)
-            self._users[p] += uses
-            held.append(p)
+        for slot in slots:
+            if slot.perturbed is None:
+                self._swap_in(slot)
+            slot.users += uses
+            held.append(slot)
 
-    def _release(self, held: list[nn.Parameter]) -> None:
-        for p in reversed(held):
-            self._users[p] -= 1
-            if not self._users[p]:
-                self._swap_out(p)
+    def _release(self, held: list[Slot]) -> None:
+        for slot in reversed(held):
+            slot.users -= 1
+            if not slot.users:
+                self._swap_out(slot)
 
-    def _swap_in(self, p: nn.Parameter) -> None:
-        self.has_read = True
-        if p in self._waiting:
-            perturbed = self._waiting.pop(p)
-        else:
+    def _swap_in(self, slot: Slot) -> None:
+        perturbed, slot.waiting = slot.waiting, None
+        if perturbed is None:
             with self._guard.paused() if self._guard else nullcontext():
-                perturbed = self._perturb(p, self._theta[p])
-        self._swapped[p] = perturbed
-        p.__class__ = self._kinds[p]
-        p.data = perturbed
+                perturbed = self._perturb(slot.parameter, slot.theta, tied=slot.tied)
+        slot.perturbed = perturbed
+        slot.parameter.__class__ = slot.kind
+        slot.parameter.data = perturbed
 
-    def _swap_out(self, p: nn.Parameter) -> None:
+    def _swap_out(self, slot: Slot) -> None:
         # If an interrupt arrives between two of these statements, `_restore` still restores theta.
-        p.data = self._theta[p]
-        p.__class__ = self._watched[self._kinds[p]]
-        perturbed = self._swapped.pop(p)
-        if p in self._served and len(self._served[p]) < self.tied[p]:
-            self._waiting[p] = perturbed
+        slot.parameter.data = slot.theta
+        slot.parameter.__class__ = self._watched[slot.kind]
+        perturbed, slot.perturbed = slot.perturbed, None
+        if slot.tied and len(slot.served) < slot.units:
+            slot.waiting = perturbed
         else:
             # Start over, because the closure may run the model again.
-            self._served.get(p, set()).clear()
+            slot.served.clear()
             self._scratch.release(perturbed)

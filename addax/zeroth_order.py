@@ -7,11 +7,12 @@ from typing import Any, TypedDict, Unpack
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax import released
+from addax import noise, released
 from addax.forward_state import ForwardState
 from addax.optimizer import Loss, Method
+from addax.small_tensors import KeptNoise
 from addax.spsa import Estimate, PerturbedForward
-from addax.validation import within
+from addax.validation import one_of, within
 
 ARITHMETICS = ("exact", "released")
 
@@ -21,6 +22,8 @@ class ZeroOrderOptions(TypedDict, total=False):
 
     Attributes:
         eps: perturbation scale.
+        direction: the distribution of z: "normal", or "rademacher" for independent random signs. Both have
+            mean 0 and covariance I; see `addax.noise`.
         seed: defines the noise of every step (directions and stochastic rounding).
         rounding: how 16-bit parameters are written: "stochastic" or "nearest".
         params: parameter groups; see `Method`.
@@ -28,6 +31,7 @@ class ZeroOrderOptions(TypedDict, total=False):
     """
 
     eps: float
+    direction: str
     seed: int
     rounding: str
     params: Iterable[dict[str, Any]] | None
@@ -36,6 +40,7 @@ class ZeroOrderOptions(TypedDict, total=False):
 
 ZERO_ORDER_DEFAULTS: ZeroOrderOptions = {
     "eps": 1e-3,
+    "direction": "normal",
     "seed": 0,
     "rounding": "stochastic",
     "params": None,
@@ -57,15 +62,22 @@ class ZerothOrder(Method):
 
     def __init__(self, model: nn.Module, lr: float, **options: Unpack[ZeroOrderOptions]) -> None:
         options = ZERO_ORDER_DEFAULTS | options
-        eps = options.pop("eps")
+        eps, direction = options.pop("eps"), options.pop("direction")
         super().__init__(model, lr, **options)
         within(eps, "eps", low=0, open_low=True)
+        one_of(direction, "direction", noise.DIRECTIONS)
         self.eps = eps
+        self.direction = direction
+
+    @cached_property
+    def draws(self) -> KeptNoise:
+        """The noise of the current step."""
+        return KeptNoise(self.indices, self.direction)
 
     @cached_property
     def perturbed_forward(self) -> PerturbedForward:
         """The evaluation of losses at perturbed weights."""
-        return PerturbedForward(self.model, self.indices)
+        return PerturbedForward(self.model, self.draws)
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
@@ -89,5 +101,5 @@ class ZerothOrder(Method):
         """
         seed, group = self.step_seed(*stream), self.process_group
         if self.arithmetic == "released":
-            return released.estimate(self.model, self.indices, zo_loss, self.eps, seed, group)
+            return released.estimate(self.model, self.draws, zo_loss, self.eps, seed, group)
         return self.perturbed_forward.estimate(zo_loss, self.eps, seed, base, group, state)

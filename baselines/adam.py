@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from addax.backward import UNREACHED, differentiable, refuse_gradients
+from addax.backward import UNREACHED, all_finite, differentiable, refuse_gradients
 from addax.groups import check_setting
 from addax.loss_precision import scalar
 from addax.optimizer import Loss, Method, StepStats
@@ -108,10 +108,11 @@ class Adam(Method, torch.optim.Adam):
             if all(p.grad is None for p in self.indices):
                 raise ValueError(UNREACHED)
             self._average_gradients()
+            finite = [all_finite(p.grad) for p in self.indices if p.grad is not None]
             if half:
-                finite = [torch.isfinite(p.grad).all() for p in self.indices if p.grad is not None]
                 self.loss_scale.end(finite)
-                is_finite = is_finite & torch.stack([f.to(is_finite.device) for f in finite]).all()
+            masked = self.masked_among(finite, is_finite.device)
+            is_finite = is_finite & (masked == 0)
             # If this is 1, torch's fused Adam skips the step and does not count it.
             self.found_inf = (~is_finite).float()
             self.publish_state()
@@ -127,8 +128,8 @@ class Adam(Method, torch.optim.Adam):
             self.zero_grad()
             vars(self).pop("grad_scale", None)
             vars(self).pop("found_inf", None)
-        self.count(~is_finite)
-        return StepStats(reported_loss, None, forwards=1, backwards=1, skipped=~is_finite)
+        self.count(~is_finite, masked)
+        return StepStats(reported_loss, None, 1, 1, skipped=~is_finite, masked_gradients=masked)
 
     def _average_gradients(self) -> None:
         """Average the gradients over the ranks. All ranks use the same order of parameters."""

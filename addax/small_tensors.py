@@ -1,0 +1,65 @@
+"""Small tensors: biases, norms, and other tensors whose z is cheap to keep for one step.
+
+A call of a torch operator takes longer than its work on a small tensor. The z of all small tensors is
+therefore drawn once per step and kept until the step ends, and one call perturbs or updates all of them. All
+other tensors draw z anew each time, because keeping it would double the memory of the model.
+
+Memory: z of the small tensors in float32, and their perturbed values.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from addax import noise
+
+#: Tensors with at most this many elements are small.
+SMALL = 1 << 12
+
+
+def is_small(p: Tensor) -> bool:
+    """Return whether a tensor is small."""
+    return p.numel() <= SMALL
+
+
+class KeptNoise:
+    """Draws the z of parameters, and keeps that of the small ones until `clear`.
+
+    Args:
+        indices: the parameters and their indices.
+        kind: one of `addax.noise.DIRECTIONS`.
+    """
+
+    def __init__(self, indices: Mapping[nn.Parameter, int], kind: str) -> None:
+        self.indices = indices
+        self.kind = kind
+        self._kept: dict[int, dict[int, Tensor]] = {}
+
+    def clear(self) -> None:
+        """Forget everything that was drawn."""
+        self._kept.clear()
+
+    def small(self, step_seed: int) -> Mapping[int, Tensor]:
+        """Return the z of every small parameter by its index: float32, in the parameter's shape."""
+        kept = self._kept.get(step_seed)
+        if kept is None:
+            small = [(p, index) for p, index in self.indices.items() if is_small(p)]
+            kept = self._kept[step_seed] = self._draw(step_seed, small)
+        return kept
+
+    def _draw(self, step_seed: int, small: Sequence[tuple[nn.Parameter, int]]) -> dict[int, Tensor]:
+        # The closure may run in inference mode, but z is used outside of it too.
+        with torch.inference_mode(False), torch.no_grad():
+            drawn = {}
+            for p, index in small:
+                z = torch.empty_like(p, dtype=torch.float32, memory_format=torch.contiguous_format)
+                noise.fill(z.view(-1), step_seed, index, 0, self.kind)
+                drawn[index] = z
+            return drawn
+
+
+def perturbed(thetas: Sequence[Tensor], z: Sequence[Tensor], scale: float) -> list[Tensor]:
+    """Return theta + scale z of several tensors, rounded to the dtype of theta."""
+    sums = torch._foreach_add(thetas, z, alpha=scale)
+    return [total.to(theta.dtype) for total, theta in zip(sums, thetas, strict=True)]

@@ -1,0 +1,186 @@
+"""Update: move parameters by a step, in one pass over each.
+
+    theta <- round( theta - sum_k c_k z_k - c g )
+
+The sum is computed in float32 (float64 for float64 parameters), block by block, and rounded once; see
+`addax.rounding`.
+
+Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32 if a direction
+is not combined with anything, 2 otherwise; 4 in bfloat16 and 7 in float16, and 1 more in a combination.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from addax import noise
+from addax.rounding import HALF, RealizedFraction, write_rounded
+from addax.small_tensors import KeptNoise, is_small
+
+#: A coefficient of a step: a number on a CPU, a scalar tensor on another device.
+Coefficient = Tensor | float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step subtracts from parameters, and how it is rounded.
+
+    Attributes:
+        seed: seed of the rounding bits.
+        directions: pairs of a coefficient and the step seed of its z.
+        draws: draws z; None without directions.
+        rounding: "stochastic" or "nearest"; ignored for float32 and float64 parameters.
+        realized: accumulates the fraction of the step that 16-bit parameters take.
+    """
+
+    seed: int
+    directions: Sequence[tuple[Coefficient, int]] = ()
+    draws: KeptNoise | None = None
+    rounding: str = "stochastic"
+    realized: RealizedFraction | None = None
+
+
+@torch.no_grad()
+def apply_update(
+    theta: Tensor,
+    index: int,
+    step: Step,
+    grad: tuple[Coefficient, Tensor] | None = None,
+    mask: Tensor | None = None,
+) -> None:
+    """Apply a step to one parameter in place.
+
+    Args:
+        theta: a contiguous parameter of any floating dtype.
+        index: the index of the parameter, which defines its z and its rounding bits.
+        step: the step.
+        grad: a coefficient and a gradient of theta's shape.
+        mask: bool scalar on theta's device. If it is False, the gradient is left out.
+    """
+    update = _Update(theta, index, step, grad, mask)
+    noise.for_blocks(theta.numel(), theta.device, update.apply)
+
+
+@torch.no_grad()
+def apply_updates(parameters: Iterable[tuple[Tensor, int]], step: Step) -> None:
+    """Apply a step without a gradient to several (parameter, index) on one device.
+
+    On a CPU, torch's threads share the blocks of all parameters.
+    """
+    parameters = list(parameters)
+    # The z of small tensors is drawn before threads share it.
+    for _, seed in step.directions:
+        step.draws.small(seed)
+    together = [(p, i) for p, i in parameters if _adds_at_once(p, step)]
+    if together:
+        ((coefficient, seed),) = step.directions
+        z = step.draws.small(seed)
+        torch._foreach_add_([p.data for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
+    rest = [_Update(p, i, step) for p, i in parameters if not _adds_at_once(p, step)]
+    if not rest or not noise.on_cpu(rest[0].flat.device):
+        for update in rest:
+            noise.for_blocks(update.flat.numel(), update.flat.device, update.apply)
+        return
+    jobs = (
+        (update, *job) for update in rest for job in noise.blocks(update.flat.numel(), update.flat.device)
+    )
+    noise.in_parallel(lambda job: job[0].apply(*job[1:]), jobs)
+
+
+def _adds_at_once(p: Tensor, step: Step) -> bool:
+    """Return whether one call for all small parameters updates this one."""
+    return (
+        len(step.directions) == 1
+        and isinstance(step.directions[0][0], float)
+        and p.dtype not in HALF
+        and is_small(p)
+    )
+
+
+class _Update:
+    """The update of one parameter, which threads apply block by block."""
+
+    def __init__(
+        self,
+        theta: Tensor,
+        index: int,
+        step: Step,
+        grad: tuple[Coefficient, Tensor] | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        self.index = index
+        self.step = step
+        self.mask = mask
+        self.flat = theta.data.view(-1)
+        self.wide = torch.float32 if theta.dtype in HALF else theta.dtype
+        # If the gradient's layout differs from the parameter's, reshape copies it.
+        self.grad = None if grad is None else (grad[0], grad[1].reshape(-1))
+        self.terms = len(step.directions) + (grad is not None)
+
+    def apply(self, block: int, part: slice) -> None:
+        """Update one block."""
+        old = self.flat[part] if part.stop - part.start < self.flat.numel() else self.flat
+        if old.dtype not in HALF:
+            self._subtract(old, block, part, out=old)
+            return
+        new = self._buffer(old, "new")
+        if noise.on_cpu(old.device):
+            # On a CPU, operators on two dtypes allocate memory for conversions.
+            self._subtract(new.copy_(old), block, part, out=new)
+        else:
+            self._subtract(old, block, part, out=new)
+        realized = self.step.realized
+        before, intended = (old.float(), new.clone()) if realized is not None else (None, None)
+        if self.step.rounding == "stochastic":
+            bits = noise.random_bits(self.step.seed, self.index, block, old.numel(), old.device)
+            write_rounded(old, new, bits)
+        else:
+            old.copy_(new)
+        if realized is not None:
+            realized.add(self.index, block, before, intended, old.float())
+
+    def _subtract(self, base: Tensor, block: int, part: slice, *, out: Tensor) -> None:
+        """Compute base - sum_k c_k z_k - c g."""
+        step, coefficient = None, 1.0
+        for factor, x in self._terms_of(block, part, base):
+            if self.terms == 1:
+                step, coefficient = x, factor
+            elif step is None:
+                step = torch.mul(x, factor, out=self._buffer(base, "step"))
+            else:
+                _add(step, x, factor, out=step)
+        _add(base, step, -coefficient, out=out)
+
+    def _terms_of(self, block: int, part: slice, base: Tensor) -> Iterable[tuple[Coefficient, Tensor]]:
+        """Yield the coefficient and the values of each term, in memory that the next one overwrites."""
+        numel = part.stop - part.start
+        for coefficient, seed in self.step.directions:
+            if is_small(self.flat):
+                z = self.step.draws.small(seed)[self.index].view(-1)
+            else:
+                z = noise.direction(seed, self.index, block, numel, base.device, self.step.draws.kind)
+            yield coefficient, self._widened(z)
+        if self.grad is not None:
+            coefficient, flat = self.grad
+            values = flat[part]
+            if self.mask is not None:
+                zero = torch.zeros(1, dtype=self.wide, device=base.device)
+                values = torch.where(self.mask, values, zero, out=self._buffer(base, "gradient"))
+            yield coefficient, self._widened(values)
+
+    def _widened(self, values: Tensor) -> Tensor:
+        return values if values.dtype == self.wide else self._buffer(values, "gradient").copy_(values)
+
+    def _buffer(self, like: Tensor, use: str) -> Tensor:
+        return noise.workspace.buffer(like.numel(), like.device, self.wide, use)
+
+
+def _add(base: Tensor, x: Tensor, factor: Coefficient, *, out: Tensor) -> None:
+    """Compute base + factor x."""
+    if isinstance(factor, Tensor):
+        torch.addcmul(base, x, factor, out=out)
+    else:
+        torch.add(base, x, alpha=factor, out=out)
