@@ -92,7 +92,7 @@ def rows_of(dtype: str, device: str, repeats: int, reference: str | None) -> lis
     Raises:
         UserError: the reference is not a checkout of this repository, or its step fails.
     """
-    ways = {"MeZO": (registry.ROOT,)}
+    ways = {"MeZO": (registry.ROOT,), "MeZO, Rademacher": (registry.ROOT, "rademacher")}
     if reference is not None:
         folder = Path(reference).expanduser().resolve()
         if not (folder / "baselines" / "mezo.py").is_file():

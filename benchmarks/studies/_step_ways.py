@@ -102,6 +102,7 @@ def ways_of(model: nn.Module) -> Mapping[str, list[Way]]:
             Way("released", released),
             Way("released, our noise", method_step(MeZO, arithmetic="released")),
             Way("MeZO", method_step(MeZO)),
+            Way("MeZO, Rademacher", method_step(MeZO, direction="rademacher")),
         ],
         # The untimed first step sets the anchor; all others are minibatch steps.
         "variance reduction": [

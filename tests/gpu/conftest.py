@@ -1,0 +1,19 @@
+"""The device of the tests in this folder: a simulated GPU and, if there is one, the first real GPU."""
+
+import pytest
+import torch
+
+from tests.simulated_gpu import GPUS
+
+NEEDS_CUDA = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS_CUDA if name == "cuda" else []) for name in GPUS])
+def gpu(request):
+    """The simulated or the real GPU, in use during the test."""
+    device = GPUS[request.param]()
+    with device.in_use():
+        yield device
