@@ -8,7 +8,7 @@ raises an error that names the correct one, before a parameter moves.
 import functools
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ def checked_loss(method: "Method", name: str, loss: "Loss") -> "Loss":
     """
 
     def evaluate() -> Any:
-        before = {p for p in method.indices if p.grad is not None}
+        before = _with_gradient(method.indices)
         reached: list[nn.Parameter] = []
         # A zeroth-order loss may call backward if it then drops the gradients.
         watched = method.indices if name == "fo_loss" else ()
@@ -146,8 +146,8 @@ def checked_loss(method: "Method", name: str, loss: "Loss") -> "Loss":
         finally:
             for handle in handles:
                 handle.remove()
-        for p in method.indices:
-            if p.grad is not None and p not in before:
+        for p in _with_gradient(method.indices):
+            if all(p is not other for other in before):
                 p.grad, called = None, True
         if called:
             raise ValueError(
@@ -157,6 +157,12 @@ def checked_loss(method: "Method", name: str, loss: "Loss") -> "Loss":
         return value
 
     return evaluate
+
+
+def _with_gradient(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    # While a zeroth-order loss is evaluated, parameters have a class that slows down their attributes.
+    with torch._C.DisableTorchFunctionSubclass():
+        return [p for p in parameters if p.grad is not None]
 
 
 def _in_backward(error: Exception) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from addax.generators import saved_generators
+from addax.module_tree import modules_of
 
 #: Buffers of integers or of 8-bit floats with more elements than this are not copied.
 LARGEST_PACKED_COPY = 1 << 16
@@ -31,7 +32,7 @@ class ForwardState:
         self._names: list[tuple[nn.Module, dict[str, Tensor | None]]] = []
         self._buffers: dict[Tensor, tuple[Tensor | None, int]] = {}
         devices: set[torch.device] = set()
-        modules = list(model.modules())
+        modules = modules_of(model)
         for module in modules:
             devices |= {p.device for p in module._parameters.values() if p is not None}
             if module._buffers:

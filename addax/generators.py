@@ -46,11 +46,14 @@ def saved_generators(
             found.update({id(v): v for v in value.values() if type(v) in kinds})
 
     forwards = set()
+    looked_at = {*kinds, list, tuple, dict}
     for module in modules:
         # TorchScript modules have no such attribute, and their forwards run no Python.
         forwards.add(getattr(type(module), "forward", None))
-        for name, value in vars(module).items():
-            if name not in _OWN:
+        attributes = vars(module)
+        for name in attributes.keys() - _OWN:
+            value = attributes[name]
+            if type(value) in looked_at:
                 look_at(value)
     for function in (*forwards, closure):
         for value in _referred(function, set()):

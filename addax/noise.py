@@ -16,7 +16,7 @@ model of the device.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache
 from typing import TypeVar
@@ -123,7 +123,7 @@ class Workspace(threading.local):
         return self.generators[device]
 
     def buffer(self, numel: int, device: torch.device, dtype: torch.dtype, use: str) -> Tensor:
-        """Return scratch memory of shape (numel,), which the thread's next request for this use overwrites."""
+        """Return scratch memory of shape (numel,), which the thread's next request with this use gets too."""
         buffer = self.buffers.get((device, dtype, use))
         if buffer is None or buffer.numel() < numel:
             if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
@@ -143,26 +143,57 @@ def direction(
     step_seed: int, index: int, block: int, numel: int, device: torch.device, kind: str = "normal"
 ) -> Tensor:
     """Draw z of one block: float32, shape (numel,), in memory that this thread's next draw overwrites."""
-    return fill(workspace.buffer(numel, device, torch.float32, "z"), step_seed, index, block, kind)
-
-
-def fill(z: Tensor, step_seed: int, index: int, block: int, kind: str) -> Tensor:
-    """Draw z of one block into memory of shape (numel,) in float32, and return this memory."""
-    generator = workspace.generator(z.device)
+    generator = workspace.generator(device)
     if kind == "normal":
-        generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, z.device.type))
-        return z.normal_(generator=generator)
-    generator.manual_seed(stream_seed(step_seed, index, block, SIGNS, z.device.type))
-    words = -(-z.numel() // 64)
-    bits = workspace.buffer(words, z.device, torch.int64, "bits").random_(_LOWEST, None, generator=generator)
+        generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
+        return workspace.buffer(numel, device, torch.float32, "z").normal_(generator=generator)
+    generator.manual_seed(stream_seed(step_seed, index, block, SIGNS, device.type))
+    words = -(-numel // 64)
+    bits = workspace.buffer(words, device, torch.int64, "bits").random_(_LOWEST, None, generator=generator)
+    return _look_up_signs(bits, workspace.buffer(64 * words, device, torch.float32, "z"))[:numel]
+
+
+def draw_first_blocks(
+    step_seed: int, sizes: Sequence[tuple[int, int]], device: torch.device, kind: str = "normal"
+) -> list[Tensor]:
+    """Draw z of the first blocks of several parameters, in new memory.
+
+    Args:
+        step_seed: seed of z.
+        sizes: (parameter index, number of elements) of each block.
+        device: the device of z.
+        kind: one of `DIRECTIONS`.
+
+    Returns:
+        The z of each block: float32, shape (number of elements,).
+    """
+    generator = workspace.generator(device)
+    stream = NORMAL if kind == "normal" else SIGNS
+    numels = [numel for _, numel in sizes]
+    if kind == "normal":
+        drawn = torch.empty(sum(numels), dtype=torch.float32, device=device).split(numels)
+        for (index, _), part in zip(sizes, drawn, strict=True):
+            generator.manual_seed(stream_seed(step_seed, index, 0, stream, device.type))
+            part.normal_(generator=generator)
+        return list(drawn)
+    words = [-(-numel // 64) for numel in numels]
+    bits = torch.empty(sum(words), dtype=torch.int64, device=device)
+    for (index, _), part in zip(sizes, bits.split(words), strict=True):
+        generator.manual_seed(stream_seed(step_seed, index, 0, stream, device.type))
+        part.random_(_LOWEST, None, generator=generator)
+    signs = torch.empty(64 * bits.numel(), dtype=torch.float32, device=device)
+    _look_up_signs(bits, signs)
+    parts = signs.split([64 * count for count in words])
+    return [part[:numel] for part, numel in zip(parts, numels, strict=True)]
+
+
+def _look_up_signs(bits: Tensor, signs: Tensor) -> Tensor:
+    """Write the sign of every bit: int64, shape (n,) to float32, shape (64 n,)."""
     # One lookup turns a byte of random bits into eight signs.
-    rows = workspace.buffer(8 * words, z.device, torch.int32, "bytes").copy_(bits.view(torch.uint8))
-    whole = -(-z.numel() // 8)
-    if z.numel() % 8:
-        signs = torch.index_select(_signs_of_bytes(z.device), 0, rows[:whole])
-        return z.copy_(signs.view(-1)[: z.numel()])
-    torch.index_select(_signs_of_bytes(z.device), 0, rows[:whole], out=z.view(-1, 8))
-    return z
+    rows = workspace.buffer(8 * bits.numel(), bits.device, torch.int32, "bytes")
+    rows.copy_(bits.view(torch.uint8))
+    torch.index_select(_signs_of_bytes(bits.device), 0, rows, out=signs.view(-1, 8))
+    return signs
 
 
 def _signs_of_bytes(device: torch.device) -> Tensor:
@@ -229,7 +260,7 @@ def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], No
 
 
 def in_parallel(work: Callable[[T], None], jobs: Iterable[T]) -> None:
-    """Call `work` for every job. As many threads as torch uses share the calls; this thread is one of them."""
+    """Call `work` for every job, in this thread and in as many others as torch uses."""
     threads = torch.get_num_threads()
     # torch draws normals on a single thread, but it releases the interpreter lock while it does.
     remaining = iter(list(jobs))

@@ -49,17 +49,23 @@ class KeptNoise:
         return kept
 
     def _draw(self, step_seed: int, small: Sequence[tuple[nn.Parameter, int]]) -> dict[int, Tensor]:
+        by_device: dict[torch.device, list[tuple[nn.Parameter, int]]] = {}
+        for p, index in small:
+            by_device.setdefault(p.device, []).append((p, index))
+        drawn: dict[int, Tensor] = {}
         # The closure may run in inference mode, but z is used outside of it too.
         with torch.inference_mode(False), torch.no_grad():
-            drawn = {}
-            for p, index in small:
-                z = torch.empty_like(p, dtype=torch.float32, memory_format=torch.contiguous_format)
-                noise.fill(z.view(-1), step_seed, index, 0, self.kind)
-                drawn[index] = z
-            return drawn
+            for device, parameters in by_device.items():
+                sizes = [(index, p.numel()) for p, index in parameters]
+                z = noise.draw_first_blocks(step_seed, sizes, device, self.kind)
+                drawn |= {index: part.view(p.shape) for (p, index), part in zip(parameters, z, strict=True)}
+        return drawn
 
 
 def perturbed(thetas: Sequence[Tensor], z: Sequence[Tensor], scale: float) -> list[Tensor]:
     """Return theta + scale z of several tensors, rounded to the dtype of theta."""
     sums = torch._foreach_add(thetas, z, alpha=scale)
-    return [total.to(theta.dtype) for total, theta in zip(sums, thetas, strict=True)]
+    return [
+        total if total.dtype == theta.dtype else total.to(theta.dtype)
+        for total, theta in zip(sums, thetas, strict=True)
+    ]

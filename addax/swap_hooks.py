@@ -1,7 +1,8 @@
 """Hooks that tell a weight swap when the forward of a module begins and ends.
 
-The hooks are written to the module's dictionaries directly. torch's functions for this build an object with
-weak references for each hook, which takes longer than a small module's whole swap.
+The hooks exist only while an estimate runs, so a copy of the model, or a model that outlives its optimizer,
+has none. They are written to the module's dictionaries directly: torch's functions for this build an object
+with weak references for each hook, which takes longer than the swap of a small module.
 """
 
 from collections.abc import Callable
@@ -9,58 +10,63 @@ from typing import Any
 
 from torch import nn
 
-from addax.swap_units import Unit
-
-Enter = Callable[[Unit], None]
-Leave = Callable[[Unit, Any], Any]
-
 # torch's own hooks have integer keys.
 _KEY = "addax"
 
 
-def attach(unit: Unit, enter: Enter, leave: Leave) -> None:
-    """Call `enter` before and `leave` after each forward of a unit's module, also if the forward raises.
+class Hooks:
+    """The hooks of one module.
 
-    `leave` gets the output (None after an error) and may return another one.
+    Args:
+        module: the module.
+        enter: called before each forward.
+        leave: called with the output after each forward, also if it raises (then with None); may return
+            another output. None saves the call.
     """
-    module = unit.module
-    if module._compiled_call_impl is not None:
-        module._compiled_call_impl = _around(module._compiled_call_impl, unit, enter, leave)
-        return
 
-    def before(_module: nn.Module, _inputs: Any) -> None:
-        enter(unit)
+    def __init__(
+        self, module: nn.Module, enter: Callable[[], None], leave: Callable[[Any], Any] | None
+    ) -> None:
+        self.module = module
+        self._enter = enter
+        self._leave = leave
+        self._compiled: Callable[..., Any] | None = None
 
-    def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        return leave(unit, output)
+    def attach(self) -> None:
+        """Attach the hooks. They run before and after all hooks of others."""
+        module = self.module
+        if module._compiled_call_impl is not None:
+            # torch runs no hooks of a compiled module.
+            self._compiled, module._compiled_call_impl = module._compiled_call_impl, self._call
+            return
+        module._forward_pre_hooks[_KEY] = self._before
+        if len(module._forward_pre_hooks) > 1:
+            module._forward_pre_hooks.move_to_end(_KEY, last=False)
+        if self._leave is not None:
+            module._forward_hooks[_KEY] = self._after
+            module._forward_hooks_always_called[_KEY] = True
 
-    module._forward_pre_hooks[_KEY] = before
-    module._forward_pre_hooks.move_to_end(_KEY, last=False)
-    module._forward_hooks[_KEY] = after
-    module._forward_hooks_always_called[_KEY] = True
+    def detach(self) -> None:
+        """Remove the hooks, if they are attached."""
+        module = self.module
+        module._forward_pre_hooks.pop(_KEY, None)
+        if self._leave is not None:
+            module._forward_hooks.pop(_KEY, None)
+            module._forward_hooks_always_called.pop(_KEY, None)
+        if self._compiled is not None:
+            self._compiled, module._compiled_call_impl = None, self._compiled
 
+    def _before(self, _module: nn.Module, _inputs: Any) -> None:
+        self._enter()
 
-def detach(unit: Unit) -> None:
-    """Remove the hooks of a unit, if it has any."""
-    module = unit.module
-    module._forward_pre_hooks.pop(_KEY, None)
-    module._forward_hooks.pop(_KEY, None)
-    module._forward_hooks_always_called.pop(_KEY, None)
-    compiled = module._compiled_call_impl
-    if compiled is not None:
-        module._compiled_call_impl = getattr(compiled, "_addax_original", compiled)
+    def _after(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        return self._leave(output)
 
-
-def _around(compiled: Callable[..., Any], unit: Unit, enter: Enter, leave: Leave) -> Callable[..., Any]:
-    # torch runs no hooks of a compiled module.
-    def call(*args: Any, **kwargs: Any) -> Any:
-        enter(unit)
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        self._enter()
         output = None
         try:
-            output = compiled(*args, **kwargs)
+            output = self._compiled(*args, **kwargs)
         finally:
-            copied = leave(unit, output)
+            copied = None if self._leave is None else self._leave(output)
         return output if copied is None else copied
-
-    call._addax_original = compiled
-    return call

@@ -1,15 +1,16 @@
 """Swap units: the modules whose forward reads trainable parameters, and the compiled modules among them."""
 
+import operator
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from addax.module_tree import modules_of
 from addax.small_tensors import is_small
 
 
@@ -19,6 +20,7 @@ class Slot:
     Attributes:
         parameter: the parameter.
         units: the number of units that it belongs to.
+        small: whether it is small.
         tied: whether it is a large parameter of several units.
         theta: its values; None outside of estimates.
         kind: its class.
@@ -28,15 +30,26 @@ class Slot:
         served: the units that have run, for a tied parameter.
     """
 
-    __slots__ = ("kind", "parameter", "perturbed", "served", "theta", "tied", "units", "users", "waiting")
+    __slots__ = (
+        "kind",
+        "parameter",
+        "perturbed",
+        "served",
+        "small",
+        "theta",
+        "tied",
+        "units",
+        "users",
+        "waiting",
+    )
 
     def __init__(self, parameter: nn.Parameter, units: int) -> None:
         self.parameter = parameter
         self.units = units
-        self.tied = units > 1 and not is_small(parameter)
+        self.small = is_small(parameter)
+        self.tied = units > 1 and not self.small
         self.theta: Tensor | None = None
         self.kind: type[Tensor] = type(parameter)
-        self.served: set[nn.Module] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -44,7 +57,7 @@ class Slot:
         self.perturbed: Tensor | None = None
         self.waiting: Tensor | None = None
         self.users = 0
-        self.served.clear()
+        self.served: set[nn.Module] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +70,12 @@ class Unit:
             the whole subtree if the module is compiled.
         compiled: whether torch compiled the module.
         large: the slots of the large ones, which are swapped in when the forward begins.
-        has_small: whether there are small ones, which are always swapped in.
     """
 
     module: nn.Module
     parameters: tuple[nn.Parameter, ...]
     compiled: bool = False
     large: tuple[Slot, ...] = ()
-    has_small: bool = False
 
 
 class Structure:
@@ -83,7 +94,7 @@ class Structure:
     def __init__(self, model: nn.Module, trainable: Collection[nn.Parameter], whole: bool) -> None:
         self.model = model
         self.trainable = trainable
-        self._found = list(self._look(whole))
+        self._found = self._look(whole)
         found = [] if whole else units_of(model, trainable)
         uses = Counter(id(p) for unit in found for p in unit.parameters)
         self.slots = {id(p): Slot(p, uses[id(p)]) for p in trainable}
@@ -93,23 +104,21 @@ class Structure:
                 unit.parameters,
                 unit.compiled,
                 tuple(self.slots[id(p)] for p in unit.parameters if not is_small(p)),
-                any(map(is_small, unit.parameters)),
             )
             for unit in found
         ]
 
     def is_current(self, whole: bool) -> bool:
         """Return whether the model has changed neither its modules nor their parameters since."""
-        return all(a is b for a, b in zip_longest(self._found, self._look(whole)))
+        now = self._look(whole)
+        return len(now) == len(self._found) and all(map(operator.is_, now, self._found))
 
-    def _look(self, whole: bool) -> Iterator[Any]:
-        """Yield everything that the units depend on."""
-        yield whole
-        yield from self.trainable
-        for module in self.model.modules():
-            yield module
-            yield getattr(module, "_compiled_call_impl", None)
-            yield from module._parameters.values()
+    def _look(self, whole: bool) -> list[Any]:
+        """Return everything that the units depend on."""
+        found: list[Any] = [whole, *self.trainable]
+        for module in modules_of(self.model):
+            found += module, vars(module).get("_compiled_call_impl"), *module._parameters.values()
+        return found
 
 
 def units_of(model: nn.Module, trainable: Collection[nn.Parameter]) -> list[Unit]:

@@ -70,34 +70,24 @@ def apply_updates(parameters: Iterable[tuple[Tensor, int]], step: Step) -> None:
 
     On a CPU, torch's threads share the blocks of all parameters.
     """
-    parameters = list(parameters)
     # The z of small tensors is drawn before threads share it.
     for _, seed in step.directions:
         step.draws.small(seed)
-    together = [(p, i) for p, i in parameters if _adds_at_once(p, step)]
+    together, rest = [], []
+    for p, index in parameters:
+        at_once = is_small(p) and p.dtype not in HALF and len(step.directions) == 1 and noise.on_cpu(p.device)
+        (together if at_once else rest).append((p, index))
     if together:
         ((coefficient, seed),) = step.directions
         z = step.draws.small(seed)
-        torch._foreach_add_([p.data for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
-    rest = [_Update(p, i, step) for p, i in parameters if not _adds_at_once(p, step)]
-    if not rest or not noise.on_cpu(rest[0].flat.device):
-        for update in rest:
+        torch._foreach_add_([p for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
+    updates = [_Update(p, index, step) for p, index in rest]
+    if not updates or not noise.on_cpu(updates[0].flat.device):
+        for update in updates:
             noise.for_blocks(update.flat.numel(), update.flat.device, update.apply)
         return
-    jobs = (
-        (update, *job) for update in rest for job in noise.blocks(update.flat.numel(), update.flat.device)
-    )
+    jobs = ((u, *job) for u in updates for job in noise.blocks(u.flat.numel(), u.flat.device))
     noise.in_parallel(lambda job: job[0].apply(*job[1:]), jobs)
-
-
-def _adds_at_once(p: Tensor, step: Step) -> bool:
-    """Return whether one call for all small parameters updates this one."""
-    return (
-        len(step.directions) == 1
-        and isinstance(step.directions[0][0], float)
-        and p.dtype not in HALF
-        and is_small(p)
-    )
 
 
 class _Update:

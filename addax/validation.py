@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from addax import noise
 from addax.distributed import warn_without_group
+from addax.module_tree import modules_of
 
 TRAINABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SINCE = "since the method was built: change the model first, then build the method from it"
@@ -126,6 +127,22 @@ def is_offloaded(p: nn.Parameter) -> bool:
     return p.device.type == "meta"
 
 
+def _are_unchanged(model: nn.Module, placements: Mapping[nn.Parameter, tuple[Any, Any]]) -> bool:
+    """Return True only if a model certainly has the trainable parameters that a method was built from.
+
+    The check with names and reasons takes several times as long.
+    """
+    found = {}
+    for module in modules_of(model):
+        for p in module._parameters.values():
+            if p is not None and p.requires_grad and id(p) not in found:
+                found[id(p)] = p
+                # Code that divides a parameter among processes adds attributes or changes its class.
+                if type(p) is not nn.Parameter or vars(p) or placements.get(p) != (p.device, p.dtype):
+                    return False
+    return len(found) == len(placements)
+
+
 def check_unchanged(
     model: nn.Module, names: Mapping[nn.Parameter, str], placements: Mapping[nn.Parameter, tuple[Any, Any]]
 ) -> None:
@@ -136,6 +153,8 @@ def check_unchanged(
         names: names of the parameters that the method updates.
         placements: the (device, dtype) of these parameters when the method was built.
     """
+    if _are_unchanged(model, placements):
+        return
     seen = 0
     for name, p in model.named_parameters():
         if not p.requires_grad:

@@ -23,6 +23,7 @@ module to its last, plus all small parameters.
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -31,9 +32,8 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_
 
 from addax.access_guard import ParameterAccessGuard, any_aliased
 from addax.scratch import Scratch, in_use, outliving
-from addax.small_tensors import is_small
 from addax.swap_context import TRACED, check_context
-from addax.swap_hooks import attach, detach
+from addax.swap_hooks import Hooks
 from addax.swap_units import Slot, Structure, Unit
 from addax.watched import watched_class
 
@@ -72,7 +72,8 @@ class WeightSwap:
         self._watched: dict[type[Tensor], type[Tensor]] = {}
         self._small: list[Slot] = []
         self._large: list[Slot] = []
-        self._attached: list[Unit] = []
+        self._hooks: list[Hooks] = []
+        self._are_attached = False
         self._forget()
 
     def _forget(self) -> None:
@@ -93,11 +94,7 @@ class WeightSwap:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Attach hooks to the model, for the evaluations of one estimate at the current theta.
-
-        Hooks exist only inside this context, so a copy of the model, or a model that outlives its optimizer,
-        has none.
-        """
+        """Attach hooks to the model, for the evaluations of one estimate at the current theta."""
         try:
             try:
                 self._attach()
@@ -114,18 +111,28 @@ class WeightSwap:
         self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
         if self.structure is None or not self.structure.is_current(self.whole):
             self.structure = self.find_structure()
+            self._hooks = list(self._hooks_of(self.structure))
         slots = self.structure.slots.values()
         self._guard = ParameterAccessGuard(self.model, self.parameters) if self.is_aliased() else None
-        self._small = [slot for slot in slots if is_small(slot.parameter)]
-        self._large = [slot for slot in slots if not is_small(slot.parameter)]
+        self._small = [slot for slot in slots if slot.small]
+        self._large = [slot for slot in slots if not slot.small]
         for slot in slots:
             slot.theta, slot.kind = slot.parameter.data, type(slot.parameter)
             if slot.kind not in self._watched:
                 self._watched[slot.kind] = self.class_of(slot.kind)
         self._thread = threading.get_ident()
-        self._attached = self.structure.units
-        for unit in self._attached:
-            attach(unit, self.enter, self.leave)
+        self._are_attached = True
+        for hooks in self._hooks:
+            hooks.attach()
+
+    def _hooks_of(self, structure: Structure) -> Iterator[Hooks]:
+        any_large = any(not slot.small for slot in structure.slots.values())
+        for unit in structure.units:
+            if unit.large or unit.compiled or (any_large and not unit.parameters):
+                yield Hooks(unit.module, partial(self.enter, unit), partial(self.leave, unit))
+            elif unit.parameters:
+                # Small parameters are swapped in already.
+                yield Hooks(unit.module, partial(self.check, unit), None)
 
     def find_structure(self) -> Structure:
         """Return the units and the parameters of the model."""
@@ -147,9 +154,11 @@ class WeightSwap:
         return max(map(in_use, units), default=0)
 
     def _remove_hooks(self) -> None:
-        for unit in self._attached:
-            detach(unit)
-        self._forget()
+        if self._are_attached:
+            for hooks in self._hooks:
+                hooks.detach()
+            self._forget()
+            self._are_attached = False
 
     @property
     def compiled(self) -> bool:
@@ -166,7 +175,7 @@ class WeightSwap:
         """
         self._mode, self._paused = _get_current_function_mode(), []
         self._perturb, self._scratch, self._running = perturb, scratch, []
-        for slot in (*self._small, *self._large):
+        for slot in self._large:
             slot.clear()
         scratch.begin()
         try:
@@ -198,16 +207,23 @@ class WeightSwap:
             if slot.perturbed is not None:
                 slot.parameter.data = slot.theta
 
-    def enter(self, unit: Unit) -> None:
-        """Swap in the weights of a module whose forward begins."""
+    def check(self, unit: Unit) -> bool:
+        """Check the context in which a module's forward begins. Return whether an evaluation is running."""
         if torch.compiler.is_compiling():
             raise RuntimeError(TRACED)
         if not self._live:
-            return
+            return False
         check_context(type(unit.module).__name__, self._thread)
-        self.uses_autocast = self.uses_autocast or torch._C._is_any_autocast_enabled()
-        if self._waits_for_read and (unit.large or unit.has_small):
+        if not self.uses_autocast:
+            self.uses_autocast = torch._C._is_any_autocast_enabled()
+        if self._waits_for_read and unit.parameters:
             self._notice_read()
+        return True
+
+    def enter(self, unit: Unit) -> None:
+        """Swap in the weights of a module whose forward begins."""
+        if not self.check(unit):
+            return
         held: list[Slot] = []
         self._running.append((unit.module, held))
         if unit.large:
@@ -248,7 +264,7 @@ class WeightSwap:
         if known and self._waits_for_read:
             self._notice_read()
         held = self._running[-1][1] if self._running else []
-        self._use([slot for slot in known if not is_small(slot.parameter)], held)
+        self._use([slot for slot in known if not slot.small], held)
         output = func(*args, **kwargs)
         if not self._running and outliving(output, [slot.perturbed for slot in held]) is None:
             self._release(held)
