@@ -97,9 +97,9 @@ gpu_parts() {
 
 tiny_parts() {
     local tiny=(step-speed --device cpu --shape nano-opt --repeats 1 --batch-size 2 --length 8)
-    part tests 60 "$python" -m pytest -q -p no:cacheprovider -k simulated tests/gpu/test_large_tensor.py
-    study "nano-opt, zeroth order" 60 "${tiny[@]}" --parts "zeroth order"
-    study "nano-opt, mixed" 60 "${tiny[@]}" --parts mixed --fo-batch-size 1 --fo-length 5
+    part tests 300 "$python" -m pytest -q -p no:cacheprovider -k simulated tests/gpu/test_large_tensor.py
+    study "nano-opt, zeroth order" 300 "${tiny[@]}" --parts "zeroth order"
+    study "nano-opt, mixed" 300 "${tiny[@]}" --parts mixed --fo-batch-size 1 --fo-length 5
 }
 
 for pass in new failed; do

@@ -8,8 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import registry, studies
 from benchmarks.errors import UserError
@@ -25,7 +24,9 @@ def main(folders: list[str]) -> int:
         files = [file for folder in folders for file in files_of(Path(folder))]
         for file in files:
             rows = read(file)
-            print(f"{file}: {len(rows)} rows -> {os.path.relpath(studies.merge(file.stem, rows), ROOT)}")
+            print(
+                f"{file}: {len(rows)} rows -> {os.path.relpath(studies.merge(file.stem, rows), registry.ROOT)}"
+            )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

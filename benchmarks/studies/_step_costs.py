@@ -4,15 +4,18 @@ A way that runs out of memory drops out, and the others are measured without it.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from addax import noise
 from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import LiveBytes, run_in_thread
 from benchmarks.studies._speed import interleaved
@@ -22,7 +25,10 @@ OUT_OF_MEMORY = "out of memory"
 
 
 class Counts(TorchDispatchMode):
-    """A dispatch mode that counts normal draws and writes to theta, both in units of theta's size."""
+    """A dispatch mode that counts draws of z and writes to theta, both in units of theta's size.
+
+    Normals are counted when torch draws them, and signs when the noise is asked for them.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -43,14 +49,40 @@ class Counts(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run an operator, and count the elements that it draws and writes."""
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
         if func._schema.name.startswith("aten::normal"):
             self.drawn += out.numel()
-        for argument, value in zip(func._schema.arguments, args, strict=False):
+        arguments = func._schema.arguments
+        given = {a.name: value for a, value in zip(arguments, args, strict=False)} | kwargs
+        for argument in arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
-                for tensor in tree_leaves(value):
-                    self.written += tensor.numel() * (tensor.untyped_storage().data_ptr() in self.theta)
+                for tensor in tree_leaves(given.get(argument.name)):
+                    if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() in self.theta:
+                        self.written += tensor.numel()
         return out
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count during the context."""
+        block, blocks = noise.direction, noise.draw_first_blocks
+
+        def count_block(*args: Any) -> Tensor:
+            z = block(*args)
+            self.drawn += z.numel() * (args[-1] == "rademacher")
+            return z
+
+        def count_blocks(*args: Any) -> list[Tensor]:
+            drawn = blocks(*args)
+            self.drawn += sum(z.numel() for z in drawn) * (args[-1] == "rademacher")
+            return drawn
+
+        with (
+            mock.patch.object(noise, "direction", count_block),
+            mock.patch.object(noise, "draw_first_blocks", count_blocks),
+            self,
+        ):
+            yield
 
 
 class Attempt:
@@ -152,7 +184,8 @@ def costs_of(work: Step, model: nn.Module, batches: Batches, device: torch.devic
     torch.set_num_threads(1)
     try:
         work(batches)
-        with Counts(model) as counts:
+        counts = Counts(model)
+        with counts.counting():
             work(batches)
         peak = _peak(work, model, batches, device)
     finally:

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.medium
 
 
 def tiny(_shape, dtype, device, *_):
-    """Build a tiny OPT in which biases and position embeddings are few compared with the weights."""
+    """Build a tiny OPT in which biases are few compared with the weights."""
     config = OPTConfig(
         vocab_size=512,
-        hidden_size=64,
-        word_embed_proj_dim=64,
-        ffn_dim=128,
+        hidden_size=128,
+        word_embed_proj_dim=128,
+        ffn_dim=256,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=32,
@@ -84,6 +84,7 @@ def test_every_alternative_has_the_expected_draws_and_passes(rows):
         "released": (4, 0),  # creates new tensors and assigns them to the parameters
         "released, our noise": (4, 4),
         "MeZO": (3, 1),
+        "MeZO, Rademacher": (3, 1),
         "four forwards": (0, 0),
         "MeZO-SVRG": (6, 1),
         "forward, backward": (0, 0),
@@ -97,7 +98,8 @@ def test_every_alternative_has_the_expected_draws_and_passes(rows):
     }
     assert set(found) == set(expected)
     for way, (draws, passes) in expected.items():
-        assert found[way]["draws"] == pytest.approx(draws), way
+        # The z of biases is drawn once per step and kept.
+        assert found[way]["draws"] == pytest.approx(draws, abs=0.05), way
         assert found[way]["passes"] == pytest.approx(passes), way
     for row in rows:
         bare = _step_tables.together(rows, row)[0]
@@ -212,7 +214,7 @@ def test_finished_parts_are_saved_if_a_later_part_fails(monkeypatch, tmp_path):
 
 def test_the_table_compares_overheads_with_that_of_the_released_step(rows):
     rows = [dict(row) for row in rows if row["part"] == "zeroth order"]
-    for row, seconds in zip(rows, (1.0, 2.0, 5.0, 4.0, 3.0), strict=True):
+    for row, seconds in zip(rows, (1.0, 2.0, 5.0, 4.0, 3.0, 1.5), strict=True):
         row["seconds"], row["beyond_seconds"], row["bare_ratio"] = seconds, seconds - 1.0, seconds
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in step.table(rows).splitlines()]
     assert [(c[2], *c[4:8]) for c in cells[2:]] == [
@@ -221,4 +223,5 @@ def test_the_table_compares_overheads_with_that_of_the_released_step(rows):
         ("released", "5.000", "4.000", "5.00", ""),
         ("released, our noise", "4.000", "3.000", "4.00", "0.75"),
         ("MeZO", "3.000", "2.000", "3.00", "0.50"),
+        ("MeZO, Rademacher", "1.500", "0.500", "1.50", "0.12"),
     ]
