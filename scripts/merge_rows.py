@@ -24,9 +24,8 @@ def main(folders: list[str]) -> int:
         files = [file for folder in folders for file in files_of(Path(folder))]
         for file in files:
             rows = read(file)
-            print(
-                f"{file}: {len(rows)} rows -> {os.path.relpath(studies.merge(file.stem, rows), registry.ROOT)}"
-            )
+            target = os.path.relpath(studies.merge(file.stem, rows), registry.ROOT)
+            print(f"{file}: {len(rows)} rows -> {target}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
