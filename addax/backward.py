@@ -22,7 +22,7 @@ from torch.distributed import ProcessGroup
 from addax import noise
 from addax.distributed import mean_over_ranks
 from addax.loss_scale import LossScale
-from addax.update import Step, apply_update, apply_updates
+from addax.update import Step, apply_fused, apply_update, apply_updates
 
 UNREACHED = (
     "the first-order loss does not depend on trainable parameters of the model: compute it with the model "
@@ -45,7 +45,8 @@ def apply_step(
 ) -> list[Tensor]:
     """Apply theta <- theta - lr ( sum_k w_k g0_k z_k + fo_weight g1 ), visiting each tensor once.
 
-    A gradient with an element that is not finite is left out.
+    A parameter whose gradient has an element that is not finite does not move. With fused kernels, only the
+    elements whose gradient is not finite do not move.
 
     Args:
         learning_rates: (parameter, index, lr) of every parameter to update.
@@ -66,34 +67,37 @@ def apply_step(
         scalars on the devices of the gradients.
     """
     table = {p: (index, lr) for p, index, lr in learning_rates}
-    coefficients = _Coefficients(step, directions, is_finite)
+    coefficients = _Coefficients(step, directions, is_finite, fo_weight)
     finite: dict[int, Tensor] = {}
-    loss_scale = None
 
     def update(p: nn.Parameter, grad: Tensor) -> None:
         index, lr = table[p]
         grad = mean_over_ranks(grad, group)
+        applied = coefficients.step(p.device, lr)
+        if applied.is_fused(p) and lr != 0 and grad.numel():
+            not_finite = torch.zeros((), dtype=torch.int32, device=p.device)
+            apply_fused([(p, index, grad)], applied, not_finite)
+            finite[index] = not_finite == 0
+            return
         clean = finite[index] = all_finite(grad)
         if lr == 0:
             # Return early, because subtracting zero would turn negative zeros positive.
             return
-        on_cpu = noise.on_cpu(p.device)
-        factor = lr * fo_weight
-        if loss_scale is not None:
-            factor = factor / (float(loss_scale) if on_cpu else loss_scale.to(p.device))
-        applied = coefficients.step(p.device, lr)
-        if on_cpu:
-            if bool(clean) or applied.directions:
-                apply_update(p, index, applied, (factor, grad) if bool(clean) else None)
+        if noise.on_cpu(p.device):
+            if bool(clean):
+                apply_update(p, index, applied, grad)
+            else:
+                apply_update(p, index, replace(applied, directions=()))
         else:
             mask = clean if is_finite is None else clean & coefficients.is_finite(p.device)
-            apply_update(p, index, applied, (torch.as_tensor(factor, device=p.device), grad), mask)
+            pairs = [(torch.where(clean, c, 0), seed) for c, seed in applied.directions]
+            apply_update(p, index, replace(applied, directions=pairs), grad, mask)
 
     visited: set[nn.Parameter] = set()
     if loss is not None:
         if scale is not None and any(p.dtype == torch.float16 for p in table):
-            loss_scale = scale.begin(loss.device)
-            loss = loss.float() * loss_scale
+            coefficients.loss_scale = scale.begin(loss.device)
+            loss = loss.float() * coefficients.loss_scale
         collected: list[tuple[nn.Parameter, Tensor]] = []
         visit = update if in_place else lambda p, grad: collected.append((p, grad))
         with gradient_hooks({p: names[p] for p in table}, visit) as visited:
@@ -102,7 +106,7 @@ def apply_step(
             update(p, grad)
         # Gradients on several devices complete in no fixed order.
         flags = [finite[index] for index in sorted(finite)]
-        if loss_scale is not None:
+        if coefficients.loss_scale is not None:
             scale.end(flags)
     else:
         flags = []
@@ -117,18 +121,31 @@ def apply_step(
 
 
 class _Coefficients:
-    """The coefficients of a step's directions, computed once per device and learning rate.
+    """The coefficients of a step, computed once per device and learning rate.
 
     They are numbers on a CPU and scalar tensors on other devices, where a step that is not finite has
     coefficients of zero.
+
+    Args:
+        step: how the step is drawn and rounded.
+        directions, is_finite, fo_weight: see `apply_step`.
+
+    Attributes:
+        loss_scale: the scale of the gradients, a scalar; None if they are not scaled.
     """
 
     def __init__(
-        self, step: Step, directions: Sequence[tuple[float, Tensor, int]], is_finite: Tensor | None
+        self,
+        step: Step,
+        directions: Sequence[tuple[float, Tensor, int]],
+        is_finite: Tensor | None,
+        fo_weight: float,
     ) -> None:
+        self.loss_scale: Tensor | None = None
         self._step = step
         self._directions = directions
         self._finite = is_finite
+        self._fo_weight = fo_weight
         self._steps: dict[tuple[torch.device, float], Step] = {}
         self._masks: dict[torch.device, Tensor] = {}
 
@@ -139,16 +156,26 @@ class _Coefficients:
         return self._masks[device]
 
     def step(self, device: torch.device, lr: float) -> Step:
-        """Return the step with its directions for the parameters on a device with a learning rate."""
+        """Return the step with its coefficients for the parameters on a device with a learning rate."""
         if (device, lr) not in self._steps:
             pairs = [(self._of(device, g0, lr * weight), seed) for weight, g0, seed in self._directions]
-            self._steps[device, lr] = replace(self._step, directions=pairs)
+            self._steps[device, lr] = replace(
+                self._step, directions=pairs, gradient=self._of_gradient(device, lr * self._fo_weight)
+            )
         return self._steps[device, lr]
 
     def _of(self, device: torch.device, projected_grad: Tensor, factor: float) -> Tensor | float:
         if noise.on_cpu(device):
             return float(projected_grad) * factor
-        coefficient = projected_grad.to(device) * factor
+        return self._masked(device, projected_grad.to(device) * factor)
+
+    def _of_gradient(self, device: torch.device, factor: float) -> Tensor | float:
+        if noise.on_cpu(device):
+            return factor if self.loss_scale is None else factor / float(self.loss_scale)
+        scale = 1.0 if self.loss_scale is None else self.loss_scale.to(device)
+        return self._masked(device, torch.full((), factor, device=device) / scale)
+
+    def _masked(self, device: torch.device, coefficient: Tensor) -> Tensor:
         return coefficient if self._finite is None else torch.where(self.is_finite(device), coefficient, 0)
 
 

@@ -4,8 +4,9 @@
 
 These are the loss, projected_grad, and gradient of the whole batch if the R parts are equally large and each
 loss is the mean over its part. If the parts differ in size, each part (not each example) has the same weight.
-z and rounding are functions of the seed, and an all-reduce gives all ranks the same bits. On devices of the
-same type, parameters that start bit-identical therefore stay bit-identical. If a closure raises on one rank,
+z and rounding are functions of the seed, and an all-reduce gives all ranks the same bits. On CPUs, and on
+CUDA devices with fused kernels, parameters that start bit-identical therefore stay bit-identical. Without
+the kernels, this holds for CUDA devices of one model. If a closure raises on one rank,
 or if its loss reaches different parameters there, the other ranks wait until the timeout of the group.
 
 Cost: one all-reduce of two scalars per estimate, one of a scalar per first-order loss, and one per gradient.
@@ -61,7 +62,11 @@ def mean_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
 
 
 def check_ranks(
-    model: nn.Module, trained: Mapping[nn.Parameter, int], seed: int, group: ProcessGroup
+    model: nn.Module,
+    trained: Mapping[nn.Parameter, int],
+    seed: int,
+    group: ProcessGroup,
+    noise: str | None = None,
 ) -> None:
     """Check with one collective that all ranks have the same model and the same seed.
 
@@ -70,19 +75,20 @@ def check_ranks(
         trained: the trainable parameters.
         seed: the method's seed.
         group: the ranks to compare.
+        noise: the implementation that draws the method's noise on this rank.
 
     Raises:
-        ValueError: on all ranks, if seeds or parameters differ or if a rank has parameters on several
+        ValueError: on all ranks, if seeds, noise, or parameters differ or if a rank has parameters on several
             devices; on this rank, if this process is not a member of the group.
     """
     if dist.get_rank(group) < 0:
         raise ValueError("this process is not in process_group: pass each rank a group that contains it")
     devices = sorted({str(p.device) for p in trained})
-    local = (devices, seed, {name: _summary(p) for name, p in model.named_parameters()})
+    local = (devices, seed, noise, {name: _summary(p) for name, p in model.named_parameters()})
     ranks: list[tuple] = [()] * group.size()
     dist.all_gather_object(ranks, local, group=group)
-    _, first_seed, first = ranks[0]
-    for rank, (devices, rank_seed, parameters) in enumerate(ranks):
+    _, first_seed, first_noise, first = ranks[0]
+    for rank, (devices, rank_seed, rank_noise, parameters) in enumerate(ranks):
         if len(devices) > 1:
             raise ValueError(
                 f"rank {rank} has parameters on {' and '.join(devices)}: with a process_group, each rank "
@@ -91,6 +97,11 @@ def check_ranks(
         if rank_seed != first_seed:
             raise ValueError(
                 f"rank {rank} has seed {rank_seed} and rank 0 has seed {first_seed}: use one seed for all"
+            )
+        if rank_noise != first_noise:
+            raise ValueError(
+                f"rank {rank} draws its noise with implementation {rank_noise!r} and rank 0 with "
+                f"{first_noise!r}: use devices of one kind, with or without triton on all"
             )
         for name in (*first, *parameters):
             if first.get(name) != parameters.get(name):

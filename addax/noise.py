@@ -11,11 +11,13 @@ step are therefore distinct by construction. z does not depend on dtype, visitin
 and blocks can be drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
 hashed into the key of the bijection instead of being added to a counter.
 
-z is the same on all CPUs. torch's generators on other devices draw different z, which may depend on the
-model of the device.
+This is the implementation "torch". z is the same on all CPUs. torch's generators on other devices draw
+different z, which may depend on the model of the device. On CUDA devices with triton, fused kernels draw the
+implementation "philox", which is the same on all cards (`addax.kernels`).
 """
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache
@@ -23,6 +25,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from addax import fused
+from addax.kernels.available import unavailable
 
 T = TypeVar("T")
 
@@ -37,6 +42,7 @@ _M32 = (1 << 32) - 1
 _M64 = (1 << 64) - 1
 NORMAL, ROUNDING, SIGNS = 0, 1, 2
 DIRECTIONS = ("normal", "rademacher")
+IMPLEMENTATIONS = ("torch", "philox")
 _LOWEST = -(1 << 63)
 
 
@@ -97,6 +103,28 @@ def on_cpu(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
+def uses_kernels(device: torch.device) -> bool:
+    """Return whether fused kernels draw the noise on a device. Announce once that a CUDA device has none."""
+    return device.type == "cuda" and _can_run_kernels(device)
+
+
+@cache
+def _can_run_kernels(device: torch.device) -> bool:
+    reason = unavailable(device)
+    if reason is not None:
+        warnings.warn(
+            f"steps on {device} use torch operators, which take longer than the fused kernels and draw other "
+            f"directions: {reason}",
+            stacklevel=2,
+        )
+    return reason is None
+
+
+def implementation(device: torch.device) -> str:
+    """Return the name of the implementation that draws the noise on a device: "torch" or "philox"."""
+    return "philox" if uses_kernels(device) else "torch"
+
+
 def block_size(device: torch.device) -> int:
     """Return the number of elements of a block on a device."""
     return CPU_BLOCK if on_cpu(device) else GPU_BLOCK
@@ -143,6 +171,8 @@ def direction(
     step_seed: int, index: int, block: int, numel: int, device: torch.device, kind: str = "normal"
 ) -> Tensor:
     """Draw z of one block: float32, shape (numel,), in memory that this thread's next draw overwrites."""
+    if uses_kernels(device):
+        return fused.draw(step_seed, index, numel, device, kind, first=block * block_size(device))
     generator = workspace.generator(device)
     if kind == "normal":
         generator.manual_seed(stream_seed(step_seed, index, block, NORMAL, device.type))
@@ -167,6 +197,8 @@ def draw_first_blocks(
     Returns:
         The z of each block: float32, shape (number of elements,).
     """
+    if uses_kernels(device):
+        return [fused.draw(step_seed, index, numel, device, kind) for index, numel in sizes]
     generator = workspace.generator(device)
     stream = NORMAL if kind == "normal" else SIGNS
     numels = [numel for _, numel in sizes]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released
+from addax.attention import warn_of_cudnn
 from addax.backward import apply_step
 from addax.closures import checked_step
 from addax.distributed import check_ranks, mean_over_ranks
@@ -38,8 +39,8 @@ class StepStats:
         backwards: number of backward passes; 0 if the step was skipped before one.
         skipped: bool scalar; True if a loss or projected_grad was not finite, or if a step had gradients only
             and none was finite, so that no parameter changed.
-        masked_gradients: int64 scalar, the number of parameters whose gradient had an element that was not
-            finite, so that it was left out.
+        masked_gradients: int64 scalar, the number of parameters that did not move because their gradient had
+            an element that was not finite.
         realized_fraction: fraction of the intended step that 16-bit parameters took. It is measured at every
             `MEASURE_EVERY`-th step. It is None at other steps and if every learning rate is 0, and NaN if the
             intended step is zero.
@@ -173,12 +174,15 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
 
     def watch(self, names: dict[nn.Parameter, str]) -> None:
         """Record what the next step compares the trainable parameters with, and compare the ranks."""
+        self.forget_noise()
         self.names = {p: names[p] for p in self.indices}
         self.placements = {p: (p.device, p.dtype) for p in self.indices}
-        if "fo_loss" in self.closures and any(p.dtype == torch.float16 for p in self.indices):
-            self.loss_scale.begin(next(iter(self.indices)).device)
+        if "fo_loss" in self.closures:
+            warn_of_cudnn(self.model, {p.device for p in self.indices})
+            if any(p.dtype == torch.float16 for p in self.indices):
+                self.loss_scale.begin(next(iter(self.indices)).device)
         if self.process_group is not None:
-            check_ranks(self.model, self.indices, self.seed, self.process_group)
+            check_ranks(self.model, self.indices, self.seed, self.process_group, self.noise)
 
     def follow(self) -> None:
         """Accept that the model has moved to other devices, and move the state to its parameters.
@@ -191,6 +195,9 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         placements = {p: (p.device, dtype) for p, (_, dtype) in self.placements.items()}
         check_unchanged(self.model, self.names, placements)
         if placements != self.placements:
+            self.forget_noise()
+            if "fo_loss" in self.closures:
+                warn_of_cudnn(self.model, {p.device for p in self.indices})
             self.placements = placements
             self.load_state_dict(self.state_dict())
 
@@ -203,6 +210,17 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         # In Python 3.11.2, the signature of the class is that of an inherited `__new__`.
         parameters = list(inspect.signature(cls.__init__).parameters.values())[2:]
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+
+    @property
+    def noise(self) -> str | None:
+        """The implementation that draws the noise: "torch" or "philox" (`addax.noise`); None if none does.
+
+        If the parameters are on several devices, this is the implementation of the first one.
+        """
+        rounds = self.rounding == "stochastic" and any(p.dtype in HALF for p in self.indices)
+        if self.closures == ("fo_loss",) and not rounds:
+            return None
+        return noise.implementation(next(iter(self.indices)).device)
 
     def next_closures(self) -> tuple[str, ...]:
         """Return the names of the closures that the next step needs."""
@@ -322,6 +340,12 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
             return torch.zeros((), dtype=torch.int64, device=device)
         return (~torch.stack([flag.to(device) for flag in finite])).sum()
 
+    def forget_noise(self) -> None:
+        """Free the noise of the current step."""
+        draws = vars(self).get("draws")
+        if draws is not None:
+            draws.clear()
+
     def count(self, skipped: Tensor, masked: Tensor) -> None:
         """Update the counters after a step, on the device.
 
@@ -335,7 +359,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         self.masked_steps = self.masked_steps.to(skipped.device) + (masked > 0)
         self.steps += 1
         self.publish_state()
-        if self.draws is not None:
-            self.draws.clear()
+        self.forget_noise()
         # Otherwise an autocast region around several steps would reuse weights cast before this step.
         torch.clear_autocast_cache()

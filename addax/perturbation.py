@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from addax import noise, small_tensors
+from addax import fused, noise, small_tensors
 from addax.scratch import Scratch
 from addax.small_tensors import KeptNoise
 
@@ -47,6 +47,9 @@ class Perturbation:
         out = self.scratch.take(point, key=p if tied else None)
         source, target = point.view(-1), out.view(-1)
         index = self.draws.indices[p]
+        if noise.uses_kernels(point.device):
+            fused.perturb([(source, target, index)], self.step_seed, self.scale, self.draws.kind)
+            return out
 
         def work(block: int, part: slice) -> None:
             z = noise.direction(
@@ -60,9 +63,16 @@ class Perturbation:
 
     def small(self, parameters: Sequence[nn.Parameter], thetas: Sequence[Tensor]) -> list[Tensor]:
         """Return the perturbed weights of all small parameters, in new memory."""
-        z = self.draws.small(self.step_seed)
-        indices = self.draws.indices
+        indices = [self.draws.indices[p] for p in parameters]
         points = thetas if self.base is None else [self.base[p] for p in parameters]
         # The closure may run in inference mode, but the memory is used outside of it too.
         with torch.inference_mode(False):
-            return small_tensors.perturbed(points, [z[indices[p]] for p in parameters], self.scale)
+            if not all(noise.uses_kernels(p.device) for p in points):
+                z = self.draws.small(self.step_seed)
+                return small_tensors.perturbed(points, [z[i] for i in indices], self.scale)
+            outs: dict[int, Tensor] = {}
+            for group in small_tensors.alike(points):
+                outs |= zip(group, small_tensors.new_like([points[n] for n in group]), strict=True)
+                items = [(points[n], outs[n], indices[n]) for n in group]
+                fused.perturb(items, self.step_seed, self.scale, self.draws.kind)
+            return [outs[n] for n in range(len(points))]

@@ -14,13 +14,32 @@ from torch import Tensor, nn
 
 from addax import noise
 
-#: Tensors with at most this many elements are small.
+#: On a CPU, tensors with at most this many elements are small.
 SMALL = 1 << 12
+#: On other devices, a launch takes as long as the work on more elements.
+SMALL_ON_GPU = 1 << 16
+# Parts of a common memory begin at multiples of this many elements, as kernels with vector loads need.
+_ALIGNMENT = 64
 
 
 def is_small(p: Tensor) -> bool:
     """Return whether a tensor is small."""
-    return p.numel() <= SMALL
+    return p.numel() <= (SMALL if noise.on_cpu(p.device) else SMALL_ON_GPU)
+
+
+def new_like(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return uninitialized tensors like the given ones, which are on one device and of one dtype."""
+    sizes = [-(-t.numel() // _ALIGNMENT) * _ALIGNMENT for t in tensors]
+    memory = torch.empty(sum(sizes), dtype=tensors[0].dtype, device=tensors[0].device).split(sizes)
+    return [part[: t.numel()].view(t.shape) for part, t in zip(memory, tensors, strict=True)]
+
+
+def alike(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Return the numbers of the tensors, grouped by device and dtype."""
+    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for number, tensor in enumerate(tensors):
+        groups.setdefault((tensor.device, tensor.dtype), []).append(number)
+    return list(groups.values())
 
 
 class KeptNoise:

@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from addax.noise import IMPLEMENTATIONS
+
 _COUNTERS = ("skipped_steps", "consecutive_skips", "masked_steps")
 
 
@@ -28,6 +30,7 @@ class StatefulMethod:
         for name in _COUNTERS:
             # torch.distributed.checkpoint reads the device of a full state from tensors with a dimension.
             values[name] = values[name][None]
+        values["noise"] = None if self.noise is None else IMPLEMENTATIONS.index(self.noise)
         return {name: value for name, value in values.items() if value is not None}
 
     def allocate_state(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -63,7 +66,7 @@ class StatefulMethod:
         name = type(self).__name__
         entries = [entry for entry in state_dict.get("state", {}).values() if isinstance(entry, dict)]
         found = [entry for entry in entries if isinstance(entry.get(name), dict)]
-        unknown = set(found[0][name]) - set(self.state_attributes) if found else set()
+        unknown = set(found[0][name]) - {*self.state_attributes, "noise"} if found else set()
         if not found or unknown or not {"steps", "seed", *_COUNTERS} <= set(found[0][name]):
             others = [key for entry in entries for key, value in entry.items() if isinstance(value, dict)]
             raise ValueError(
@@ -73,6 +76,7 @@ class StatefulMethod:
             )
         # torch would cast these values to the dtype of the parameter.
         values = found[0].pop(name)
+        self._check_noise(values.pop("noise", None), values["steps"])
         saved = self._saved_entries(state_dict)
         values = self.restored(dict.fromkeys(self.state_attributes) | values, saved)
         super().load_state_dict(state_dict)
@@ -81,6 +85,15 @@ class StatefulMethod:
         for attribute, value in values.items():
             setattr(self, attribute, value)
         self.publish_state()
+
+    def _check_noise(self, saved: int | None, steps: int) -> None:
+        """Raise `ValueError` if the steps of a saved state drew other noise than this device's."""
+        if steps and None not in (saved, self.noise) and IMPLEMENTATIONS[saved] != self.noise:
+            raise ValueError(
+                f"the saved steps drew their noise with implementation {IMPLEMENTATIONS[saved]!r}, and this "
+                f"device draws other noise, {self.noise!r}: continue on a "
+                f"{'CPU' if self.noise == 'philox' else 'CUDA device with triton'}"
+            )
 
     def _saved_entries(self, state_dict: Mapping[str, Any]) -> dict[nn.Parameter, dict[str, Any]]:
         """Return the saved entry of each parameter. Raise `ValueError` if it does not fit the parameter."""

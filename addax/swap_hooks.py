@@ -54,7 +54,8 @@ class Hooks:
             module._forward_hooks.pop(_KEY, None)
             module._forward_hooks_always_called.pop(_KEY, None)
         if self._compiled is not None:
-            self._compiled, module._compiled_call_impl = None, self._compiled
+            # An interrupt between the two assignments is repaired by a second call.
+            module._compiled_call_impl, self._compiled = self._compiled, None
 
     def _before(self, _module: nn.Module, _inputs: Any) -> None:
         self._enter()

@@ -6,19 +6,20 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 `addax.rounding`.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread: 1 in float32 if a direction
-is not combined with anything, 2 otherwise; 4 in bfloat16 and 7 in float16, and 1 more in a combination.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 7 in
+bfloat16, and 12 in float16.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from addax import noise
+from addax import fused, noise
 from addax.rounding import HALF, RealizedFraction, write_rounded
-from addax.small_tensors import KeptNoise, is_small
+from addax.small_tensors import KeptNoise, alike, is_small
 
 #: A coefficient of a step: a number on a CPU, a scalar tensor on another device.
 Coefficient = Tensor | float
@@ -31,6 +32,7 @@ class Step:
     Attributes:
         seed: seed of the rounding bits.
         directions: pairs of a coefficient and the step seed of its z.
+        gradient: the coefficient of the gradient.
         draws: draws z; None without directions.
         rounding: "stochastic" or "nearest"; ignored for float32 and float64 parameters.
         realized: accumulates the fraction of the step that 16-bit parameters take.
@@ -38,50 +40,87 @@ class Step:
 
     seed: int
     directions: Sequence[tuple[Coefficient, int]] = ()
+    gradient: Coefficient = 1.0
     draws: KeptNoise | None = None
     rounding: str = "stochastic"
     realized: RealizedFraction | None = None
 
+    @cached_property
+    def vector(self) -> Tensor:
+        """The coefficients of the directions and of the gradient: shape (directions + 1,), on the device."""
+        return torch.stack([*(c for c, _ in self.directions), self.gradient])
+
+    def is_fused(self, theta: Tensor) -> bool:
+        """Return whether a fused kernel applies the step to a parameter."""
+        return noise.uses_kernels(theta.device) and (self.realized is None or theta.dtype not in HALF)
+
 
 @torch.no_grad()
 def apply_update(
-    theta: Tensor,
-    index: int,
-    step: Step,
-    grad: tuple[Coefficient, Tensor] | None = None,
-    mask: Tensor | None = None,
+    theta: Tensor, index: int, step: Step, grad: Tensor | None = None, mask: Tensor | None = None
 ) -> None:
-    """Apply a step to one parameter in place.
+    """Apply a step to one parameter in place, with torch's operators.
 
     Args:
         theta: a contiguous parameter of any floating dtype.
         index: the index of the parameter, which defines its z and its rounding bits.
         step: the step.
-        grad: a coefficient and a gradient of theta's shape.
-        mask: bool scalar on theta's device. If it is False, the gradient is left out.
+        grad: a gradient of theta's shape; None leaves it out.
+        mask: bool scalar on theta's device. If it is False, the gradient is left out, too.
     """
     update = _Update(theta, index, step, grad, mask)
     noise.for_blocks(theta.numel(), theta.device, update.apply)
 
 
+def apply_fused(
+    parameters: Sequence[tuple[Tensor, int, Tensor | None]], step: Step, not_finite: Tensor | None = None
+) -> None:
+    """Apply a step to (parameter, index, gradient) on one device and of one dtype, with fused kernels.
+
+    An element whose gradient is not finite does not move.
+
+    Args:
+        parameters: all with a gradient, or all without one.
+        step: the step, which is not measured.
+        not_finite: int32 scalar on the device, which becomes 1 if an element of a gradient is not finite.
+    """
+    theta = parameters[0][0]
+    vector = step.vector
+    fused.update(
+        [(p.data, index, None if grad is None else grad.contiguous()) for p, index, grad in parameters],
+        step.seed,
+        directions=[seed for _, seed in step.directions],
+        direction="normal" if step.draws is None else step.draws.kind,
+        coefficients=vector.double() if theta.dtype == torch.float64 else vector.float(),
+        rounding=step.rounding,
+        not_finite=not_finite,
+    )
+
+
 @torch.no_grad()
-def apply_updates(parameters: Iterable[tuple[Tensor, int]], step: Step) -> None:
+def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
     """Apply a step without a gradient to several (parameter, index) on one device.
 
     On a CPU, torch's threads share the blocks of all parameters.
     """
+    fused_ones = [(p, index, None) for p, index in parameters if step.is_fused(p)]
+    for group in alike([p for p, *_ in fused_ones]):
+        apply_fused([fused_ones[n] for n in group], step)
+    rest = [(p, index) for p, index in parameters if not step.is_fused(p)]
+    if not rest:
+        return
     # The z of small tensors is drawn before threads share it.
     for _, seed in step.directions:
         step.draws.small(seed)
-    together, rest = [], []
-    for p, index in parameters:
+    together, separate = [], []
+    for p, index in rest:
         at_once = is_small(p) and p.dtype not in HALF and len(step.directions) == 1 and noise.on_cpu(p.device)
-        (together if at_once else rest).append((p, index))
+        (together if at_once else separate).append((p, index))
     if together:
         ((coefficient, seed),) = step.directions
         z = step.draws.small(seed)
         torch._foreach_add_([p for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
-    updates = [_Update(p, index, step) for p, index in rest]
+    updates = [_Update(p, index, step) for p, index in separate]
     if not updates or not noise.on_cpu(updates[0].flat.device):
         for update in updates:
             noise.for_blocks(update.flat.numel(), update.flat.device, update.apply)
@@ -98,7 +137,7 @@ class _Update:
         theta: Tensor,
         index: int,
         step: Step,
-        grad: tuple[Coefficient, Tensor] | None = None,
+        grad: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> None:
         self.index = index
@@ -107,7 +146,7 @@ class _Update:
         self.flat = theta.data.view(-1)
         self.wide = torch.float32 if theta.dtype in HALF else theta.dtype
         # If the gradient's layout differs from the parameter's, reshape copies it.
-        self.grad = None if grad is None else (grad[0], grad[1].reshape(-1))
+        self.grad = None if grad is None else grad.reshape(-1)
         self.terms = len(step.directions) + (grad is not None)
 
     def apply(self, block: int, part: slice) -> None:
@@ -142,7 +181,8 @@ class _Update:
                 step = torch.mul(x, factor, out=self._buffer(base, "step"))
             else:
                 _add(step, x, factor, out=step)
-        _add(base, step, -coefficient, out=out)
+        if step is not None:
+            _add(base, step, -coefficient, out=out)
 
     def _terms_of(self, block: int, part: slice, base: Tensor) -> Iterable[tuple[Coefficient, Tensor]]:
         """Yield the coefficient and the values of each term, in memory that the next one overwrites."""
@@ -154,12 +194,11 @@ class _Update:
                 z = noise.direction(seed, self.index, block, numel, base.device, self.step.draws.kind)
             yield coefficient, self._widened(z)
         if self.grad is not None:
-            coefficient, flat = self.grad
-            values = flat[part]
+            values = self.grad[part]
             if self.mask is not None:
                 zero = torch.zeros(1, dtype=self.wide, device=base.device)
                 values = torch.where(self.mask, values, zero, out=self._buffer(base, "gradient"))
-            yield coefficient, self._widened(values)
+            yield self.step.gradient, self._widened(values)
 
     def _widened(self, values: Tensor) -> Tensor:
         return values if values.dtype == self.wide else self._buffer(values, "gradient").copy_(values)

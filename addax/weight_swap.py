@@ -108,6 +108,7 @@ class WeightSwap:
     def _attach(self) -> None:
         # An interrupt may have left something behind, and a reference to theta would look like an alias.
         self._remove_hooks()
+        self._are_attached = True
         self.whole = self.whole or isinstance(self.model, torch.jit.ScriptModule)
         if self.structure is None or not self.structure.is_current(self.whole):
             self.structure = self.find_structure()
@@ -121,7 +122,6 @@ class WeightSwap:
             if slot.kind not in self._watched:
                 self._watched[slot.kind] = self.class_of(slot.kind)
         self._thread = threading.get_ident()
-        self._are_attached = True
         for hooks in self._hooks:
             hooks.attach()
 
@@ -191,8 +191,10 @@ class WeightSwap:
                 if self._guard:
                     self._guard.__enter__()
                 value = loss()
-                # The parameter itself is about to point at theta again.
-                return value.clone() if isinstance(value, nn.Parameter) else value
+                if isinstance(value, nn.Parameter):
+                    # The parameter itself is about to point at theta again.
+                    value = value.clone()
+                return value
             finally:
                 self._restore()
         finally:

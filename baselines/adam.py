@@ -49,6 +49,8 @@ class Adam(Method, torch.optim.Adam):
         (1, 1)
     """
 
+    #: torch's optimizer rounds to nearest.
+    noise = None
     label = "Adam"
     paper = "1412.6980"
     closures = ("fo_loss",)
@@ -130,6 +132,14 @@ class Adam(Method, torch.optim.Adam):
             vars(self).pop("found_inf", None)
         self.count(~is_finite, masked)
         return StepStats(reported_loss, None, 1, 1, skipped=~is_finite, masked_gradients=masked)
+
+    def _accelerator_graph_capture_health_check(self) -> None:
+        """Check that no CUDA graph is captured, as torch does, but only if a parameter is on an accelerator.
+
+        torch's check initializes CUDA, also for parameters on the CPU.
+        """
+        if any(p.device.type not in ("cpu", "meta") for p in self.indices):
+            super()._accelerator_graph_capture_health_check()
 
     def _average_gradients(self) -> None:
         """Average the gradients over the ranks. All ranks use the same order of parameters."""

@@ -18,6 +18,21 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat every parameter as a large one, although the models of the tests are tiny."""
+    from addax import small_tensors
+
+    monkeypatch.setattr(small_tensors, "SMALL", 0)
+
+
+@pytest.fixture(params=["large", "small"])
+def both_sizes(request: pytest.FixtureRequest) -> None:
+    """Run a test twice: with every parameter treated as a large one, and as they are, which is small."""
+    if request.param == "large":
+        request.getfixturevalue("all_large")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the cases of a parametrized test as slow, except those whose ids `slow_except` lists."""

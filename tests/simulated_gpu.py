@@ -51,6 +51,24 @@ class SimulatedGPU:
             yield
 
 
+class InterpretedGPU(SimulatedGPU):
+    """A simulated GPU that runs the fused kernels, in triton's interpreter."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let the library treat the CPU as a GPU with kernels. Few wide programs take the least time."""
+        from addax.kernels import launch
+        from tests.addax.kernels.interpreter import kernels_on_cpu
+
+        with (
+            super().in_use(),
+            kernels_on_cpu(),
+            mock.patch.object(launch, "WIDTH", 512),
+            mock.patch.object(noise, "uses_kernels", return_value=True),
+        ):
+            yield
+
+
 class RealGPU:
     """The first GPU of this machine, with the interface of `SimulatedGPU`."""
 
@@ -102,4 +120,4 @@ class _Limited(LiveBytes):
         return out
 
 
-GPUS = {"simulated": SimulatedGPU, "cuda": RealGPU}
+GPUS = {"simulated": SimulatedGPU, "interpreted": InterpretedGPU, "cuda": RealGPU}

@@ -127,11 +127,12 @@ def test_a_package_does_not_reach_those_above_it(package, foreign):
     assert reachable(package_graph(ROOT), package) & foreign == set()
 
 
-def test_addax_imports_only_torch_and_its_trainer_also_transformers():
+def test_addax_imports_only_torch_its_trainer_also_transformers_and_its_kernels_also_triton():
     for file in sorted((ROOT / "addax").rglob("*.py")):
         allowed = {"torch", "addax"} | (
             {"transformers", "accelerate"} if file.name.startswith("hf_") else set()
         )
+        allowed |= {"triton"} if file.parent.name == "kernels" else set()
         found = {name.split(".")[0] for name, _ in imports(ROOT, file)} - sys.stdlib_module_names
         assert found <= allowed, file
 

@@ -33,6 +33,10 @@ def shape_only(device: str) -> Iterator[None]:
     def on_cpu(_device: torch.device) -> bool:
         return device == "cpu"
 
+    def uses_kernels(_device: torch.device) -> bool:
+        # CUDA builds of torch ship triton, so the device that the prediction is for has the kernels.
+        return device == "cuda"
+
     def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
         for block, part in itertools.islice(noise.blocks(numel, device), 1):
             work(block, part)
@@ -45,6 +49,7 @@ def shape_only(device: str) -> Iterator[None]:
 
     replacements = {
         (noise, "on_cpu"): on_cpu,
+        (noise, "uses_kernels"): uses_kernels,
         (noise, "for_blocks"): for_blocks,
         (validation, "is_offloaded"): is_offloaded,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,

@@ -151,20 +151,3 @@ def source_of(data: str | None, otherwise: str = "builtin") -> tuple[str, str | 
     if not Path(data).is_dir():
         raise UserError(f"--data {data}: no such folder; use an existing folder, builtin, or hub")
     return "folder", data
-
-
-def device_of(device: str | None) -> str:
-    """Return the device for `--device`.
-
-    Raises:
-        UserError: the name is not a valid device, or torch finds no GPU for it.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch finds no GPU on this machine; use --device cpu")
-    if device not in ("cpu", "auto") and not device.startswith("cuda"):
-        raise UserError(f"--device {device}: must be cpu, cuda, cuda:N, or auto")
-    return device

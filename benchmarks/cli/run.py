@@ -90,6 +90,7 @@ def main(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from benchmarks.config.labels import label
+    from benchmarks.models._devices import device_of
     from benchmarks.results import store
     from benchmarks.suites._defaults import with_defaults
     from benchmarks.sweep import tracking
@@ -99,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
 
     data, folder = options.source_of(args.data)
     values = options.given_values(args, run_fields() | method_settings(args.method))
-    spec = with_defaults(values | {"device": options.device_of(args.device), "data": data})
+    spec = with_defaults(values | {"device": device_of(args.device), "data": data})
     wandb = tracking.check_mode(args.wandb, wandb_default(args.suite, spec.model))
     store.check_writable(args.suite)
     train.load(spec, folder)

@@ -1,7 +1,6 @@
 """Run every unfinished run of a suite."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="number of worker processes (default: one per CPU core, or 1 on a GPU)",
+        help="number of worker processes, which share the GPUs (default: one per GPU, or one per CPU core)",
     )
     how.add_argument("--executor", default="local", metavar="NAME", help="local or ray (default: local)")
     how.add_argument(
@@ -72,6 +71,7 @@ def main(args: argparse.Namespace) -> int:
     # These imports follow the checks of the arguments, because importing torch takes seconds.
     from rich.console import Console
 
+    from benchmarks.models._devices import device_of
     from benchmarks.sweep import scheduler, tracking
 
     suite_data = suites.data(args.suite)
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
         args.data or (None if suite_data == "hub" else suite_data), suite_data or "builtin"
     )
     # With Ray, this machine does not need the GPU that the runs use, so --device is not checked here.
-    device = args.device if args.executor == "ray" and args.device else options.device_of(args.device)
+    device = args.device if args.executor == "ray" and args.device else device_of(args.device)
     # A run's own choice counts unless the command line or the suite as a whole makes one.
     defaults = {}
     changes = {} if args.budget is None else scheduler.budget(args.budget)
@@ -101,9 +101,10 @@ def main(args: argparse.Namespace) -> int:
             from benchmarks.sweep.ray import RayExecutor
 
             return RayExecutor(args.ray_address, device, jobs)
+        from benchmarks.sweep import cards
         from benchmarks.sweep.local import LocalExecutor
 
-        return LocalExecutor(min(jobs or (1 if device != "cpu" else os.cpu_count() or 1), runs))
+        return LocalExecutor(*cards.assign({spec.device for spec in specs}, jobs, runs))
 
     failed = scheduler.sweep(
         name,

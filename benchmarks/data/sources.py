@@ -15,6 +15,8 @@ from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError, unknown
 from benchmarks.tasks import Row, Task
 
+# The branch in which the hub keeps every dataset without its loading script.
+CONVERTED = "refs/convert/parquet"
 SUFFIXES = (".jsonl", ".jsonl.gz")
 # A file's path, modification time in nanoseconds, and size in bytes: the cache key of its content.
 FileVersion = tuple[Path, int, int]
@@ -68,14 +70,20 @@ def hub_pools(task: Task) -> tuple[Pool, Pool]:
         import datasets
 
         loaded = [
-            datasets.load_dataset(hub.dataset, hub.config, split=s) for s in (hub.train, hub.validation)
+            datasets.load_dataset(hub.dataset, hub.config, split=s, revision=hub.revision)
+            for s in (hub.train, hub.validation)
         ]
     # The errors of the hub client (no network, unknown dataset, damaged cache) share no base class.
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
+        remedy = "without a network, use --data builtin or --data DIR"
+        if "Dataset scripts are no longer supported" in reason:
+            remedy = (
+                f"set a revision without a script in the task's Hub, such as revision={CONVERTED!r}, "
+                "or use --data builtin or --data DIR"
+            )
         raise UserError(
-            f"cannot load {hub.dataset} from the hub ({type(error).__name__}: {reason:.120}): "
-            "without a network, use --data builtin or --data DIR"
+            f"cannot load {hub.dataset} from the hub ({type(error).__name__}: {reason:.120}): {remedy}"
         ) from error
     return tuple(
         _hub_pool(task, split, name) for split, name in zip(loaded, (hub.train, hub.validation), strict=True)

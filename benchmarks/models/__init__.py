@@ -243,9 +243,7 @@ def load(
         UserError: the name is invalid, the model belongs to no family, its files cannot be read, they have no
             weights for the requested head, or some weights are not finite.
     """
-    import torch
-
-    from benchmarks.models import _transformers
+    from benchmarks.models import _devices, _transformers
 
     config = load_config(name)
     loaded = _with_tokenizer(name, config)
@@ -254,8 +252,13 @@ def load(
         raise UserError(f"{name}: its tokenizer has no mask token; use the classification head")
     _transformers.set_labels(config, head, num_labels)
     device_map = device if device == "auto" or isinstance(device, Mapping) else {"": device}
-    with _transformers.loading_errors(name), torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(HEAD_SEED)
+    gpus = _devices.gpus_of(device.values() if isinstance(device, Mapping) else [device])
+    _devices.prepare(gpus, dtype)
+    with (
+        _transformers.loading_errors(name),
+        _transformers.without_conversion(),
+        _devices.seeded(gpus, HEAD_SEED),
+    ):
         model, info = _transformers.auto_class(family.masked, head).from_pretrained(
             source(name),
             config=config,
@@ -299,9 +302,10 @@ def build(
     """
     import torch
 
-    from benchmarks.models import _transformers
+    from benchmarks.models import _devices, _transformers
 
     family = family_of(config.model_type, "configuration")
+    _devices.prepare(_devices.gpus_of([device]), dtype)
     config = copy.deepcopy(config)
     _transformers.set_labels(config, head, num_labels)
     with torch.device(device):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.errors import UserError
-from benchmarks.models import HEAD_SEED
+from benchmarks.models import HEAD_SEED, _devices
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
@@ -88,11 +88,11 @@ def _adapt(model: nn.Module, rank: int) -> None:
     no_move = mock.patch.object(LoraLayer, "_move_adapter_to_device_of_base_layer")
     with no_move, torch.device("meta"):
         inject_adapter_in_model(config, model)
-    with torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(HEAD_SEED)
-        for module in model.modules():
-            if isinstance(module, LoraLayer):
-                _fill(module)
+    adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    devices = {module.get_base_layer().weight.device for module in adapted}
+    with _devices.seeded(_devices.gpus_of(devices), HEAD_SEED):
+        for module in adapted:
+            _fill(module)
     for parameter in heads:
         parameter.requires_grad_(True)
 

@@ -1,6 +1,7 @@
 """Helpers for loading models with transformers: classes, logging, errors, tokenizers, checks of weights."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from benchmarks.profiling.oom import is_out_of_memory
 
 # These libraries log every retry, and warn about offloaded parameters even if the user requested offloading.
 TALKATIVE = ("huggingface_hub", "accelerate")
+# transformers reads this environment variable.
+CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"
 
 
 def auto_class(masked: bool, head: str) -> Any:
@@ -68,6 +71,23 @@ def loading_errors(name: str) -> Iterator[None]:
             settings.enable_progress_bar()
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+@contextmanager
+def without_conversion() -> Iterator[None]:
+    """Keep transformers from converting a checkpoint in the `.bin` format while a run is timed.
+
+    Otherwise it starts a thread that has the hub convert the checkpoint and downloads the result.
+    """
+    before = os.environ.get(CONVERSION)
+    os.environ[CONVERSION] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CONVERSION]
+        else:
+            os.environ[CONVERSION] = before
 
 
 def prepare_tokenizer(tokenizer: Any, masked: bool) -> None:

@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 from benchmarks import models, tasks
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
-from benchmarks.errors import UserError
 from benchmarks.models import _published
 from benchmarks.profiling.timing import now
 from benchmarks.studies import Option
@@ -23,15 +22,6 @@ KEY = ("shape", "dtype", "batch_size", "length", "device", "hardware", "data")
 REPEATS = Option("repeats", "number of batches to time; the table shows medians", 5, int)
 DEVICE = Option("device", "cpu or cuda (default: cuda if available)")
 DATA = Option("data", "builtin, or a data folder", "builtin")
-
-
-def device_of(given: str | None) -> str:
-    """Return the device to use: the given one, or by default cuda if it is available, else cpu."""
-    if given is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if given.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {given}: torch finds no GPU on this machine; use --device cpu")
-    return given
 
 
 def interleaved(

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from addax import noise, released
-from addax.rounding import HALF, apply_update
+from addax.rounding import HALF
+from addax.small_tensors import KeptNoise
+from addax.update import Step, apply_update
 from baselines.mezo import MeZO
 from benchmarks import models
 from benchmarks.profiling.environment import provenance_fields
@@ -85,14 +87,18 @@ def update_functions(
 
     def published(theta: nn.Parameter, size: float, seed: int) -> None:
         released.apply_step(
-            [(theta, 0, size)], seed, names={theta: "weight"}, loss=None, fo_weight=0.0, is_finite=None,
-            directions=[(1.0, torch.tensor(1.0), seed)], realized=None,
-        )  # fmt: skip
+            [(theta, 0, size)],
+            Step(seed, draws=KeptNoise({theta: 0}, "normal")),
+            names={theta: "weight"},
+            directions=[(1.0, torch.tensor(1.0), seed)],
+        )
 
     def ours(rounding: str) -> Callable[[nn.Parameter, float, int], None]:
-        return lambda theta, size, seed: apply_update(
-            theta, 0, seed, directions=[(torch.tensor(size), seed)], rounding=rounding
-        )
+        def update(theta: nn.Parameter, size: float, seed: int) -> None:
+            draws = KeptNoise({theta: 0}, "normal")
+            apply_update(theta, 0, Step(seed, [(size, seed)], draws=draws, rounding=rounding))
+
+        return update
 
     if dtype not in HALF:
         return {("released", None): published, ("exact", None): ours("nearest")}

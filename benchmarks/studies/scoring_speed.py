@@ -15,6 +15,7 @@ from benchmarks import tasks
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.scoring import SCORINGS, Scorer
+from benchmarks.models._devices import device_of
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
 from benchmarks.studies._speed import (
@@ -22,7 +23,6 @@ from benchmarks.studies._speed import (
     DEVICE,
     KEY,
     REPEATS,
-    device_of,
     interleaved,
     nano_tokens_on_opt_125m,
     training_batches,

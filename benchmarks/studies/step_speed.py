@@ -18,6 +18,7 @@ from baselines.mezo import MeZO
 from benchmarks import tasks
 from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
+from benchmarks.models._devices import device_of
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.studies import Option, Study, _host_time
@@ -28,7 +29,6 @@ from benchmarks.studies._speed import (
     KEY,
     REPEATS,
     SHAPES,
-    device_of,
     interleaved,
     nano_tokens_on_opt_125m,
     opt,

@@ -18,9 +18,10 @@ from addax.swap_units import Unit
 from addax.weight_swap import WeightSwap
 from baselines.mezo import MeZO
 from benchmarks import models
+from benchmarks.models._devices import device_of
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
-from benchmarks.studies._speed import DEVICE, KEY, NANO, device_of, interleaved, opt, random_tokens
+from benchmarks.studies._speed import DEVICE, KEY, NANO, interleaved, opt, random_tokens
 from benchmarks.studies._step_ways import LR, next_token_loss
 from benchmarks.studies.step_speed import DTYPES
 

@@ -1,17 +1,19 @@
 """Worker processes on this machine; when a worker dies, only its run is lost."""
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from benchmarks.config.spec import RunSpec
+from benchmarks.process import begin_worker
 from benchmarks.sweep.executor import Died, T
 
 
@@ -23,10 +25,14 @@ class LocalExecutor:
 
     Args:
         jobs: number of processes.
+        cards: names of GPUs for CUDA_VISIBLE_DEVICES. Process i may use only the GPU i modulo their number,
+            which is its "cuda:0". Without names, every process may use all GPUs.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, cards: Sequence[str] = ()) -> None:
         self.jobs = jobs
+        self._cards = cards
+        self._lanes = itertools.count()
         self._context = multiprocessing.get_context("spawn")
         self._threads = ThreadPoolExecutor(jobs)
         self._local = threading.local()
@@ -64,7 +70,13 @@ class LocalExecutor:
         # work: if a worker is killed while it waits for an event, `set` never returns.
         theirs, ours = self._context.Pipe(duplex=False)
         self._lifelines.append(ours)
-        pool = ProcessPoolExecutor(1, self._context, initializer=_begin_worker, initargs=(self.jobs, theirs))
+        if not hasattr(self._local, "lane"):
+            # A process that replaces a dead one keeps its GPU.
+            self._local.lane = next(self._lanes)
+        card = self._cards[self._local.lane % len(self._cards)] if self._cards else None
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        start = {"initializer": _begin, "initargs": (threads, card, theirs)}
+        pool = ProcessPoolExecutor(1, self._context, **start)
         self._local.pool, self._local.process = pool, None
         self._pools.append(pool)
         pid = pool.submit(os.getpid).result()
@@ -87,16 +99,13 @@ def _end_of(process: BaseProcess | None) -> str:
     return f"its worker process ended with code {code}"
 
 
-def _begin_worker(jobs: int, lifeline: Connection) -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+def _begin(threads: int, card: str | None, lifeline: Connection) -> None:
     # Ctrl-C in a terminal and SIGTERM from a job scheduler also reach the workers, but the sweep decides when
     # they end.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    begin_worker(threads, card)
 
 
 def _end_with(lifeline: Connection) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from benchmarks import registry
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
+from benchmarks.process import begin_worker
 from benchmarks.results import store
 from benchmarks.sweep.executor import Died
 
@@ -217,10 +218,7 @@ def _missing(paths: list[str]) -> list[str]:
 def _run(work: Callable[[RunSpec], T], spec: RunSpec, folder: str, threads: int) -> T:
     """Run `work` in a worker, in the working directory of the sweep."""
     os.chdir(folder)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    import torch
-
-    torch.set_num_threads(threads)
+    begin_worker(threads)
     return work(spec)
 
 

@@ -21,12 +21,21 @@ Loss = Literal["classification", "teacher_forcing"]
 
 @dataclass(frozen=True)
 class Hub:
-    """The public copy of a task's data: a Hugging Face dataset, its configuration, and its split names."""
+    """The public copy of a task's data on the Hugging Face hub.
+
+    Attributes:
+        dataset: name of the dataset, as owner/name.
+        config: its configuration; None for the only one.
+        train, validation: names of its splits.
+        revision: its branch, tag, or commit; None for the main branch. The hub keeps a copy without a script
+            of a dataset with a loading script, which `datasets` no longer runs, in "refs/convert/parquet".
+    """
 
     dataset: str
     config: str | None
     train: str = "train"
     validation: str = "validation"
+    revision: str | None = None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _sources(task: Task, name: str) -> str | None:
             return f'hub must be a Hub, not {task.hub!r:.40}; write Hub("owner/name", None)'
         for field in dataclasses.fields(Hub):
             value = getattr(task.hub, field.name)
-            if not isinstance(value, str) and not (field.name == "config" and value is None):
+            if not isinstance(value, str) and not (field.name in ("config", "revision") and value is None):
                 return f"{field.name} of hub must be a text, not {value!r:.40}"
     if task.rows_of is None:
         return None

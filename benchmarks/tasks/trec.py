@@ -42,7 +42,8 @@ TASK = Task(
     title="TREC",
     version=1,
     generator_version=2,
-    hub=Hub("CogComp/trec", None, validation="test"),
+    # The main branch has a loading script.
+    hub=Hub("CogComp/trec", None, validation="test", revision="refs/convert/parquet"),
     prompt=lambda row: f"Question: {row['text']}\nAnswer type:",
     cloze=lambda row, mask: f"{mask} : {row['text']}",
     candidates=lambda row: WORDS,

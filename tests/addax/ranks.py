@@ -21,7 +21,7 @@ from tests.numerics.oracle import DTYPES, MLP, TIED, bits, generator, upcast
 WORLD = 2
 ROWS = 8
 STEPS = 4
-RATES = {"adam": 1e-3, "mezo": 1e-3, "mezo-svrg": 1e-3}
+RATES = {"adam": 1e-3, "mezo": 1e-3, "mezo-svrg": 3e-3}
 PROBLEMS = {"mlp": MLP, "tied": TIED}
 RELEASED = ("addax", "mezo")
 

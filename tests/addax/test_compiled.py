@@ -158,6 +158,7 @@ def test_the_compiled_code_of_a_step_is_reused():
 
 
 @pytest.mark.parametrize(("way", "weights"), [(blocks, 5 * 5 + 3 * 5), (model_compile, 2 * 40 + 5)])
+@pytest.mark.usefixtures("all_large")
 def test_scratch_is_the_weights_of_the_compiled_module(way, weights):
     """Of blocks that are compiled one by one, only one is swapped in at a time."""
     model, loss = way(fill(Net(), torch.float64))
@@ -167,7 +168,7 @@ def test_scratch_is_the_weights_of_the_compiled_module(way, weights):
 
     def counted(p):
         take(swap, p)
-        most.append(sum(q.numel() for q in swap._swapped))
+        most.append(sum(s.parameter.numel() for s in swap._large if s.perturbed is not None))
 
     swap._swap_in = counted
     opt.step(zo_loss=loss)

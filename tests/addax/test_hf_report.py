@@ -17,7 +17,7 @@ from baselines.sgd import SGD
 from tests.addax.trainers import DATA, K0, K1, LONG, LR, SHORT, arguments, collate, mixed, trainer
 from tests.numerics.oracle import opt_model
 
-ZERO_ORDER = {"eps": 1e-3, "seed": 3, "rounding": "stochastic"}
+ZERO_ORDER = {"eps": 1e-3, "direction": "normal", "seed": 3, "rounding": "stochastic"}
 D1 = {"fo_batch_size": K1, "fo_examples": len(DATA)}
 # name -> (arguments of the trainer, title, settings)
 RUNS = {
@@ -42,7 +42,8 @@ RUNS = {
         {"optimizer_cls_and_kwargs": (MeZO, {"eps": 0.01, "seed": 9, "rounding": "nearest"})},
         "MeZO (arXiv 2305.17333)",
         {
-            "lr": LR, "eps": 0.01, "seed": 9, "rounding": "nearest", "arithmetic": "exact",
+            "lr": LR, "eps": 0.01, "direction": "normal", "seed": 9, "rounding": "nearest",
+            "arithmetic": "exact",
             "zo_batch_size": K1, "zo_examples": len(DATA),
         },
     ),

@@ -15,8 +15,8 @@ from scipy import stats
 
 from addax import noise
 from addax.addax import Addax
-from addax.rounding import apply_update
 from tests.numerics.oracle import CPU, HALVES, MLP, TIED
+from tests.numerics.updates import update
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 10_000_000
@@ -125,7 +125,7 @@ def test_z_does_not_depend_on_threads():
             z = torch.empty(numel)
 
             def work(block, part, z=z):
-                z[part] = noise.normal(4, 2, block, part.stop - part.start, CPU)
+                z[part] = noise.direction(4, 2, block, part.stop - part.start, CPU)
 
             noise.for_blocks(numel, CPU, work)
             drawn.append(z)
@@ -159,7 +159,7 @@ def test_z_does_not_depend_on_dtype(dtype):
 def test_an_update_in_blocks_applies_the_whole_z(dtype):
     """A step of -1 from zero gives z, rounded once. The tensor has two full blocks and a partial one."""
     theta = torch.zeros(2 * noise.CPU_BLOCK + 5, dtype=dtype)
-    apply_update(theta, 6, 0, directions=[(torch.tensor(-1.0), 9)], rounding="nearest")
+    update(theta, 6, 0, directions=[(-1.0, 9)], rounding="nearest")
     assert torch.equal(theta, draw(9, 6, theta.numel()).to(dtype))
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from addax import noise
-from addax.rounding import RealizedFraction, apply_update, stochastic_round
+from addax.rounding import RealizedFraction, stochastic_round
 from baselines.mezo import MeZO
 from tests.numerics.oracle import CPU, HALVES, generator
+from tests.numerics.updates import update
 
 TYPES = pytest.mark.parametrize("dtype", HALVES, ids=str)
 N = 1 << 17
@@ -108,7 +109,7 @@ def test_released_arithmetic_loses_most_of_a_small_step(dtype):
 def test_the_realized_fraction_is_the_part_of_the_step_taken(dtype):
     theta, realized = weights(dtype), RealizedFraction()
     before, size = theta.double(), 1e-5
-    apply_update(theta, 0, 3, directions=[(torch.tensor(size), 3)], rounding="nearest", realized=realized)
+    update(theta, 0, 3, directions=[(size, 3)], rounding="nearest", realized=realized)
     z = noise.draw(3, 0, theta.shape, CPU).double()
     expected = along(theta.double() - before, z, size)
     # The intended value is a float32, in which 1e-5 z added to weights of 0.02 keeps four digits.
@@ -126,7 +127,7 @@ def test_an_update_is_a_pure_function_of_the_step_seed(dtype):
 
     def updated(step_seed, z_seed=9):
         theta = start.clone()
-        apply_update(theta, 1, step_seed, directions=[(torch.tensor(1e-4), z_seed)], grad=(1e-4, grad))
+        update(theta, 1, step_seed, directions=[(torch.tensor(1e-4), z_seed)], grad=(1e-4, grad))
         return theta
 
     first = updated(5)
@@ -147,13 +148,13 @@ def test_an_update_follows_the_formula(dtype):
     grad = torch.randn(theta.shape, generator=generator(4)).to(dtype)
     z = [noise.draw(s, 2, theta.shape, CPU) for s in (7, 8)]
     expected = theta.float() - ((0.25 * z[0] - 0.5 * z[1]) + 0.125 * grad.float())
-    directions = [(torch.tensor(0.25), 7), (torch.tensor(-0.5), 8)]
-    apply_update(theta, 2, 0, directions=directions, grad=(0.125, grad), rounding="nearest")
+    directions = [(0.25, 7), (-0.5, 8)]
+    update(theta, 2, 0, directions=directions, grad=(0.125, grad), rounding="nearest")
     assert torch.equal(theta, expected.to(dtype))
 
 
 def test_a_gradient_in_another_layout_gives_the_same_update():
     theta = torch.zeros(3, 4)
     grad = torch.arange(12.0).reshape(4, 3).t()
-    apply_update(theta, 0, 0, grad=(1.0, grad))
+    update(theta, 0, 0, grad=(1.0, grad))
     assert torch.equal(theta, -grad)

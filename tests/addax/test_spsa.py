@@ -6,9 +6,12 @@ from torch import nn
 
 from addax import noise
 from addax.addax import Addax
+from addax.small_tensors import KeptNoise
 from addax.spsa import PerturbedForward
 from baselines.mezo import MeZO
 from tests.numerics.oracle import CPU, DTYPES, MLP, OPT, TIED, check_unmoved, generator, opt_model
+
+pytestmark = pytest.mark.usefixtures("both_sizes")
 
 ALL = pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
 
@@ -38,7 +41,7 @@ def test_estimates_average_to_the_gradient():
         theta = model()
         return theta @ curvature @ theta / 2 + slope @ theta
 
-    perturbation = PerturbedForward(model, {model.theta: 0})
+    perturbation = PerturbedForward(model, KeptNoise({model.theta: 0}, "normal"))
     total = torch.zeros(d, dtype=torch.float64)
     for k in range(n):
         estimate = perturbation.estimate(loss, 1e-3, noise.hash_seed(0, k))
@@ -53,7 +56,8 @@ def test_one_estimate_is_the_directional_derivative():
     """On a linear loss, g0 equals <grad, z> exactly."""
     model = Point(7)
     slope = torch.randn(7, generator=generator(6), dtype=torch.float64)
-    estimate = PerturbedForward(model, {model.theta: 5}).estimate(lambda: slope @ model(), 1e-2, 77)
+    perturbed = PerturbedForward(model, KeptNoise({model.theta: 5}, "normal"))
+    estimate = perturbed.estimate(lambda: slope @ model(), 1e-2, 77)
     z = noise.draw(77, 5, torch.Size([7]), CPU).double()
     torch.testing.assert_close(estimate.projected_grad, slope @ z, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(estimate.loss, slope @ model.theta.detach(), rtol=1e-12, atol=1e-12)

@@ -152,14 +152,14 @@ def test_the_realized_fraction_is_measured_in_16_bit(method, dtype):
     """Every method except Adam, whose updates torch writes, measures it."""
     problem = Regression(dtype)
     opt = class_of(method)(problem.model, lr=1e-2)
-    measured = [problem.step(opt).realized_fraction for _ in range(opt.MEASURE_EVERY + 1)]
+    measured = [problem.step(opt).realized_fraction for _ in range(8 * opt.MEASURE_EVERY + 1)]
     if isinstance(opt, torch.optim.Adam):
         assert measured == [None] * len(measured)
         return
-    assert all(m is None for m in measured[1:-1])
+    assert all((m is None) == bool(k % opt.MEASURE_EVERY) for k, m in enumerate(measured))
     # In float16, the first steps may overflow until the loss scale fits. Their intended step is zero.
-    assert measured[0] is not None
-    assert 0.2 < measured[-1].item() < 2
+    later = [m.item() for m in measured[1:] if m is not None and not m.isnan()]
+    assert 0.5 < sum(later) / len(later) < 1.5
 
 
 def check_schedule(method: str, scheduler: str) -> None:

@@ -11,7 +11,12 @@ NEEDS_CUDA = [
 ]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=NEEDS_CUDA if name == "cuda" else []) for name in GPUS])
+CUDA = pytest.param("cuda", marks=NEEDS_CUDA)
+# The interpreter is too slow for models. Tests of single tensors use it as well.
+WITH_KERNELS = pytest.mark.parametrize("gpu", ["simulated", "interpreted", CUDA], indirect=True)
+
+
+@pytest.fixture(params=["simulated", CUDA])
 def gpu(request):
     """The simulated or the real GPU, in use during the test."""
     device = GPUS[request.param]()

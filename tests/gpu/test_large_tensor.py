@@ -6,6 +6,7 @@ from torch import nn
 
 from addax import noise
 from baselines.mezo import MeZO
+from tests.gpu.conftest import WITH_KERNELS
 
 # Elements beyond the first block. On a real GPU, the tensor has 2^24 + 5 elements.
 MORE = 5
@@ -37,6 +38,7 @@ def numel(gpu, monkeypatch):
     return noise.block_size(gpu.place) + MORE
 
 
+@WITH_KERNELS
 @pytest.mark.parametrize("direction", noise.DIRECTIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_every_element_of_a_large_tensor_is_perturbed_and_updated(gpu, numel, dtype, direction):

@@ -11,6 +11,8 @@ from addax import noise
 from benchmarks.registry import files, module
 from tests.numerics.oracle import MLP, OPT, TIED
 
+pytestmark = pytest.mark.usefixtures("all_large")
+
 NUMBERS = {
     "forwards": r"(\d+) forwards?",
     "backwards": r"(\d+) backwards?",
@@ -64,12 +66,12 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
         model, lr=1e-3, **options
     )
     count = {}
-    normal, backward = noise.normal, torch.Tensor.backward
+    direction, backward = noise.direction, torch.Tensor.backward
     writes = Writes(model)
 
-    def counted_normal(step_seed, index, block, numel, device):
+    def counted_direction(step_seed, index, block, numel, *options):
         count["draws"] += numel / size
-        return normal(step_seed, index, block, numel, device)
+        return direction(step_seed, index, block, numel, *options)
 
     def counted_backward(tensor, *args, **kwargs):
         count["backwards"] += 1
@@ -77,7 +79,7 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
         backward(tensor, *args, **kwargs)
         writes.backward = False
 
-    monkeypatch.setattr(noise, "normal", counted_normal)
+    monkeypatch.setattr(noise, "direction", counted_direction)
     monkeypatch.setattr(torch.Tensor, "backward", counted_backward)
 
     def loss(name):
@@ -119,8 +121,8 @@ def test_a_tied_parameter_costs_no_extra_draws(method, problem, monkeypatch):
 
 def test_a_tied_parameter_is_drawn_once_in_each_forward_of_a_closure(monkeypatch):
     """A closure may evaluate its batch in parts or call only the embedding."""
-    model, drawn, normal = TIED.build(torch.float32), [], noise.normal
-    monkeypatch.setattr(noise, "normal", lambda *a: drawn.append(a[1:4]) or normal(*a))
+    model, drawn, direction = TIED.build(torch.float32), [], noise.direction
+    monkeypatch.setattr(noise, "direction", lambda *a: drawn.append(a[1:4]) or direction(*a))
     opt = module("method", "mezo").MeZO(model, lr=1e-3)
 
     def closure():
@@ -173,8 +175,8 @@ def test_released_arithmetic_costs_what_its_docstring_states(monkeypatch):
     model = MLP.build(torch.float32)
     opt = module("method", "mezo").MeZO(model, lr=1e-3, arithmetic="released")
     size = sum(p.numel() for p in model.parameters())
-    drawn, normal = [], noise.normal
-    monkeypatch.setattr(noise, "normal", lambda *a: drawn.append(a[3] / size) or normal(*a))
+    drawn, direction = [], noise.direction
+    monkeypatch.setattr(noise, "direction", lambda *a: drawn.append(a[3] / size) or direction(*a))
     writes = Writes(model)
     with writes:
         opt.step(zo_loss=MLP.closure(model, 0))

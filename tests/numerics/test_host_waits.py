@@ -18,7 +18,14 @@ METHODS = sorted(set(files("method")) - {"adam", "mezo-svrg"})
 @pytest.fixture(autouse=True)
 def on_meta(monkeypatch):
     """Replace the noise with empty tensors, and accept parameters on the meta device."""
-    monkeypatch.setattr(noise, "normal", lambda _s, _i, _b, numel, device: torch.empty(numel, device=device))
+    monkeypatch.setattr(
+        noise, "direction", lambda _s, _i, _b, numel, device, _kind: torch.empty(numel, device=device)
+    )
+    monkeypatch.setattr(
+        noise,
+        "draw_first_blocks",
+        lambda _s, sizes, device, _kind: [torch.empty(numel, device=device) for _, numel in sizes],
+    )
     monkeypatch.setattr(
         noise,
         "random_bits",

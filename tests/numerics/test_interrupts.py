@@ -10,8 +10,21 @@ import addax
 from baselines.mezo import MeZO
 from tests.numerics.oracle import TIED, bits
 
+pytestmark = pytest.mark.usefixtures("both_sizes")
+
 HERE = Path(addax.__file__).parent
-FILES = {str(HERE / name) for name in ("spsa.py", "weight_swap.py", "scratch.py", "forward_state.py")}
+FILES = {
+    str(HERE / f"{name}.py")
+    for name in (
+        "spsa",
+        "weight_swap",
+        "swap_hooks",
+        "swap_units",
+        "perturbation",
+        "scratch",
+        "forward_state",
+    )
+}
 
 
 class Interrupt:

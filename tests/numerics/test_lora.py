@@ -6,6 +6,7 @@
 import pytest
 import torch
 
+from addax.small_tensors import KeptNoise
 from addax.spsa import PerturbedForward
 from benchmarks.registry import files
 from tests.baselines.test_methods import class_of
@@ -84,7 +85,8 @@ def test_every_kind_of_adapter_is_perturbed(kind):
     problem = Problem(kind, lambda dtype: lora_model(dtype, **KINDS[kind]).to(dtype), LORA.loss)
     model = problem.build(torch.float64)
     dense, eps, seed = Dense(model, problem), 1e-3, 17
-    perturbed = PerturbedForward(model, {p: i for i, p in enumerate(model.parameters()) if p.requires_grad})
+    indices = {p: i for i, p in enumerate(model.parameters()) if p.requires_grad}
+    perturbed = PerturbedForward(model, KeptNoise(indices, "normal"))
     estimates = []
     check_unmoved(model, lambda: estimates.append(perturbed.estimate(problem.closure(model, 0), eps, seed)))
     z = dense.z(seed)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from addax import noise, released
-from addax.rounding import apply_update
+from addax.small_tensors import KeptNoise
+from addax.update import Step
 from baselines.mezo import MeZO
 from tests.numerics.oracle import CPU, HALVES, generator
+from tests.numerics.updates import update
 
 TYPES = pytest.mark.parametrize("dtype", HALVES, ids=str)
 DIRECTIONS, WEIGHTS = 100, 1_000_000
@@ -70,7 +72,7 @@ def test_stochastic_rounding_realizes_the_whole_step(dtype):
         length = torch.dot(z, z)
         for i, size in enumerate(SIZES):
             theta = start.clone()
-            apply_update(theta, 0, k, directions=[(torch.tensor(size), k)])
+            update(theta, 0, k, directions=[(size, k)])
             taken = theta.float() - before
             fractions[i, k] = -torch.dot(taken, z) / (size * length)
             error = taken.add_(z, alpha=size)
@@ -99,12 +101,12 @@ def test_nearest_rounding_and_released_arithmetic_lose_the_step(dtype, i):
     assert fraction == pytest.approx(REALIZED[dtype][i], rel=0.15)
 
     ours = nn.Parameter(start.clone())
-    options = {"names": {ours: "weight"}, "loss": None, "fo_weight": 0.0, "is_finite": None, "realized": None}
-    released.apply_step([(ours, 0, lr)], 5, directions=[(1.0, torch.tensor(g), 5)], **options)
+    step = Step(5, draws=KeptNoise({ours: 0}, "normal"))
+    released.apply_step([(ours, 0, lr)], step, names={ours: "weight"}, directions=[(1.0, torch.tensor(g), 5)])
     assert torch.equal(ours, published)
 
     nearest = start.clone()
-    apply_update(nearest, 0, 5, directions=[(torch.tensor(lr * g), 5)], rounding="nearest")
+    update(nearest, 0, 5, directions=[(lr * g, 5)], rounding="nearest")
     assert along(nearest, start, z, lr * g) == pytest.approx(fraction, rel=0.1)
 
 

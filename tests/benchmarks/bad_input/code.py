@@ -113,6 +113,12 @@ CASES = [
         "set both hub and from_hub",
     ),
     file(
+        "task",
+        "a revision of the hub that is not a text",
+        TASK.format(more='\n    hub=Hub("me/mine", None, revision=3), from_hub=list,'),
+        "revision of hub must be a text, not 3",
+    ),
+    file(
         "method",
         "a method file with two methods",
         METHOD + METHOD[METHOD.index("class") :].replace("First", "Second"),

@@ -28,8 +28,8 @@ def folder(tmp_path):
 def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch):
     raw, requests = FIXTURES[name], []
 
-    def load_dataset(dataset, config, split):
-        requests.append((dataset, config, split))
+    def load_dataset(dataset, config, split, revision):
+        requests.append((dataset, config, split, revision))
         # Rows without a gold label take part in the draw, but are skipped.
         return [row for row in raw["hub"] if row.get("label") != -1]
 
@@ -54,7 +54,47 @@ def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch
         "gsm8k": ("openai/gsm8k", "main"),
     }.get(name, ("nyu-mll/glue" if name in ("mnli", "qnli", "cola") else "aps/super_glue", name))
     held_out = {"mnli": "validation_matched", "trec": "test", "gsm8k": "test"}.get(name, "validation")
-    assert requests == [(*where, "train"), (*where, held_out)]
+    revision = {"trec": "refs/convert/parquet"}.get(name)
+    assert requests == [(*where, "train", revision), (*where, held_out, revision)]
+
+
+@pytest.fixture
+def converted(tmp_path, monkeypatch):
+    """Write TREC as the hub's branch `refs/convert/parquet` holds it, and return the folder.
+
+    `datasets` finds splits and scripts in a folder as in a repository on the hub.
+    """
+    import datasets
+
+    folder = tmp_path / "trec"
+    names = datasets.ClassLabel(names=["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"])
+    kinds = {"text": datasets.Value("string"), "coarse_label": names, "fine_label": datasets.Value("int64")}
+    for split, first in (("train", 0), ("test", 6)):
+        rows = [{"text": f"question {first + i} ?", "coarse_label": i % 6, "fine_label": 0} for i in range(6)]
+        (folder / "default" / split).mkdir(parents=True)
+        table = datasets.Dataset.from_list(rows, features=datasets.Features(kinds))
+        table.to_parquet(folder / "default" / split / "0000.parquet")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    task = tasks.load("trec")
+    task = dataclasses.replace(task, hub=dataclasses.replace(task.hub, dataset=str(folder)))
+    monkeypatch.setattr(tasks, "load", lambda name: task)
+    return folder
+
+
+def test_the_converted_branch_of_trec_gives_both_splits(converted):
+    drawn = fresh_splits("trec", "hub", train=4, validation=2, test=6, seed=0)
+    labels = {e.row["text"]: e.row["label"] for e in (*drawn.train, *drawn.validation)}
+    # The numbers of ABBR and DESC differ from the hub's.
+    assert [labels[f"question {i} ?"] for i in range(6)] == [2, 1, 0, 3, 4, 5]
+    assert {e.row["text"] for e in drawn.test} == {f"question {i} ?" for i in range(6, 12)}
+
+
+def test_a_dataset_with_a_script_is_an_error_that_names_the_remedy(converted):
+    (converted / "trec.py").write_text("")
+    with pytest.raises(UserError, match=r"found trec\.py.*revision='refs/convert/parquet'") as caught:
+        fresh_splits("trec", "hub", train=6, validation=6, test=0, seed=0)
+    assert "\n" not in str(caught.value)
+    assert "without a network" not in str(caught.value)
 
 
 def test_an_unreachable_hub_gives_a_one_line_error_with_alternatives(monkeypatch):

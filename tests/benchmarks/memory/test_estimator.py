@@ -195,7 +195,7 @@ def test_a_step_that_reads_values_is_a_one_line_error(monkeypatch):
 
 def test_a_prediction_leaves_generators_and_scratch_unchanged():
     """A prediction restores torch's generator and this thread's noise generator, scratch, and modes."""
-    noise.normal(0, 0, 0, 8, torch.device("cpu"))
+    noise.direction(0, 0, 0, 8, torch.device("cpu"))
     before = noise.draw(7, 0, torch.Size([1 << 20]), torch.device("cpu"))
     spec = spec_of("addax")
     state, buffers = torch.get_rng_state(), scratch_buffers()

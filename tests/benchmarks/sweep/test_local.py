@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Listener
 from pathlib import Path
 
 import pytest
 
 from benchmarks import registry
+from benchmarks.process import ALLOCATOR, VISIBLE
 from benchmarks.sweep.executor import Died
 from benchmarks.sweep.local import LocalExecutor
+from tests.benchmarks.sweep.reporting import report_to
 
 pytestmark = pytest.mark.process
 
@@ -54,6 +57,46 @@ def test_a_worker_serves_many_runs_and_ends_with_the_executor():
     while alive(*pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not alive(*pids)
+
+
+@pytest.fixture
+def listener():
+    with Listener() as listener:
+        yield listener
+
+
+def test_each_worker_has_a_gpu_of_its_own_until_gpus_are_short(listener, monkeypatch):
+    for name in (*ALLOCATOR, VISIBLE):
+        monkeypatch.delenv(name, raising=False)
+    pool = LocalExecutor(3, ("GPU-5e1f", "1"))
+    try:
+        futures = [pool.submit(report_to, listener.address) for _ in range(3)]
+        # Every worker waits, so no worker does the work of two.
+        connections = [listener.accept() for _ in futures]
+        reports = [connection.recv() for connection in connections]
+        for connection in connections:
+            connection.send("end")
+        assert [future.result(60) for future in futures] == [None] * 3
+    finally:
+        pool.close(now=True)
+    environments, threads = zip(*reports, strict=True)
+    assert sorted(e.pop(VISIBLE) for e in environments) == ["1", "GPU-5e1f", "GPU-5e1f"]
+    assert {e["PYTORCH_ALLOC_CONF"] for e in environments} == {"expandable_segments:True"}
+    # Nothing else tells a worker which of them it is.
+    assert environments[0] == environments[1] == environments[2]
+    assert set(threads) == {max(1, os.cpu_count() // 3)}
+
+
+def test_a_new_worker_keeps_the_gpu_of_the_dead_one():
+    pool = LocalExecutor(1, ("MIG-2", "MIG-7"))
+    try:
+        card = f"__import__('os').environ['{VISIBLE}']"
+        assert pool.submit(eval, card).result(60) == "MIG-2"
+        with pytest.raises(Died):
+            pool.submit(eval, "__import__('os')._exit(7)").result(60)
+        assert pool.submit(eval, card).result(60) == "MIG-2"
+    finally:
+        pool.close(now=True)
 
 
 PARENT = """
