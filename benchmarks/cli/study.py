@@ -1,12 +1,14 @@
 """Run a study: a micro-benchmark that prints a table.
 
---save merges the rows into results/reference/NAME.jsonl, the source of tables and figures.
+--save merges the rows into results/reference/NAME.jsonl, the source of tables and figures. --save-to merges
+them into a file of another folder.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks import registry
 from benchmarks.cli.parser import Parser
@@ -22,6 +24,9 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     )
     command.add_argument(
         "--save", action="store_true", help="merge the rows into results/reference/NAME.jsonl"
+    )
+    command.add_argument(
+        "--save-to", metavar="DIR", type=Path, help="merge the rows into DIR/NAME.jsonl instead"
     )
     name = next((word for word in argv if not word.startswith("-")), None)
     if name is None:
@@ -59,10 +64,15 @@ def main(args: argparse.Namespace) -> int:
         value = getattr(args, option.name.replace("-", "_"))
         if option.type is int and value is not None and value < 1:
             raise UserError(f"--{option.name} must be at least 1, not {value}")
-    rows = study.measure(args, lambda line: print(line, file=sys.stderr, flush=True))
+    rows, saved = [], None
+    for part in studies.measured(study, args, lambda line: print(line, file=sys.stderr, flush=True)):
+        rows += part
+        if args.save or args.save_to:
+            saved = studies.save(args.name, part, args.save_to)
     print(study.table(rows))
-    if args.save:
-        print(os.path.relpath(studies.save(args.name, rows), registry.ROOT))
+    if saved:
+        print(os.path.relpath(saved, registry.ROOT))
+    if args.save and not args.save_to:
         figures = "".join(f"; python -m benchmarks plots {name}" for name in study.figures)
         print(f"next: python -m benchmarks docs{figures}")
     problem = study.problem(rows) if study.problem else None

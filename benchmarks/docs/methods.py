@@ -10,6 +10,7 @@ from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.tables import NONE
 from benchmarks.results.order import sort_key
 from benchmarks.studies._memory_tables import pipe
+from benchmarks.studies._step_tables import together
 from plots._memory import curve_label
 
 RowsOf = Callable[[str], list[dict]]
@@ -101,9 +102,9 @@ def speed(rows_of: RowsOf, name: str) -> str:
     """Return a table that compares a method's step times with the times of its bare evaluations."""
     lines = []
     for row in rows_of(SPEED):
-        bare = next(r for r in rows_of(SPEED) if r["part"] == row["part"] and r["shape"] == row["shape"])
-        if row["way"] != label_of(name) or "beyond_seconds" not in row:
+        if row["way"] != label_of(name) or row.get("beyond_seconds") is None:
             continue
+        bare = together(rows_of(SPEED), row)[0]
         lines.append(
             {
                 "model": f"{row['shape']} {row['dtype']}",

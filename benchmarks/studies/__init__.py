@@ -5,7 +5,7 @@
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Study:
     """A micro-benchmark.
 
     Attributes:
-        measure: takes the options and a function that prints a line of progress, and returns rows.
+        measure: takes the options and a function that prints a line of progress, and returns rows. A long
+            study yields lists of rows instead, each of which is saved as soon as it is complete.
         table: formats rows as text.
         key: names of fields. Saving replaces committed rows that agree with a new row in these fields. If the
             key is empty, it replaces all rows.
@@ -58,7 +59,9 @@ class Study:
             command exits with code 1.
     """
 
-    measure: Callable[[argparse.Namespace, Callable[[str], None]], list[dict[str, Any]]]
+    measure: Callable[
+        [argparse.Namespace, Callable[[str], None]], list[dict[str, Any]] | Iterator[list[dict[str, Any]]]
+    ]
     table: Callable[[Rows], str]
     key: tuple[str, ...] = ()
     order: Callable[[Mapping[str, Any]], Any] | None = None
@@ -79,17 +82,44 @@ def page_tables(name: str) -> dict[str, Callable[[Rows], str]]:
     return {"table": study.table, **study.tables}
 
 
-def save(name: str, rows: Rows) -> Path:
-    """Merge rows into a study's committed file, and return the file.
+def measured(
+    study: Study, options: argparse.Namespace, say: Callable[[str], None]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of a study, in lists that can be saved separately."""
+    found = study.measure(options, say)
+    yield from [found] if isinstance(found, list) else found
+
+
+def save(name: str, rows: Rows, folder: Path | None = None) -> Path:
+    """Merge new rows into a study's file, and return the file.
 
     Each row gets the study's name in the field "study" and the hash of the code that measured it in
-    "source_fingerprint". `Study.key` determines the rows that it replaces.
+    "source_fingerprint".
+
+    Args:
+        name: the study.
+        rows: its rows.
+        folder: the folder of the file; None means the committed rows.
     """
-    study, origin = load(name), {"study": name, "source_fingerprint": study_fingerprint(name)}
-    target = store.REFERENCE / f"{name}.jsonl"
+    origin = {"study": name, "source_fingerprint": study_fingerprint(name)}
+    return merge(name, [{**row, **origin} for row in rows], folder)
+
+
+def merge(name: str, rows: Rows, folder: Path | None = None) -> Path:
+    """Merge rows that have been saved before into a study's file, and return the file.
+
+    `Study.key` determines the rows that they replace. The file is replaced at once, so a kill loses no row.
+
+    Args:
+        name: the study.
+        rows: rows with the fields that `save` adds.
+        folder: the folder of the file; None means the committed rows.
+    """
+    study = load(name)
+    target = (folder or store.REFERENCE) / f"{name}.jsonl"
     old = row_file.read(target) if target.exists() else []
     target.parent.mkdir(parents=True, exist_ok=True)
-    row_file.write_lines(target, merged(study, old, [{**row, **origin} for row in rows]))
+    row_file.write_lines(target, merged(study, old, rows))
     return target
 
 

@@ -15,7 +15,8 @@ from benchmarks.studies import Option
 
 Batch = TypeVar("Batch")
 OPT = "facebook/opt-"
-SHAPES = tuple(name.removeprefix("facebook/") for name in _published.names() if name.startswith(OPT))
+NANO = "nano-opt"
+SHAPES = (NANO, *(name.removeprefix("facebook/") for name in _published.names() if name.startswith(OPT)))
 # Saving replaces rows with the same setting on the same machine.
 KEY = ("shape", "dtype", "batch_size", "length", "device", "hardware", "data")
 REPEATS = Option("repeats", "number of batches to time; the table shows medians", 5, int)
@@ -42,14 +43,16 @@ def interleaved(
 
 
 def opt(shape: str, dtype: torch.dtype, device: str, pad_token_id: int = 1) -> PreTrainedModel:
-    """Return an OPT model of a published shape ("opt-125m") with random weights and no dropout.
+    """Return an OPT model of a published shape ("opt-125m"), or of nano-opt's, with random weights.
+
+    It has no dropout.
 
     Random weights suffice, because times do not depend on the values of the weights.
 
     Raises:
         UserError: the shape is unknown.
     """
-    config = models.shape_of(f"facebook/{shape}")
+    config = models.shape_of(shape if shape == NANO else f"facebook/{shape}")
     config.dropout, config.pad_token_id = 0.0, pad_token_id
     return models.build(config, dtype=dtype, device=device)
 

@@ -20,6 +20,7 @@ from benchmarks import models, registry
 from benchmarks.config import labels
 from benchmarks.config.methods import method_class
 from benchmarks.config.spec import RunSpec, from_dict
+from benchmarks.errors import unknown
 from benchmarks.memory import estimator
 from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
@@ -161,17 +162,20 @@ def _job(job: tuple) -> list[dict[str, Any]]:
     ]
 
 
-def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Return a row for each method, model, and length, with and without padding."""
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of each model and length: one per method, with and without padding."""
     # Otherwise the profiler logs two lines per step.
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")
     jobs = [(*pair, options.device) for pair in pairs(options.device)]
-    rows = []
+    names = list(dict.fromkeys(name for name, *_ in jobs))
+    for name in options.models or ():
+        if name not in names:
+            raise unknown(f"model of --models on {options.device}", name, names)
+    jobs = [job for job in jobs if job[0] in (options.models or names)]
     with pool(options.jobs) as workers:
         for done, part in enumerate(workers.map(_job, jobs), 1):
-            rows += part
+            yield part
             say(f"{done} of {len(jobs)} combinations of model and length done")
-    return rows
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -219,10 +223,11 @@ def difference_bytes(row: dict[str, Any]) -> int:
 STUDY = Study(
     measure,
     table,
-    key=("device",),
+    key=("device", "model", "length"),
     figures=("memory_validation",),
     options=(
         Option("device", "kind of device to measure on", "cpu", choices=("cpu", "cuda")),
+        Option("models", "models to measure (default: all)", many=True, metavar="MODEL"),
         Option("jobs", "number of worker processes; use 1 on a GPU", 1, int),
     ),
 )

@@ -7,7 +7,7 @@ for models that read weights elsewhere.
 
 import argparse
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median, quantiles
 
 import torch
@@ -21,10 +21,10 @@ from benchmarks import models
 from benchmarks.models._devices import device_of
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study
-from benchmarks.studies._speed import DEVICE, KEY, interleaved, opt, random_tokens
-from benchmarks.studies.step_speed import DTYPES, LR, next_token_loss
+from benchmarks.studies._speed import DEVICE, KEY, NANO, interleaved, opt, random_tokens
+from benchmarks.studies._step_ways import LR, next_token_loss
+from benchmarks.studies.step_speed import DTYPES
 
-NANO = "nano-opt"
 SHAPES = (NANO, "opt-125m")
 WATCHED, UNWATCHED, COMPILED = "MeZO", "MeZO without the watch", "MeZO, compiled model"
 
@@ -96,15 +96,12 @@ def _step(method: MeZO, model: nn.Module) -> Callable[[Tensor], object]:
     return lambda ids: method.step(zo_loss=lambda: next_token_loss(model, ids))
 
 
-def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dict]:
-    """Return the rows of all requested shapes."""
-    device, rows = device_of(options.device), []
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[list[dict]]:
+    """Yield the rows of each requested shape."""
+    device = device_of(options.device)
     for shape in options.shapes:
         say(f"{shape} in {options.dtype} on {device}")
-        rows += speed(
-            shape, DTYPES[options.dtype], options.batch_size, options.length, options.repeats, device
-        )
-    return rows
+        yield speed(shape, DTYPES[options.dtype], options.batch_size, options.length, options.repeats, device)
 
 
 def table(rows: Sequence[Mapping]) -> str:
