@@ -143,7 +143,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     """Return the row fields that depend on the attempt; None if loading the model did not finish."""
     if trainer is None:
         names = ("score", *TESTS, "long_above_tokens", "peak_how", "peak_reserved_bytes", "peak_driver_bytes")
-        names += ("heaviest_batches", "train_rows", "parameters", "trained_parameters")
+        names += ("noise", "heaviest_batches", "train_rows", "parameters", "trained_parameters")
         return dict.fromkeys(names) | assignment_fields(None)
     setup, spec = trainer.setup, trainer.spec
     assignment = setup.batches.assignment if setup.batches else None
@@ -157,6 +157,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
         "peak_how": trainer.memory.how,
         "peak_reserved_bytes": trainer.memory.reserved,
         "peak_driver_bytes": trainer.memory.driver,
+        "noise": setup.optimizer.noise if setup.optimizer else None,
         "heaviest_batches": trainer.heaviest_batches(),
         **assignment_fields(assignment),
         "train_rows": len(setup.rows["train"]),

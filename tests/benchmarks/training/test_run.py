@@ -211,8 +211,10 @@ def test_a_finished_run_leaves_no_pinned_memory_to_the_next_one(monkeypatch):
     def empty_host_cache():
         calls.append([trainer() for trainer in trainers])
 
-    cuda = SimpleNamespace(is_available=lambda: True, empty_cache=lambda: None)
-    library = SimpleNamespace(cuda=cuda, _C=SimpleNamespace(_host_emptyCache=empty_host_cache))
+    cuda = SimpleNamespace(is_initialized=lambda: True, empty_cache=lambda: None)
+    library = SimpleNamespace(
+        cuda=cuda, _C=SimpleNamespace(_host_emptyCache=empty_host_cache), float32=torch.float32
+    )
     monkeypatch.setattr(train, "torch", library)
     monkeypatch.setattr(train, "Trainer", Watched)
     row_of(tiny("sgd"))
