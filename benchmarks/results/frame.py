@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.config.names import DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
+from benchmarks.config.identity import identifying
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import select
 from benchmarks.results.comparable import budget_of, label_of, partition_comparable
@@ -131,9 +132,7 @@ def _rank(line: Mapping) -> tuple:
 
 
 def _flat(row: Mapping) -> dict[str, Any]:
-    # Rows from before a field existed have the same setting as later rows that hold its default.
-    defaults = DEFAULTS_OMITTED_FROM_ID
-    config = {k: v for k, v in row["config"].items() if k not in defaults or v != defaults[k]}
+    config = identifying(row["config"])
     test, validation = row.get("test") or {}, row.get("validation") or {}
     settings, curve = config["settings"], row["curve"]
     budget, amount = budget_of(config) or (None, None)
