@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.effects import check_effects
-from benchmarks.config.methods import complete_settings
 from benchmarks.config.identity import identifying
+from benchmarks.config.methods import complete_settings
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.validation import validate
 from benchmarks.errors import UserError

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
+from benchmarks.config.identity import DEFAULTS_OMITTED_FROM_ID
 from benchmarks.config.labels import label, method_label
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
-from benchmarks.config.identity import DEFAULTS_OMITTED_FROM_ID
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.errors import UserError
 from benchmarks.suites._defaults import with_defaults
