@@ -60,14 +60,16 @@ def _collides(text: Text, others: list[Text], figure: Figure, renderer) -> bool:
 
 
 def _break(text: Text, available: float, renderer) -> bool:
-    """Break a text at spaces into as few lines as fit, and return whether it was broken."""
+    """Break the lines of a text at spaces into as few as fit, and return whether any was broken."""
     content = text.get_text()
     width = text.get_window_extent(renderer).width if content else 0
     if width <= available or " " not in content:
         return False
     for lines in range(2, 5):
-        parts = wrap(content, -(-len(content) // lines) + 4, break_long_words=False, break_on_hyphens=False)
-        text.set_text("\n".join(parts))
+        given = content.split("\n")
+        width = -(-max(map(len, given)) // lines) + 4
+        parts = [wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in given]
+        text.set_text("\n".join(line for part in parts for line in part))
         if text.get_window_extent(renderer).width <= available:
             break
     return True

@@ -95,10 +95,24 @@ def draw(
         with page.style():
             drawn = module.draw(results, page, **options)
             for canvas in drawn.values():
+                _add_under_head(canvas, results.directions)
                 fit(canvas)
         if drawn:
             found[name] = drawn
     return found
+
+
+def _add_under_head(figure: Figure, note: str) -> None:
+    """Add a note under a figure's title: its own, that of the legend above, or that of a single panel."""
+    if not note:
+        return
+    titles = [figure._suptitle, *(legend.get_title() for legend in figure.legends)]
+    titles += [axes.title for axes in figure.axes if len(figure.axes) == 1]
+    head = next((title for title in titles if title and title.get_text()), None)
+    if head is None:
+        figure.suptitle(note)
+    else:
+        head.set_text(f"{head.get_text()}\n{note}")
 
 
 def render(

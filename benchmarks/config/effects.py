@@ -57,8 +57,8 @@ def _without_effect(spec: "RunSpec") -> Iterator[tuple[str, str]]:
         which = spec.method if "fo_batch_size" not in settings else f"{spec.method} with fo_batch_size=0"
         yield "gradient_checkpointing", f"{which} has no backward pass"
     if "zo_batch_size" in settings and not settings["zo_batch_size"]:
-        yield "eps", f"{spec.method} with zo_batch_size=0 perturbs nothing"
-        yield "arithmetic", f"{spec.method} with zo_batch_size=0 perturbs nothing"
+        for name in ("eps", "direction", "arithmetic"):
+            yield name, f"{spec.method} with zo_batch_size=0 perturbs nothing"
     if settings.get("arithmetic") == "released":
         yield "rounding", "arithmetic=released rounds as the published code does"
     if spec.dtype not in SIXTEEN_BITS:

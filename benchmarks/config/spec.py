@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.effects import check_effects
+from benchmarks.config.identity import identifying
 from benchmarks.config.methods import complete_settings
-from benchmarks.config.names import BUDGETS, DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
+from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.validation import validate
 from benchmarks.errors import UserError
 
@@ -102,10 +103,9 @@ class RunSpec:
 
     @cached_property
     def id(self) -> str:
-        """The first 16 hexadecimal digits of a SHA-256 hash of `config()`."""
-        omitted = DEFAULTS_OMITTED_FROM_ID
-        values = {k: v for k, v in self.config().items() if k not in omitted or v != omitted[k]}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+        """The first 16 hexadecimal digits of a SHA-256 hash of the identifying part of `config()`."""
+        values = json.dumps(identifying(self.config()), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()[:16]
 
     @property
     def budget(self) -> tuple[str, float]:

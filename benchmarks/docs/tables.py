@@ -131,6 +131,8 @@ class Tables:
         if not rows:
             return f"No rows yet: {_remedy(owner, study)}"
         text = known[kind](rows)
+        if not study and kind != PROVENANCE and (under := Results.of(rows).directions):
+            text = f"{under}\n\n{text}"
         return f"{text}\n\n{provenance_line(rows)}" if with_provenance and kind != PROVENANCE else text
 
 

@@ -19,10 +19,11 @@ from statistics import mean, stdev
 from scipy.stats import t as student
 from tabulate import tabulate
 
+from benchmarks.config.identity import identifying
 from benchmarks.errors import UserError
 from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.suite_rows import collect
-from benchmarks.results.comparable import VERSIONS, label_of, versions_of
+from benchmarks.results.comparable import VERSIONS, names_of, versions_of
 from benchmarks.results.row import read
 from benchmarks.results.sources import ROOT
 
@@ -120,11 +121,12 @@ def prediction_interval(scores: Sequence[float]) -> tuple[float, float] | None:
 def text(suite: str, rows: Sequence[Mapping], reference: Sequence[Mapping]) -> str:
     """Return the comparison as text: counts per method, the runs that differ, and both environments."""
     found, outdated = compare(rows, reference), _outdated(rows, reference)
-    parts = [f"{suite}: {len(found)} runs compared with the committed rows", _counts(found)]
+    names = dict(zip((c.row["id"] for c in found), names_of([c.row for c in found]), strict=True))
+    parts = [f"{suite}: {len(found)} runs compared with the committed rows", _counts(found, names)]
     bits = sum(c.to_the_bit for c in found)
     parts.append(f"{bits} of {len(found)} runs agree in every evaluation to the last bit.")
     if different := [c for c in found if c.kind == DIFFERENT]:
-        parts += ["Different runs (scores in %):", _differences(different)]
+        parts += ["Different runs (scores in %):", _differences(different, names)]
     for versions, count in outdated.items():
         parts.append(f"Not compared: {count} run{'s' if count > 1 else ''} {versions}.")
     if missing := len(reference) - len(found) - outdated.total():
@@ -150,7 +152,8 @@ def _outdated(rows: Iterable[Mapping], reference: Sequence[Mapping]) -> Counter[
 
 
 def _setting(row: Mapping) -> str:
-    return repr(sorted((k, repr(v)) for k, v in row["config"].items() if k not in SEEDS))
+    values = identifying(row["config"])
+    return repr(sorted((k, repr(v)) for k, v in values.items() if k not in SEEDS))
 
 
 def _evaluations(row: Mapping) -> list:
@@ -158,20 +161,20 @@ def _evaluations(row: Mapping) -> list:
     return [test.get("loss"), *((p.get("step"), p.get("score"), p.get("loss")) for p in row["curve"])]
 
 
-def _counts(found: Sequence[Comparison]) -> str:
-    counts = Counter((label_of(c.row), c.kind) for c in found)
-    labels = list(dict.fromkeys(label_of(c.row) for c in found))
+def _counts(found: Sequence[Comparison], names: Mapping[str, str]) -> str:
+    counts = Counter((names[c.row["id"]], c.kind) for c in found)
+    labels = dict.fromkeys(names.values())
     lines = [{"method": label} | {kind: counts[label, kind] for kind in KINDS} for label in labels]
     lines.append({"method": "all"} | {kind: sum(c.kind == kind for c in found) for kind in KINDS})
     return tabulate(lines, headers="keys")
 
 
-def _differences(different: Sequence[Comparison]) -> str:
+def _differences(different: Sequence[Comparison], names: Mapping[str, str]) -> str:
     lines = [
         {
             "model": c.row["config"]["model"],
             "task": c.row.get("task_title") or c.row["config"]["task"],
-            "method": label_of(c.row),
+            "method": names[c.row["id"]],
             "seed": c.row["config"]["seed"],
             "here": f"{100 * c.row['score']:.1f}",
             "committed": f"{100 * c.reference['score']:.1f}",

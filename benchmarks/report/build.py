@@ -113,6 +113,7 @@ def write_tables(
 
 def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
     every, texts, bold = analysis.results.means, {}, stats_tables.bold_note(analysis.tests)
+    under = analysis.results.directions
     for name, column in by_length.measures(every).items():
         means = by_length.shown(every, name)
         entries = means[[*CELL, "outcome", "n", "failed", column, f"{column}_std"]]
@@ -123,17 +124,28 @@ def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
         head = head_of(name, means)
         above = bold if name == "score" else by_length.note(means) if name in by_length.TABLES else ""
         below = f"{above} {analysis.note}".strip()
-        texts[f"{name}.md"] = f"## {head}\n\n{markdown(means, column, analysis.winners)}\n\n{below}\n"
+        texts[f"{name}.md"] = _markdown(head, under, markdown(means, column, analysis.winners), below)
         texts[f"{name}.csv"] = entries.to_csv(index=False, lineterminator="\n")
-        texts[f"{name}.tex"] = latex(means, column, head, below, analysis.winners)
+        texts[f"{name}.tex"] = _latex(head, under, latex(means, column, analysis.winners), below)
     for name, table in analysis.tables.items():
         cells = tabulate(table.table, "keys", "latex_booktabs", showindex=False, disable_numparse=True)
-        texts[f"{name}.md"] = f"## {table.head}\n\n{pipe(table.table)}\n\n{table.note}\n"
+        texts[f"{name}.md"] = _markdown(table.head, under, pipe(table.table), table.note)
         texts[f"{name}.csv"] = table.data.to_csv(index=False, lineterminator="\n")
-        texts[f"{name}.tex"] = f"% {table.head}\n{cells}\n{comment(table.note)}"
+        texts[f"{name}.tex"] = _latex(table.head, under, cells, table.note)
     if analysis.results.excluded:
         texts["excluded.md"] = stats_tables.excluded_page(analysis.results.excluded)
     return _replace(root / "results" / "tables" / analysis.suite, texts)
+
+
+def _markdown(head: str, under: str, table: str, note: str) -> str:
+    """Return a table in Markdown between its heading, a line under the heading if any, and a note."""
+    return "\n\n".join([f"## {head}", *filter(None, [under]), table, note]) + "\n"
+
+
+def _latex(head: str, under: str, table: str, note: str) -> str:
+    """Return a table in LaTeX between comments with its heading, a line under the heading, and a note."""
+    above = comment(f"{head}; needs the package booktabs") + (comment(under) if under else "")
+    return f"{above}{table}\n{comment(note)}"
 
 
 def _replace(folder: Path, texts: Mapping[str, str]) -> list[Path]:

@@ -28,7 +28,7 @@ from benchmarks.report.provenance import provenance_fields
 from benchmarks.report.stats_tables import bold_note
 from benchmarks.report.suite_rows import SuiteRows, missing_line
 from benchmarks.report.tables import NONE, block_of, head_of, seeds_of
-from benchmarks.results.comparable import format_budget, label_of, lines
+from benchmarks.results.comparable import format_budget, label_of, lines, names_of
 from benchmarks.results.order import display_order
 from plots import render
 
@@ -69,6 +69,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
         provenance=provenance_fields(results.comparable),
         incomplete=_incomplete(analysis, found),
         failures=_failures(analysis),
+        directions=results.directions,
         tables=[(table.head, _table(table.table), table.note) for table in analysis.tables.values()],
         runs=_runs(analysis),
         others=[(name, render.command_for(name)) for name in render.defaults(suite) if name not in drawn],
@@ -135,12 +136,13 @@ def _runs(analysis: Analysis) -> Markup:
     """Return the table of all individual runs, with their settings and provenance."""
     results = analysis.results
     comparable, selected = set(results.runs["id"]), set(results.selected["id"])
+    rows = sorted(results.rows, key=lambda row: row["id"])
     table = pd.DataFrame(
         {
             "use": IN_TABLES if row["id"] in selected else TRIED if row["id"] in comparable else EXCLUDED,
-            **_run(row),
+            **_run(row, name),
         }
-        for row in sorted(results.rows, key=lambda row: row["id"])
+        for row, name in zip(rows, names_of(rows), strict=True)
     )
     return Markup(
         to_html_datatable(
@@ -150,7 +152,7 @@ def _runs(analysis: Analysis) -> Markup:
     )  # fmt: skip
 
 
-def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+def _run(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a run's line: its identity, scores, costs, settings, and provenance."""
     config, test = row["config"], row.get("test") or {}
     settings = config["settings"] | {"length_threshold": config.get("length_threshold")}
@@ -158,7 +160,7 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": config["model"],
         "task": row.get("task_title") or config["task"],
-        "method": label_of(row),
+        "method": name,
         "seed": config.get("seed"),
         "data seed": config.get("data_seed"),
         "score (%)": None if score is None else round(100 * score, 1),

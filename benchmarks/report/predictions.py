@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import UserError
 from benchmarks.results.comparable import label_of
+from benchmarks.results.directions import direction_of
 
 if TYPE_CHECKING:
     from benchmarks.data.tokenize import Encoded
@@ -30,7 +31,8 @@ def predicted_peaks(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     largest: dict[tuple, Mapping[str, Any]] = {}
     for row in rows:
         if row.get("heaviest_batches") and row.get("peak_bytes"):
-            key = row["config"]["model"], label_of(row), row["config"].get("dtype")
+            config = row["config"]
+            key = config["model"], label_of(row), config.get("dtype"), direction_of(config)
             if key not in largest or row["peak_bytes"] > largest[key]["peak_bytes"]:
                 largest[key] = row
     peaks = {row["id"]: _peak(row) for row in largest.values()}

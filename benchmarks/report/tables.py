@@ -121,9 +121,7 @@ def seeds_of(block: pd.DataFrame) -> str:
     return "1 seed" if seeds == 1 else f"mean ± standard deviation of {seeds} seeds"
 
 
-def latex(
-    means: pd.DataFrame, column: str, head: str, note: str, winners: Winners = MappingProxyType({})
-) -> str:
+def latex(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
     tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")]
     lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
     lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
@@ -136,7 +134,7 @@ def latex(
         for method, *entries in cells.itertuples(index=False):
             lines.append(" & ".join([_escape(method), *(e.replace(NONE, "--") for e in entries)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    return f"% {head}; needs the package booktabs\n" + "\n".join(lines) + "\n" + comment(note)
+    return "\n".join(lines)
 
 
 def _escape(text: str) -> str:

@@ -16,12 +16,13 @@ from benchmarks.results.order import display_order
 def print_summary(analysis: Analysis, console: Console | None = None) -> None:
     """Print a table per model, the entries without a score, and the note on significance."""
     means = analysis.results.means
+    under = f"{analysis.results.directions}\n" if analysis.results.directions else ""
     console = console or Console()
     memory, unit, digits = unit_of("peak_bytes", means)
     for model in display_order(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, "score")
-        table = Table(title=f"\n{model}: score (%)\n", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+        table = Table(title=f"\n{model}: score (%)\n{under}", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
         for heading in [*cells.columns, unit, "s"]:
             table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
         for label, line in zip(display_order(block, "label"), cells.itertuples(index=False), strict=True):

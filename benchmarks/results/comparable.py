@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
+from benchmarks.results import directions
+from benchmarks.results.directions import direction_of
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,21 @@ def label_of(row: Mapping) -> str:
     return row.get("label") or row["config"]["method"]
 
 
+def names_of(rows: Sequence[Mapping]) -> list[str]:
+    """Return the names of runs in one table: their labels, which also tell directions apart."""
+    keys = [(label_of(row), direction_of(row["config"])) for row in rows]
+    names = directions.names(keys)
+    return [names[key] for key in keys]
+
+
 def _column(row: Mapping) -> tuple:
     """Return the table column in which a row is compared: its model, task, and shots per class."""
     return row["config"]["model"], row["config"]["task"], row["config"].get("shots")
 
 
 def _cell(row: Mapping) -> tuple:
-    return *_column(row), label_of(row), row["config"].get("dtype")
+    config = row["config"]
+    return *_column(row), label_of(row), config.get("dtype"), direction_of(config)
 
 
 def _draw(row: Mapping) -> tuple:

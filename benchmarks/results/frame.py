@@ -8,15 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.config.names import DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
+from benchmarks.config.identity import identifying
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
-from benchmarks.results import select
+from benchmarks.results import directions, select
 from benchmarks.results.comparable import budget_of, label_of, partition_comparable
 from benchmarks.results.order import display_order, sort_key
 
 HALF = ("bfloat16", "float16")
 TEXTS = ["model", "task", "label", "title", "setting", "run", "id", "ended", "outcome", "method", "dtype",
-         "metric", "budget", "curve", "seed", "data_seed", "shots"]  # fmt: skip
+         "direction", "metric", "budget", "curve", "seed", "data_seed", "shots"]  # fmt: skip
 NUMBERS = ["score", "score_long", "score_short", "auc", "loss", "validation_score",
            "validation_loss", "peak_bytes", "seconds", "train_seconds", "budget_amount", "steps", "best_step",
            "lr", "zo_batch_size", "fo_batch_size", "long_above_tokens"]  # fmt: skip
@@ -62,6 +63,13 @@ class Results:
         return cls(rows, source, kept, excluded, frame(kept))
 
     @cached_property
+    def directions(self) -> str:
+        """The note on directions that are not normal; empty for a study."""
+        if "direction" not in self.runs or self.study is not None:
+            return ""
+        return directions.note(zip(self.runs["label"], self.runs["direction"], strict=True))
+
+    @cached_property
     def selected(self) -> pd.DataFrame:
         return select.select_best_setting(self.runs)
 
@@ -99,6 +107,7 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
     """Return one line per run, in the fixed order of models, tasks, methods, and seeds.
 
     If several rows have the same config, only the newest counts, because a repeated run is not a second seed.
+    If runs with one label have several directions, a direction other than normal becomes part of the label.
     If the runs have several dtypes, a 16-bit dtype becomes part of the method's label. If they have several
     numbers of shots, the number becomes part of the model's name.
 
@@ -114,6 +123,9 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
         evaluations).
     """
     newest = {line["run"]: line for line in sorted(map(_flat, rows), key=lambda line: line["ended"])}
+    names = directions.names((line["label"], line["direction"]) for line in newest.values())
+    for line in newest.values():
+        line["label"] = names[line["label"], line["direction"]]
     if len({line["dtype"] for line in newest.values()}) > 1:
         for line in newest.values():
             if line["dtype"] in HALF and line["label"] != ZERO_SHOT:
@@ -131,9 +143,7 @@ def _rank(line: Mapping) -> tuple:
 
 
 def _flat(row: Mapping) -> dict[str, Any]:
-    # Rows from before a field existed have the same setting as later rows that hold its default.
-    defaults = DEFAULTS_OMITTED_FROM_ID
-    config = {k: v for k, v in row["config"].items() if k not in defaults or v != defaults[k]}
+    config = identifying(row["config"])
     test, validation = row.get("test") or {}, row.get("validation") or {}
     settings, curve = config["settings"], row["curve"]
     budget, amount = budget_of(config) or (None, None)
@@ -152,6 +162,7 @@ def _flat(row: Mapping) -> dict[str, Any]:
         "outcome": row["status"],
         "method": config["method"],
         "dtype": config.get("dtype"),
+        "direction": directions.direction_of(config),
         "shots": config.get("shots"),
         "metric": row.get("metric") or "accuracy",
         "score": row.get("score"),

@@ -27,9 +27,14 @@ def _rank(order: tuple[str, ...], name: str) -> tuple[int, str]:
     return (order.index(known) if known in order else len(order), name)
 
 
+def label_key(label: str) -> tuple[int, str]:
+    """Return a key that sorts the labels of runs in the fixed order of methods."""
+    return _rank(METHODS, label)
+
+
 def sort_key(model: str, task: str, label: str) -> tuple:
     """Return a key that sorts by model, then task, then method."""
-    return model, _rank(TASKS, task), _rank(METHODS, label)
+    return model, _rank(TASKS, task), label_key(label)
 
 
 def display_order(data: pd.DataFrame, column: str) -> list[str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.config.names import DEFAULTS_OMITTED_FROM_ID, ZERO_SHOT
+from benchmarks.config.identity import identifying
+from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError
 from benchmarks.results.comparable import VERSIONS, counted, label_of
 from benchmarks.results.frame import Results, setting_of
@@ -134,5 +135,5 @@ def _key(config: dict[str, Any], label: str) -> tuple[str, str, str, str]:
     """Return what identifies a trial: everything but the device, and whether its rows come from the hub."""
     # The hub and a folder hold the same public rows, and a sweep may use either.
     other = {"device": None, "data": "builtin" if config.get("data") == "builtin" else "public"}
-    complete = DEFAULTS_OMITTED_FROM_ID | config | other
-    return config["model"], config["task"], label, json.dumps(complete, sort_keys=True)
+    values = json.dumps(identifying(config) | other, sort_keys=True)
+    return config["model"], config["task"], label, values

@@ -28,6 +28,14 @@ def test_a_title_wider_than_the_figure_is_broken(figure):
     assert "\n" in axes.get_title()
 
 
+def test_every_line_of_a_title_is_broken_on_its_own(figure):
+    axes = figure.subplots()
+    axes.plot([0, 1])
+    axes.set_title("a title\nwith a second line of so many words that no column of a paper has room for them")
+    assert fitted(figure) == []
+    assert axes.get_title().split("\n")[0] == "a title"
+
+
 def test_a_title_that_fits_is_unchanged(figure):
     axes = figure.subplots()
     axes.plot([0, 1])

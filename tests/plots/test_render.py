@@ -68,6 +68,28 @@ def test_a_figure_is_readable(name):
                 assert axes.get_ylabel() or figure.get_supylabel()
 
 
+HEADS = (lambda f: f._suptitle, lambda f: f.legends[0].get_title(), lambda f: f.axes[0].title)
+# The figures of suites, by the text that is their title: the figure's, the legend's, or the panel's.
+OF_SUITES = {"figure1": 1, "figure11": 0, "sensitivity": 0, "convergence": 1, "k0_sweep": 2,
+             "critical_difference": 2, "figure2": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", each(OF_SUITES))
+def test_a_figure_names_directions_that_are_not_normal_under_its_title(name):
+    rows = result_rows.FIGURES[name]()
+    for row in rows:
+        if row["config"]["method"] == "addax":
+            row["config"]["settings"]["direction"] = "rademacher"
+    normal, signs = canvases(name), drawn(name, rows)
+    head = HEADS[OF_SUITES[name]]
+    for stem, figure in signs.items():
+        assert defects_of(figure) == []
+        given = head(normal[stem]).get_text()
+        assert " ".join(head(figure).get_text().split()).startswith(
+            f"{given} Directions: independent random signs (Rademacher) for Addax"
+        )
+
+
 @pytest.mark.parametrize(("width", "font_size"), [(3.3, 7), (6.9, 9)])
 @pytest.mark.parametrize("name", EACH)
 def test_a_figure_is_readable_at_other_sizes(name, width, font_size):

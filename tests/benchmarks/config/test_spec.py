@@ -12,9 +12,10 @@ import pytest
 
 from benchmarks import models, registry, tasks
 from benchmarks.config import methods as settings
+from benchmarks.config.identity import DEFAULTS_OMITTED_FROM_ID
 from benchmarks.config.labels import label, method_label
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
-from benchmarks.config.spec import DEFAULTS_OMITTED_FROM_ID, RunSpec, from_dict
+from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.errors import UserError
 from benchmarks.suites._defaults import with_defaults
 
@@ -68,6 +69,9 @@ INVALID = [
     (ADDAX | {"alpha": 1.5}, "alpha must be in [0, 1], not 1.5"),
     (ADDAX | {"rounding": "up"}, "rounding must be one of"),
     (ADDAX | {"arithmetic": "relased"}, "arithmetic must be one of"),
+    (ADDAX | {"direction": "rademacer"}, "direction must be one of normal, rademacher, not 'rademacer'"),
+    (MEZO | {"direction": "signs"}, "mezo: direction must be one of normal, rademacher, not 'signs'"),
+    (SGD | {"direction": "rademacher"}, "sgd does not take direction: it is a setting of addax, mezo"),
     (SVRG | {"variant": "papers"}, "variant must be one of"),
     (SVRG | {"lr_ratio": -1.0}, "lr_ratio"),
     (SVRG | {"anchor_every": 0}, "anchor_every"),
@@ -223,7 +227,7 @@ CHANGED = {
 }  # fmt: skip
 SETTINGS = {
     "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
-    "zo_batch_size": 5, "fo_batch_size": 5,
+    "zo_batch_size": 5, "fo_batch_size": 5, "direction": "rademacher",
 }  # fmt: skip
 
 
@@ -266,6 +270,19 @@ def test_a_field_that_was_added_later_is_part_of_an_id_unless_it_has_its_default
     text = json.dumps(without, sort_keys=True)
     assert spec.id == hashlib.sha256(text.encode()).hexdigest()[:16]
     assert from_dict(old | {"trainable": "last:1"}).id != spec.id
+
+
+@pytest.mark.parametrize("method", ["addax", "mezo", "mezo-svrg"])
+def test_the_direction_of_every_zeroth_order_method_is_part_of_an_id_unless_it_is_normal(method):
+    """Rows from before the setting existed must keep their ids."""
+    spec = from_dict(ADDAX | {"method": method})
+    assert spec.settings["direction"] == "normal"
+    values = {k: v for k, v in spec.config().items() if k not in DEFAULTS_OMITTED_FROM_ID}
+    values["settings"] = {k: v for k, v in spec.settings.items() if k != "direction"}
+    assert spec.id == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    signs = spec.replace(direction="rademacher")
+    assert signs.id != spec.id
+    assert from_dict(signs.config()) == signs
 
 
 @pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])

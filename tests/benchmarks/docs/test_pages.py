@@ -113,6 +113,14 @@ def test_a_page_is_refreshed_from_committed_rows(page, tmp_path):
     assert page.read_text() == text
 
 
+def test_a_table_on_a_page_begins_with_the_directions_that_are_not_normal(page, tmp_path):
+    page.write_text("<!-- table:demo:score -->\n<!-- /table:demo:score -->\n")
+    committed(tmp_path, demo=[made.row("mezo", direction="rademacher"), made.row("adam")])
+    docs.refresh(tmp_path)
+    first = between(page, "demo:score").split("\n\n")[0]
+    assert first == "Directions: independent random signs (Rademacher) for MeZO."
+
+
 def test_a_page_shows_the_scores_by_length_if_rows_have_them(page, tmp_path):
     page.write_text("<!-- table:demo:score-long -->\n<!-- /table:demo:score-long -->\n")
     demo = [made.row("adam"), *made.with_lengths([made.row("mezo")])]

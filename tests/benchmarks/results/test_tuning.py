@@ -91,6 +91,21 @@ def test_trials_of_different_task_versions_are_not_compared(rows):
         tuning.best("trials", TRIALS)
 
 
+def test_trials_keep_their_direction(rows):
+    old = [row(spec, 0.5) for spec in TRIALS]
+    for line in old[:3]:
+        # Rows from before the setting existed have normals.
+        line["config"]["settings"].pop("direction")
+    rows(old)
+    assert set(tuning.best("trials", TRIALS)) == {("nano-opt", "sst2", "MeZO"), ("nano-opt", "sst2", "Adam")}
+    signs = [spec.replace(direction="rademacher") for spec in TRIALS[:3]]
+    with pytest.raises(UserError, match="3 of the 3 trials of suite trials have no row yet"):
+        tuning.best("trials", signs)
+    rows([row(spec, 0.5) for spec in signs])
+    (chosen,) = tuning.best("trials", signs).values()
+    assert chosen["direction"] == "rademacher"
+
+
 @pytest.mark.parametrize(
     "change", [{"steps": 6}, {"seed": 1}, {"train_rows": 9}, {"dtype": "bfloat16"}, {"data": "hub"}], ids=str
 )
