@@ -292,7 +292,11 @@ def for_all_blocks(
     On a CPU, this thread and as many others as torch uses share the calls.
     """
     jobs = [(number, *job) for number, numel in enumerate(numels) for job in blocks(numel, device)]
-    threads = min(torch.get_num_threads(), len(jobs)) if on_cpu(device) and sum(numels) > CPU_BLOCK else 1
+    threads = torch.get_num_threads() if on_cpu(device) and sum(numels) > CPU_BLOCK else 1
+    if threads == 1:
+        for job in jobs:
+            work(*job)
+        return
     # torch draws normals on a single thread, but it releases the interpreter lock while it does.
     remaining = iter(jobs)
 
@@ -302,10 +306,13 @@ def for_all_blocks(
             for job in remaining:
                 work(*job)
 
+    # Otherwise each of these threads would start as many threads again for its operators.
+    torch.set_num_threads(1)
     others = [_pool(threads - 1).submit(run) for _ in range(threads - 1)]
     try:
         run()
     finally:
         wait(others)
+        torch.set_num_threads(threads)
     for other in others:
         other.result()

@@ -4,10 +4,10 @@ import contextlib
 import sys
 
 from benchmarks.cli import main
-from benchmarks.process import set_allocator
+from benchmarks.process import configure
 
 if __name__ == "__main__":
     # No command has imported torch yet.
-    set_allocator()
+    configure()
     with contextlib.suppress(BrokenPipeError):
         sys.exit(main())

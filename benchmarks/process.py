@@ -7,6 +7,26 @@ ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
+# How often an idle thread of libgomp looks for work before it sleeps, and the settings that imply a number.
+SPIN_COUNT, SPINNING = "10000", ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def configure() -> None:
+    """Make the settings of a process, except those that the user has made."""
+    set_allocator()
+    limit_spinning()
+
+
+def limit_spinning() -> None:
+    """Let idle threads of libgomp sleep after about 0.1 ms.
+
+    By default, they spin for several milliseconds after an operator, in which they take cores from the threads
+    that draw noise.
+    """
+    if not any(name in os.environ for name in SPINNING):
+        os.environ[SPINNING[0]] = SPIN_COUNT
+
+
 def set_allocator() -> None:
     """Let segments of torch's CUDA allocator grow, unless the user has configured the allocator.
 
@@ -25,7 +45,7 @@ def begin_worker(threads: int, card: str | None = None) -> None:
         card: the only GPU that the worker may use, as CUDA_VISIBLE_DEVICES names it; None to keep that
             variable. CUDA reads it when it initializes.
     """
-    set_allocator()
+    configure()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if card is not None:
         os.environ[VISIBLE] = card

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from benchmarks import cli
-from benchmarks.process import ALLOCATOR, begin_worker, set_allocator
+from benchmarks.process import ALLOCATOR, SPINNING, begin_worker, limit_spinning, set_allocator
 
 GROWING = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 
@@ -17,7 +17,7 @@ GROWING = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 @pytest.fixture(autouse=True)
 def environment():
     """Remove the settings of the allocator, and restore the environment after the test."""
-    kept = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
+    kept = {name: value for name, value in os.environ.items() if name not in (*ALLOCATOR, *SPINNING)}
     with mock.patch.dict(os.environ, kept, clear=True):
         yield
 
@@ -38,12 +38,19 @@ def test_the_allocator_settings_of_the_user_are_kept(name):
     assert settings() == {name: "max_split_size_mb:128"}
 
 
-def test_the_command_line_sets_the_allocator_before_it_runs_a_command(monkeypatch):
+def test_the_command_line_is_configured_before_it_runs_a_command(monkeypatch):
     found = []
-    monkeypatch.setattr(cli, "main", lambda: found.append(settings()) or 3)
+    monkeypatch.setattr(cli, "main", lambda: found.append((settings(), os.environ["GOMP_SPINCOUNT"])) or 3)
     with pytest.raises(SystemExit, match="3"):
         runpy.run_module("benchmarks", run_name="__main__")
-    assert found == [GROWING]
+    assert found == [(GROWING, "10000")]
+
+
+@pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "7")])
+def test_the_users_settings_of_spinning_are_kept(name, value):
+    os.environ[name] = value
+    limit_spinning()
+    assert {key: os.environ[key] for key in SPINNING if key in os.environ} == {name: value}
 
 
 def test_workers_and_the_command_line_are_configured_before_torch_is_imported():
