@@ -18,18 +18,15 @@ implementation "philox", which is the same on all cards (`addax.kernels`).
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, lru_cache
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from addax import fused
 from addax.kernels.available import unavailable
-
-T = TypeVar("T")
 
 MAX_TENSORS = 1 << 15
 MAX_BLOCKS = 1 << 16
@@ -283,25 +280,27 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-    """Call `work(block, elements)` for every block. On a CPU, torch's threads share the calls."""
-    if numel <= CPU_BLOCK or not on_cpu(device):
-        for block, part in blocks(numel, device):
-            work(block, part)
-    else:
-        in_parallel(lambda job: work(*job), blocks(numel, device))
+    """Call `work(block, elements)` for every block of one tensor; see `for_all_blocks`."""
+    for_all_blocks([numel], device, lambda _number, block, part: work(block, part))
 
 
-def in_parallel(work: Callable[[T], None], jobs: Iterable[T]) -> None:
-    """Call `work` for every job, in this thread and in as many others as torch uses."""
-    threads = torch.get_num_threads()
+def for_all_blocks(
+    numels: Sequence[int], device: torch.device, work: Callable[[int, int, slice], None]
+) -> None:
+    """Call `work(number of the tensor, block, elements)` for every block of tensors of these sizes.
+
+    On a CPU, this thread and as many others as torch uses share the calls.
+    """
+    jobs = [(number, *job) for number, numel in enumerate(numels) for job in blocks(numel, device)]
+    threads = min(torch.get_num_threads(), len(jobs)) if on_cpu(device) and sum(numels) > CPU_BLOCK else 1
     # torch draws normals on a single thread, but it releases the interpreter lock while it does.
-    remaining = iter(list(jobs))
+    remaining = iter(jobs)
 
     def run() -> None:
         # Gradient mode is per thread, and threads of a pool do not inherit it from the caller.
         with torch.no_grad():
             for job in remaining:
-                work(job)
+                work(*job)
 
     others = [_pool(threads - 1).submit(run) for _ in range(threads - 1)]
     try:

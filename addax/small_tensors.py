@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from addax import noise
 
 #: On a CPU, tensors with at most this many elements are small.
-SMALL = 1 << 12
+SMALL = 3 << 10
 #: On other devices, a launch takes as long as the work on more elements.
 SMALL_ON_GPU = 1 << 16
-# Parts of a common memory begin at multiples of this many elements, as kernels with vector loads need.
-_ALIGNMENT = 64
+# Parts of a common memory begin at multiples of this many elements, as the allocator's memory does.
+_ALIGNMENT = 256
 
 
 def is_small(p: Tensor) -> bool:

@@ -57,14 +57,17 @@ class StatefulMethod:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state that an optimizer of the same class saved.
 
+        Each tensor is copied once, from where it is (such as a mapped file) to the device of its parameter.
+
         Raises:
             ValueError: if an optimizer of a different class saved the state, or if it does not fit the model.
                 The optimizer is unchanged in this case.
         """
-        # torch does not copy the state, and the next step must not write into the caller's tensors.
-        state_dict = copy.deepcopy(dict(state_dict))
+        # The caller's containers stay as they are.
+        entries = {k: copy.copy(entry) for k, entry in state_dict.get("state", {}).items()}
+        state_dict = state_dict | {"state": entries}
         name = type(self).__name__
-        entries = [entry for entry in state_dict.get("state", {}).values() if isinstance(entry, dict)]
+        entries = [entry for entry in entries.values() if isinstance(entry, dict)]
         found = [entry for entry in entries if isinstance(entry.get(name), dict)]
         unknown = set(found[0][name]) - {*self.state_attributes, "noise"} if found else set()
         if not found or unknown or not {"steps", "seed", *_COUNTERS} <= set(found[0][name]):
@@ -75,11 +78,18 @@ class StatefulMethod:
                 f"{f' and contains {sorted(unknown)}' if unknown else ''}"
             )
         # torch would cast these values to the dtype of the parameter.
-        values = found[0].pop(name)
+        values = copy.deepcopy(found[0].pop(name))
         self._check_noise(values.pop("noise", None), values["steps"])
         saved = self._saved_entries(state_dict)
         values = self.restored(dict.fromkeys(self.state_attributes) | values, saved)
+        given = {id(value) for entry in entries for value in entry.values()}
         super().load_state_dict(state_dict)
+        # torch copies a tensor only to another device or dtype, and the next step must not write into the
+        # caller's tensors.
+        for entry in self.state.values():
+            for key, value in entry.items():
+                if isinstance(value, Tensor) and id(value) in given:
+                    entry[key] = value.clone()
         self.loss_scale.load_state_dict(values.pop("loss_scale") or {})
         values |= {counter: values[counter][0] for counter in _COUNTERS}
         for attribute, value in values.items():

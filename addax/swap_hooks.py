@@ -57,11 +57,15 @@ class Hooks:
             # An interrupt between the two assignments is repaired by a second call.
             module._compiled_call_impl, self._compiled = self._compiled, None
 
+    def __reduce__(self) -> tuple[Callable[..., "Hooks"], tuple[()]]:
+        """A closure may copy or pickle the model. The hooks of the copy do nothing."""
+        return _without_effect, ()
+
     def _before(self, _module: nn.Module, _inputs: Any) -> None:
         self._enter()
 
     def _after(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
-        return self._leave(output)
+        return None if self._leave is None else self._leave(output)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         self._enter()
@@ -71,3 +75,11 @@ class Hooks:
         finally:
             copied = None if self._leave is None else self._leave(output)
         return output if copied is None else copied
+
+
+def _without_effect() -> Hooks:
+    return Hooks(nn.Module(), _do_nothing, None)
+
+
+def _do_nothing() -> None:
+    """Do nothing before a forward."""

@@ -3,7 +3,7 @@
 import re
 
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-# GPU bytes that predictions do not include: the CUDA context with its kernels and the workspaces of libraries
+# GPU bytes that predictions do not include: the CUDA context with its kernels and the handles of libraries
 # (about 0.5 to 0.8 GB together), and fragments that the caching allocator cannot use.
 RESERVE = 1_500_000_000
 

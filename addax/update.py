@@ -6,11 +6,11 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 `addax.rounding`.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 7 in
-bfloat16, and 12 in float16.
+Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 6 in
+bfloat16, and 11 in float16.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,12 +121,12 @@ def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
         z = step.draws.small(seed)
         torch._foreach_add_([p for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
     updates = [_Update(p, index, step) for p, index in separate]
-    if not updates or not noise.on_cpu(updates[0].flat.device):
-        for update in updates:
-            noise.for_blocks(update.flat.numel(), update.flat.device, update.apply)
-        return
-    jobs = ((u, *job) for u in updates for job in noise.blocks(u.flat.numel(), u.flat.device))
-    noise.in_parallel(lambda job: job[0].apply(*job[1:]), jobs)
+    if updates:
+        noise.for_all_blocks(
+            [u.flat.numel() for u in updates],
+            updates[0].flat.device,
+            lambda number, block, part: updates[number].apply(block, part),
+        )
 
 
 class _Update:
@@ -147,7 +147,6 @@ class _Update:
         self.wide = torch.float32 if theta.dtype in HALF else theta.dtype
         # If the gradient's layout differs from the parameter's, reshape copies it.
         self.grad = None if grad is None else grad.reshape(-1)
-        self.terms = len(step.directions) + (grad is not None)
 
     def apply(self, block: int, part: slice) -> None:
         """Update one block."""
@@ -173,35 +172,45 @@ class _Update:
 
     def _subtract(self, base: Tensor, block: int, part: slice, *, out: Tensor) -> None:
         """Compute base - sum_k c_k z_k - c g."""
-        step, coefficient = None, 1.0
-        for factor, x in self._terms_of(block, part, base):
-            if self.terms == 1:
-                step, coefficient = x, factor
-            elif step is None:
-                step = torch.mul(x, factor, out=self._buffer(base, "step"))
+        directions = self.step.directions
+        terms = len(directions) + (self.grad is not None)
+        if terms == 1:
+            coefficient = directions[0][0] if directions else self.step.gradient
+            x = self._z(directions[0][1], block, part) if directions else self._gradient(part)
+            _add(base, x, -coefficient, out=out)
+        if terms < 2:
+            return
+        step = None
+        for coefficient, seed in directions:
+            if step is not None:
+                # The next draw overwrites the memory of this one.
+                step = step.clone()
+                _add(step, self._z(seed, block, part), coefficient, out=step)
             else:
-                _add(step, x, factor, out=step)
-        if step is not None:
-            _add(base, step, -coefficient, out=out)
-
-    def _terms_of(self, block: int, part: slice, base: Tensor) -> Iterable[tuple[Coefficient, Tensor]]:
-        """Yield the coefficient and the values of each term, in memory that the next one overwrites."""
-        numel = part.stop - part.start
-        for coefficient, seed in self.step.directions:
-            if is_small(self.flat):
-                z = self.step.draws.small(seed)[self.index].view(-1)
-            else:
-                z = noise.direction(seed, self.index, block, numel, base.device, self.step.draws.kind)
-            yield coefficient, self._widened(z)
+                z = self._z(seed, block, part)
+                # The z of a small tensor is used again.
+                step = torch.mul(z, coefficient, out=self._buffer(z, "z") if is_small(self.flat) else z)
         if self.grad is not None:
-            values = self.grad[part]
-            if self.mask is not None:
-                zero = torch.zeros(1, dtype=self.wide, device=base.device)
-                values = torch.where(self.mask, values, zero, out=self._buffer(base, "gradient"))
-            yield self.step.gradient, self._widened(values)
+            _add(step, self._gradient(part), self.step.gradient, out=step)
+        torch.sub(base, step, out=out)
 
-    def _widened(self, values: Tensor) -> Tensor:
-        return values if values.dtype == self.wide else self._buffer(values, "gradient").copy_(values)
+    def _z(self, seed: int, block: int, part: slice) -> Tensor:
+        if is_small(self.flat):
+            z = self.step.draws.small(seed)[self.index].view(-1)
+        else:
+            numel, kind = part.stop - part.start, self.step.draws.kind
+            z = noise.direction(seed, self.index, block, numel, self.flat.device, kind)
+        return self._widened(z, "wide")
+
+    def _gradient(self, part: slice) -> Tensor:
+        values = self.grad[part]
+        if self.mask is not None:
+            zero = torch.zeros(1, dtype=self.wide, device=values.device)
+            return torch.where(self.mask, values, zero, out=self._buffer(values, "gradient"))
+        return self._widened(values, "gradient")
+
+    def _widened(self, values: Tensor, use: str) -> Tensor:
+        return values if values.dtype == self.wide else self._buffer(values, use).copy_(values)
 
     def _buffer(self, like: Tensor, use: str) -> Tensor:
         return noise.workspace.buffer(like.numel(), like.device, self.wide, use)

@@ -9,8 +9,9 @@ dtype of the input, but on meta tensors they are float32. In 16-bit, this overes
 model by up to 0.2 %, and that of a large model by less.)
 
 On a GPU, torch uses the flash kernel if there is no mask (16-bit only), and otherwise the memory-efficient
-kernel, which takes a mask as a bias in the dtype of the queries. (From compute capability 9.0 on, with a
-recent cuDNN, torch uses cuDNN's kernels in both cases. We assume that they keep the same tensors.)
+kernel, which takes a mask as a bias in the dtype of the queries. (On compute capability 9.0 and 10.0, torch
+prefers cuDNN's kernels in both cases. The harness turns them off, and so does
+`torch.backends.cuda.enable_cudnn_sdp(False)`.) What these kernels allocate and free is in `workspaces`.
 """
 
 from collections.abc import Callable, Iterator

@@ -18,6 +18,7 @@ from addax.memory.meta_kernels import KERNELS
 from addax.memory.shape_only import scratch_buffers, shape_only
 from addax.memory.step import TrainingStep
 from addax.memory.tracer import KINDS, SCRATCH, Allocations, Phase, PhaseHooks, PhasePeaks
+from addax.memory.workspaces import cublas_workspaces, temporaries
 from addax.optimizer import Loss, Method
 
 #: Allocation granularity in bytes. Allocators round sizes up to a multiple of it: 512 on CUDA, 1 on a CPU.
@@ -55,6 +56,7 @@ def predict_peak(
     closures_of: Callable[[Any], Mapping[str, Loss]],
     *,
     device: str = "cuda",
+    capability: tuple[int, int] | None = None,
 ) -> Prediction:
     """Predict the peak memory of one step.
 
@@ -63,9 +65,11 @@ def predict_peak(
         closures_of: takes the model and returns the closures by name. Tensors that the closures create are
             counted; tensors that already exist are not.
         device: the device whose allocations to predict, "cpu" or "cuda".
+        capability: see `trace_steps`.
 
     Returns:
-        The bytes of tensors at the peak, without the CUDA context and cuBLAS's workspace.
+        The bytes that torch has allocated at the peak. The CUDA context and gaps between allocations are not
+        included.
 
     Raises:
         KeyError: if the device is unknown.
@@ -75,7 +79,7 @@ def predict_peak(
         model, optimizer = build()
         return TrainingStep(model, optimizer, closures_of(model))
 
-    (peaks,) = trace_steps([build_step], device)
+    (peaks,) = trace_steps([build_step], device, capability=capability)
     return Prediction.of(peaks)
 
 
@@ -83,6 +87,7 @@ def trace_steps(
     builds: Sequence[Callable[[], TrainingStep]],
     device: str,
     *,
+    capability: tuple[int, int] | None = None,
     warm_up: Callable[[], TrainingStep] | None = None,
     patches: Iterable[AbstractContextManager[Any]] = (),
 ) -> list[PhasePeaks]:
@@ -91,6 +96,10 @@ def trace_steps(
     Args:
         builds: each returns a training step on the meta device.
         device: the device whose allocations to predict, "cpu" or "cuda".
+        capability: compute capability of the GPU, such as (8, 0) for an A100. It determines the size of
+            cuBLAS's workspaces. None predicts the most that any GPU needs, so that a prediction depends
+            neither on the machine that makes it nor on a card that is not known yet; cards before Hopper need
+            48 MiB less.
         warm_up: returns a step that allocates the scratch memory that noise keeps between steps. Its largest
             trained parameter must be as large as the largest one of `builds`. None uses the first of
             `builds`.
@@ -105,22 +114,30 @@ def trace_steps(
             stack.enter_context(patch)
         # Noise keeps its scratch memory per thread, so a new thread starts without any.
         with ThreadPoolExecutor(1, thread_name_prefix="addax-memory") as threads:
-            return threads.submit(_trace_all, builds, device, warm_up or builds[0]).result()
+            return threads.submit(_trace_all, builds, device, capability, warm_up or builds[0]).result()
 
 
 def _trace_all(
-    builds: Sequence[Callable[[], TrainingStep]], device: str, warm_up: Callable[[], TrainingStep]
+    builds: Sequence[Callable[[], TrainingStep]],
+    device: str,
+    capability: tuple[int, int] | None,
+    warm_up: Callable[[], TrainingStep],
 ) -> list[PhasePeaks]:
-    granularity = ALLOCATION_GRANULARITY[device]
     with shape_only(device):
         step = warm_up()
-        with Allocations([], granularity):
+        with Allocations([], ALLOCATION_GRANULARITY[device]):
             step.step()
-        return [_trace(build(), granularity) for build in builds]
+        return [_trace(build(), device, capability) for build in builds]
 
 
-def _trace(step: TrainingStep, granularity: int) -> PhasePeaks:
-    allocations = Allocations([*step.model.parameters(), *step.model.buffers()], granularity)
+def _trace(step: TrainingStep, device: str, capability: tuple[int, int] | None) -> PhasePeaks:
+    resident, granularity = [*step.model.parameters(), *step.model.buffers()], ALLOCATION_GRANULARITY[device]
+    if device == "cuda":
+        allocations = Allocations(resident, granularity, temporaries)
+        for size in cublas_workspaces(capability):
+            allocations.add_bytes(size, SCRATCH)
+    else:
+        allocations = Allocations(resident, granularity)
     allocations.add(scratch_buffers(), SCRATCH)
     hooks = PhaseHooks(allocations, step.model, step.layers)
     step.closures = {name: hooks.around(name, closure) for name, closure in step.closures.items()}

@@ -7,7 +7,7 @@ thread that enters it. Other threads are not affected.
 import importlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -37,12 +37,18 @@ def shape_only(device: str) -> Iterator[None]:
         # CUDA builds of torch ship triton, so the device that the prediction is for has the kernels.
         return device == "cuda"
 
-    def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
-        for block, part in itertools.islice(noise.blocks(numel, device), 1):
-            work(block, part)
+    def for_all_blocks(
+        numels: Sequence[int], device: torch.device, work: Callable[[int, int, slice], None]
+    ) -> None:
+        for number, numel in enumerate(numels):
+            for block, part in itertools.islice(noise.blocks(numel, device), 1):
+                work(number, block, part)
 
     def is_offloaded(_p: nn.Parameter) -> bool:
         return False
+
+    def no_accelerator(*_args: Any, **_options: Any) -> None:
+        """Hide the machine's GPU, so that Adam does not start CUDA to look for a graph capture."""
 
     def supported(*_args: Any) -> None:
         """Accept every device. Without this patch, fused Adam rejects devices without a kernel."""
@@ -50,8 +56,9 @@ def shape_only(device: str) -> Iterator[None]:
     replacements = {
         (noise, "on_cpu"): on_cpu,
         (noise, "uses_kernels"): uses_kernels,
-        (noise, "for_blocks"): for_blocks,
+        (noise, "for_all_blocks"): for_all_blocks,
         (validation, "is_offloaded"): is_offloaded,
+        (torch.accelerator, "current_accelerator"): no_accelerator,
         (importlib.import_module("torch.optim.adam"), "_device_dtype_check_for_fused"): supported,
     }
     # torch has no generator for the meta device.
@@ -70,8 +77,8 @@ def _in_this_thread(replacement: Callable[..., Any], original: Callable[..., Any
     thread = threading.get_ident()
 
     # Use a plain function, because a Mock would keep references to its arguments.
-    def call(*args: Any) -> Any:
-        return (replacement if threading.get_ident() == thread else original)(*args)
+    def call(*args: Any, **options: Any) -> Any:
+        return (replacement if threading.get_ident() == thread else original)(*args, **options)
 
     return call
 

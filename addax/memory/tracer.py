@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from addax.memory.step import TrainingStep
+from addax.weight_swap import WeightSwap
 
 KINDS = ("parameters", "gradients", "optimizer_state", "activations", "scratch")
 PARAMETERS, GRADIENTS, STATE, ACTIVATIONS, SCRATCH = range(len(KINDS))
@@ -24,6 +25,7 @@ PARAMETERS, GRADIENTS, STATE, ACTIVATIONS, SCRATCH = range(len(KINDS))
 OUTSIDE = "outside"
 #: (closure, stage, layer); see `PhaseHooks`.
 Phase = tuple[str, str, int]
+Temporaries = Callable[[Any, Sequence[Any]], Iterable[int]]
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,19 @@ class Allocations(TorchDispatchMode):
     Args:
         resident: tensors that already exist (parameters and buffers).
         granularity: the device's allocator rounds sizes up to a multiple of this many bytes.
+        temporaries: a function from an operator and its positional arguments to the bytes of the buffers that
+            its kernel allocates beside the outputs, and frees.
 
     Attributes:
         phase: the current phase.
     """
 
-    def __init__(self, resident: Iterable[Tensor], granularity: int) -> None:
+    def __init__(
+        self, resident: Iterable[Tensor], granularity: int, temporaries: Temporaries = lambda func, args: ()
+    ) -> None:
         super().__init__()
         self.granularity = granularity
+        self.temporaries = temporaries
         self.phase: Phase = ("", OUTSIDE, 0)
         self._phases: dict[Phase, int] = {}
         self._kinds: list[int] = []
@@ -72,13 +79,17 @@ class Allocations(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if storage in self._numbers:
             return
-        size = -(-storage.nbytes() // self.granularity) * self.granularity
-        self._kinds.append(_kind_of_caller() if kind is None else kind)
-        self._sizes.append(size)
-        number = len(self._sizes)
+        number = self.add_bytes(storage.nbytes(), _kind_of_caller() if kind is None else kind)
         self._numbers[storage] = number
-        self._record(number)
         weakref.finalize(storage, self._record, -number)
+
+    def add_bytes(self, size: int, kind: int) -> int:
+        """Record an allocation that belongs to no tensor and stays, and return its number."""
+        self._kinds.append(kind)
+        self._sizes.append(-(-size // self.granularity) * self.granularity)
+        number = len(self._sizes)
+        self._record(number)
+        return number
 
     def _record(self, number: int) -> None:
         self._events.append((number, self._phases.setdefault(self.phase, len(self._phases))))
@@ -109,6 +120,9 @@ class Allocations(TorchDispatchMode):
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self._add_storage(leaf)
+        # The kernel allocates its outputs first, and then the buffers in which it works.
+        for number in [self.add_bytes(size, ACTIVATIONS) for size in self.temporaries(func, args)]:
+            self._record(-number)
         return out
 
     def peaks(self) -> PhasePeaks:
@@ -154,13 +168,15 @@ def _kind_of_caller() -> int:
     """Return the kind of the memory that the running operator allocates.
 
     Closures and the backward engine allocate activations. The step outside the closures and this library's
-    hooks inside them allocate scratch memory. The innermost caller decides.
+    hooks inside them allocate scratch memory. The innermost caller decides, except those that only pass an
+    operator of the closure on.
     """
     frame = sys._getframe(2)
     while frame is not None:
         if frame.f_code in _ACTIVATION_CODE:
             return ACTIVATIONS
-        if frame.f_code is _STEP_CODE or _is_library(frame.f_globals.get("__name__", "")):
+        is_library = _is_library(frame.f_globals.get("__name__", "")) and frame.f_code is not _READ_CODE
+        if frame.f_code is _STEP_CODE or is_library:
             return SCRATCH
         frame = frame.f_back
     return ACTIVATIONS
@@ -168,7 +184,7 @@ def _kind_of_caller() -> int:
 
 @cache
 def _is_library(module: str) -> bool:
-    return module.startswith("addax.") and not module.startswith("addax.memory.")
+    return module.startswith("addax.") and not module.startswith(_PASSING)
 
 
 def _evaluate(closure: Callable[[], Tensor]) -> Tensor:
@@ -177,6 +193,9 @@ def _evaluate(closure: Callable[[], Tensor]) -> Tensor:
 
 _ACTIVATION_CODE = (_evaluate.__code__, torch.autograd.graph._engine_run_backward.__code__)
 _STEP_CODE = TrainingStep.step.__code__
+_READ_CODE = WeightSwap.read.__code__
+# Modules that trace a closure, or that see each of its operators.
+_PASSING = ("addax.memory.", "addax.loss_precision", "addax.watched")
 
 
 class PhaseHooks:

@@ -68,16 +68,14 @@ def evaluate_each(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) 
     try:
         order = sorted(range(len(examples)), key=lambda i: examples[i].length)
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        # The order of the sums is part of a score, because the sum of floats depends on it.
-        results, losses = [], []
-        for batch in batches:
+        parts = []
+        # The longest batch comes first: if it fits in memory, so do the others.
+        for batch in reversed(batches):
             members = [examples[i] for i in batch]
-            if scorer.task.generative:
-                found, loss = _generated(scorer, members)
-                results += found
-                losses.append(loss)
-            else:
-                results += _chosen(scorer, members)
+            parts.append(_generated(scorer, members) if scorer.task.generative else _chosen(scorer, members))
+        # The order of the sums is part of a score, because the sum of floats depends on it.
+        results = [result for found, _ in reversed(parts) for result in found]
+        losses = [loss for _, loss in reversed(parts) if loss is not None]
         of = dict(zip(order, results, strict=True))
         return mean_score(results, losses or None), [of[i] for i in range(len(examples))]
     finally:
@@ -124,11 +122,12 @@ def scores_by_length(
     return mean_score(long) if long else None, mean_score(short) if short else None
 
 
-def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> list[Result]:
-    """Return the results of a batch whose candidates are compared."""
-    results = []
-    for example, scores in zip(batch, scorer.candidate_scores(batch), strict=True):
-        scores = scores.cpu()
+def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> tuple[list[Result], None]:
+    """Return the results of a batch whose candidates are compared; their losses are in the results."""
+    results, found = [], scorer.candidate_scores(batch)
+    # One copy per batch, because each copy waits for the device.
+    of_example = torch.cat(found).cpu().split([len(scores) for scores in found])
+    for example, scores in zip(batch, of_example, strict=True):
         golds = [example.gold] if isinstance(example.gold, int) else example.gold
         correct = int(scores.argmax()) in golds
         each = scores if scorer.task.loss == "teacher_forcing" else scores.log_softmax(0)
@@ -136,13 +135,13 @@ def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> list[Result]:
         if len(scores) == 2 and isinstance(example.gold, int):
             margin = (example.gold, float(scores[1] - scores[0]))
         results.append(Result(float(correct), -float(each[golds].max()), margin))
-    return results
+    return results, None
 
 
 def _generated(scorer: Scorer, batch: Sequence[Encoded]) -> tuple[list[Result], float]:
     """Return the results of a batch whose answers are generated, and the sum of its losses."""
     metric = METRICS[scorer.task.metric]
-    losses = -scorer.answer_scores(batch)
+    losses = -scorer.answer_scores(batch).cpu()
     texts = generate(scorer, batch)
     results = [
         Result(metric(text, example.gold), loss)

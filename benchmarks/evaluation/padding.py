@@ -14,7 +14,7 @@ pass on the right, and so do encoders with a classification head. Encoders that 
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.errors import UserError
+from benchmarks.evaluation.masks import one_mask_fits, ready_mask
+from benchmarks.evaluation.transfer import on_device
+from benchmarks.profiling.oom import is_out_of_memory
 
 Side = Literal["left", "right", "none"]
 # Tokens of the sequence that is run alone and padded, and the number of padding tokens.
@@ -41,7 +44,11 @@ class Padding:
 
     Attributes:
         side: the way of padding.
-        gives_positions: whether padded inputs contain positions.
+        gives_positions: whether inputs with a mask contain positions.
+        ready: whether `forward` gives the model ready masks (`benchmarks/evaluation/masks.py`). Models that
+            compute more than attention from a mask (ALiBi, recurrences) get masks of shape (batch, tokens).
+        masks_all: whether `forward` gives a ready mask to batches without padding, too. On a GPU, decoders
+            would look at their positions otherwise. On a CPU, a look costs less than the mask.
 
     Raises:
         UserError: a causal model's predictions depend on later tokens, so it would see the answers.
@@ -61,9 +68,14 @@ class Padding:
         if causal or not head:
             self.ways = (("left", causal), ("left", not causal), ("right", False))
         self.side, self.gives_positions = self.ways[0]
-        if self.device.type != "meta":
+        self.ready = self.masks_all = False
+        if self.device.type == "meta":
+            self.ready = one_mask_fits(model.config)
+            self.gives_positions = causal
+        else:
             with evaluating(model):
-                self.side, self.gives_positions = self._measure(name)
+                self._measure(name)
+        self.masks_all = self.ready and causal and self.device.type == "cuda"
 
     @property
     def needs_mask(self) -> bool:
@@ -77,7 +89,8 @@ class Padding:
         words = [token for token in range(size // 2, size) if token not in reserved]
         return tuple(words[i % len(words)] for i in range(count))
 
-    def _measure(self, name: str) -> tuple[Side, bool]:
+    def _measure(self, name: str) -> None:
+        """Set the way of padding, and whether masks may be ready."""
         longer = self.words(PROBE + PADDING)
         tokens = longer[:PROBE]
         if self.causal and not self.head:
@@ -87,8 +100,28 @@ class Padding:
             self.side, self.gives_positions = way
             # Causality, which was just measured, is all that padding without a mask needs.
             if not self.needs_mask or is_close(self._real_logits([tokens, longer]), alone):
-                return way
-        return "none", False
+                break
+        else:
+            self.side, self.gives_positions = "none", False
+            return
+        if one_mask_fits(self.model.config):
+            self._measure_ready_masks(longer, alone)
+
+    def _measure_ready_masks(self, longer: Sequence[int], alone: Tensor) -> None:
+        """Set whether ready masks give equal results, padded or not, and whether positions belong to them."""
+        unpadded, usual = self._real_logits([longer]), self.gives_positions
+        self.ready, self.masks_all = True, self.causal
+
+        def equal() -> bool:
+            padded = self._real_logits([longer[:PROBE], longer])
+            return is_close(padded, alone) and is_close(self._real_logits([longer]), unpadded)
+
+        # Many causal models would count positions from a mask of shape (batch, tokens).
+        for gives_positions in (True, False) if self.causal else (usual,):
+            self.gives_positions = gives_positions
+            if passes(equal):
+                return
+        self.ready, self.gives_positions = False, usual
 
     def _refuse_sight_of_later_tokens(self, longer: Sequence[int], name: str) -> None:
         self.side = "right"
@@ -102,7 +135,7 @@ class Padding:
 
     def _real_logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the first row's logits: of a head's classes, or after each of its real tokens."""
-        logits = self.call(self.inputs(rows), use_cache=False).logits[:1]
+        logits = self.forward(self.inputs(rows)).logits[:1]
         if self.head:
             return logits
         return logits[:, -PROBE:] if self.side == "left" else logits[:, :PROBE]
@@ -110,6 +143,19 @@ class Padding:
     def call(self, inputs: Mapping[str, Any], **options: Any) -> Any:
         """Run the model, with those options that its forward accepts."""
         return self.model(**inputs, **{k: v for k, v in options.items() if k in self.accepted})
+
+    def forward(self, inputs: Mapping[str, Tensor], **options: Any) -> Any:
+        """Run the model like `call`, without a cache, and with a ready mask if the model accepts one.
+
+        With a ready mask, the host never waits for a GPU.
+        """
+        real = inputs.get("attention_mask")
+        if self.ready and (self.masks_all or real is not None):
+            tokens = inputs["input_ids"]
+            inputs = {**inputs, "attention_mask": ready_mask(tokens, real, causal=self.causal)}
+            if self.gives_positions and "position_ids" in self.accepted and "position_ids" not in inputs:
+                inputs["position_ids"] = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        return self.call(inputs, use_cache=False, **options)
 
     def inputs(
         self,
@@ -123,7 +169,7 @@ class Padding:
         Args:
             sequences: token sequences; of equal length if `side` is "none".
             types: token types of the same shape, if the tokenizer returns them.
-            always_mask: whether to return a mask without padding, too. Reading a mask synchronizes a GPU.
+            always_mask: whether to return a mask without padding, too.
         """
         inputs = {"input_ids": self._padded(sequences, self.pad)}
         is_padded = len({len(s) for s in sequences}) > 1
@@ -134,28 +180,15 @@ class Padding:
                 inputs["position_ids"] = positions(mask)
         if any(types):
             inputs["token_type_ids"] = self._padded(types, 0)
-        return {k: v.to(self.device) for k, v in inputs.items() if k in self.accepted}
+        return {k: v for k, v in inputs.items() if k in self.accepted}
 
     def _padded(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
         longest = max(len(row) for row in rows)
         if self.side == "left":
-            return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows])
-        return torch.tensor([list(row) + [value] * (longest - len(row)) for row in rows])
-
-    def last(self, values: Tensor, ends: Sequence[int], count: int) -> Tensor:
-        """Return the last `count` real positions of each row: shape (batch, count, ...).
-
-        Args:
-            values: shape (batch, positions, ...); leading positions may be missing.
-            ends: the number of real positions of each row.
-            count: the number of positions to return. In rows with fewer, the first entries are arbitrary.
-        """
-        if self.side == "left" or len(set(ends)) == 1:
-            return values[:, -count:]
-        missing = max(ends) - values.shape[1]
-        first = torch.tensor(ends, device=values.device)[:, None] - missing - count
-        columns = (first + torch.arange(count, device=values.device)).clamp(min=0)
-        return values[torch.arange(len(ends), device=values.device)[:, None], columns]
+            padded = [[value] * (longest - len(row)) + list(row) for row in rows]
+        else:
+            padded = [list(row) + [value] * (longest - len(row)) for row in rows]
+        return on_device(padded, self.device)
 
     def groups(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return the indices of sequences that may share a forward pass, one list per pass."""
@@ -198,3 +231,13 @@ def is_close(found: Tensor, expected: Tensor) -> bool:
     tolerance = 0.03 if expected.dtype.itemsize == 2 else 3e-4
     found, expected = found.double(), expected.double()
     return bool((found - expected).norm() <= tolerance * expected.norm())
+
+
+def passes(check: Callable[[], bool]) -> bool:
+    """Return whether a check of the model passes. A check that the model cannot run does not."""
+    try:
+        return check()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return False

@@ -11,16 +11,30 @@ logits (in float64 if the model is float64). A score does not depend on the othe
 (`benchmarks/evaluation/padding.py`).
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import Cache
 
 from benchmarks.data.tokenize import Encoded
-from benchmarks.evaluation.padding import Padding, evaluating, is_close, positions
+from benchmarks.evaluation.continued_cache import continued
+from benchmarks.evaluation.padding import PROBE, Padding, evaluating, is_close, passes, positions
+from benchmarks.evaluation.passes import (
+    Candidates,
+    Continuations,
+    PromptPass,
+    Prompts,
+    TrainingBatch,
+    continuations,
+    prompts,
+    read,
+    read_last,
+)
+from benchmarks.evaluation.transfer import on_device
+from benchmarks.evaluation.vocabulary_head import reading_only, vocabulary_head
 from benchmarks.models import LoadedModel
 from benchmarks.tasks import Task
 
@@ -53,25 +67,39 @@ class Scorer:
             head=head == "classification",
             name=loaded.name,
         )
+        self._masked = loaded.family.masked and head == "lm"
+        self._mask_head = vocabulary_head(self.model) if self._masked else None
+        if self._mask_head is not None and self.device.type != "meta" and not passes(self._reads_only_masks):
+            self._mask_head = None
+
+    def prepare(self, examples: Sequence[Encoded]) -> TrainingBatch:
+        """Return a training batch for `loss`, whose tensors are on the model's device."""
+        gold = None
+        if self.head == "classification":
+            reads = self._head_prompts(examples)
+        elif self.task.loss == "teacher_forcing":
+            reads = self._answers(examples)
+        else:
+            reads = self._candidates(examples)
+        if self.head == "classification" or self.task.loss != "teacher_forcing":
+            gold = on_device([e.gold for e in examples], self.device)
+        return TrainingBatch(tuple(examples), reads, gold)
 
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
-        """Return the mean training loss of a batch: a float32 scalar, differentiable if gradients are on."""
-        if self.head == "classification":
-            return torch.nn.functional.cross_entropy(self._head_logits(batch), self._gold(batch))
-        if self.task.loss == "teacher_forcing":
-            return -self.answer_scores(batch).mean()
-        return torch.nn.functional.cross_entropy(self._scores(batch), self._gold(batch))
+        """Return the mean training loss of a batch: a float32 scalar, differentiable if gradients are on.
+
+        A batch from `prepare` can be scored any number of times, and no time makes a GPU's host wait.
+        """
+        prepared = batch if isinstance(batch, TrainingBatch) else self.prepare(batch)
+        if isinstance(prepared.passes, Continuations):
+            return -self._continuation_scores(prepared.passes).mean()
+        if isinstance(prepared.passes, Candidates):
+            return cross_entropy(self._scores(prepared.passes), prepared.gold)
+        return cross_entropy(self._head_logits(prepared.passes), prepared.gold)
 
     def answer_scores(self, batch: Sequence[Encoded]) -> Tensor:
         """Return the mean token log-likelihood of each example's answer: float32, shape (batch,)."""
-        sequences = [(e.prompt, e.answer) for e in batch]
-        return self._sequence_scores(sequences, self.scoring == "per_candidate")
-
-    def _gold(self, batch: Sequence[Encoded]) -> Tensor:
-        return torch.tensor([e.gold for e in batch], device=self.device)
-
-    def _prompt_only(self, batch: Sequence[Encoded]) -> bool:
-        return self.scoring == "shared" and all(e.one_token for e in batch)
+        return self._continuation_scores(self._answers(batch))
 
     def candidate_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
         """Return each example's mean token log-likelihoods: float32, shape (candidates,), for evaluation.
@@ -79,80 +107,94 @@ class Scorer:
         Longer candidates share the key-value cache of their prompt, if the model has one.
         """
         if self.head == "classification":
-            return list(self._head_logits(batch).log_softmax(-1))
+            return list(self._head_logits(self._head_prompts(batch)).log_softmax(-1))
         if self.scoring == "shared" and not self._prompt_only(batch) and self._continues_prompts:
             return self._cached_scores(batch)
-        return [s[: len(e.candidates)] for s, e in zip(self._scores(batch), batch, strict=True)]
+        return [s[: len(e.candidates)] for s, e in zip(self._table(batch), batch, strict=True)]
 
-    def _scores(self, batch: Sequence[Encoded]) -> Tensor:
-        """Return float32 scores of shape (batch, most candidates); -inf if an example has fewer."""
-        counts = [len(e.candidates) for e in batch]
-        if self._prompt_only(batch) or self.loaded.family.masked:
-            logits = self._mask_logits if self.loaded.family.masked else self._last_logits
-            log_probs = self._grouped(batch, logits).log_softmax(-1)
-            tokens = [[c[0] for c in e.candidates] + [0] * (max(counts) - len(e.candidates)) for e in batch]
-            scores = log_probs.gather(1, torch.tensor(tokens, device=log_probs.device))
+    def _prompt_only(self, batch: Sequence[Encoded]) -> bool:
+        return self._masked or (self.scoring == "shared" and all(e.one_token for e in batch))
+
+    def _head_prompts(self, batch: Sequence[Encoded]) -> Prompts:
+        # A head reads the position of its choice.
+        return prompts(self.padding, batch, [0] * len(batch))
+
+    def _answers(self, batch: Sequence[Encoded]) -> Continuations:
+        return self._continuations([(e.prompt, e.answer) for e in batch])
+
+    def _continuations(self, sequences: Sequence[tuple[tuple, tuple]]) -> Continuations:
+        return continuations(self.padding, sequences, all_logits=self.scoring == "per_candidate")
+
+    def _candidates(self, batch: Sequence[Encoded]) -> Candidates:
+        sizes = tuple(len(e.candidates) for e in batch)
+        most, tokens = max(sizes), None
+        if self._prompt_only(batch):
+            # Every masked prompt has one mask. In the memory predictor's prompts, every token is a mask.
+            mask = self.loaded.tokenizer.mask_token_id
+            behind = [e.prompt[::-1].index(mask) if self._masked else 0 for e in batch]
+            reads = prompts(self.padding, batch, behind)
+            table = [[c[0] for c in e.candidates] + [0] * (most - len(e.candidates)) for e in batch]
+            tokens = on_device(table, self.device)
         else:
-            sequences = [(e.prompt, c) for e in batch for c in e.candidates]
-            flat = self._sequence_scores(sequences, self.scoring == "per_candidate")
-            scores = torch.nn.utils.rnn.pad_sequence(flat.split(counts), batch_first=True)
-        real = torch.arange(scores.shape[1]) < torch.tensor(counts)[:, None]
-        return scores.masked_fill(~real.to(scores.device), float("-inf"))
+            reads = self._continuations([(e.prompt, c) for e in batch for c in e.candidates])
+        real = on_device([[i < n for i in range(most)] for n in sizes], self.device)
+        return Candidates(reads, tokens, real, sizes)
 
-    def _grouped(self, batch: Sequence[Encoded], run: Callable[[Sequence[Encoded]], Tensor]) -> Tensor:
-        """Return `run`'s rows for a batch, computed together as far as the model's padding allows."""
-        groups = self.padding.groups([e.prompt for e in batch])
-        if len(groups) == 1:
-            return run(batch)
-        rows = torch.cat([run([batch[i] for i in group]) for group in groups])
-        order = torch.tensor([i for group in groups for i in group])
-        return rows[order.argsort().to(rows.device)]
+    def _table(self, batch: Sequence[Encoded]) -> Tensor:
+        return self._scores(self._candidates(batch))
 
-    def _last_logits(self, batch: Sequence[Encoded]) -> Tensor:
+    def _scores(self, candidates: Candidates) -> Tensor:
+        """Return float32 scores of shape (batch, most candidates); -inf if an example has fewer."""
+        if isinstance(candidates.passes, Prompts):
+            logits = self._rows(candidates.passes, self._mask_logits if self._masked else self._last_logits)
+            scores = logits.log_softmax(-1).gather(1, candidates.tokens)
+        else:
+            flat = self._continuation_scores(candidates.passes)
+            scores = torch.nn.utils.rnn.pad_sequence(flat.split(candidates.sizes), batch_first=True)
+        return scores.masked_fill(~candidates.real, float("-inf"))
+
+    def _rows(self, reads: Prompts, run: Callable[[PromptPass], Tensor]) -> Tensor:
+        """Return `run`'s rows for all passes, in the order of the batch."""
+        if reads.order is None:
+            return run(*reads.passes)
+        return torch.cat([run(part) for part in reads.passes])[reads.order]
+
+    def _last_logits(self, part: PromptPass) -> Tensor:
         """Return the logits after each prompt: float32, shape (batch, vocabulary)."""
-        lengths = [len(e.prompt) for e in batch]
-        keep = 1 if self.padding.side == "left" else max(lengths) - min(lengths) + 1
-        inputs = self.padding.inputs([e.prompt for e in batch])
-        logits = self.padding.call(inputs, use_cache=False, logits_to_keep=keep).logits
-        return upcast(self.padding.last(logits, lengths, 1)[:, 0])
+        logits = self.padding.forward(part.inputs, logits_to_keep=part.keep).logits
+        return upcast(read(logits, part.behind))
 
-    def _mask_logits(self, batch: Sequence[Encoded]) -> Tensor:
+    def _mask_logits(self, part: PromptPass) -> Tensor:
         """Return the logits at each prompt's mask: float32, shape (batch, vocabulary)."""
-        mask_id = self.loaded.tokenizer.mask_token_id
-        logits = self.padding.call(self._encoder_inputs(batch)).logits
-        # Every prompt has one mask. In the memory predictor's prompts, every token is a mask.
-        behind = [e.prompt[::-1].index(mask_id) for e in batch]
-        ends = [logits.shape[1] if self.padding.side == "left" else len(e.prompt) for e in batch]
-        # In most batches padded on the left, the same number of tokens follows every mask.
-        columns = [end - 1 - n for end, n in zip(ends, behind, strict=True)]
-        if len(set(columns)) == 1:
-            return upcast(logits[:, columns[0]])
-        rows = torch.arange(len(batch), device=logits.device)
-        return upcast(logits[rows, torch.tensor(columns, device=logits.device)])
+        if self._mask_head is None:
+            return upcast(read(self.padding.forward(part.inputs).logits, part.behind))
+        with reading_only(self._mask_head, part.behind):
+            return upcast(self.padding.forward(part.inputs).logits[:, 0])
 
-    def _head_logits(self, batch: Sequence[Encoded]) -> Tensor:
+    def _reads_only_masks(self) -> bool:
+        """Whether the head computes equal logits if it gets the masks' positions only."""
+        words = self.padding.words(PROBE + 1)
+        behind = [1, 3]
+        rows = words if self.padding.side != "none" else words[:-1]
+        probe = [Encoded(tuple(p), (), (), 0, len(p)) for p in (words[:PROBE], rows)]
+        (part,) = prompts(self.padding, probe, behind).passes
+        with evaluating(self.model):
+            found, head = self._mask_logits(part), self._mask_head
+            self._mask_head = None
+            expected = self._mask_logits(part)
+            self._mask_head = head
+            return found.shape == expected.shape and is_close(found, expected)
+
+    def _head_logits(self, reads: Prompts) -> Tensor:
         """Return the logits of the classes: float32, shape (batch, classes)."""
-        return self._grouped(
-            batch, lambda part: upcast(self.padding.call(self._encoder_inputs(part), use_cache=False).logits)
-        )
+        return self._rows(reads, lambda part: upcast(self.padding.forward(part.inputs).logits))
 
-    def _encoder_inputs(self, batch: Sequence[Encoded]) -> dict[str, Tensor]:
-        return self.padding.inputs([e.prompt for e in batch], [e.types for e in batch])
-
-    def _sequence_scores(self, sequences: Sequence[tuple[tuple, tuple]], all_logits: bool) -> Tensor:
+    def _continuation_scores(self, reads: Continuations) -> Tensor:
         """Return each continuation's mean log-likelihood after its prompt: float32, shape (sequences,)."""
-        lengths = [len(p) + len(c) for p, c in sequences]
-        longest = max(len(c) for _, c in sequences)
-        inputs = self.padding.inputs([p + c for p, c in sequences])
-        # Position t predicts token t + 1. With padding on the left, continuations end together.
-        unused = min(len(p) for p, _ in sequences) if self.padding.side == "right" else max(lengths) - longest
-        keep = 0 if all_logits else max(lengths) - unused + 1
-        logits = self.padding.call(inputs, use_cache=False, logits_to_keep=keep).logits
-        ends = [n - 1 for n in lengths]
-        log_probs = self.padding.last(upcast(logits[:, :-1]).log_softmax(-1), ends, longest)
-        targets = self.padding.last(inputs["input_ids"], lengths, longest)
-        each = log_probs.gather(-1, targets[..., None])[..., 0]
-        return _mean_of_last(each, [len(c) for _, c in sequences])
+        logits = self.padding.forward(reads.inputs, logits_to_keep=reads.keep).logits
+        log_probs = read_last(upcast(logits[:, :-1]).log_softmax(-1), reads.columns)
+        each = log_probs.gather(-1, reads.targets[..., None])[..., 0]
+        return torch.where(reads.scored, each, 0).sum(1) / reads.counts
 
     @cached_property
     def _continues_prompts(self) -> bool:
@@ -166,7 +208,7 @@ class Scorer:
             out = self.padding.call(self.padding.inputs([prompt]), use_cache=True)
             if not hasattr(getattr(out, "past_key_values", None), "layers"):
                 return False
-            return is_close(torch.stack(self._cached_scores(probe)), self._scores(probe))
+            return is_close(torch.stack(self._cached_scores(probe)), self._table(probe))
 
     def _cached_scores(self, batch: Sequence[Encoded]) -> list[Tensor]:
         inputs = self.padding.inputs([e.prompt for e in batch], always_mask=True)
@@ -174,7 +216,7 @@ class Scorer:
         first = upcast(out.logits[:, -1]).log_softmax(-1)
         jobs = [(i, c) for i, e in enumerate(batch) for c in e.candidates]
         scores: list[Tensor] = []
-        # Each sequence copies the cache, so at most max(len(batch), 8) sequences run at a time.
+        # Each sequence copies a layer of the cache, so at most max(len(batch), 8) of them run at a time.
         for start in range(0, len(jobs), max(len(batch), 8)):
             part = jobs[start : start + max(len(batch), 8)]
             scores.append(self._continue(out.past_key_values, first, inputs["attention_mask"], part))
@@ -188,11 +230,10 @@ class Scorer:
         jobs: Sequence[tuple[int, tuple[int, ...]]],
     ) -> Tensor:
         """Return the scores of (row of the cache, continuation) pairs: float32, shape (jobs,)."""
-        owner = torch.tensor([i for i, _ in jobs], device=self.device)
         longest = max(len(c) for _, c in jobs)
-        lengths = [len(c) for _, c in jobs]
-        ids = torch.tensor([list(c) + [self.pad] * (longest - len(c)) for _, c in jobs], device=self.device)
-        real = torch.arange(longest, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
+        owner = on_device([i for i, _ in jobs], self.device)
+        ids = on_device([[*c, *[self.pad] * (longest - len(c))] for _, c in jobs], self.device)
+        real = on_device([[i < len(c) for i in range(longest)] for _, c in jobs], self.device)
         scores = [first[owner].gather(-1, ids[:, :1])]
         if longest > 1:
             mask = torch.cat([prompt_mask[owner], real[:, :-1].long()], 1)
@@ -200,7 +241,7 @@ class Scorer:
             out = self.padding.call(
                 inputs,
                 position_ids=positions(mask)[:, -(longest - 1) :],
-                past_key_values=_rows(cache, owner),
+                past_key_values=continued(cache, owner),
                 use_cache=True,
             )
             scores.append(upcast(out.logits).log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0])
@@ -208,27 +249,6 @@ class Scorer:
         return each.sum(1) / real.sum(1)
 
 
-def _rows(cache: Cache, rows: Tensor) -> Cache:
-    """Return the given rows of a cache of any kind; the cache itself keeps its values."""
-    selected = copy.copy(cache)
-    # Layers with a sliding window or a recurrent state also hold counters and lists.
-    selected.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in selected.layers:
-        for name, value in vars(layer).items():
-            if isinstance(value, (list, dict)):
-                setattr(layer, name, copy.copy(value))
-    selected.reorder_cache(rows)
-    return selected
-
-
 def upcast(logits: Tensor) -> Tensor:
     """Return logits in at least float32."""
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _mean_of_last(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """Return the mean of the last counts[i] entries of each row: shape (rows,)."""
-    columns = torch.arange(values.shape[1], device=values.device)
-    first = values.shape[1] - torch.tensor(counts, device=values.device)[:, None]
-    selected = columns >= first
-    return torch.where(selected, values, 0).sum(1) / selected.sum(1)

@@ -27,7 +27,13 @@ IN_SIZES = ("zo_batch_size", "fo_batch_size")
 ENTRY = registry.ROOT / "benchmarks" / "memory" / "estimator.py"
 
 
-def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> str:
+def key(
+    spec: RunSpec,
+    config: "PreTrainedConfig",
+    batches: Batches,
+    device: str,
+    capability: tuple[int, int] | None = None,
+) -> str:
     """Return the file name of a trace, without its suffix."""
     sizes = {
         part: [(len(e.prompt), [len(c) for c in e.candidates], len(e.answer)) for e in pad_to_longest(batch)]
@@ -43,6 +49,7 @@ def key(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str
         "attention": config._attn_implementation,
         "sizes": sizes,
         "device": device,
+        "capability": capability,
         "code": _code(spec.method),
     }
     return hashlib.sha256(json.dumps(dependencies, sort_keys=True, default=str).encode()).hexdigest()[:32]

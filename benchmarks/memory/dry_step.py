@@ -14,6 +14,7 @@ from benchmarks import models, tasks
 from benchmarks.config.methods import build_optimizer
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
+from benchmarks.evaluation.passes import TrainingBatch
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.models import LoadedModel, _trainable, _transformers
 from benchmarks.models._dropout import Dropout
@@ -58,6 +59,7 @@ class DryStep(TrainingStep):
             config = copy.deepcopy(config)
             config.pad_token_id = _Tokenizer.pad_token_id
         self.batches = {part: pad_to_longest(batch) for part, batch in batches.items()}
+        self.prepared: dict[str, TrainingBatch] = {}
         model = models.build(
             config,
             dtype=getattr(torch, spec.dtype),
@@ -79,9 +81,18 @@ class DryStep(TrainingStep):
             layers=_trainable.layers(model),
         )
 
+    def step(self) -> None:
+        """Take one step. Like a training run, prepare its batches first, except a full batch."""
+        needed = [name.removesuffix("_loss") for name in self.optimizer.next_closures()]
+        for part, batch in self.batches.items():
+            if part in needed and part != "full":
+                self.prepared[part] = self.scorer.prepare(batch)
+        super().step()
+        self.prepared.clear()
+
     def _loss(self, part: str) -> torch.Tensor:
         with nullcontext() if part == "fo" and self.spec.dropout else self.dropout.off():
-            return self.scorer.loss(self.batches[part])
+            return self.scorer.loss(self.prepared.get(part, self.batches[part]))
 
 
 def pad_to_longest(batch: Sequence[Encoded]) -> list[Encoded]:

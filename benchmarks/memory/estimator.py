@@ -8,8 +8,8 @@ allocation unit per parameter for the scalars that float16 keeps). The peak of t
 the phases, which is not linear. The linearity is checked: if the middle layer is not on the line through its
 neighbors, the full depth is traced.
 
-On a GPU, the prediction assumes that kernels save what torch's fused kernels save for the backward. It does
-not include cuBLAS's workspace or memory that a kernel allocates internally.
+On a GPU, the prediction assumes torch's fused kernels. It includes cuBLAS's workspaces and the buffers of
+attention's backward pass (`addax.memory.workspaces`), but no other memory that a kernel allocates internally.
 """
 
 import copy
@@ -45,7 +45,8 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
         spec: model, method, settings, task, dtype, head, scoring, trainable weights, gradient checkpointing,
             and dropout.
         batches: each closure's batch: "zo", "fo", and "full" for a method with full-batch steps.
-        device: the device whose allocations to predict, "cpu" or "cuda".
+        device: the device whose allocations to predict, "cpu" or "cuda". For "cuda", the prediction is the
+            same on every machine, and holds for every GPU (see `trace_steps`).
 
     Raises:
         UserError: the model's configuration is not available, or the step cannot be traced.
@@ -53,9 +54,21 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
     return of_config(spec, models.shape_of(spec.model), batches, device)
 
 
-def of_config(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, device: str) -> Prediction:
-    """Predict the peak of one step like `predict`, with this configuration instead of the spec's model."""
-    return Prediction.of(phase_peaks(spec, config, batches, device))
+def of_config(
+    spec: RunSpec,
+    config: "PreTrainedConfig",
+    batches: Batches,
+    device: str,
+    capability: tuple[int, int] | None = None,
+) -> Prediction:
+    """Predict the peak of one step like `predict`, with this configuration instead of the spec's model.
+
+    Args:
+        spec, batches, device: see `predict`.
+        config: the model's configuration.
+        capability: compute capability of the GPU; None for the most that any GPU needs.
+    """
+    return Prediction.of(phase_peaks(spec, config, batches, device, capability))
 
 
 def phase_peaks(
@@ -63,13 +76,14 @@ def phase_peaks(
     config: "PreTrainedConfig",
     batches: Batches,
     device: str,
+    capability: tuple[int, int] | None = None,
 ) -> PhasePeaks:
     """Return the peak of each phase of a step at the model's full depth, from the disk cache if possible.
 
     Args:
-        spec, config, batches, device: see `of_config`.
+        spec, config, batches, device, capability: see `of_config`.
     """
-    key = cache.key(spec, config, batches, device)
+    key = cache.key(spec, config, batches, device, capability)
     if (cached := cache.read(key)) is not None:
         return cached
     found = None
@@ -77,9 +91,9 @@ def phase_peaks(
     # The peaks are not linear in the depth if only the last layers are trained.
     if depth > DEEPER and not spec.trainable.startswith("last"):
         shallow_configs = [_cut(config, n) for n in (SHALLOW, DEEPER)]
-        found = extend(*traces(spec, shallow_configs, batches, device), depth)
+        found = extend(*traces(spec, shallow_configs, batches, device, capability), depth)
     if found is None:
-        (found,) = traces(spec, [config], batches, device)
+        (found,) = traces(spec, [config], batches, device, capability)
     cache.write(key, found)
     return found
 
@@ -127,11 +141,12 @@ def traces(
     configs: Sequence["PreTrainedConfig"],
     batches: Batches,
     device: str,
+    capability: tuple[int, int] | None = None,
 ) -> list[PhasePeaks]:
     """Trace one step of each of several models that differ in depth, without extrapolation.
 
     Args:
-        spec, batches, device: see `phase_peaks`.
+        spec, batches, device, capability: see `phase_peaks`.
         configs: the models' configurations.
 
     Raises:
@@ -145,6 +160,7 @@ def traces(
         return trace_steps(
             [build(config) for config in configs],
             device,
+            capability=capability,
             # One layer is enough to allocate the scratch for noise, because the embeddings are the largest
             # parameters.
             warm_up=build(_cut(configs[0], 1)),

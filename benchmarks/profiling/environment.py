@@ -1,7 +1,6 @@
 """Environment: the library versions, hardware, and commit that a result row records."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from functools import cache
@@ -9,6 +8,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.profiling.devices import gpus_of, hardware_of
 from benchmarks.registry import ROOT
 
 # Paths that define a row's numbers. Other changes, such as regenerated figures, do not count as dirty.
@@ -19,29 +19,43 @@ PACKAGES = {"addax": "addax-optim"} | {
 }
 
 
-@cache
-def provenance_fields() -> dict[str, Any]:
-    """Return the provenance fields of a row; they are read once per process.
+def provenance_fields(*devices: torch.device | str) -> dict[str, Any]:
+    """Return the provenance fields of a row.
+
+    Args:
+        devices: the devices that worked on the row's numbers, such as "cpu" or "cuda:1".
 
     Returns:
-        versions (by package; None for a package that is not installed), hardware, threads, git_commit, and
-        git_dirty (both None without git).
+        versions (see `versions`), hardware (of these devices only, see `hardware_of`), gpus (the number of
+        cards; only if there are any), threads, git_commit, and git_dirty (both None without git).
     """
-    versions = {"python": platform.python_version()}
+    found = list(map(torch.device, devices))
+    gpus = gpus_of(found)
+    return {
+        "versions": versions(),
+        "hardware": hardware_of(found),
+        **({"gpus": len(gpus)} if gpus else {}),
+        "threads": torch.get_num_threads(),
+        **_commit(),
+    }
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of `PACKAGES` by name; None for a package that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for name, distribution in PACKAGES.items():
         try:
-            versions[name] = importlib.metadata.version(distribution)
+            found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    commit = _git("rev-parse", "HEAD")
+            found[name] = None
+    return found
+
+
+@cache
+def _commit() -> dict[str, Any]:
     dirty = _git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
-    return {
-        "versions": versions,
-        "hardware": _hardware(),
-        "threads": torch.get_num_threads(),
-        "git_commit": commit,
-        "git_dirty": None if dirty is None else bool(dirty),
-    }
+    return {"git_commit": _git("rev-parse", "HEAD"), "git_dirty": None if dirty is None else bool(dirty)}
 
 
 def _git(*arguments: str) -> str | None:
@@ -50,16 +64,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def _hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name = names[0] if names else name
-    except OSError:
-        pass
-    return f"{name}, {os.cpu_count()} cores"

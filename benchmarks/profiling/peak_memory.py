@@ -15,6 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.profiling.devices import gpus_of
+
 T = TypeVar("T")
 
 
@@ -80,7 +82,7 @@ class PeakMemory:
     """
 
     def __init__(self, devices: Iterable[torch.device]) -> None:
-        self.gpus = sorted({d for d in devices if d.type == "cuda"}, key=str)
+        self.gpus = gpus_of(devices)
         self.peak: int | None = None
         self.reserved: int | None = None
         self.driver: int | None = None
@@ -99,6 +101,9 @@ class PeakMemory:
     @contextmanager
     def training(self) -> Iterator[None]:
         """Measure the block on GPUs; do nothing on a CPU."""
+        if self.gpus:
+            # A reset sets the reserved peak to what is reserved now, which includes what evaluation left.
+            torch.cuda.empty_cache()
         for gpu in self.gpus:
             torch.cuda.synchronize(gpu)
             torch.cuda.reset_peak_memory_stats(gpu)

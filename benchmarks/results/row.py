@@ -43,7 +43,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("config.settings.zo_batch_size", "config.settings.fo_batch_size"), (int,)),
     **dict.fromkeys(("test.auc", "test.loss", "validation.score", "validation.loss"), _NUMBER),
     **dict.fromkeys(("test_long.score", "test_short.score"), _NUMBER),
-    "long_above_tokens": (int,),
+    **dict.fromkeys(("long_above_tokens", "gpus"), (int,)),
     "config.train_on": (str,),
     **dict.fromkeys(("score", "peak_bytes", "train_seconds", "train_seconds_to_best"), _NUMBER),
     "best_step": (int,),

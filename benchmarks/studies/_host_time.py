@@ -109,7 +109,7 @@ def rows_of(dtype: str, device: str, repeats: int, reference: str | None) -> lis
                 turns[way].append(worker.turn())
     setting = {"shape": SHAPE, "dtype": dtype, "batch_size": BATCH, "length": LENGTH, "device": device}
     return [
-        setting | {"part": PART, "way": way, "tensors": TENSORS} | _costs(found) | provenance_fields()
+        setting | {"part": PART, "way": way, "tensors": TENSORS} | _costs(found) | provenance_fields(device)
         for way, found in turns.items()
     ]
 

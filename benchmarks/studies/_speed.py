@@ -36,9 +36,9 @@ def interleaved(
         work(batches[0])
     for batch in batches:
         for name, work in alternatives.items():
-            begin = now(device)
+            begin = now([device])
             work(batch)
-            times[name].append(now(device) - begin)
+            times[name].append(now([device]) - begin)
     return times
 
 

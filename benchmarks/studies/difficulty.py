@@ -88,7 +88,7 @@ def trial(model: str, task_name: str) -> dict[str, Any]:
         "test_rows": len(splits.test),
         "scores": scores,
         "auc": None if None in auc else auc,
-        **provenance_fields(),
+        **provenance_fields("cpu"),
     }
 
 

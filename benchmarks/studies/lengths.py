@@ -115,7 +115,7 @@ def measure_source(source: str, names: Sequence[str], say: Callable[[str], None]
                     "head": head,
                     "max_length": model.max_length,
                     **summary([example.length for example in examples]),
-                    **provenance_fields(),
+                    **provenance_fields("cpu"),
                 }
             )
     return rows

@@ -8,10 +8,7 @@ import argparse
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
-
-import torch
 
 from addax.memory import KINDS
 from benchmarks import models
@@ -22,6 +19,7 @@ from benchmarks.models._trainable import LORA_ALPHA
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Study, _memory_tables
 from benchmarks.studies._memory_points import GRIDS, RANK, Point
+from benchmarks.studies._processes import pool
 
 DEVICE = "cuda"
 LORA = {"r": RANK, "lora_alpha": LORA_ALPHA, "target_modules": ["q_proj", "v_proj"]}
@@ -74,13 +72,13 @@ def rows(points: Sequence[Point], processes: int) -> list[dict[str, Any]]:
     """
     if any(point.adapters for point in points) and importlib.util.find_spec("peft") is None:
         raise UserError("predictions for LoRA need peft, which is not installed: pip install -e '.[harness]'")
-    provenance = provenance_fields()
+    provenance = provenance_fields("cpu")
     steps = list(dict.fromkeys(point.step for point in points))
     if processes == 1:
         found = dict(zip(steps, map(predict, steps), strict=True))
     else:
-        with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            found = dict(zip(steps, pool.map(predict, steps), strict=True))
+        with pool(processes) as workers:
+            found = dict(zip(steps, workers.map(predict, steps), strict=True))
     return [_row(point) | found[point.step] | provenance for point in points]
 
 

@@ -10,7 +10,6 @@ import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,11 @@ from benchmarks.errors import unknown
 from benchmarks.memory import estimator
 from benchmarks.memory.dry_step import Batches, DryStep, synthetic
 from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
+from benchmarks.profiling.warm_up import warm_up
 from benchmarks.studies import Option, Study
+from benchmarks.studies._processes import pool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -99,7 +101,8 @@ def compare(
 ) -> dict[str, Any]:
     """Return the fields of a row with the predicted and the measured peak of one step, in bytes."""
     batches = batches_of(spec, length, padded)
-    predicted = estimator.of_config(spec, config, batches, device)
+    capability = torch.cuda.get_device_capability() if device == "cuda" else None
+    predicted = estimator.of_config(spec, config, batches, device, capability)
     measured = measured_peak(spec, config, batches, device)
     return {
         "method": spec.method,
@@ -124,6 +127,7 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
     """
 
     def work() -> dict[str, Any]:
+        warm_up([torch.device(device)], getattr(torch, spec.dtype))
         torch.manual_seed(0)
         step = DryStep(spec, config, batches, device)
         gc.collect()
@@ -137,12 +141,13 @@ def measured_peak(spec: RunSpec, config: "PreTrainedConfig", batches: Batches, d
 
     try:
         return run_in_thread(work)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return {"measured_bytes": None, "measured_how": "out of memory"}
 
 
 def _job(job: tuple) -> list[dict[str, Any]]:
-    torch.set_num_threads(1)
     name, config, length, device = job
     family = models.family_of(config.model_type, name).name
     return [
@@ -150,7 +155,7 @@ def _job(job: tuple) -> list[dict[str, Any]]:
             "model": name,
             "family": family,
             **compare(spec, config, length, device, padded),
-            **provenance_fields(),
+            **provenance_fields(device),
         }
         for spec in specs(config, device)
         for padded in (True, False)
@@ -167,30 +172,37 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator
         if name not in names:
             raise unknown(f"model of --models on {options.device}", name, names)
     jobs = [job for job in jobs if job[0] in (options.models or names)]
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for done, part in enumerate(pool.map(_job, jobs), 1):
+    with pool(options.jobs) as workers:
+        for done, part in enumerate(workers.map(_job, jobs), 1):
             yield part
             say(f"{done} of {len(jobs)} combinations of model and length done")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table of the median and the largest difference in percent, a line per device."""
+    """Return a Markdown table of the median and the largest difference, a line per device.
+
+    The largest difference is the largest in percent. Its size in MiB shows whether it matters: a fixed number
+    of bytes is a large share of a small model.
+    """
     lines = []
     for device in dict.fromkeys(row["device"] for row in rows):
         known = [row for row in rows if row["device"] == device and row["measured_bytes"]]
         if not known:
             continue
         worst = max(known, key=lambda row: abs(difference(row)))
+        mib = [abs(difference_bytes(row)) / 2**20 for row in known]
         lines.append(
             {
                 "device": device,
                 "steps": f"{len(known)}",
                 "median difference (%)": f"{100 * median(abs(difference(row)) for row in known):.3f}",
+                "median difference (MiB)": f"{median(mib):.3f}",
                 "largest difference (%)": f"{100 * difference(worst):+.2f}",
+                "its size (MiB)": f"{difference_bytes(worst) / 2**20:+.2f}",
                 "largest difference on": f"{worst['label']}, {worst['model']}, length {worst['length']}",
             }
         )
-    align = ["left", "right", "right", "right", "left"]
+    align = ["left", *["right"] * 5, "left"]
     return (
         tabulate(lines, "keys", "pipe", disable_numparse=True, colalign=align)
         if lines
@@ -201,6 +213,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def difference(row: dict[str, Any]) -> float:
     """Return (predicted - measured) / measured."""
     return row["predicted_bytes"] / row["measured_bytes"] - 1
+
+
+def difference_bytes(row: dict[str, Any]) -> int:
+    """Return predicted - measured, in bytes."""
+    return row["predicted_bytes"] - row["measured_bytes"]
 
 
 STUDY = Study(

@@ -140,7 +140,7 @@ def measure_weights(
             "weights": name,
             "population": population,
             "dtype": str(dtype).removeprefix("torch."),
-            **provenance_fields(),
+            **provenance_fields("cpu"),
         }
         typed = weight.to(dtype)
         for arithmetic in ("released", "exact"):

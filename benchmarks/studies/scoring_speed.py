@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
                     "released_seconds": times["per_candidate"],
                     "ratio": times["per_candidate"] / times["shared"],
                     "loss_difference": difference,
-                    **provenance_fields(),
+                    **provenance_fields(device),
                 }
             )
     return rows

@@ -16,6 +16,7 @@ import torch
 
 from baselines.mezo import MeZO
 from benchmarks import tasks
+from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.models._devices import device_of
@@ -96,7 +97,7 @@ def step(
             size |= {"fo_batch_size": fo[0], "fo_length": fo[1]}
         found = measured(ways, model, batches, torch.device(device))
         yield [
-            setting | size | {"part": part, "way": way} | costs | provenance_fields()
+            setting | size | {"part": part, "way": way} | costs | provenance_fields(device)
             for way, costs in found.items()
         ]
 
@@ -108,10 +109,21 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
     shared, released = (
         Scorer(loaded, tasks.load("sst2"), scoring=way) for way in ("shared", "per_candidate")
     )
-    ours, published = MeZO(loaded.model, lr=LR), PublishedMeZO(loaded.model, lr=LR)
+    published = PublishedMeZO(loaded.model, lr=LR)
+
+    def ours(direction: str) -> Callable[[Sequence[Encoded]], object]:
+        method = MeZO(loaded.model, lr=LR, direction=direction)
+
+        def work(batch: Sequence[Encoded]) -> None:
+            prepared = shared.prepare(batch)
+            method.step(zo_loss=lambda: shared.loss(prepared))
+
+        return work
+
     alternatives = {
         "released": lambda batch: published.step(zo_loss=lambda: released.loss(batch)),
-        "ours": lambda batch: ours.step(zo_loss=lambda: shared.loss(batch)),
+        "ours": ours("normal"),
+        "ours, Rademacher": ours("rademacher"),
     }
     times = interleaved(alternatives, batches, torch.device(device))
     setting = {
@@ -123,7 +135,8 @@ def training_step(batch_size: int, repeats: int, device: str, data: str) -> list
         "part": "MeZO on SST-2",
     }
     return [
-        setting | {"way": name, "seconds": median(times[name])} | provenance_fields() for name in alternatives
+        setting | {"way": name, "seconds": median(times[name])} | provenance_fields(device)
+        for name in alternatives
     ]
 
 

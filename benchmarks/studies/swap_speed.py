@@ -88,7 +88,7 @@ def speed(
         ratios = [a / b for a, b in zip(seconds, times[WATCHED], strict=True)]
         low, _, high = quantiles(ratios)
         found = {"seconds": median(seconds), "ratio": median(ratios), "ratio_low": low, "ratio_high": high}
-        rows.append(setting | {"way": way} | found | provenance_fields())
+        rows.append(setting | {"way": way} | found | provenance_fields(device))
     return rows
 
 

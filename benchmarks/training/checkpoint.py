@@ -2,25 +2,28 @@
 
     results/runs/<suite>/checkpoints/<spec id>-<identity>/last.pt, best-<step>.pt
 
-`last.pt` holds everything that the next step depends on, and the name of the file with the best weights. New
-best weights are written before `last.pt`, and the old ones are removed afterward, so a kill at any moment
-leaves a complete pair. The identity is a hash of the data, the sources, and the libraries, which affect the
-numbers in addition to the spec. A checkpoint with another identity is never resumed, overwritten, or removed.
+`last.pt` holds everything that the next step depends on, and the name of the file with the best weights. Its
+weights are None if they are the best ones. New best weights are written before `last.pt`, and the old ones
+are removed afterward, so a kill at any moment leaves a complete pair.
+
+With W bytes of weights and S bytes of optimizer state, a checkpoint takes at most 2 W + S bytes on disk, and
+3 W + 2 S while it is replaced.
+
+The identity is a hash of the data, the sources, and the libraries, which affect the numbers in addition to
+the spec. A checkpoint with another identity is never resumed, overwritten, or removed.
 """
 
 import hashlib
 import json
-import os
 import shutil
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.errors import UserError
+from benchmarks.training import archive
+from benchmarks.training.pace import Pace
 
 STATE, BEST = "last.pt", "best-{}.pt"
 
@@ -33,9 +36,10 @@ class Checkpoints:
         spec_id: the run's id.
         identity: plain values that must be equal for a run to continue bit for bit.
         say: called with a one-line message for the user.
-        minutes: minutes between checkpoints, in addition to those at evaluations.
+        minutes: minutes between checkpoints, in addition to those after evaluations.
 
     Attributes:
+        pace: decides when a checkpoint is due.
         seconds: time spent writing checkpoints, in all processes that worked on the run.
     """
 
@@ -49,9 +53,8 @@ class Checkpoints:
     ) -> None:
         text = json.dumps(identity, sort_keys=True)
         self.folder = folder / f"{spec_id}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        self.spec_id, self.say, self.minutes = spec_id, say, minutes
-        self.seconds = 0.0
-        self._last_save, self._failed = time.monotonic(), False
+        self.spec_id, self.say, self.pace = spec_id, say, Pace(minutes)
+        self.seconds, self._failed = 0.0, False
         self._found: dict[str, Any] | None = None
 
     def open(self) -> int:
@@ -74,7 +77,10 @@ class Checkpoints:
             return 0
 
     def take(self) -> dict[str, Any] | None:
-        """Return the state that `open` read, once: tensors on the CPU, with the best weights as "best"."""
+        """Return the state that `open` read, once, with the best weights as "best".
+
+        Its tensors are mapped from the files; see `archive.read`.
+        """
         state, self._found = self._found, None
         return state
 
@@ -88,17 +94,14 @@ class Checkpoints:
         )
 
     def _load(self) -> dict[str, Any] | None:
+        archive.remove_parts(self.folder)
         last, name = self.folder / STATE, None
-        state = _read(last) if last.exists() else None
+        state = archive.read(last) if last.exists() else None
         if state is not None:
             name, self.seconds = state["best"], state["seconds"]
-            state["best"] = None if name is None else _read(self.folder / name)
+            state["best"] = None if name is None else archive.read(self.folder / name)
         self._remove_best_weights_except(name)
         return state
-
-    def due(self) -> bool:
-        """Return whether the last checkpoint is older than `minutes`."""
-        return time.monotonic() - self._last_save >= 60 * self.minutes
 
     def save(
         self, state: Mapping[str, Any], best: Mapping[str, Any] | None = None, best_step: int | None = None
@@ -115,15 +118,16 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if name is not None and not (self.folder / name).exists():
-                _write(self.folder / name, best)
-            _write(self.folder / STATE, {**state, "best": name, "seconds": self.seconds})
+                archive.write(self.folder / name, best)
+            archive.write(self.folder / STATE, {**state, "best": name, "seconds": self.seconds})
             self._remove_best_weights_except(name)
         except (OSError, RuntimeError, MemoryError) as error:
             if not self._failed:
                 self.say(f"cannot write a checkpoint to {self.folder} ({_reason(error)}): the run continues")
             self._failed = True
-        self.seconds += time.perf_counter() - began
-        self._last_save = time.monotonic()
+        seconds = time.perf_counter() - began
+        self.seconds += seconds
+        self.pace.saved(seconds)
 
     def _remove_best_weights_except(self, name: str | None) -> None:
         for file in self.folder.glob(BEST.format("*")):
@@ -162,29 +166,6 @@ def set_aside(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"{path} is damaged and cannot be renamed: {error.strerror}") from None
     return target
-
-
-def _write(target: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file atomically: completely, or not at all."""
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _read(path: Path) -> Any:
-    # torch.load does not verify the checksums of the archive.
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{path.name}: {damaged} is damaged")
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -30,6 +30,7 @@ class RunCounters:
         forward_equivalents: examples in forward passes, plus two per example in a backward pass, plus one
             more if its forward pass is recomputed (gradient checkpointing).
         skipped_steps, consecutive_skips: number of non-finite steps in total, and since the last finite step.
+        masked_steps: number of steps in which gradients that were not finite were left out.
         heaviest: for each part ("zo", "fo"), indices of the training rows in its heaviest batch.
         peak_bytes: peak memory of training.
         best: [score, -loss] of the best evaluation on the validation rows, and its index in `curve`.
@@ -57,6 +58,7 @@ class RunCounters:
     forward_equivalents: int = 0
     skipped_steps: int = 0
     consecutive_skips: int = 0
+    masked_steps: int = 0
     heaviest: dict[str, list[int]] = field(default_factory=dict)
     peak_bytes: int | None = None
     best: list[Any] | None = None
@@ -158,6 +160,7 @@ class RunCounters:
             "wall_seconds": self.wall_seconds,
             "steps": self.steps,
             "skipped_steps": self.skipped_steps,
+            "masked_steps": self.masked_steps,
             "forwards": self.forwards,
             "backwards": self.backwards,
             "examples_forward": self.examples_forward,

@@ -20,7 +20,7 @@ from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import RunCounters
 from benchmarks.training.oom_policy import ignoring_out_of_memory, with_smaller_eval_batches
 from benchmarks.training.setup import Setup
-from benchmarks.training.state import copy_weights, load_state, state_of
+from benchmarks.training.state import copy_weights, load_state, load_weights, state_of
 
 MAX_CONSECUTIVE_SKIPS = 20
 # (used fraction of the budget, one-line status)
@@ -68,9 +68,11 @@ class Trainer:
     ) -> None:
         self.spec, self.setup, self.counters = spec, setup, counters
         self.progress, self.checkpoints, self._log = progress, checkpoints, log
-        self.model, self.optimizer, self.device = setup.model, setup.optimizer, setup.scorer.device
+        self.model, self.optimizer = setup.model, setup.optimizer
         self.dropout = Dropout(self.model)
-        self.memory = PeakMemory(p.device for p in self.model.parameters())
+        # In order, without duplicates. A sharded model has several.
+        self.devices = list(dict.fromkeys(p.device for p in self.model.parameters()))
+        self.memory = PeakMemory(self.devices)
         self.phase = "load"
         self.best_weights: dict[str, Tensor] | None = None
         self.tests: dict[str, Score | None] = {}
@@ -99,14 +101,13 @@ class Trainer:
             with self.memory.training():
                 while self.budget_fraction < self.next_eval_at:
                     self.train_step()
-                    if self.checkpoints and self.checkpoints.due():
-                        self.checkpoint()
+                    self.checkpoint_if_due()
             self.evaluate(may_become_best=True)
-            self.checkpoint()
-        if self.optimizer and self.device.type == "cpu":
+            self.checkpoint_if_due(after_evaluation=True)
+        if self.optimizer and not self.memory.gpus:
             self.measure_heaviest_step()
         if self.best_weights is not None:
-            self.model.load_state_dict(self.best_weights, strict=False)
+            load_weights(self.best_weights, self.model)
         score, results = self.results("test")
         parts = scores_by_length(self.setup.rows["test"], results, self.setup.long_above)
         self.tests = {"test": score, "test_long": parts[0], "test_short": parts[1]}
@@ -115,10 +116,10 @@ class Trainer:
         """Take one optimizer step, count it, and log it."""
         counters, batches = self.counters, self._next_batches()
         lr, examples_before = self.optimizer.param_groups[0]["lr"], counters.examples_forward
-        began = now(self.device)
+        began = now(self.devices)
         stats = self._step_optimizer(batches)
-        # Timing the step synchronizes the device, so reading scalars below costs no further wait.
-        seconds = now(self.device) - began
+        # Timing the step synchronizes the devices, so reading scalars below costs no further wait.
+        seconds = now(self.devices) - began
         loss, skipped = float(stats.loss), bool(stats.skipped)
         projected_grad = None if stats.projected_grad is None else float(stats.projected_grad)
         counters.record_step(seconds, stats.forwards, stats.backwards, loss, skipped)
@@ -126,6 +127,7 @@ class Trainer:
         backward_cost = (3 if self.spec.gradient_checkpointing else 2) * stats.backwards
         counters.forward_equivalents += counters.examples_forward - examples_before
         counters.forward_equivalents += backward_cost * len(batches.get("fo", ()))
+        counters.masked_steps += bool(stats.masked_gradients)
         if stats.realized_fraction is not None:
             counters.realized.append(float(stats.realized_fraction))
         if (peak := self.memory.so_far()) is not None:
@@ -160,10 +162,10 @@ class Trainer:
     def results(self, split: str) -> tuple[Score, list[Result]]:
         """Return the score on the rows of a split, and the result of each row."""
         self.phase = "eval"
-        began = now(self.device)
+        began = now(self.devices)
         scorer, rows = self.setup.scorer, self.setup.rows[split]
         found = with_smaller_eval_batches(lambda size: evaluate_each(scorer, rows, size), self.counters)
-        self.counters.eval_seconds += now(self.device) - began
+        self.counters.eval_seconds += now(self.devices) - began
         return found
 
     def log(self, **values: float | None) -> None:
@@ -171,10 +173,13 @@ class Trainer:
         self.counters.logged.append((self.counters.steps, values))
         self._log(self.counters.steps, **values)
 
-    def checkpoint(self) -> None:
-        """Save the state and the best weights."""
-        if self.checkpoints:
+    def checkpoint_if_due(self, *, after_evaluation: bool = False) -> None:
+        """Save the state and the best weights if it is time to."""
+        if self.checkpoints and self.checkpoints.pace.due(after_evaluation=after_evaluation):
             state = state_of(self.model, self.optimizer, self.setup.scheduler, self.counters)
+            if self.counters.best_step == self.counters.steps:
+                # These are the best weights, which have a file of their own.
+                state["weights"] = None
             self.checkpoints.save(state, self.best_weights, self.counters.best_step)
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -184,13 +189,15 @@ class Trainer:
             Unrestorable: the state does not fit the run.
         """
         try:
+            if state["best"] is not None:
+                load_weights(state["best"], self.model)
+                self.best_weights = copy_weights(self.model, self.best_weights)
             load_state(state, self.model, self.optimizer, self.setup.scheduler)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise Unrestorable(str(error)) from error
         self.counters.resumed.append(self.counters.steps)
-        self.best_weights = state["best"]
         for step, values in self.counters.logged:
             self._log(step, **values)
 
@@ -239,10 +246,16 @@ class Trainer:
         return self.setup.batches.of(self.counters.heaviest) | {"full": self.setup.rows["train"]}
 
     def _step_optimizer(self, batches: Mapping[str, Sequence[Encoded]]) -> StepStats:
-        closures = {
-            f"{part}_loss": self._full_loss if part == "full" else partial(self._loss, part, batch)
-            for part, batch in batches.items()
-        }
+        closures = {}
+        for part, batch in batches.items():
+            # An optimizer evaluates a closure several times. The whole training set stays on the host instead
+            # of filling the device.
+            self.phase = part
+            closures[f"{part}_loss"] = (
+                self._full_loss
+                if part == "full"
+                else partial(self._loss, part, self.setup.scorer.prepare(batch))
+            )
         return self.optimizer.step(**closures)
 
     def _loss(self, part: str, batch: Sequence[Encoded]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import datetime
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,10 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.data import splits as data
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
-from benchmarks.profiling.environment import provenance_fields
+from benchmarks.profiling.devices import devices_of, hardware_of
+from benchmarks.profiling.environment import provenance_fields, versions
 from benchmarks.profiling.oom import is_out_of_memory
+from benchmarks.profiling.warm_up import warm_up
 from benchmarks.results import store
 from benchmarks.results.row import SCHEMA
 from benchmarks.training.batches import ChooseLengthThreshold
@@ -61,7 +63,7 @@ def run(
         UserError: the spec does not fit its data or model; raised before any training.
     """
     counters = RunCounters(_batch_sizes(spec), started=utc())
-    fields = _trainer_fields(None, "OOM")
+    fields, devices = _trainer_fields(None, "OOM"), devices_of(spec.device)
     start = partial(
         _start,
         spec,
@@ -90,16 +92,17 @@ def run(
             status, reason = "OOM", f"out of memory in {phase}"
             restart = halve_batch(counters, phase, error)
         if trainer is not None:
-            fields = _trainer_fields(trainer, status)
+            fields, devices = _trainer_fields(trainer, status), trainer.devices
+        # Free all memory of this attempt, so that the next one, or the next run, can use it.
+        del trainer
+        if restart or torch.cuda.is_initialized():
+            _free_memory()
         if not restart:
             break
-        # Free all memory of this attempt, so that the next one can use it.
-        del trainer
-        _free_memory()
         if checkpoints is not None:
             checkpoints.drop()
         counters = counters.restarted()
-    return _head(spec, splits, suite) | {
+    return _head(spec, splits, suite, devices) | {
         "status": status,
         "reason": reason,
         **fields,
@@ -121,6 +124,10 @@ def _start(
     checkpoints: Checkpoints | None,
 ) -> Trainer:
     """Return a trainer at the start of the run, or where its checkpoint was saved."""
+    devices = devices_of(spec.device)
+    warm_up(devices, getattr(torch, spec.dtype))
+    # Ask for the names of the cards while they work, also for the row of a run that breaks them.
+    hardware_of(devices)
     state = checkpoints.take() if checkpoints else None
     if state is not None:
         # Load the counters before batches are drawn, because the batch sizes may have been halved.
@@ -136,7 +143,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
     """Return the row fields that depend on the attempt; None if loading the model did not finish."""
     if trainer is None:
         names = ("score", *TESTS, "long_above_tokens", "peak_how", "peak_reserved_bytes", "peak_driver_bytes")
-        names += ("heaviest_batches", "train_rows", "parameters", "trained_parameters")
+        names += ("noise", "heaviest_batches", "train_rows", "parameters", "trained_parameters")
         return dict.fromkeys(names) | assignment_fields(None)
     setup, spec = trainer.setup, trainer.spec
     assignment = setup.batches.assignment if setup.batches else None
@@ -150,6 +157,7 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
         "peak_how": trainer.memory.how,
         "peak_reserved_bytes": trainer.memory.reserved,
         "peak_driver_bytes": trainer.memory.driver,
+        "noise": setup.optimizer.noise if setup.optimizer else None,
         "heaviest_batches": trainer.heaviest_batches(),
         **assignment_fields(assignment),
         "train_rows": len(setup.rows["train"]),
@@ -162,7 +170,7 @@ def unfinished_row(
     spec: RunSpec, splits: Splits, suite: str, reason: str, status: str = "failed"
 ) -> dict[str, Any]:
     """Return a row for a run that crashed or was killed; it has no measurements."""
-    row = _head(spec, splits, suite)
+    row = _head(spec, splits, suite, devices_of(spec.device))
     return row | {"status": status, "reason": reason, "score": None, "curve": [], "ended": utc()}
 
 
@@ -174,12 +182,12 @@ def checkpoints_of(
     Args:
         spec, splits, suite: the run.
         say: called with a one-line message for the user.
-        minutes: minutes between checkpoints, in addition to those at evaluations.
+        minutes: minutes between checkpoints, in addition to those after evaluations.
     """
     identity = {
         "data": splits.fingerprint,
         "sources": source_fingerprint(spec),
-        **provenance_fields()["versions"],
+        **versions(),
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say, minutes)
 
@@ -191,12 +199,14 @@ def _batch_sizes(spec: RunSpec) -> dict[str, int]:
 
 def _free_memory() -> None:
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+        # The next run of this process would not reuse pinned buffers of another size.
+        torch._C._host_emptyCache()
 
 
-def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
-    """Return the fields of a row that are known before the run."""
+def _head(spec: RunSpec, splits: Splits, suite: str, devices: Sequence[torch.device]) -> dict[str, Any]:
+    """Return the fields of a row that do not depend on the run's results."""
     task = tasks.load(spec.task)
     return {
         "schema": SCHEMA,
@@ -207,7 +217,7 @@ def _head(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any]:
         "task_title": task.title,
         **tasks.versions(task, splits.source),
         "metric": task.metric,
-        **provenance_fields(),
+        **provenance_fields(*devices),
         "data_fingerprint": splits.fingerprint,
         "source_fingerprint": source_fingerprint(spec),
     }

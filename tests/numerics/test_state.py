@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils._pytree import tree_leaves
 
 from addax import Addax
 from baselines.adam import Adam
@@ -13,6 +14,7 @@ from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
 from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
+from benchmarks.profiling.peak_memory import allocator_peak, tensors_of
 from tests.numerics.oracle import DTYPES, MLP, TIED, bits
 
 MAKE = {
@@ -104,6 +106,25 @@ def test_a_state_holds_plain_data_only(method):
     steps(opt, model, MLP, 0, K)
     opt.load_state_dict(through_a_file(opt.state_dict()))
     assert opt.steps == K
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_loaded_state_is_copied_once(dtype):
+    """Like the move to a GPU, the conversion to another dtype is the copy that the optimizer keeps."""
+
+    def built(dtype):
+        model = torch.nn.Linear(512, 512, bias=False, dtype=dtype)
+        opt = Adam(model, lr=1e-3)
+        opt.publish_state()
+        return model, opt
+
+    (_, saved), (model, opt) = built(torch.float32), built(dtype)
+    state = saved.state_dict()
+    given = [t for t in tree_leaves(state["state"]) if isinstance(t, torch.Tensor)]
+    resident = [*tensors_of(model, opt), *given]
+    peak = allocator_peak(lambda: opt.load_state_dict(state), resident)["measured_bytes"]
+    moments = 2 * model.weight.nbytes
+    assert 0 <= peak - sum(t.nbytes for t in resident) - moments < 2**16
 
 
 @METHODS

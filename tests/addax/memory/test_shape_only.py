@@ -42,10 +42,10 @@ def test_other_threads_are_not_affected():
 
 
 def test_lookups_are_restored_after_an_error():
-    before = noise.on_cpu, noise.for_blocks, validation.is_offloaded
+    before = noise.on_cpu, noise.for_all_blocks, validation.is_offloaded
     with pytest.raises(RuntimeError, match="stop"), shape_only("cpu"):
         raise RuntimeError("stop")
-    assert (noise.on_cpu, noise.for_blocks, validation.is_offloaded) == before
+    assert (noise.on_cpu, noise.for_all_blocks, validation.is_offloaded) == before
     assert META not in noise.workspace.generators
 
 

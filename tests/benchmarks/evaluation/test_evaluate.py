@@ -153,6 +153,49 @@ def test_the_scores_by_length_are_those_of_each_part_scored_alone(name):
     assert evaluate.scores_by_length(examples, results, None) == (None, None)
 
 
+def test_long_batches_come_first_and_results_keep_their_order():
+    """An evaluation that runs out of memory does so at its start."""
+    scorer, lengths = fake({}, [[float(-i), 0.0] for i in range(7)]), []
+    scores = scorer.candidate_scores
+    scorer.candidate_scores = lambda batch: lengths.append([e.length for e in batch]) or scores(batch)
+    examples = labeled([0] * 7)
+    _, results = evaluate.evaluate_each(scorer, examples, 3)
+    assert lengths == [[100], [97, 98, 99], [94, 95, 96]]
+    assert [r.margin for r in results] == [(0, float(i)) for i in range(7)]
+
+
+class OnDevice(torch.Tensor):
+    """A tensor whose values can be read only after a copy to the host, which is counted."""
+
+    copies = 0
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.cpu:
+            cls.copies += 1
+            return args[0].as_subclass(torch.Tensor)
+        reads = (torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.__float__, torch.Tensor.__int__)
+        assert func not in reads, "a value was read from the device"
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def test_a_batch_is_copied_to_the_host_once(monkeypatch):
+    scores = [[0.0, 1.0], [2.0, 1.0, 3.0], [0.0, -1.0], [1.0, 2.0]]
+    scorer = fake({}, scores)
+    on_host = scorer.candidate_scores
+    scorer.candidate_scores = lambda batch: [s.as_subclass(OnDevice) for s in on_host(batch)]
+    monkeypatch.setattr(OnDevice, "copies", 0)
+    found, _ = evaluate.evaluate_each(scorer, labeled([1, 2, 0, 0]), 2)
+    assert (found.score, OnDevice.copies) == (3 / 4, 2)
+    monkeypatch.setattr(OnDevice, "copies", 0)
+    monkeypatch.setattr(evaluate, "generate", lambda scorer, batch: ["Anna"] * len(batch))
+    scorer = fake({"generative": True, "metric": "f1"}, [])
+    losses = scorer.answer_scores
+    scorer.answer_scores = lambda batch: losses(batch).as_subclass(OnDevice)
+    assert evaluate.evaluate(scorer, labeled([["Anna"]] * 4), 2).loss == 2
+    assert OnDevice.copies == 2
+
+
 def test_evaluation_does_not_depend_on_batches_and_restores_the_mode():
     task = tasks.load("cb")
     loaded = nano("nano-opt")

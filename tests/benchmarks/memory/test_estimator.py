@@ -98,15 +98,18 @@ def test_the_peak_of_a_step_is_not_linear_in_depth():
     found = predict(spec, batches, "cuda").peak_bytes
     traced = memory_model.traces(spec, [with_layers(4), with_layers(5)], batches, "cuda")
     shallow, deeper = (max(map(sum, found.bytes.values())) for found in traced)
-    assert found / GIB == pytest.approx(49.12, abs=0.01)
-    assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.90, abs=0.01)
+    assert found / GIB == pytest.approx(49.18, abs=0.01)
+    assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.96, abs=0.01)
 
 
 def test_sgd_with_checkpointing_holds_all_gradients_at_its_peak():
-    """The peak on OPT-13B, 8 x 700 tokens: two times theta, the logits, and the random bits of rounding."""
+    """The peak on OPT-13B, 8 x 700 tokens.
+
+    It consists of two times theta, the logits, the random bits of rounding, and cuBLAS's workspaces.
+    """
     spec = spec_of("sgd", True, "facebook/opt-13b", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([700] * 7 + [699])}, "cuda")
-    assert found.peak_bytes / GIB == pytest.approx(48.90, abs=0.01)
+    assert found.peak_bytes / GIB == pytest.approx(48.96, abs=0.01)
     assert found.split["gradients"] == found.split["parameters"]
 
 
@@ -259,12 +262,13 @@ def test_a_padded_batch_is_as_long_as_its_longest_example(prompts, answers):
 def test_a_cached_trace_is_keyed_by_everything_it_depends_on():
     config, batches = agreement.small_config("opt", 2, 64), {"fo": synthetic([12, 10])}
 
-    def key(method="mezo-svrg", config=config, **settings):
-        return _prediction_cache.key(spec_of(method, **settings), config, batches, "cuda")
+    def key(method="mezo-svrg", config=config, capability=None, **settings):
+        return _prediction_cache.key(spec_of(method, **settings), config, batches, "cuda", capability)
 
     eager = agreement.small_config("opt", 2, 64)
     eager._attn_implementation = "eager"
     names = [key(), key(anchor_every=1), key(lr=0.0), key(task="squad"), key(config=eager), key("adam")]
+    names += [key(capability=(8, 0)), key(capability=(9, 0))]
     assert len(set(names)) == len(names)
     assert key() == key(lr=0.5, zo_batch_size=3, task="sst2", seed=4)
 

@@ -151,34 +151,50 @@ def test_a_nano_step_agrees_with_the_profiler_of_torch(batch):
     assert memory.how == "cpu live tensor bytes"
 
 
-def test_a_gpu_peak_covers_training_only_and_all_gpus(monkeypatch):
-    """Fake the allocators of two GPUs, with the live bytes and the peak since the last reset."""
-    live, peak = {0: 10, 1: 4}, {}
+class Allocator:
+    """The allocator of a simulated GPU: bytes in use, bytes reserved, and the peaks of both since a reset."""
+
+    def __init__(self, live):
+        self.live = self.reserved = self.peak = self.peak_reserved = live
+
+    def use(self, size):
+        """Allocate and free; the freed blocks stay reserved."""
+        self.peak = max(self.peak, self.live + size)
+        self.reserved = max(self.reserved, self.live + size)
+        self.peak_reserved = max(self.peak_reserved, self.reserved)
+
+    def empty(self):
+        self.reserved = self.live
+
+    def reset(self):
+        self.peak, self.peak_reserved = self.live, self.reserved
+
+
+def test_gpu_peaks_cover_training_only_and_all_gpus(monkeypatch):
+    """What loading and evaluation left reserved is returned before training, so it is not in its peaks."""
+    cards = [Allocator(10), Allocator(4)]
     cuda = {
         "synchronize": lambda d: None,
-        "reset_peak_memory_stats": lambda d: peak.update({d.index: live[d.index]}),
-        "max_memory_allocated": lambda d: peak[d.index],
-        "max_memory_reserved": lambda d: 2 * peak[d.index],
+        "empty_cache": lambda: [card.empty() for card in cards],
+        "reset_peak_memory_stats": lambda d: cards[d.index].reset(),
+        "max_memory_allocated": lambda d: cards[d.index].peak,
+        "max_memory_reserved": lambda d: cards[d.index].peak_reserved,
         # (free, total): another process uses 100 bytes of each GPU.
-        "mem_get_info": lambda d: (1000 - 100 - 2 * peak[d.index], 1000),
+        "mem_get_info": lambda d: (10_000 - 100 - cards[d.index].reserved, 10_000),
     }
     for name, fake in cuda.items():
         monkeypatch.setattr(torch.cuda, name, fake)
-
-    def use(card, size):
-        peak[card] = max(peak.get(card, 0), live[card] + size)
-
-    memory = PeakMemory([torch.device("cuda", k) for k in (0, 1, 0)])
-    use(0, 1000)  # loading
+    memory = PeakMemory([torch.device("cuda", k) for k in (1, 0, 1)])
+    cards[0].use(1000)  # loading
     with memory.training():
-        use(0, 5)
-        use(1, 2)
+        cards[0].use(5)
+        cards[1].use(2)
         assert memory.so_far() == 15 + 6
-    use(0, 500)  # an evaluation
+    cards[0].use(500)  # an evaluation
     with memory.training():
-        use(1, 3)
-    use(1, 700)
-    assert (memory.peak, memory.reserved, memory.driver) == (21, 2 * 21, 2 * 21 + 200)
+        cards[1].use(3)
+    cards[1].use(700)
+    assert (memory.peak, memory.reserved, memory.driver) == (21, 21, 21 + 200)
     assert memory.how == "cuda allocator"
 
 

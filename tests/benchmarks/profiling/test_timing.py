@@ -1,12 +1,13 @@
-"""Tests of the clock that waits for the device."""
+"""Tests of the clock that waits for the devices."""
 
 import torch
 
 from benchmarks.profiling import timing
 
 
-def test_the_clock_waits_for_a_gpu_and_not_for_a_cpu(monkeypatch):
+def test_the_clock_waits_for_every_gpu_and_not_for_a_cpu(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
-    assert timing.now(torch.device("cpu")) <= timing.now(torch.device("cuda", 1))
-    assert waited == [torch.device("cuda", 1)]
+    gpus = [torch.device("cuda", index) for index in range(3)]
+    assert timing.now([torch.device("cpu")]) <= timing.now([gpus[1], torch.device("cpu"), gpus[2], gpus[0]])
+    assert sorted(waited, key=str) == gpus

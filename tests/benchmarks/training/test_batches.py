@@ -6,6 +6,7 @@ import torch
 from benchmarks import registry
 from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
+from benchmarks.evaluation.passes import TrainingBatch
 from benchmarks.evaluation.scoring import Scorer
 from benchmarks.training.batches import token_counts
 from tests.benchmarks.training.tiny_runs import FO, ROWS, STEPS, ZO, lengths_of, row_of, tiny
@@ -58,6 +59,30 @@ def test_training_on_short_rows_needs_one(batches):
     with pytest.raises(UserError, match=r"task sst2: every training example is longer than long_above = 1 "):
         row_of(tiny("adam", long_above=1, train_on="short"))
     assert batches == []
+
+
+@pytest.mark.parametrize(("method", "losses_per_step"), [("mezo", [2] * 4), ("mezo-svrg", [0, 4, 0, 4])])
+def test_a_step_prepares_its_batch_once_for_all_its_losses(monkeypatch, method, losses_per_step):
+    """Tensors of the whole training set are made chunk by chunk, at the anchor steps of MeZO-SVRG."""
+    prepare, loss, prepared, losses = Scorer.prepare, Scorer.loss, [], []
+
+    def watched_prepare(self, examples):
+        prepared.append(prepare(self, examples))
+        return prepared[-1]
+
+    def watched_loss(self, batch):
+        if isinstance(batch, TrainingBatch):
+            losses.append(next(i for i, one in enumerate(prepared) if one is batch))
+        return loss(self, batch)
+
+    monkeypatch.setattr(Scorer, "prepare", watched_prepare)
+    monkeypatch.setattr(Scorer, "loss", watched_loss)
+    row_of(tiny(method))
+    # Measuring memory takes further steps.
+    counts = [losses.count(i) for i in sorted(set(losses))]
+    expected = [n for n in losses_per_step if n]
+    assert counts[: len(expected)] == expected
+    assert set(counts) == set(expected)
 
 
 @pytest.mark.medium

@@ -1,10 +1,12 @@
 """Tests of checkpoints: they are always complete, set aside if damaged, and never make a run fail."""
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.results import store
 from benchmarks.training import checkpoint
@@ -106,7 +108,7 @@ def test_a_full_disk_prevents_the_checkpoint_but_not_the_run(tmp_path, monkeypat
             raise OSError(28, "No space left on device")
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
 
-    monkeypatch.setattr(*((checkpoint.os, "fsync") if failing == "fsync" else (torch, "save")), full)
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (torch, "save")), full)
     spec, messages = spec_of("sgd", dropping), []
     splits = train.load(spec, None)
     row = train.run(spec, splits, suite="s", checkpoints=checkpoints_of(spec, splits, messages.append))
@@ -147,16 +149,46 @@ def test_a_kill_at_any_file_operation_leaves_a_complete_checkpoint(
         assert checkpoints_of(spec, splits).open() > 0
 
 
-def test_a_checkpoint_is_due_when_its_interval_has_passed_since_the_last_save(tmp_path, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    checkpoints = checkpoint.Checkpoints(tmp_path, "0", {}, pytest.fail, minutes=2)
-    clock[0] = 119.0
-    assert not checkpoints.due()
-    clock[0] = 120.0
-    assert checkpoints.due()
-    checkpoints.save({})
-    assert not checkpoints.due()
+def test_what_a_killed_process_had_not_finished_writing_is_removed(tmp_path, monkeypatch, dropping):
+    spec = spec_of("sgd", dropping)
+    splits = train.load(spec, None)
+    old = stop_after(monkeypatch, spec, splits, tmp_path, 3)
+    for name in (checkpoint.STATE, checkpoint.BEST.format(7)):
+        (old.folder / f".{name}.part").write_bytes(b"half of it")
+    assert checkpoints_of(spec, splits).open() == 3
+    assert not list(old.folder.glob(".*"))
+
+
+def tensor_bytes(tree):
+    return sum(t.nbytes for t in tree_leaves(tree) if isinstance(t, torch.Tensor))
+
+
+def test_a_replace_needs_no_more_disk_than_one_more_checkpoint(tmp_path, monkeypatch, dropping):
+    """New best weights are on the disk once, although they are also the last weights."""
+    monkeypatch.setattr(store, "RUNS", tmp_path)
+    spec = spec_of("adam", dropping, steps=6, evaluations=3, lr=1e-4)
+    splits = train.load(spec, None)
+    checkpoints, used, saved = checkpoints_of(spec, splits), [], []
+    replace, save = os.replace, checkpoints.save
+
+    def replace_measured(part, target):
+        used.append(sum(file.stat().st_size for file in checkpoints.folder.iterdir()))
+        replace(part, target)
+
+    def save_measured(state, best, step):
+        saved.append([tensor_bytes(part) for part in (state["weights"], state["optimizer"], best)])
+        save(state, best, step)
+
+    monkeypatch.setattr(os, "replace", replace_measured)
+    monkeypatch.setattr(checkpoints, "save", save_measured)
+    train.run(spec, splits, suite="s", checkpoints=checkpoints)
+    (w, s, best), without = max(saved), [step for step in saved if step[0] == 0]
+    assert w == best
+    assert w < s
+    # At least two evaluations improved the weights, so that new best weights replaced old ones.
+    assert len(without) >= 2
+    # Headers and counters take little.
+    assert 3 * w + s < max(used) < 3 * w + 2 * s + w / 4
 
 
 def test_every_evaluation_saves_a_checkpoint(tmp_path, monkeypatch, dropping):
@@ -164,6 +196,7 @@ def test_every_evaluation_saves_a_checkpoint(tmp_path, monkeypatch, dropping):
     spec = spec_of("sgd", dropping, evaluations=3)
     splits = train.load(spec, None)
     checkpoints, saved = train.checkpoints_of(spec, splits, "s", pytest.fail), []
+    monkeypatch.setattr(checkpoints.pace, "share", math.inf)
     save = checkpoints.save
 
     def watched(state, *args):

@@ -12,7 +12,7 @@ from benchmarks import models, registry
 from benchmarks.config.methods import method_class
 from benchmarks.evaluation.evaluate import Score
 from benchmarks.evaluation.scoring import Scorer
-from benchmarks.training import loop
+from benchmarks.training import loop, run
 from tests.benchmarks.training.tiny_runs import COUNTS, STEPS, row_of, tiny
 
 METHODS = tuple(registry.files("method"))
@@ -41,6 +41,38 @@ def test_the_weights_with_the_best_validation_score_are_tested(monkeypatch):
     # Among equal scores, the smaller loss wins.
     assert torch.equal(states[5], states[3])
     assert (row["best_step"], row["validation"]["score"], row["score"]) == (3, 0.7, 0.4)
+
+
+def test_steps_and_evaluations_are_timed_on_all_devices_that_hold_parameters(monkeypatch):
+    """Meta devices stand in for the cards of a sharded model; the clock does not wait for them."""
+    waited, clock = [], loop.now
+
+    def now(devices):
+        waited.append(list(devices))
+        return clock(devices)
+
+    monkeypatch.setattr(loop, "now", now)
+    cards = [torch.device("cpu"), torch.device("meta", 0), torch.device("meta", 1)]
+    parameters = torch.nn.Module.parameters
+
+    class Elsewhere:
+        def __init__(self, device):
+            self.device = device
+
+    class Sharded(loop.Trainer):
+        def __init__(self, spec, setup, *args, **options):
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    torch.nn.Module, "parameters",
+                    lambda model: [*parameters(model), *map(Elsewhere, cards[1:])] if model is setup.model
+                    else parameters(model),
+                )  # fmt: skip
+                super().__init__(spec, setup, *args, **options)
+
+    monkeypatch.setattr(run, "Trainer", Sharded)
+    row_of(tiny("mezo"))
+    # Two calls for each step, for each of three validations, and for the test.
+    assert waited == [cards] * 2 * (STEPS + 3 + 1)
 
 
 def test_evaluations_do_not_outnumber_steps():

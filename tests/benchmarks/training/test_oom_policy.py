@@ -17,6 +17,14 @@ from tests import processes
 from tests.benchmarks.training.tiny_runs import TINY, row_of
 
 REQUESTED = 3 * 2**29
+CUBLAS = "CUDA error: {} when calling `cublasCreate(handle)`"
+# What CUDA and its libraries raise if memory outside of torch's allocator runs out.
+OUTSIDE_OF_THE_ALLOCATOR = (
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    RuntimeError(CUBLAS.format("CUBLAS_STATUS_ALLOC_FAILED")),
+    RuntimeError(CUBLAS.format("CUBLAS_STATUS_NOT_INITIALIZED")),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def run(method, **changes):
@@ -96,6 +104,30 @@ def test_a_run_is_oom_if_a_single_example_does_not_fit(room):
     assert [n for part, n in attempts if part == "fo"] == [5, 2, 1]
 
 
+def fail_in_backward(monkeypatch, error):
+    """Raise an error in every backward pass, where the first use of cuBLAS in its thread fails."""
+
+    def backward(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(torch.autograd, "_engine_run_backward", backward)
+
+
+@pytest.mark.parametrize("error", OUTSIDE_OF_THE_ALLOCATOR, ids=lambda error: type(error).__name__)
+def test_memory_that_runs_out_outside_of_the_allocator_gives_an_oom_row(monkeypatch, error):
+    fail_in_backward(monkeypatch, error)
+    row = run("sgd", fo_batch_size=2)
+    assert (row["status"], row["reason"], row["score"]) == ("OOM", "out of memory in fo", None)
+    assert [t["fo_batch_size"] for t in row["batch_sizes_tried"]] == [2, 1]
+
+
+@pytest.mark.parametrize("text", ["device-side assert triggered", "an illegal memory access was encountered"])
+def test_another_error_of_cuda_fails_the_run_at_once(monkeypatch, text):
+    fail_in_backward(monkeypatch, torch.AcceleratorError(f"CUDA error: {text}"))
+    with pytest.raises(torch.AcceleratorError, match=text):
+        run("sgd", fo_batch_size=2)
+
+
 def test_an_evaluation_batch_is_halved_in_place_and_no_score_changes(room):
     whole = run("sgd", fo_batch_size=2)
     attempts = room({"eval": 2})
@@ -125,6 +157,17 @@ def test_a_model_that_does_not_fit_is_oom_without_another_attempt(monkeypatch):
     assert (row["status"], row["reason"]) == ("OOM", "out of memory in load")
     assert (row["score"], row["parameters"], row["d0_rows"]) == (None, None, None)
     assert len(row["batch_sizes_tried"]) == 1
+
+
+def test_a_card_that_is_full_before_the_model_is_loaded_is_oom(monkeypatch):
+    def full(devices, dtype):
+        assert (devices, dtype) == ([torch.device("cpu")], torch.float32)
+        raise OUTSIDE_OF_THE_ALLOCATOR[0]
+
+    monkeypatch.setattr(train, "warm_up", full)
+    monkeypatch.setattr(setup.models, "load", lambda *_, **__: pytest.fail("loaded before the warm-up"))
+    row = run("mezo")
+    assert (row["status"], row["reason"]) == ("OOM", "out of memory in load")
 
 
 def test_a_run_with_an_oom_row_is_not_repeated(room, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from benchmarks.models import _transformers
 from benchmarks.synthetic import nano_tokenizer as _nano
 from benchmarks.synthetic import pretrain
 from benchmarks.tasks import _language
+from benchmarks.training import run as train
 from tests.benchmarks.training.predictions import predicted
 from tests.benchmarks.training.tiny_runs import COUNTS, ROWS, STEPS, lengths_of, row_of, tiny
 
@@ -194,3 +197,25 @@ def test_16_bit_runs_report_the_realized_fraction(dtype):
     row = row_of(tiny("ip-sgd", dtype=dtype, lr=1e-2))
     assert row["status"] == "done"
     assert 0.5 < row["realized_fraction"] < 1.5
+
+
+def test_a_finished_run_leaves_no_pinned_memory_to_the_next_one(monkeypatch):
+    """Pinned buffers return to the system only if nothing refers to them and torch's cache is emptied."""
+    trainers, calls = [], []
+
+    class Watched(train.Trainer):
+        def train(self):
+            trainers.append(weakref.ref(self))
+            super().train()
+
+    def empty_host_cache():
+        calls.append([trainer() for trainer in trainers])
+
+    cuda = SimpleNamespace(is_initialized=lambda: True, empty_cache=lambda: None)
+    library = SimpleNamespace(
+        cuda=cuda, _C=SimpleNamespace(_host_emptyCache=empty_host_cache), float32=torch.float32
+    )
+    monkeypatch.setattr(train, "torch", library)
+    monkeypatch.setattr(train, "Trainer", Watched)
+    row_of(tiny("sgd"))
+    assert calls == [[None]]
