@@ -7,6 +7,7 @@ masked, and blocks are large. Its allocator is a counter of live tensor bytes. W
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from unittest import mock
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from addax import noise
 from benchmarks.profiling.peak_memory import LiveBytes, run_in_thread
 
+T = TypeVar("T")
 GB = 1 << 30
 
 
@@ -44,11 +46,14 @@ class SimulatedGPU:
         # A new thread has no scratch memory left over from larger tensors.
         return run_in_thread(measure)
 
-    @contextmanager
-    def free_memory(self, size: int) -> Iterator[None]:
-        """Let allocations fail in this thread once they exceed a number of bytes."""
-        with _Limited(size):
-            yield
+    def with_memory(self, size: int, work: Callable[[], T]) -> T:
+        """Return the result of the work, whose allocations fail once they exceed a number of bytes."""
+
+        def limited() -> T:
+            with _Limited(size):
+                return work()
+
+        return run_in_thread(limited)
 
 
 class InterpretedGPU(SimulatedGPU):
@@ -87,16 +92,15 @@ class RealGPU:
         torch.cuda.synchronize(self.place)
         return torch.cuda.max_memory_allocated(self.place)
 
-    @contextmanager
-    def free_memory(self, size: int) -> Iterator[None]:
-        """Let allocations fail in this process once they exceed a number of bytes."""
+    def with_memory(self, size: int, work: Callable[[], T]) -> T:
+        """Return the result of the work, whose allocations fail once they exceed a number of bytes."""
         torch.cuda.empty_cache()
         total = torch.cuda.mem_get_info(self.place)[1]
         torch.cuda.set_per_process_memory_fraction(
             (torch.cuda.memory_reserved(self.place) + size) / total, self.place
         )
         try:
-            yield
+            return work()
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0, self.place)
             torch.cuda.empty_cache()

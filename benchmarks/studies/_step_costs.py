@@ -4,7 +4,7 @@ A way that runs out of memory drops out, and the others are measured without it.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from addax import noise
+from addax import fused, noise
 from benchmarks.profiling.oom import is_out_of_memory
 from benchmarks.profiling.peak_memory import LiveBytes, run_in_thread
 from benchmarks.studies._speed import interleaved
@@ -27,7 +27,8 @@ OUT_OF_MEMORY = "out of memory"
 class Counts(TorchDispatchMode):
     """A dispatch mode that counts draws of z and writes to theta, both in units of theta's size.
 
-    Normals are counted when torch draws them, and signs when the noise is asked for them.
+    What the noise and the fused kernels draw and write is counted where they are called; all other normals
+    and writes are counted as operators.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -36,6 +37,7 @@ class Counts(TorchDispatchMode):
         # Steps do not move theta, but while they evaluate a loss, parameters point at other memory.
         self.theta = {p.untyped_storage().data_ptr() for p in model.parameters()}
         self.drawn = self.written = 0
+        self._in_noise = False
 
     @property
     def draws(self) -> float:
@@ -51,7 +53,7 @@ class Counts(TorchDispatchMode):
         """Run an operator, and count the elements that it draws and writes."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if func._schema.name.startswith("aten::normal"):
+        if func._schema.name.startswith("aten::normal") and not self._in_noise:
             self.drawn += out.numel()
         arguments = func._schema.arguments
         given = {a.name: value for a, value in zip(arguments, args, strict=False)} | kwargs
@@ -65,21 +67,35 @@ class Counts(TorchDispatchMode):
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count during the context."""
-        block, blocks = noise.direction, noise.draw_first_blocks
+        block, blocks, perturb, update = noise.direction, noise.draw_first_blocks, fused.perturb, fused.update
 
-        def count_block(*args: Any) -> Tensor:
-            z = block(*args)
-            self.drawn += z.numel() * (args[-1] == "rademacher")
-            return z
+        def count_drawn(draw: Callable[..., Any]) -> Callable[..., Any]:
+            def drawing(*args: Any, **kwargs: Any) -> Any:
+                self._in_noise = True
+                try:
+                    drawn = draw(*args, **kwargs)
+                finally:
+                    self._in_noise = False
+                self.drawn += sum(z.numel() for z in tree_leaves(drawn))
+                return drawn
 
-        def count_blocks(*args: Any) -> list[Tensor]:
-            drawn = blocks(*args)
-            self.drawn += sum(z.numel() for z in drawn) * (args[-1] == "rademacher")
-            return drawn
+            return drawing
+
+        def count_perturbed(items: Sequence[tuple], *args: Any) -> None:
+            self.drawn += sum(out.numel() for _, out, _ in items)
+            perturb(items, *args)
+
+        def count_updated(items: Sequence[tuple], *args: Any, **options: Any) -> None:
+            numel = sum(theta.numel() for theta, *_ in items)
+            self.drawn += numel * len(options["directions"])
+            self.written += numel
+            update(items, *args, **options)
 
         with (
-            mock.patch.object(noise, "direction", count_block),
-            mock.patch.object(noise, "draw_first_blocks", count_blocks),
+            mock.patch.object(noise, "direction", count_drawn(block)),
+            mock.patch.object(noise, "draw_first_blocks", count_drawn(blocks)),
+            mock.patch.object(fused, "perturb", count_perturbed),
+            mock.patch.object(fused, "update", count_updated),
             self,
         ):
             yield

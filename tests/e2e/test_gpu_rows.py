@@ -108,6 +108,7 @@ def test_a_missing_folder_is_one_clear_line():
     assert (done.returncode, done.stderr) == (2, "usage: scripts/gpu_rows.sh [--tiny] OUT\n")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_tiny_run_can_be_killed_resumed_and_merged(tmp_path):
     out, reference = tmp_path / "out", tmp_path / "reference"

@@ -29,7 +29,7 @@ METHODS = {
 
 # CPUs are slow in 16-bit.
 SIZES = {
-    "cpu": (torch.float32, {"layers": 2, "width": 128}),
+    "cpu": (torch.float32, {"layers": 2, "width": 512}),
     "cuda": (torch.bfloat16, {"layers": 4, "width": 1024}),
 }
 

@@ -31,13 +31,11 @@ def test_a_run_that_does_not_fit_is_halved_or_oom_and_the_next_one_works(gpu):
     # The first run loads kernels and libraries, which take memory that is not freed.
     assert row_of(tiny("ip-sgd", **given, fo_batch_size=1))["status"] == "done"
     spec = tiny("ip-sgd", **given, fo_batch_size=size)
-    with gpu.free_memory(free):
-        row = row_of(spec)
+    row = gpu.with_memory(free, lambda: row_of(spec))
     assert row["status"] == "done"
     assert 1 <= row["batch_sizes"]["fo_batch_size"] < size
     assert {attempt["out_of_memory_in"] for attempt in row["batch_sizes_tried"]} == {"fo"}
-    with gpu.free_memory(0):
-        row = row_of(spec)
+    row = gpu.with_memory(0, lambda: row_of(spec))
     assert (row["status"], row["score"]) == ("OOM", None)
     assert row["reason"].startswith("out of memory in ")
     row = row_of(spec)

@@ -1,17 +1,13 @@
-"""Tests on a GPU: steps do not synchronize, noise is reproducible, and parameters do not drift."""
+"""Tests of the steps of every method on a GPU: they do not synchronize, and parameters do not drift."""
 
 import pytest
 import torch
 
-from addax import noise
 from benchmarks.registry import files
 from tests.baselines.test_methods import class_of
+from tests.gpu.conftest import NEEDS_CUDA
 from tests.numerics.oracle import MLP
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 CUDA = torch.device("cuda", 0)
 
@@ -25,7 +21,7 @@ def forbid_synchronization():
 
 
 @DTYPES
-@pytest.mark.parametrize("name", sorted(files("method")))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS_CUDA) for name in sorted(files("method"))])
 def test_steps_do_not_synchronize_with_the_gpu(name, dtype, forbid_synchronization):
     model = MLP.build(dtype).to(CUDA)
     opt = class_of(name)(model, lr=1e-3)
@@ -40,21 +36,12 @@ def test_steps_do_not_synchronize_with_the_gpu(name, dtype, forbid_synchronizati
 
 @DTYPES
 @pytest.mark.parametrize("name", sorted(n for n in files("method") if "zo_loss" in class_of(n).closures))
-def test_zero_steps_leave_parameters_bit_identical(name, dtype):
-    model = MLP.build(dtype).to(CUDA)
+def test_zero_steps_leave_parameters_bit_identical(gpu, name, dtype):
+    model = MLP.build(dtype).to(gpu.place)
     opt = class_of(name)(model, lr=0.0)
-    x = torch.randn(6, 5, device=CUDA, dtype=dtype)
+    x = torch.randn(6, 5, device=gpu.place, dtype=dtype)
     before = [p.detach().clone().view(torch.uint8) for p in model.parameters()]
     for _ in range(3):
         opt.step(**dict.fromkeys(opt.closures, lambda: model(x).float().square().mean()))
     for p, old in zip(model.parameters(), before, strict=True):
         assert torch.equal(p.detach().view(torch.uint8), old)
-
-
-def test_noise_is_standard_normal_and_repeats():
-    numel = noise.GPU_BLOCK + 5
-    z = noise.draw(7, 3, torch.Size([numel]), CUDA)
-    assert torch.equal(z, noise.draw(7, 3, torch.Size([numel]), CUDA))
-    assert not torch.equal(z, noise.draw(7, 4, torch.Size([numel]), CUDA))
-    assert abs(z.mean().item()) < 5 / numel**0.5
-    assert abs(z.var().item() - 1) < 5 * (2 / numel) ** 0.5

@@ -1,4 +1,4 @@
-"""Tests that need two GPUs: equal z, a sharded model, and time that includes the work of both."""
+"""Tests that need two GPUs: equal z, and a sharded model's scores and steps."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_a_sharded_model_scores_longer_candidates(scorers):
         assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-4, abs=1e-4)
 
 
-def test_a_sharded_model_takes_a_step_without_waiting(scorers):
+def test_a_sharded_model_takes_a_step(scorers):
     _, sharded, examples = scorers
     opt = Addax(sharded.model, lr=1e-3, alpha=0.5)
     before = [p.detach().clone() for p in sharded.model.parameters()]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.cli import main
 from benchmarks.studies import memory_validation as study
 
 MIB = 2**20
@@ -79,3 +80,10 @@ def test_a_step_that_runs_out_of_memory_is_recorded_and_another_error_is_raised(
         with pytest.raises(torch.AcceleratorError, match="assert"):
             study.measured_peak(spec, config, {}, "cpu")
     assert warmed == [([torch.device("cpu")], torch.float32)]
+
+
+def test_an_unknown_model_is_one_clear_line_with_the_nearest_name(capsys):
+    assert main(["study", "memory-validation", "--models", "opt 2 x 46"]) == 2
+    message = capsys.readouterr().err
+    assert "opt 2 x 46" in message
+    assert "did you mean 'opt 2 x 64'" in message

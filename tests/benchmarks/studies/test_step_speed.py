@@ -6,11 +6,15 @@ import pytest
 import torch
 from transformers import OPTConfig
 
+from addax import noise
+from baselines.mezo import MeZO
 from benchmarks import models
 from benchmarks.cli import main
 from benchmarks.results.row import read
 from benchmarks.studies import _step_tables, _step_ways
 from benchmarks.studies import step_speed as step
+from benchmarks.studies._step_costs import Counts
+from tests.simulated_gpu import InterpretedGPU
 
 pytestmark = pytest.mark.medium
 
@@ -106,6 +110,19 @@ def test_every_alternative_has_the_expected_draws_and_passes(rows):
         assert row["seconds"] > 0
         assert bare["way"] == step.BARE[row["part"]]
         assert (bare["beyond_seconds"], bare["bare_ratio"]) == (0, 1)
+
+
+@pytest.mark.parametrize("direction", noise.DIRECTIONS)
+def test_the_draws_and_writes_of_fused_kernels_count(direction):
+    pytest.importorskip("triton")
+    model = torch.nn.Linear(8, 4)
+    with InterpretedGPU().in_use():
+        opt = MeZO(model, lr=1e-3, direction=direction)
+        counts = Counts(model)
+        with counts.counting():
+            opt.step(zo_loss=lambda: model(torch.ones(2, 8)).square().mean())
+    # Interpreted kernels write by pointers, which operators do not show.
+    assert (counts.draws, counts.passes) == (3, 1)
 
 
 def test_peaks_order_the_methods(rows):
