@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from addax import fused, noise, small_tensors
+from addax.rounding import HALF
 from addax.scratch import Scratch
 from addax.small_tensors import KeptNoise
 
@@ -56,7 +57,12 @@ class Perturbation:
                 self.step_seed, index, block, part.stop - part.start, point.device, self.draws.kind
             )
             # The sum is computed in the wider dtype and rounded once.
-            torch.add(source[part], z, alpha=self.scale, out=target[part])
+            if point.dtype in HALF and noise.on_cpu(point.device):
+                # On a CPU, operators on two dtypes allocate memory for conversions.
+                wide = noise.workspace.buffer(z.numel(), z.device, z.dtype, "new")
+                target[part].copy_(wide.copy_(source[part]).add_(z, alpha=self.scale))
+            else:
+                torch.add(source[part], z, alpha=self.scale, out=target[part])
 
         noise.for_blocks(target.numel(), point.device, work)
         return out

@@ -20,8 +20,8 @@ def configure() -> None:
 def limit_spinning() -> None:
     """Let idle threads of libgomp sleep after about 0.1 ms.
 
-    By default, they spin for several milliseconds after an operator, in which they take cores from the threads
-    that draw noise.
+    By default, they spin for several milliseconds after an operator and take cores from the threads that draw
+    noise.
     """
     if not any(name in os.environ for name in SPINNING):
         os.environ[SPINNING[0]] = SPIN_COUNT
