@@ -7,8 +7,8 @@ learning rates were tuned for normals.
 The four tasks have one kind of answer each: one of two words (SST-2), one of three (CB), a name from the
 prompt (ReCoRD), and free text (SQuAD).
 
-With --save, rows are written as they are measured, and runs that already have a row from the same code are
-not repeated.
+With --save, rows are written as they are measured, and what already has a row from the same code is not
+measured again.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 
 from addax.noise import DIRECTIONS
 from benchmarks import models, studies, tasks
-from benchmarks.config.fingerprint import source_fingerprint
+from benchmarks.config.fingerprint import source_fingerprint, study_fingerprint
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import encode
@@ -49,7 +49,7 @@ Row = dict[str, Any]
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[Row]:
     """Return the rows of all variances and runs, and save each at once if the options say so."""
     rows = []
-    for row in _rows(options, _finished() if options.save else {}):
+    for row in _rows(options, _saved() if options.save else {}):
         rows.append(row)
         if options.save:
             studies.save(NAME, [row])
@@ -63,18 +63,26 @@ def specs(names: list[str], seeds: int) -> Iterator[RunSpec]:
         yield from_dict(quick.run_of(method, MODEL, task, seed) | ROWS | {"direction": direction})
 
 
-def _rows(options: argparse.Namespace, finished: dict[tuple[str, str], Row]) -> Iterator[Row]:
+def _rows(options: argparse.Namespace, saved: dict[tuple, Row]) -> Iterator[Row]:
     for which, direction in product((ALL, NORM), DIRECTIONS):
-        yield _variance(which, direction, options.draws)
+        key = which, direction, options.draws, study_fingerprint(NAME)
+        yield saved.get(key) or _variance(which, direction, options.draws)
     for spec in specs(options.task or list(TASKS), options.seeds):
-        yield finished.get((spec.id, source_fingerprint(spec))) or _run(spec)
+        yield saved.get((spec.id, source_fingerprint(spec))) or _run(spec)
 
 
-def _finished() -> dict[tuple[str, str], Row]:
-    """Return the saved rows of runs by id and fingerprint of the code."""
+def _saved() -> dict[tuple, Row]:
+    """Return the saved rows by what was measured and the fingerprint of the code that measured it."""
     file = store.REFERENCE / f"{NAME}.jsonl"
     rows = read(file) if file.exists() else []
-    return {(row["id"], row["run_fingerprint"]): row for row in rows if row["measure"] == "run"}
+    return {_key(row): row for row in rows}
+
+
+def _key(row: Row) -> tuple:
+    if row["measure"] == "run":
+        # The tables of the study may change without a new run.
+        return row["id"], row["run_fingerprint"]
+    return row["which"], row["direction"], row["draws"], row["source_fingerprint"]
 
 
 def _variance(which: str, direction: str, draws: int) -> Row:

@@ -156,6 +156,8 @@ def test_a_saved_study_repeats_only_what_has_no_row(tmp_path, monkeypatch):
 
     monkeypatch.setattr(store, "REFERENCE", tmp_path)
     monkeypatch.setattr(directions, "_run", run)
+    measured, variance = [], directions._variance
+    monkeypatch.setattr(directions, "_variance", lambda *of: measured.append(of) or variance(*of))
     options = Namespace(task=["sst2"], seeds=1, draws=2, save=True)
     first = directions.measure(options, lambda line: None)
     assert len(first) == 8
@@ -164,13 +166,13 @@ def test_a_saved_study_repeats_only_what_has_no_row(tmp_path, monkeypatch):
     assert len(lines) == 8
     assert [(s.method, s.settings["direction"]) for s in ran] == [*product(("mezo", "addax"), DIRECTIONS)]
     directions.measure(options, lambda line: None)
-    assert len(ran) == 4
+    assert (len(ran), len(measured)) == (4, 4)
     write_lines(file, [*lines[:-1], lines[-1] | {"run_fingerprint": "of other code"}])
     directions.measure(options, lambda line: None)
     assert len(ran) == 5
     # Without --save, nothing is taken from the file.
     directions.measure(Namespace(**vars(options) | {"save": False}), lambda line: None)
-    assert len(ran) == 9
+    assert (len(ran), len(measured)) == (9, 8)
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +202,3 @@ def test_committed_runs_are_ten_pairs_of_every_method_and_task(committed):
             assert row["outcome"] == "done"
             assert len(row["curve"]) == 11
             assert not row["git_dirty"]
-
-
-def test_quick_uses_signs_only_if_they_do_not_lose(committed):
-    used = {quick.SETTINGS[method].get("direction", "normal") for method in ("addax", "mezo", "mezo-svrg")}
-    assert used == ({"normal"} if _direction_tables.problem(committed) else {"rademacher"})
