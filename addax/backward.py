@@ -250,7 +250,8 @@ def all_finite(grad: Tensor) -> Tensor:
         return torch.ones((), dtype=torch.bool, device=grad.device)
     if noise.on_cpu(grad.device):
         # A sum takes much less time than a norm. It may overflow although every element is finite.
-        total = torch.isfinite(grad.sum(dtype=torch.promote_types(grad.dtype, torch.float32)))
+        wide = torch.float32 if grad.dtype == torch.float16 else None
+        total = torch.isfinite(grad.sum(dtype=wide))
         if bool(total):
             return total
     return torch.isfinite(torch.linalg.vector_norm(grad, math.inf))

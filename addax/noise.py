@@ -279,25 +279,38 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="addax-noise")
 
 
-def for_blocks(numel: int, device: torch.device, work: Callable[[int, slice], None]) -> None:
+def for_blocks(
+    numel: int, device: torch.device, work: Callable[[int, slice], None], *, kind: str | None = "normal"
+) -> None:
     """Call `work(block, elements)` for every block of one tensor; see `for_all_blocks`."""
-    for_all_blocks([numel], device, lambda _number, block, part: work(block, part))
+    for_all_blocks([numel], device, lambda _number, block, part: work(block, part), kind=kind)
 
 
 def for_all_blocks(
-    numels: Sequence[int], device: torch.device, work: Callable[[int, int, slice], None]
+    numels: Sequence[int],
+    device: torch.device,
+    work: Callable[[int, int, slice], None],
+    *,
+    kind: str | None = "normal",
 ) -> None:
     """Call `work(number of the tensor, block, elements)` for every block of tensors of these sizes.
 
-    On a CPU, this thread and as many others as torch uses share the calls.
+    Args:
+        numels: the numbers of elements.
+        device: the device of the tensors.
+        work: the function to call.
+        kind: the direction that the calls draw; None if they draw none. torch draws normals on one thread,
+            so on a CPU, this thread and as many others as torch uses share the calls. All other operators
+            use these threads themselves.
     """
     jobs = [(number, *job) for number, numel in enumerate(numels) for job in blocks(numel, device)]
-    threads = torch.get_num_threads() if on_cpu(device) and sum(numels) > CPU_BLOCK else 1
+    shared = on_cpu(device) and kind == "normal" and sum(numels) > CPU_BLOCK
+    threads = torch.get_num_threads() if shared else 1
     if threads == 1:
         for job in jobs:
             work(*job)
         return
-    # torch draws normals on a single thread, but it releases the interpreter lock while it does.
+    # The draws release the interpreter lock.
     remaining = iter(jobs)
 
     def run() -> None:

@@ -64,7 +64,7 @@ class Perturbation:
             else:
                 torch.add(source[part], z, alpha=self.scale, out=target[part])
 
-        noise.for_blocks(target.numel(), point.device, work)
+        noise.for_blocks(target.numel(), point.device, work, kind=self.draws.kind)
         return out
 
     def small(self, parameters: Sequence[nn.Parameter], thetas: Sequence[Tensor]) -> list[Tensor]:

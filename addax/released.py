@@ -41,7 +41,7 @@ def move(p: nn.Parameter, draws: KeptNoise, step_seed: int, *scales: Tensor | fl
             z = (z.to(wide) * scale).to(p.dtype)
         flat[part].add_(z)
 
-    noise.for_blocks(flat.numel(), p.device, work)
+    noise.for_blocks(flat.numel(), p.device, work, kind=draws.kind)
 
 
 @torch.no_grad()

@@ -45,6 +45,11 @@ class Step:
     rounding: str = "stochastic"
     realized: RealizedFraction | None = None
 
+    @property
+    def kind(self) -> str | None:
+        """The distribution of the directions; None without directions."""
+        return self.draws.kind if self.directions else None
+
     @cached_property
     def vector(self) -> Tensor:
         """The coefficients of the directions and of the gradient: shape (directions + 1,), on the device."""
@@ -69,7 +74,7 @@ def apply_update(
         mask: bool scalar on theta's device. If it is False, the gradient is left out, too.
     """
     update = _Update(theta, index, step, grad, mask)
-    noise.for_blocks(theta.numel(), theta.device, update.apply)
+    noise.for_blocks(theta.numel(), theta.device, update.apply, kind=step.kind)
 
 
 def apply_fused(
@@ -126,6 +131,7 @@ def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
             [u.flat.numel() for u in updates],
             updates[0].flat.device,
             lambda number, block, part: updates[number].apply(block, part),
+            kind=step.kind,
         )
 
 

@@ -38,7 +38,11 @@ def shape_only(device: str) -> Iterator[None]:
         return device == "cuda"
 
     def for_all_blocks(
-        numels: Sequence[int], device: torch.device, work: Callable[[int, int, slice], None]
+        numels: Sequence[int],
+        device: torch.device,
+        work: Callable[[int, int, slice], None],
+        *,
+        kind: str | None = "normal",
     ) -> None:
         for number, numel in enumerate(numels):
             for block, part in itertools.islice(noise.blocks(numel, device), 1):
