@@ -34,6 +34,9 @@ MAX_BLOCKS = 1 << 16
 # launches take negligible time.
 CPU_BLOCK = 1 << 18
 GPU_BLOCK = 1 << 24
+# If fused kernels draw z, blocks do not define it. Only steps that measure the realized fraction and the
+# published arithmetic use them.
+FUSED_BLOCK = 1 << 22
 
 _M32 = (1 << 32) - 1
 _M64 = (1 << 64) - 1
@@ -124,7 +127,9 @@ def implementation(device: torch.device) -> str:
 
 def block_size(device: torch.device) -> int:
     """Return the number of elements of a block on a device."""
-    return CPU_BLOCK if on_cpu(device) else GPU_BLOCK
+    if on_cpu(device):
+        return CPU_BLOCK
+    return FUSED_BLOCK if uses_kernels(device) else GPU_BLOCK
 
 
 def blocks(numel: int, device: torch.device) -> Iterator[tuple[int, slice]]:

@@ -6,8 +6,9 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 `addax.rounding`.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory: blocks of float32 (1 MiB each on a CPU, 64 MiB on a GPU) for each thread, at most 3 in float32, 6 in
-bfloat16, and 11 in float16.
+Memory of torch's operators: blocks of float32 for each thread, at most 3 in float32, 6 in
+bfloat16, and 11 in float16. A block has 1 MiB on a CPU and 64 MiB on a GPU, or 16 MiB if fused kernels apply
+all steps except those that measure the realized fraction.
 """
 
 from collections.abc import Sequence

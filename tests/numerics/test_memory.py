@@ -86,7 +86,9 @@ def test_a_perturbation_allocates_one_module_and_the_tied_embedding(problem):
     module, tied = largest(model)
     scratch = beyond_theta(model, lambda: opt.estimate(loss)) - beyond_theta(model, bare)
     # The last 100 bytes are for scalars: the losses and g0.
-    assert module < scratch <= module + tied + block + small(model) + 100
+    # In 16-bit, a second block holds the sum before it is rounded.
+    blocks = block if model.dtype == torch.float32 else 2 * block
+    assert module < scratch <= module + tied + blocks + small(model) + 100
     theta = sum(p.numel() * p.element_size() for p in model.parameters())
     assert module + tied + block + small(model) < theta / 10
 

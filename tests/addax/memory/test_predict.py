@@ -174,8 +174,8 @@ def test_a_zeroth_order_closure_in_16_bit_allocates_activations():
     found = predict_peak(build, closures_of, device="cpu").split
     # The input in 16-bit and, above all, its product with the first weight, which is read outside its module.
     assert found["activations"] >= 2 * 2 * (1 << 12) * WIDTH
-    # Two weights, their float32 z, and the copy of the buffer.
-    assert found["scratch"] < 16 * WIDTH * WIDTH
+    # Two weights, a float32 z and a float32 sum, and the copy of the buffer.
+    assert found["scratch"] < 22 * WIDTH * WIDTH
 
 
 def test_the_peak_is_the_largest_phase():

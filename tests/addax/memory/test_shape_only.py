@@ -24,7 +24,7 @@ def test_a_method_can_be_built_from_a_meta_model_only_in_shape_only_mode():
         MeZO(on_meta(), lr=0.1)
 
 
-@pytest.mark.parametrize(("device", "size"), [("cpu", noise.CPU_BLOCK), ("cuda", noise.GPU_BLOCK)])
+@pytest.mark.parametrize(("device", "size"), [("cpu", noise.CPU_BLOCK), ("cuda", noise.FUSED_BLOCK)])
 def test_only_the_first_block_of_a_tensor_is_processed(device, size):
     blocks = []
     with shape_only(device):

@@ -128,7 +128,7 @@ def test_shots_from_the_hub_leave_the_test_rows_unchanged(folder, monkeypatch):
     import datasets
 
     public = {"train": reviews(2000), "validation": reviews(300, start=5000)}
-    monkeypatch.setattr(datasets, "load_dataset", lambda dataset, config, split: public[split])
+    monkeypatch.setattr(datasets, "load_dataset", lambda dataset, config, split, revision: public[split])
     size = {"train": 100, "validation": 50, "test": 40, "seed": 5}
     hub, file = (fresh_splits("sst2", source, **size, shots=16) for source in ("hub", str(folder)))
     assert (hub.train, hub.validation, hub.test) == (file.train, file.validation, file.test)

@@ -98,7 +98,7 @@ def test_the_peak_of_a_step_is_not_linear_in_depth():
     found = predict(spec, batches, "cuda").peak_bytes
     traced = memory_model.traces(spec, [with_layers(4), with_layers(5)], batches, "cuda")
     shallow, deeper = (max(map(sum, found.bytes.values())) for found in traced)
-    assert found / GIB == pytest.approx(49.18, abs=0.01)
+    assert found / GIB == pytest.approx(49.17, abs=0.01)
     assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.96, abs=0.01)
 
 

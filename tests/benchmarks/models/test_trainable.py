@@ -160,7 +160,7 @@ def test_every_method_trains_the_selected_weights_in_the_predicted_memory(method
     expected = sum(p.numel() for p in trained(loaded(model, trainable).model).values())
     assert row["trained_parameters"] == expected
     assert row["parameters"] > row["trained_parameters"]
-    assert predicted(row).peak_bytes == pytest.approx(row["peak_bytes"], rel=1e-3)
+    assert predicted(row).peak_bytes == pytest.approx(row["peak_bytes"], rel=2e-3)
 
 
 def test_a_run_leaves_frozen_weights_bit_identical(monkeypatch):
