@@ -121,3 +121,74 @@ def test_an_overflow_masks_the_zeroth_order_part_too():
     opt.step(zo_loss=model, fo_loss=model)
     assert model.large.tolist() == [1.0] * 4
     assert model.small.tolist() != [1.0] * 4
+
+
+class Poison(torch.autograd.Function):
+    """The identity, with one element of its gradient replaced."""
+
+    @staticmethod
+    def forward(ctx, x, bad):
+        """Return x."""
+        ctx.bad = bad
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Replace the first element of the gradient."""
+        grad = grad.clone()
+        grad.view(-1)[0] = ctx.bad
+        return grad, None
+
+
+def poisoned(model, names, bad):
+    """Return a finite loss of which the gradients of some parameters are not finite."""
+    total = 0
+    for name, p in model.named_parameters():
+        read = Poison.apply(p, bad) if name in names else p
+        total = total + read.float().square().sum()
+    return total
+
+
+FIRST_ORDER = [name for name, closure in EACH if closure == "fo_loss"]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_a_gradient_that_is_not_finite_moves_no_weight_of_its_parameter(method, dtype, bad):
+    """The loss is finite. Adam skips the whole step."""
+    model = MLP.build(dtype)
+    opt = MAKE[method](model)
+    opt.loss_scale.scale = torch.tensor(1.0)
+    first, *others = dict(model.named_parameters())
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    closures = {name: MLP.closure(model, 0) for name in opt.closures}
+    closures["fo_loss"] = lambda: poisoned(model, {first}, bad)
+    stats = opt.step(**closures)
+    now = dict(model.named_parameters())
+    assert torch.equal(now[first], before[first])
+    assert all(torch.isfinite(p).all() for p in now.values())
+    assert any(not torch.equal(now[name], before[name]) for name in others) == (method != "adam")
+    assert (int(stats.masked_gradients), int(opt.masked_steps)) == (1, 1)
+    assert bool(stats.skipped) == (method == "adam")
+
+
+@pytest.mark.parametrize("method", ["ip-sgd", "sgd", "adam"])
+def test_steps_without_any_finite_gradient_count_as_skipped(method):
+    model = MLP.build(torch.bfloat16)
+    opt = MAKE[method](model)
+    before = bits(model)
+    names = dict(model.named_parameters())
+    for k in (1, 2):
+        assert opt.step(fo_loss=lambda: poisoned(model, names, math.nan)).skipped
+        assert (int(opt.consecutive_skips), int(opt.masked_steps)) == (k, k)
+    assert bits(model) == before
+
+
+def test_the_published_arithmetic_leaves_out_a_gradient_that_is_not_finite():
+    model = MLP.build(torch.float32)
+    opt = Addax(model, lr=1e-2, alpha=0.5, arithmetic="released")
+    first = next(iter(dict(model.named_parameters())))
+    stats = opt.step(zo_loss=MLP.closure(model, 0), fo_loss=lambda: poisoned(model, {first}, math.nan))
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    assert int(stats.masked_gradients) == 1
