@@ -74,7 +74,7 @@ def trial(model: str, task_name: str) -> dict[str, Any]:
                 auc.append(row["test"]["auc"])
         for name, score in baselines.items():
             scores[name].append(score(splits.train, splits.test))
-    settings = {method: quick.SETTINGS.get(method, {}) for method in ("mezo", "adam")}
+    settings = {method: quick.settings_of(method) for method in ("mezo", "adam")}
     return {
         "model": model,
         "weights": weights_of(model),

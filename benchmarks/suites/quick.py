@@ -1,7 +1,12 @@
-"""All six methods and zero-shot on the built-in tasks: nano-opt with three seeds, two more nano models."""
+"""All six methods and zero-shot on the built-in tasks: nano-opt with three seeds, two more nano models.
+
+The directions of zeroth-order methods are random signs, in which study `directions` finds no loss. Single
+runs of the nano models and suites that only take settings from here have the default, normals.
+"""
 
 from typing import Any
 
+from benchmarks.config import methods
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec, from_dict
 
@@ -28,21 +33,31 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # methods.
     "mezo-svrg": {"lr": 1e-3, "lr_ratio": 1.0, "steps": 40, "train_rows": 128},
 }
+DIRECTION = "rademacher"
 ROWS = {"train_rows": 1000, "validation_rows": 100, "test_rows": 1000}
 K0_TASK, K0_SWEEP, K1 = "squad", (0, 2, 4, 8, 16), 4
 
 
 def defaults(method: str | None, model: str | None) -> dict | None:
-    """Return this suite's settings of a method; None if the suite does not have the method or the model."""
+    """Return this suite's settings of a method, with the default direction.
+
+    Return None if the suite does not have the method or the model.
+    """
     if model not in MODELS or method not in (ZERO_SHOT, *SETTINGS):
         return None
     return ROWS | SETTINGS.get(method, {})
 
 
+def settings_of(method: str) -> dict[str, Any]:
+    """Return the settings and the budget that this suite gives a method."""
+    direction = {"direction": DIRECTION} if "direction" in methods.settings_of(method) else {}
+    return SETTINGS.get(method, {}) | direction
+
+
 def run_of(method: str, model: str, task: str, seed: int) -> dict[str, Any]:
     """Return the values of one run; the seed also draws the rows and the batches."""
     where = {"method": method, "model": model, "task": task, "seed": seed, "data_seed": seed}
-    return where | ROWS | SETTINGS.get(method, {})
+    return where | ROWS | settings_of(method)
 
 
 def specs() -> list[RunSpec]:
@@ -57,6 +72,7 @@ def specs() -> list[RunSpec]:
     where = run_of("addax", "nano-opt", K0_TASK, 0) | {"length_threshold": None}
     runs.append(from_dict(where))
     for k0 in K0_SWEEP:
-        alpha = {"alpha": 0.0} if k0 == 0 else {}
-        runs.append(from_dict(where | {"zo_batch_size": k0, "fo_batch_size": K1} | alpha))
+        # Without a zeroth-order batch, a direction has no effect.
+        without = {"alpha": 0.0, "direction": "normal"} if k0 == 0 else {}
+        runs.append(from_dict(where | {"zo_batch_size": k0, "fo_batch_size": K1} | without))
     return runs

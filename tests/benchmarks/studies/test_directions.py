@@ -202,3 +202,8 @@ def test_committed_runs_are_ten_pairs_of_every_method_and_task(committed):
             assert row["outcome"] == "done"
             assert len(row["curve"]) == 11
             assert not row["git_dirty"]
+
+
+def test_quick_uses_signs_only_if_they_do_not_lose(committed):
+    expected = "normal" if _direction_tables.problem(committed) else "rademacher"
+    assert expected == quick.DIRECTION

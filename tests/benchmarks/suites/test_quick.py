@@ -10,6 +10,7 @@ from benchmarks.config import labels
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
 from benchmarks.results import store
+from benchmarks.results.directions import direction_of
 from benchmarks.results.row import read
 from benchmarks.suites import quick, quick_grid
 
@@ -66,10 +67,21 @@ def test_all_methods_except_mezo_svrg_use_the_same_data(specs):
             assert s.train_rows == quick.ROWS["train_rows"]
 
 
-def test_a_manual_run_gets_the_settings_of_the_suite():
+def test_every_run_that_perturbs_weights_uses_random_signs(specs):
+    for s in (*specs, *quick_grid.specs()):
+        if s.settings.get("zo_batch_size"):
+            assert s.settings["direction"] == "rademacher"
+        else:
+            assert s.settings.get("direction", "normal") == "normal"
+
+
+def test_a_manual_run_gets_the_settings_of_the_suite_with_normal_directions(specs):
     for method in (ZERO_SHOT, *quick.SETTINGS):
         given = quick.defaults(method, "nano-opt")
-        assert from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given}) in quick.specs()
+        manual = from_dict({"method": method, "model": "nano-opt", "task": "sst2", **given})
+        assert manual.settings.get("direction", "normal") == "normal"
+        has_direction = "direction" in manual.settings
+        assert (manual.replace(direction="rademacher") if has_direction else manual) in specs
     assert quick.defaults("addax", "facebook/opt-13b") is None
     assert quick.defaults("no-such", "nano-opt") is None
 
@@ -79,7 +91,10 @@ def test_learning_rates_are_the_best_of_their_trials_and_not_at_an_edge():
     scores = defaultdict(lambda: defaultdict(list))
     for row in read(store.REFERENCE / "quick-grid.jsonl"):
         score = row["curve"][-1]["score"] if row["status"] == "done" else 0.0
-        scores[row["config"]["method"]][row["config"]["settings"]["lr"]].append(score)
+        settings = row["config"]["settings"]
+        scores[row["config"]["method"]][settings["lr"]].append(score)
+        if settings.get("zo_batch_size"):
+            assert direction_of(row["config"]) == quick.DIRECTION
     assert {method: tuple(sorted(rates)) for method, rates in scores.items()} == quick_grid.RATES
     for method, rates in scores.items():
         assert {len(values) for values in rates.values()} == {9}
