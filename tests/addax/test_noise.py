@@ -163,6 +163,48 @@ def test_an_update_in_blocks_applies_the_whole_z(dtype):
     assert torch.equal(theta, draw(9, 6, theta.numel()).to(dtype))
 
 
+def signs(seed, index=0, numel=DRAWS):
+    """Draw a flat z of random signs."""
+    return noise.draw(seed, index, torch.Size([numel]), CPU, "rademacher")
+
+
+def test_signs_are_balanced_and_uncorrelated_at_every_lag():
+    z = signs(5, index=2, numel=2 * DRAWS + 3)
+    assert set(z.tolist()) == {-1.0, 1.0}
+    assert abs(z.mean().item()) < 6 / z.numel() ** 0.5
+    first, second = z[:DRAWS], z[DRAWS : 2 * DRAWS]
+    for a, b in ((first, second), (first, signs(5, index=3)), (first, signs(6, index=2))):
+        lags = torch.fft.irfft(torch.fft.rfft(a) * torch.fft.rfft(b).conj(), n=DRAWS) / DRAWS
+        assert lags.abs().max().item() < 7.5 / DRAWS**0.5
+
+
+@pytest.mark.parametrize("kind", noise.DIRECTIONS)
+def test_first_blocks_that_are_drawn_together_equal_those_drawn_alone(kind):
+    """The sizes include one element, parts of a word, and sizes for which torch has two algorithms."""
+    sizes = [(3, 1), (4, 15), (5, 16), (6, 64), (7, 100), (9, 4096)]
+    together = noise.draw_first_blocks(11, sizes, CPU, kind)
+    for (index, numel), z in zip(sizes, together, strict=True):
+        assert torch.equal(z, noise.draw(11, index, torch.Size([numel]), CPU, kind))
+
+
+def test_rounding_bits_of_any_two_blocks_are_uniform_and_uncorrelated():
+    """All blocks of a step come from the same random words."""
+    places = [(0, 0), (0, 1), (1, 0), (7, 300)]
+    bits = [noise.random_bits(3, index, block, DRAWS, CPU).double() for index, block in places]
+    for b in bits:
+        assert 0 <= b.min() <= b.max() < 1 << 16
+        counts = torch.histc(b, 64, 0, 1 << 16)
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+    # The correlation is random over steps: the keys of two blocks decide it for all of their elements.
+    correlations = []
+    for seed in range(400):
+        a, b = (noise.random_bits(seed, i, 0, 1 << 12, CPU).double() / (1 << 16) - 0.5 for i in (0, 1))
+        correlations.append(12 * torch.dot(a, b).item() / a.numel())
+    mean = sum(correlations) / len(correlations)
+    deviation = torch.tensor(correlations).std().item()
+    assert abs(mean) < 5 * deviation / len(correlations) ** 0.5
+
+
 ANOTHER_RANK = """
 import hashlib, torch
 from addax import noise
