@@ -74,7 +74,7 @@ def apply_step(
         index, lr = table[p]
         grad = mean_over_ranks(grad, group)
         applied = coefficients.step(p.device, lr)
-        if applied.is_fused(p) and lr != 0 and grad.numel():
+        if noise.uses_kernels(p.device) and lr != 0 and grad.numel():
             not_finite = torch.zeros((), dtype=torch.int32, device=p.device)
             apply_fused([(p, index, grad)], applied, not_finite)
             finite[index] = not_finite == 0
@@ -166,14 +166,21 @@ class _Coefficients:
 
     def _of(self, device: torch.device, projected_grad: Tensor, factor: float) -> Tensor | float:
         if noise.on_cpu(device):
-            return float(projected_grad) * factor
+            return float(projected_grad) * factor if self._moves_cpu() else 0.0
         return self._masked(device, projected_grad.to(device) * factor)
 
     def _of_gradient(self, device: torch.device, factor: float) -> Tensor | float:
         if noise.on_cpu(device):
+            if not self._moves_cpu():
+                return 0.0
             return factor if self.loss_scale is None else factor / float(self.loss_scale)
         scale = 1.0 if self.loss_scale is None else self.loss_scale.to(device)
-        return self._masked(device, torch.full((), factor, device=device) / scale)
+        factor = torch.full((), factor, dtype=torch.float64, device=device)
+        return self._masked(device, factor / scale)
+
+    def _moves_cpu(self) -> bool:
+        # If the loss is on another device, the host has not checked it.
+        return self._finite is None or bool(self._finite)
 
     def _masked(self, device: torch.device, coefficient: Tensor) -> Tensor:
         return coefficient if self._finite is None else torch.where(self.is_finite(device), coefficient, 0)

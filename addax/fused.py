@@ -34,7 +34,7 @@ def draw(
 ) -> Tensor:
     """Return z of some elements of a parameter: float32, shape (numel,); see `addax.kernels.draw.draw`."""
     if device.type == "meta":
-        return torch.empty(numel, device=device)
+        return torch.empty(numel, dtype=torch.float32, device=device)
     from addax.kernels.draw import draw as run
 
     return run(step_seed, index, torch.Size([numel]), device, direction, first=first)

@@ -24,7 +24,7 @@ class LossScale:
     def begin(self, device: torch.device) -> Tensor:
         """Return the scale of this step, a float32 scalar."""
         if self.scale is None:
-            self.scale = torch.full((), self.INITIAL, device=device)
+            self.scale = torch.full((), self.INITIAL, dtype=torch.float32, device=device)
             self.clean = torch.zeros((), dtype=torch.int64, device=device)
             self.overflows = torch.zeros((), dtype=torch.int64, device=device)
         # A state that was loaded from a file may be on a different device.

@@ -34,8 +34,7 @@ MAX_BLOCKS = 1 << 16
 # launches take negligible time.
 CPU_BLOCK = 1 << 18
 GPU_BLOCK = 1 << 24
-# If fused kernels draw z, blocks do not define it. Only steps that measure the realized fraction and the
-# published arithmetic use them.
+# If fused kernels draw z, blocks do not define it. Only the published arithmetic uses them.
 FUSED_BLOCK = 1 << 22
 
 _M32 = (1 << 32) - 1

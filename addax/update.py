@@ -7,8 +7,7 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
 Memory of torch's operators: blocks of float32 for each thread, at most 3 in float32, 6 in
-bfloat16, and 11 in float16. A block has 1 MiB on a CPU and 64 MiB on a GPU, or 16 MiB if fused kernels apply
-all steps except those that measure the realized fraction.
+bfloat16, and 11 in float16. A block has 1 MiB on a CPU and 64 MiB on a GPU.
 """
 
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from addax import fused, noise
 from addax.rounding import HALF, RealizedFraction, write_rounded
 from addax.small_tensors import KeptNoise, alike, is_small
 
+#: With fused kernels, the realized fraction is that of this many elements of each parameter.
+MEASURED = 1 << 22
 #: A coefficient of a step: a number on a CPU, a scalar tensor on another device.
 Coefficient = Tensor | float
 
@@ -56,10 +57,6 @@ class Step:
         """The coefficients of the directions and of the gradient: shape (directions + 1,), on the device."""
         return torch.stack([*(c for c, _ in self.directions), self.gradient])
 
-    def is_fused(self, theta: Tensor) -> bool:
-        """Return whether a fused kernel applies the step to a parameter."""
-        return noise.uses_kernels(theta.device) and (self.realized is None or theta.dtype not in HALF)
-
 
 @torch.no_grad()
 def apply_update(
@@ -87,13 +84,16 @@ def apply_fused(
 
     Args:
         parameters: all with a gradient, or all without one.
-        step: the step, which is not measured.
+        step: the step.
         not_finite: int32 scalar on the device, which becomes 1 if an element of a gradient is not finite.
     """
     theta = parameters[0][0]
     vector = step.vector
+    items = [(p.data, index, None if grad is None else grad.contiguous()) for p, index, grad in parameters]
+    measured = step.realized is not None and theta.dtype in HALF
+    before = [p.view(-1)[:MEASURED].clone() for p, *_ in items] if measured else []
     fused.update(
-        [(p.data, index, None if grad is None else grad.contiguous()) for p, index, grad in parameters],
+        items,
         step.seed,
         directions=[seed for _, seed in step.directions],
         direction="normal" if step.draws is None else step.draws.kind,
@@ -101,6 +101,18 @@ def apply_fused(
         rounding=step.rounding,
         not_finite=not_finite,
     )
+    for old, (p, index, grad) in zip(before, items, strict=False):
+        _measure(old, p.view(-1)[: old.numel()], index, step, None if grad is None else grad.view(-1))
+
+
+def _measure(before: Tensor, after: Tensor, index: int, step: Step, grad: Tensor | None) -> None:
+    """Add the first elements of a parameter, before and after an update, to the realized fraction."""
+    old, part = before.float(), slice(0, before.numel())
+    intended = torch.empty_like(old)
+    _Update(before, index, step, grad).subtract(old, 0, part, out=intended)
+    if grad is not None:
+        intended = torch.where(torch.isfinite(grad[part]), intended, old)
+    step.realized.add(index, 0, old, intended, after.float())
 
 
 @torch.no_grad()
@@ -109,17 +121,15 @@ def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
 
     On a CPU, torch's threads share the blocks of all parameters.
     """
-    fused_ones = [(p, index, None) for p, index in parameters if step.is_fused(p)]
-    for group in alike([p for p, *_ in fused_ones]):
-        apply_fused([fused_ones[n] for n in group], step)
-    rest = [(p, index) for p, index in parameters if not step.is_fused(p)]
-    if not rest:
+    if noise.uses_kernels(parameters[0][0].device):
+        for group in alike([p for p, _ in parameters]):
+            apply_fused([(*parameters[n], None) for n in group], step)
         return
     # The z of small tensors is drawn before threads share it.
     for _, seed in step.directions:
         step.draws.small(seed)
     together, separate = [], []
-    for p, index in rest:
+    for p, index in parameters:
         at_once = is_small(p) and p.dtype not in HALF and len(step.directions) == 1 and noise.on_cpu(p.device)
         (together if at_once else separate).append((p, index))
     if together:
@@ -159,14 +169,14 @@ class _Update:
         """Update one block."""
         old = self.flat[part] if part.stop - part.start < self.flat.numel() else self.flat
         if old.dtype not in HALF:
-            self._subtract(old, block, part, out=old)
+            self.subtract(old, block, part, out=old)
             return
         new = self._buffer(old, "new")
         if noise.on_cpu(old.device):
             # On a CPU, operators on two dtypes allocate memory for conversions.
-            self._subtract(new.copy_(old), block, part, out=new)
+            self.subtract(new.copy_(old), block, part, out=new)
         else:
-            self._subtract(old, block, part, out=new)
+            self.subtract(old, block, part, out=new)
         realized = self.step.realized
         before, intended = (old.float(), new.clone()) if realized is not None else (None, None)
         if self.step.rounding == "stochastic":
@@ -177,7 +187,7 @@ class _Update:
         if realized is not None:
             realized.add(self.index, block, before, intended, old.float())
 
-    def _subtract(self, base: Tensor, block: int, part: slice, *, out: Tensor) -> None:
+    def subtract(self, base: Tensor, block: int, part: slice, *, out: Tensor) -> None:
         """Compute base - sum_k c_k z_k - c g."""
         directions = self.step.directions
         terms = len(directions) + (self.grad is not None)

@@ -26,7 +26,8 @@ _SIGNS = {97 * i: 1.0 if sign == "+" else -1.0 for i, sign in enumerate("-++-+-+
 def unavailable(device: torch.device) -> str | None:
     """Return why the kernels cannot run on a device, in one line, or None if they can.
 
-    The first call for a device compiles two kernels, runs them, and waits for them. It never raises.
+    The first call for a device compiles two kernels, runs them, and waits for them. It raises only if the
+    device has no memory left for them.
     """
     if device.type != "cuda":
         return f"the kernels need a CUDA device, not {device.type}"
@@ -51,6 +52,9 @@ def _reason(device: torch.device) -> str | None:
             return "TRITON_INTERPRET is set: triton's interpreter cannot reach the memory of a CUDA device"
         return _trial(device)
     except Exception as error:
+        if "out of memory" in str(error):
+            # The next attempt may find enough memory, and then draws the noise that it should.
+            raise
         return f"a trial kernel failed: {_line(error)}"
 
 

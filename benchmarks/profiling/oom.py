@@ -13,6 +13,7 @@ _REQUESTED = re.compile(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNOR
 _EXHAUSTED = re.compile(
     r"DefaultCPUAllocator"
     r"|CUDA (driver )?error: out of memory"
+    r"|Triton Error \[CUDA\]: out of memory"
     r"|CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)"
     r"|CUDNN_STATUS_ALLOC_FAILED"
 )

@@ -74,7 +74,7 @@ def run(
         checkpoints=checkpoints,
     )
     while True:
-        trainer, status, reason, restart = None, "done", None, False
+        trainer, status, reason, restart, refused = None, "done", None, False, False
         try:
             trainer = start(counters)
             trainer.train()
@@ -83,14 +83,17 @@ def run(
         except Unrestorable as error:
             checkpoints.refuse(error)
             counters = RunCounters(_batch_sizes(spec), started=counters.started, began=counters.began)
-            _free_memory()
-            continue
+            refused = True
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             phase = trainer.phase if trainer else "load"
             status, reason = "OOM", f"out of memory in {phase}"
             restart = halve_batch(counters, phase, error)
+        if refused:
+            # The exception no longer refers to the attempt.
+            _free_memory()
+            continue
         if trainer is not None:
             fields, devices = _trainer_fields(trainer, status), trainer.devices
         # Free all memory of this attempt, so that the next one, or the next run, can use it.

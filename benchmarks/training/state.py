@@ -79,7 +79,7 @@ def state_of(
         "weights": weights_of(model),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "generators": [(str(device), state) for device, state in _generator_states(optimizer)],
+        "generators": [(str(device), state) for device, state in _generator_states(model)],
         "counters": counters.state(),
     }
 
@@ -101,8 +101,8 @@ def load_state(state: Mapping[str, Any], model: nn.Module, optimizer: Method, sc
             torch.cuda.set_rng_state(generator_state, device)
 
 
-def _generator_states(optimizer: Method) -> list[tuple[torch.device, Tensor]]:
+def _generator_states(model: nn.Module) -> list[tuple[torch.device, Tensor]]:
     """Return the states of the default generators of the CPU and of every CUDA device with parameters."""
     states = [(torch.device("cpu"), torch.get_rng_state())]
-    cuda = sorted({p.device.index for p in optimizer.indices if p.device.type == "cuda"})
+    cuda = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     return states + [(torch.device("cuda", i), torch.cuda.get_rng_state(i)) for i in cuda]

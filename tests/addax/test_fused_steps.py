@@ -9,8 +9,11 @@ from torch import nn
 
 from addax import noise
 from addax.addax import Addax
+from addax.backward import _Coefficients
 from addax.kernels import launch
 from addax.loss_scale import LossScale
+from addax.small_tensors import KeptNoise
+from addax.update import Step
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
 from baselines.mezo_svrg import MeZOSVRG
@@ -170,3 +173,31 @@ def test_the_fallback_to_torch_is_announced_once(monkeypatch):
     assert used == [False, False]
     assert len(caught) == 1
     assert noise.implementation(CPU) == "torch"
+
+
+@pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
+def test_a_measured_step_is_an_ordinary_step(rounding):
+    """The realized fraction is measured around the kernel, and does not change what the step does."""
+    measured, plain = (MLP.build(torch.bfloat16) for _ in range(2))
+    options = {"lr": LR, "alpha": 0.5, "rounding": rounding, "direction": "rademacher"}
+    first, second = Addax(measured, **options), Addax(plain, **options)
+    # Both take the step with number 1, which only the first one measures.
+    first.MEASURE_EVERY = 1
+    first.steps = second.steps = 1
+    stats = [
+        opt.step(zo_loss=MLP.closure(model, 0), fo_loss=MLP.closure(model, 1))
+        for opt, model in ((first, measured), (second, plain))
+    ]
+    assert stats[1].realized_fraction is None
+    assert 0.3 < stats[0].realized_fraction.item() < 2
+    assert all(torch.equal(p, q) for p, q in zip(measured.parameters(), plain.parameters(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_moves_no_parameter_on_a_cpu_either(monkeypatch):
+    """A model may have layers on a CPU although its loss is on another device."""
+    step = Step(0, draws=KeptNoise({}, "normal"))
+    pair = [(1.0, torch.tensor(math.nan), 3)]
+    coefficients = _Coefficients(step, pair, torch.tensor(False), 1.0)
+    monkeypatch.setattr(noise, "on_cpu", lambda device: True)
+    found = coefficients.step(CPU, LR)
+    assert (found.directions[0][0], found.gradient) == (0.0, 0.0)
