@@ -40,7 +40,7 @@ class StepStats:
         skipped: bool scalar; True if a loss or projected_grad was not finite, or if a step had gradients only
             and none was finite, so that no parameter changed.
         masked_gradients: int64 scalar, the number of parameters that did not move because their gradient had
-            an element that was not finite.
+            an element that was not finite; None if the method does not check its gradients.
         realized_fraction: fraction of the intended step that 16-bit parameters took. It is measured at every
             `MEASURE_EVERY`-th step. It is None at other steps and if every learning rate is 0, and NaN if the
             intended step is zero.
@@ -51,7 +51,7 @@ class StepStats:
     forwards: int
     backwards: int
     skipped: Tensor
-    masked_gradients: Tensor
+    masked_gradients: Tensor | None = None
     realized_fraction: Tensor | None = None
 
 
@@ -346,17 +346,18 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         if draws is not None:
             draws.clear()
 
-    def count(self, skipped: Tensor, masked: Tensor) -> None:
+    def count(self, skipped: Tensor, masked: Tensor | None = None) -> None:
         """Update the counters after a step, on the device.
 
         Args:
             skipped: bool scalar, whether no parameter changed.
-            masked: int64 scalar, the number of gradients that were left out.
+            masked: int64 scalar, the number of gradients that were left out; None means 0.
         """
         # A state that was loaded from a file may be on a different device.
         self.skipped_steps = self.skipped_steps.to(skipped.device) + skipped
         self.consecutive_skips = (self.consecutive_skips.to(skipped.device) + 1) * skipped
-        self.masked_steps = self.masked_steps.to(skipped.device) + (masked > 0)
+        if masked is not None:
+            self.masked_steps = self.masked_steps.to(skipped.device) + (masked > 0)
         self.steps += 1
         self.publish_state()
         self.forget_noise()

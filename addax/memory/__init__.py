@@ -3,8 +3,8 @@
     peak = max over phases of the step ( bytes alive )
 
 The method takes a step on meta tensors, which have shapes but no values, and every allocation is recorded.
-`predict_peak` takes a function that builds a model and its optimizer, and a function that returns
-the closures. Half of the peak of this small model is cuBLAS's workspaces.
+`predict_peak` takes a function that builds a model and its optimizer, and a function that returns the
+closures. Two thirds of the peak of this small model are cuBLAS's workspaces.
 
 Examples:
     >>> import torch
@@ -19,7 +19,7 @@ Examples:
     ...     return {"zo_loss": loss, "fo_loss": loss}
     >>> found = predict_peak(build, closures_of, device="cuda", capability=(8, 0))
     >>> f"{found.peak_bytes / 1e6:.0f} MB, of which parameters {found.split['parameters'] / 1e6:.0f} MB"
-    '33 MB, of which parameters 4 MB'
+    '25 MB, of which parameters 4 MB'
 """
 
 from addax.memory.predict import Prediction, predict_peak, trace_steps

@@ -127,7 +127,7 @@ class Trainer:
         backward_cost = (3 if self.spec.gradient_checkpointing else 2) * stats.backwards
         counters.forward_equivalents += counters.examples_forward - examples_before
         counters.forward_equivalents += backward_cost * len(batches.get("fo", ()))
-        counters.masked_steps += bool(stats.masked_gradients)
+        counters.masked_steps += bool(stats.masked_gradients is not None and stats.masked_gradients)
         if stats.realized_fraction is not None:
             counters.realized.append(float(stats.realized_fraction))
         if (peak := self.memory.so_far()) is not None:
