@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/setup.sh
-setup harness,data,plots,tracking
+setup harness,data,plots,gguf,tracking
 
 suite=quick
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then

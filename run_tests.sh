@@ -14,7 +14,7 @@ case "${1:-}" in
 --all) lane="" && shift ;;
 esac
 
-setup harness,data,plots,gguf,tracking,ray,docs,dev
+setup harness,data,plots,gguf,tracking,ray,schedule-free,docs,dev
 ruff check .
 ruff format --check .
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false

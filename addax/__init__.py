@@ -10,11 +10,11 @@ from addax.assignment import Assignment, LengthThreshold, assign
 
 if TYPE_CHECKING:
     from addax.addax import Addax
-    from addax.optimizer import StepStats
+    from addax.step_stats import StepStats
 
 __all__ = ["Addax", "Assignment", "LengthThreshold", "StepStats", "assign"]
 
-_MODULES = {"Addax": "addax.addax", "StepStats": "addax.optimizer"}
+_MODULES = {"Addax": "addax.addax", "StepStats": "addax.step_stats"}
 
 
 def __getattr__(name: str) -> object:

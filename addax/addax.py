@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from addax.backward import differentiable
-from addax.optimizer import Loss, StepStats
+from addax.optimizer import Loss
+from addax.step_stats import StepStats
 from addax.validation import one_of, within
 from addax.zeroth_order import ARITHMETICS, ZeroOrderOptions, ZerothOrder
 

@@ -1,6 +1,6 @@
 """The training data of AddaxTrainer: lengths of tokenized examples, and their assignment to D0 and D1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,17 @@ from torch.utils.data import Dataset, Subset
 from addax.assignment import LengthThreshold, assign
 
 
-def split(dataset: Dataset, length_threshold: LengthThreshold | None) -> tuple[Dataset, Dataset, int | None]:
+def split(
+    dataset: Dataset,
+    length_threshold: LengthThreshold | None,
+    choose: Callable[[Sequence[int]], int | None],
+) -> tuple[Dataset, Dataset, int | None]:
     """Return D0, D1, and L_T in tokens. Without a threshold, both parts are the dataset itself.
+
+    Args:
+        dataset: the training examples.
+        length_threshold: L_T.
+        choose: returns L_T from the lengths, for a memory budget; None if a step fits without a threshold.
 
     Raises:
         ValueError: if the dataset has no length, if a length is unknown, or if a part is empty.
@@ -23,7 +32,9 @@ def split(dataset: Dataset, length_threshold: LengthThreshold | None) -> tuple[D
     if length_threshold is None:
         return dataset, dataset, None
     lengths = token_lengths(dataset)
-    tokens = length_threshold.resolve(lengths)
+    tokens = choose(lengths) if length_threshold.memory is not None else length_threshold.resolve(lengths)
+    if tokens is None:
+        return dataset, dataset, None
     parts = assign(lengths, tokens)
     for name, part, side in (("D0", parts.zo, "longer than"), ("D1", parts.fo, "of at most")):
         if not part:

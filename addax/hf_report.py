@@ -38,7 +38,7 @@ def describe(
         given, tokens = threshold
         settings |= {"length_threshold": str(given or "none"), "length_threshold_tokens": tokens}
         # Addax without a threshold has a name of its own in the paper.
-        name += "-WA" if given is None and isinstance(method, Addax) else ""
+        name += "-WA" if tokens is None and isinstance(method, Addax) else ""
     for closure, (size, dataset) in parts.items():
         part = closure.removesuffix("_loss")
         settings[f"{part}_batch_size"] = size

@@ -11,6 +11,7 @@ Li et al., arXiv 2410.06441, Algorithm 1.
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME
 
-from addax import hf_report
+from addax import hf_memory, hf_report
 from addax.addax import Addax
 from addax.assignment import LengthThreshold
 from addax.hf_arguments import (
@@ -34,7 +35,8 @@ from addax.hf_arguments import (
     check_pair,
 )
 from addax.hf_data import split
-from addax.optimizer import Loss, Method, StepStats
+from addax.optimizer import Loss, Method
+from addax.step_stats import StepStats
 
 MAX_CONSECUTIVE_SKIPS = 20
 
@@ -57,7 +59,8 @@ class AddaxTrainer(Trainer):
         model: the model to train; None with `model_init`.
         args: the training arguments. `addax.hf_arguments.REJECTED` lists those that must keep their defaults.
         *positional: the other positional arguments of `Trainer`.
-        length_threshold: L_T in tokens (170), as a quantile of the lengths ("q0.7"), or as a
+        length_threshold: L_T in tokens (170), as a quantile of the lengths ("q0.7"), as the largest value at
+            which a step fits in an amount of memory ("auto:24GB"; see `addax.hf_memory`), or as a
             `LengthThreshold`. An example's length is the number of its `input_ids` without padding (positions
             where its `attention_mask` is 0). None draws both batches from all examples (Addax-WA).
         zo_batch_size: K0; `per_device_train_batch_size` if None. If D0 is smaller, B0 is all of D0.
@@ -68,7 +71,8 @@ class AddaxTrainer(Trainer):
     Raises:
         ValueError: by the constructor, if a setting is not supported; if there is more than one process or
             GPU; if the optimizer is not a `Method`; if a threshold or K0 is given for a method with one
-            batch; or if the threshold leaves D0 or D1 empty.
+            batch; if the threshold leaves D0 or D1 empty; or if no threshold fits in an amount of memory, or
+            a step cannot be predicted.
         RuntimeError: by `train`, if loss or projected_grad was not finite in 20 consecutive steps.
     """
 
@@ -113,7 +117,8 @@ class AddaxTrainer(Trainer):
         if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
             raise ValueError("train_dataset is empty")
         if len(self._closure_names) == 2 and self.train_dataset is not None:
-            parts = split(self.train_dataset, threshold)
+            choose = partial(hf_memory.choose_length_threshold, self, threshold)
+            parts = split(self.train_dataset, threshold, choose)
             self.zo_dataset, self.train_dataset, self.length_threshold_tokens = parts
         self._record(sample)
         self.add_callback(hf_report.MethodRecord())
@@ -128,12 +133,16 @@ class AddaxTrainer(Trainer):
         check_accelerator(self.accelerator, self.args)
         check_not_changed(self._given_args, self._snapshot)
 
-    def _build(self, model: nn.Module | None) -> Method:
+    def _build(self, model: nn.Module | None, given: tuple[type[Method], dict] | None = None) -> Method:
         """Build the method, with the learning rate and (unless it has its own) the seed of the arguments.
 
         Without a model, build it from one parameter, in order to check and read its settings.
+
+        Args:
+            model: the model.
+            given: the method's class and its settings; None for `optimizer_cls_and_kwargs`.
         """
-        method_class, settings = self.optimizer_cls_and_kwargs
+        method_class, settings = given or self.optimizer_cls_and_kwargs
         settings = {**settings, "lr": self.args.learning_rate}
         if model is None:
             model = nn.Module()
@@ -248,7 +257,12 @@ class AddaxTrainer(Trainer):
     def _closure(
         self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None
     ) -> Loss:
-        inputs = self._prepare_inputs(inputs)
+        return self._loss_of(model, self._prepare_inputs(inputs), num_items_in_batch)
+
+    def _loss_of(
+        self, model: nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Tensor | int | None
+    ) -> Loss:
+        """Return the closure of a batch that is on the model's device."""
 
         def loss() -> Tensor:
             with self.compute_loss_context_manager():

@@ -127,7 +127,7 @@ class LossPrecision:
         value = _under(mode, loss)
         wide = scalar(value, "zo_loss")
         lost = mode.has_lost_precision(value) if mode else value.dtype in HALF
-        if lost or (swap and swap.compiled and self._looks_rounded(wide)):
+        if lost or (swap and swap.structure.compiled and self._looks_rounded(wide)):
             raise ValueError(
                 "zo_loss was computed in 16-bit, where the difference of two losses is lost to rounding: "
                 "compute it in float32, such as functional.cross_entropy(logits.float(), labels)"

@@ -7,9 +7,8 @@ Both have mean 0 and covariance I. E[z^4] is 3 for normals and 1 for signs (Spal
 
 A tensor is split into blocks, whose size is part of the definition of z. Block b of parameter i is drawn in
 float32 from a separate generator, which is seeded by a keyed bijection of (stream, i, b). All streams of a
-step are therefore distinct by construction. z does not depend on dtype, visiting order, or other parameters,
-and blocks can be drawn on all cores. torch's CPU generator uses only 32 bits of its seed, so a step seed is
-hashed into the key of the bijection instead of being added to a counter.
+step are therefore distinct by construction (`addax.seeds`). z does not depend on dtype, visiting order, or
+other parameters, and blocks can be drawn on all cores.
 
 This is the implementation "torch". z is the same on all CPUs. torch's generators on other devices draw
 different z, which may depend on the model of the device. On CUDA devices with triton, fused kernels draw the
@@ -27,9 +26,8 @@ from torch import Tensor
 
 from addax import fused
 from addax.kernels.available import unavailable
+from addax.seeds import NORMAL, ROUNDING, SIGNS, hash_seed, stream_seed
 
-MAX_TENSORS = 1 << 15
-MAX_BLOCKS = 1 << 16
 # On a CPU, a block and its z fit in the second-level cache. On a GPU, blocks are large, so that kernel
 # launches take negligible time.
 CPU_BLOCK = 1 << 18
@@ -37,64 +35,9 @@ GPU_BLOCK = 1 << 24
 # If fused kernels draw z, blocks do not define it. Only the published arithmetic uses them.
 FUSED_BLOCK = 1 << 22
 
-_M32 = (1 << 32) - 1
-_M64 = (1 << 64) - 1
-NORMAL, ROUNDING, SIGNS = 0, 1, 2
 DIRECTIONS = ("normal", "rademacher")
 IMPLEMENTATIONS = ("torch", "philox")
 _LOWEST = -(1 << 63)
-
-
-def _mix64(x: int) -> int:
-    """Mix 64 bits with a bijection in which every input bit affects every output bit (SplitMix64)."""
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64
-    return x ^ (x >> 31)
-
-
-def _mix32(x: int) -> int:
-    """Mix 32 bits with a bijection (the finalizer of MurmurHash3)."""
-    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _M32
-    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _M32
-    return x ^ (x >> 16)
-
-
-def hash_seed(seed: int, *words: int) -> int:
-    """Hash a seed and a sequence of integers to a 64-bit seed.
-
-    Examples:
-        >>> hash_seed(0, 1) != hash_seed(1, 0), hash_seed(7) == hash_seed(7)
-        (True, True)
-        >>> hash_seed(7) != hash_seed(7 + 2**32)
-        True
-    """
-    state = _mix64((seed & _M64) ^ 0x9E3779B97F4A7C15)
-    for word in (len(words), *words):
-        state = _mix64((state + 0x9E3779B97F4A7C15 + (word & _M64)) & _M64)
-    return state
-
-
-@lru_cache(64)
-def _key(step_seed: int) -> int:
-    return hash_seed(step_seed)
-
-
-def stream_seed(step_seed: int, index: int, block: int, stream: int, device_type: str) -> int:
-    """Return the seed of one block's generator: for each step seed, a bijection of (stream, index, block).
-
-    Raises:
-        ValueError: if there are more parameters or blocks than the 32 bits of a CPU seed can distinguish.
-    """
-    if not (0 <= index < MAX_TENSORS and 0 <= block < MAX_BLOCKS):
-        raise ValueError(
-            f"parameter {index}, block {block} is out of range: a model can have at most {MAX_TENSORS} "
-            f"parameters with at most {MAX_BLOCKS} blocks each"
-        )
-    counter = (stream << 31) | (index << 16) | block
-    key = _key(step_seed)
-    if device_type == "cpu":
-        return _mix32(_mix32(counter ^ (key & _M32)) ^ (key >> 32))
-    return _mix64(counter ^ key)
 
 
 def on_cpu(device: torch.device) -> bool:

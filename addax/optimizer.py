@@ -1,15 +1,15 @@
 """The contract of every method: a torch optimizer that is built from a model and takes loss closures."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from addax import noise, released
+from addax import noise, released, seeds
 from addax.attention import warn_of_cudnn
 from addax.backward import apply_step
 from addax.closures import checked_step
@@ -21,38 +21,12 @@ from addax.rounding import HALF, ROUNDINGS, RealizedFraction
 from addax.small_tensors import KeptNoise
 from addax.spsa import Estimate
 from addax.state import StatefulMethod
+from addax.step_stats import StepStats, masked_among
 from addax.update import Step
 from addax.validation import CheckedArguments, check_unchanged, one_of, trainable, whole, within
 from addax.wrappers import refuse_wrappers
 
 Loss = Callable[[], Tensor]
-
-
-@dataclass(frozen=True)
-class StepStats:
-    """Statistics of one step. Scalars stay on the device, so reading one with `float` waits for the device.
-
-    Attributes:
-        loss: the first-order loss if there is one, otherwise the mean of the perturbed losses.
-        projected_grad: g0, or None without a zeroth-order estimate.
-        forwards: number of closure evaluations.
-        backwards: number of backward passes; 0 if the step was skipped before one.
-        skipped: bool scalar; True if a loss or projected_grad was not finite, or if a step had gradients only
-            and none was finite, so that no parameter changed.
-        masked_gradients: int64 scalar, the number of parameters that did not move because their gradient had
-            an element that was not finite; None if the method does not check its gradients.
-        realized_fraction: fraction of the intended step that 16-bit parameters took. It is measured at every
-            `MEASURE_EVERY`-th step. It is None at other steps and if every learning rate is 0, and NaN if the
-            intended step is zero.
-    """
-
-    loss: Tensor
-    projected_grad: Tensor | None
-    forwards: int
-    backwards: int
-    skipped: Tensor
-    masked_gradients: Tensor | None = None
-    realized_fraction: Tensor | None = None
 
 
 class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
@@ -89,6 +63,8 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     paper: ClassVar[str | None] = None
     #: Names of the closures that the method takes, in evaluation order: "zo_loss", "fo_loss", "full_loss".
     closures: ClassVar[tuple[str, ...]]
+    #: Whether a learning-rate schedule can drive the method. A method that averages its iterates needs none.
+    takes_schedule: ClassVar[bool] = True
     #: Settings that a parameter group can have.
     group_settings: ClassVar[tuple[str, ...]] = ("lr",)
     #: Number of steps between two measurements of the realized fraction (16-bit parameters only).
@@ -231,6 +207,16 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         """Number of kinds of step that the method cycles through; each kind has its `next_closures()`."""
         return 1
 
+    @contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
+        """Hold the weights to evaluate and to save in the parameters, then put the trained ones back.
+
+        Most methods evaluate the weights that they train, so this changes nothing. A method that averages its
+        iterates overrides it: inside the context the parameters hold the average, `state_dict()` includes the
+        weights to train, and no step is taken; afterward the parameters hold the same bits as before.
+        """
+        yield
+
     def check_groups(self, indices: dict[nn.Parameter, int], names: dict[nn.Parameter, str]) -> None:
         """Raise `ValueError` unless a step would honor all groups.
 
@@ -253,7 +239,7 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         Args:
             *stream: integers that distinguish several directions of one step.
         """
-        return noise.hash_seed(self.seed, self.steps, *stream)
+        return seeds.hash_seed(self.seed, self.steps, *stream)
 
     def mean_over_ranks(self, value: Tensor) -> Tensor:
         """Return a tensor's mean over the ranks, in at least float32.
@@ -313,7 +299,7 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
                 group=self.process_group,
                 **({} if arithmetic == "released" else options),
             )
-        masked = self.masked_among(finite, is_finite.device)
+        masked = masked_among(finite, is_finite.device)
         skipped = ~is_finite
         if finite and not estimates:
             skipped = skipped | (masked == len(finite))
@@ -327,18 +313,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
             masked_gradients=masked,
             realized_fraction=None if realized is None else realized.value(),
         )
-
-    @staticmethod
-    def masked_among(finite: Sequence[Tensor], device: torch.device) -> Tensor:
-        """Return the number of gradients that are not finite, an int64 scalar on a device.
-
-        Args:
-            finite: for each gradient, whether it is finite: bool scalars.
-            device: the device of the result.
-        """
-        if not finite:
-            return torch.zeros((), dtype=torch.int64, device=device)
-        return (~torch.stack([flag.to(device) for flag in finite])).sum()
 
     def forget_noise(self) -> None:
         """Free the noise of the current step."""

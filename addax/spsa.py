@@ -110,7 +110,7 @@ class PerturbedForward:
     ) -> tuple[Tensor, Tensor]:
         """Return the losses at base + eps z and at base - eps z."""
         with self.swap.attached():
-            scratch = Scratch(max(self.swap.largest_unit(), self._most_in_use))
+            scratch = Scratch(max(self.swap.structure.largest_unit(), self._most_in_use))
 
             def at(scale: float) -> Tensor:
                 perturb = Perturbation(self.draws, step_seed, scale, base, scratch)

@@ -119,12 +119,16 @@ class StatefulMethod:
         entries = {p: state_dict["state"].get(i, {}) for i, p in zip(ids, parameters, strict=True)}
         for p, entry in entries.items():
             for key, value in entry.items():
-                if isinstance(value, Tensor) and value.dim() and value.shape != p.shape:
+                if isinstance(value, Tensor) and not self.fits(value, p):
                     raise ValueError(
                         f"the saved {key} of parameter {self.names[p]!r} has shape {tuple(value.shape)}, but "
                         f"the parameter has shape {tuple(p.shape)}: load the state's model"
                     )
         return entries
+
+    def fits(self, value: Tensor, p: nn.Parameter) -> bool:
+        """Return whether a saved tensor has a shape that the state of a parameter can have."""
+        return value.dim() == 0 or value.shape == p.shape
 
     def restored(
         self, values: dict[str, Any], saved: Mapping[nn.Parameter, Mapping[str, Any]]

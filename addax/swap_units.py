@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from addax.module_tree import modules_of
+from addax.scratch import in_use
 from addax.small_tensors import is_small
 
 
@@ -94,6 +95,8 @@ class Structure:
     def __init__(self, model: nn.Module, trainable: Collection[nn.Parameter], whole: bool) -> None:
         self.model = model
         self.trainable = trainable
+        self.whole = whole
+        self._devices = [p.device for p in trainable]
         self._found = self._look(whole)
         found = [] if whole else units_of(model, trainable)
         uses = Counter(id(p) for unit in found for p in unit.parameters)
@@ -109,9 +112,23 @@ class Structure:
         ]
 
     def is_current(self, whole: bool) -> bool:
-        """Return whether the model has changed neither its modules nor their parameters since."""
+        """Return whether the model still has the same modules and parameters on the same devices."""
         now = self._look(whole)
-        return len(now) == len(self._found) and all(map(operator.is_, now, self._found))
+        same = len(now) == len(self._found) and all(map(operator.is_, now, self._found))
+        # What is small depends on the device.
+        return same and [p.device for p in self.trainable] == self._devices
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a part of the model is compiled, or all of it runs inside compiled code."""
+        return self.whole or any(unit.compiled for unit in self.units)
+
+    def largest_unit(self) -> int:
+        """Return the largest number of elements that a unit swaps in, without tied and small parameters."""
+        if self.whole:
+            return in_use(slot.parameter for slot in self.slots.values() if not slot.small)
+        units = ([slot.parameter for slot in unit.large if not slot.tied] for unit in self.units)
+        return max(map(in_use, units), default=0)
 
     def _look(self, whole: bool) -> list[Any]:
         """Return everything that the units depend on."""

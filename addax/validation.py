@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from addax import noise
+from addax import noise, seeds
 from addax.distributed import warn_without_group
 from addax.module_tree import modules_of
 
@@ -36,7 +36,7 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
     """Return the trainable parameters of a model, each once, and the indices that define their noise.
 
     A parameter's index is its position among all named parameters, so freezing a parameter does not change
-    the z of another one. There are `noise.MAX_TENSORS` indices. In a model with more parameters, a trainable
+    the z of another one. There are `seeds.MAX_TENSORS` indices. In a model with more parameters, a trainable
     parameter at a later position takes an index that no trainable parameter has, the highest one first.
 
     Raises:
@@ -54,14 +54,14 @@ def trainable(model: nn.Module) -> dict[nn.Parameter, int]:
         raise ValueError(
             f"{type(model).__name__} has no trainable parameter: unfreeze some with requires_grad_(True)"
         )
-    if len(positions) > noise.MAX_TENSORS:
+    if len(positions) > seeds.MAX_TENSORS:
         raise ValueError(
             f"{type(model).__name__} has {len(positions)} trainable parameters, but at most "
-            f"{noise.MAX_TENSORS} can be trained: freeze some with requires_grad_(False)"
+            f"{seeds.MAX_TENSORS} can be trained: freeze some with requires_grad_(False)"
         )
     used = set(positions.values())
-    free = (i for i in reversed(range(noise.MAX_TENSORS)) if i not in used)
-    return {p: i if i < noise.MAX_TENSORS else next(free) for p, i in positions.items()}
+    free = (i for i in reversed(range(seeds.MAX_TENSORS)) if i not in used)
+    return {p: i if i < seeds.MAX_TENSORS else next(free) for p, i in positions.items()}
 
 
 def require_module(model: object) -> None:
@@ -98,7 +98,7 @@ def _check_parameter(name: str, p: nn.Parameter) -> None:
         )
     if not p.is_contiguous():
         raise ValueError(f"parameter {name!r} is not contiguous: call .contiguous() on its data first")
-    largest = noise.MAX_BLOCKS * noise.block_size(p.device)
+    largest = seeds.MAX_BLOCKS * noise.block_size(p.device)
     if p.numel() > largest:
         raise ValueError(
             f"parameter {name!r} has {p.numel()} elements, but at most {largest} can be trained on "

@@ -24,28 +24,19 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
 from addax.access_guard import ParameterAccessGuard, any_aliased
-from addax.scratch import Scratch, in_use, outliving
+from addax.perturbation import Perturbation
+from addax.scratch import Scratch, outliving
 from addax.swap_context import TRACED, check_context
 from addax.swap_hooks import Hooks
 from addax.swap_units import Slot, Structure, Unit
 from addax.watched import watched_class
-
-
-class Perturb(Protocol):
-    """Computes perturbed weights; see `addax.perturbation.Perturbation`."""
-
-    def __call__(self, p: nn.Parameter, theta: Tensor, *, tied: bool) -> Tensor:
-        """Return the perturbed weights of one parameter."""
-
-    def small(self, parameters: list[nn.Parameter], thetas: list[Tensor]) -> list[Tensor]:
-        """Return the perturbed weights of all small parameters."""
 
 
 class WeightSwap:
@@ -79,7 +70,7 @@ class WeightSwap:
     def _forget(self) -> None:
         self._live = False
         self._guard: ParameterAccessGuard | None = None
-        self._perturb: Perturb | None = None
+        self._perturb: Perturbation | None = None
         self._scratch: Scratch | None = None
         self._mode: TorchFunctionMode | None = None
         self._paused: list[TorchFunctionMode] = []
@@ -146,13 +137,6 @@ class WeightSwap:
         """Return the class of parameters that are not swapped in, by their own class."""
         return watched_class(kind, self)
 
-    def largest_unit(self) -> int:
-        """Return the largest number of elements that a unit swaps in, without tied and small parameters."""
-        if self.whole:
-            return in_use(slot.parameter for slot in self._large)
-        units = ([s.parameter for s in unit.large if not s.tied] for unit in self.structure.units)
-        return max(map(in_use, units), default=0)
-
     def _remove_hooks(self) -> None:
         if self._are_attached:
             for hooks in self._hooks:
@@ -160,12 +144,7 @@ class WeightSwap:
             self._forget()
             self._are_attached = False
 
-    @property
-    def compiled(self) -> bool:
-        """Whether a part of the model is compiled."""
-        return self.whole or any(unit.compiled for unit in self.structure.units)
-
-    def evaluate(self, loss: Callable[[], Any], perturb: Perturb, scratch: Scratch) -> Any:
+    def evaluate(self, loss: Callable[[], Any], perturb: Perturbation, scratch: Scratch) -> Any:
         """Call the closure, with swapped weights wherever it reads a parameter, and return its result.
 
         Args:

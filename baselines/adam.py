@@ -19,7 +19,8 @@ from torch.distributed import ProcessGroup
 from addax.backward import UNREACHED, all_finite, differentiable, refuse_gradients
 from addax.groups import check_setting
 from addax.loss_precision import scalar
-from addax.optimizer import Loss, Method, StepStats
+from addax.optimizer import Loss, Method
+from addax.step_stats import StepStats, masked_among
 
 
 class Adam(Method, torch.optim.Adam):
@@ -113,7 +114,7 @@ class Adam(Method, torch.optim.Adam):
             finite = [all_finite(p.grad) for p in self.indices if p.grad is not None]
             if half:
                 self.loss_scale.end(finite)
-            masked = self.masked_among(finite, is_finite.device)
+            masked = masked_among(finite, is_finite.device)
             is_finite = is_finite & (masked == 0)
             # If this is 1, torch's fused Adam skips the step and does not count it.
             self.found_inf = (~is_finite).float()

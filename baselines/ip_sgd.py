@@ -11,7 +11,8 @@ Memory: activations and one tensor's gradient.
 import torch
 
 from addax.backward import differentiable
-from addax.optimizer import Loss, Method, StepStats
+from addax.optimizer import Loss, Method
+from addax.step_stats import StepStats
 
 
 class IPSGD(Method):

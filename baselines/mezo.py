@@ -12,7 +12,8 @@ from typing import Unpack
 
 from torch import nn
 
-from addax.optimizer import Loss, StepStats
+from addax.optimizer import Loss
+from addax.step_stats import StepStats
 from addax.validation import one_of
 from addax.zeroth_order import ARITHMETICS, ZeroOrderOptions, ZerothOrder
 

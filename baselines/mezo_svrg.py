@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from addax.forward_state import ForwardState
-from addax.optimizer import Loss, StepStats
+from addax.optimizer import Loss
 from addax.spsa import Estimate
+from addax.step_stats import StepStats
 from addax.validation import one_of, whole, within
 from addax.zeroth_order import ZeroOrderOptions, ZerothOrder
 

@@ -2,7 +2,11 @@
 
 For example, the file `benchmarks/tasks/sst2.py` binds `TASK`, which defines the task `sst2`. Models bind
 `FAMILY`, suites `specs`, studies `STUDY`, and figures `draw`. A method file defines one class. Files whose
-names begin with `_` are helpers. A suite that binds `PAPER` also has a small variant, `<name>-tiny`.
+names begin with `_` are helpers. A suite that binds `PAPER` also has a small variant, `<name>-tiny`. The
+suites of a comparison are not in these folders but next to their rows, see `comparison_file`.
+
+Optimizers of other packages are methods, too. They have a file in `baselines/third_party`, or an import path
+such as `torch.optim:AdamW` as their name.
 """
 
 import ast
@@ -17,10 +21,12 @@ from types import ModuleType
 from benchmarks.errors import UserError, first_line, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "results" / "runs"
 METHOD_FILES = (ROOT / "addax" / "addax.py",)
 # The folders that contain the files of each kind. `METHOD_FILES` lists methods outside these folders.
 KINDS = {
     "method": ("baselines",),
+    "optimizer": ("baselines/third_party",),
     "model": ("benchmarks/models",),
     "task": ("benchmarks/tasks",),
     "suite": ("benchmarks/suites", "benchmarks/suites/papers"),
@@ -29,10 +35,14 @@ KINDS = {
 }
 # The name that a file of each kind must bind. The class of a method may have any name.
 BINDS = {"task": "TASK", "model": "FAMILY", "suite": "specs", "study": "STUDY", "figure": "draw"}
+# The adapter of the optimizers that an import path names.
+ADAPTER = Path("baselines/third_party/_adapter.py")
 # Public modules of `plots` that are not figures.
 NO_FIGURES = ("render",)
 # The suffix that names a suite's small variant.
 TINY = "-tiny"
+# The suffix of a file that describes a task without Python. Its path is the name of the task.
+DESCRIBED = ".toml"
 
 
 def _stems(kind: str) -> dict[str, Path]:
@@ -69,7 +79,40 @@ def _binds_paper(file: Path) -> bool:
 
 def is_tiny(name: str) -> bool:
     """Return whether a suite's name denotes the small variant of another suite."""
-    return name.endswith(TINY) and files("suite").get(name) == files("suite").get(name.removesuffix(TINY))
+    found = files("suite")
+    return name in found and name.endswith(TINY) and found[name] == found.get(name.removesuffix(TINY))
+
+
+def comparison_file(name: str) -> Path:
+    """Return the file that defines a suite of a comparison, whether or not it exists."""
+    return RUNS / name / "suite.py"
+
+
+def is_suite(name: str) -> bool:
+    """Return whether a suite has this name, including the suites of comparisons."""
+    return name in files("suite") or comparison_file(name).is_file()
+
+
+def is_described(name: str) -> bool:
+    """Return whether the name of a task is the path of a TOML file."""
+    return name.endswith(DESCRIBED)
+
+
+def stem(name: str) -> str:
+    """Return the name of a task's folder of rows: of a TOML file, its name without the suffix.
+
+    >>> stem("sst2"), stem("tasks/reviews.toml")
+    ('sst2', 'reviews')
+    """
+    return Path(name).stem if is_described(name) else name
+
+
+def _described(name: str) -> Path:
+    """Return the file of a task without Python: relative to the current folder, or else to the repository."""
+    file = Path(name).expanduser()
+    if file.is_file() or not (ROOT / file).is_file():
+        return file
+    return ROOT / file
 
 
 def summary(kind: str, name: str) -> str:
@@ -82,16 +125,32 @@ def summary(kind: str, name: str) -> str:
     return text.split("\n", 1)[0]
 
 
+def is_import_path(method: str) -> bool:
+    """Return whether the name of a method has the form of an import path, "module:Class"."""
+    return ":" in method
+
+
 def path(kind: str, name: str) -> Path:
-    """Return the file that defines a name.
+    """Return the file that defines a name; for the import path of an optimizer, the file that adapts it.
 
     Raises:
         UserError: the name does not exist; the message suggests the closest one.
     """
-    found = files(kind).get(name)
-    if found is None:
-        raise unknown(kind, name, files(kind))
-    return found
+    if kind == "task" and is_described(name):
+        file = _described(name)
+        if not file.is_file():
+            raise UserError(f"no such task file: {name}")
+        return file
+    known = files(kind)
+    if kind == "method":
+        if is_import_path(name):
+            return ROOT / ADAPTER
+        known = known | files("optimizer")
+    if name not in known:
+        if kind == "suite" and comparison_file(name).is_file():
+            return comparison_file(name)
+        raise unknown(kind, name, known)
+    return known[name]
 
 
 def module(kind: str, name: str) -> ModuleType:
@@ -103,11 +162,22 @@ def module(kind: str, name: str) -> ModuleType:
     """
     file = path(kind, name)
     with user_code_errors(file):
-        found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+        if kind == "suite" and name not in files(kind):
+            found = _module_of(file)
+        else:
+            found = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
     required = BINDS.get(kind)
     if required and not hasattr(found, required):
         raise UserError(f"{file}: does not define {required}, which every {kind} file must define")
     return found
+
+
+def _module_of(file: Path) -> ModuleType:
+    """Execute a file outside the packages. It may change, so the module is not kept."""
+    module = ModuleType(file.parent.name)
+    module.__file__ = str(file)
+    exec(compile(file.read_text(encoding="utf-8"), file, "exec"), vars(module))
+    return module
 
 
 @contextmanager

@@ -16,6 +16,8 @@ MEANS = ("step", "score", "loss", "train_seconds", "examples", "forward_equivale
 def means(selected: pd.DataFrame) -> pd.DataFrame:
     """Return one row per evaluation of each method: means over seeds, with `_std` for score and loss.
 
+    Each row also has `n`, the number of seeds, and `majority_validation`.
+
     The k-th evaluations of all seeds form one point, because under a budget of seconds the seeds are not
     evaluated at the same steps. `best` marks the checkpoint that validation selected for the first seed.
 
@@ -23,7 +25,7 @@ def means(selected: pd.DataFrame) -> pd.DataFrame:
         selected: the runs at one setting of each method.
     """
     runs = selected[(selected["outcome"] == "done") & (selected["curve"].map(len) > 1)]
-    keep = ["model", "task", "label", "title", "metric", "best_step", "seed"]
+    keep = ["model", "task", "label", "title", "metric", "best_step", "seed", "majority_validation"]
     flat = [
         dict(zip(keep, run, strict=True)) | {k: e.get(k) for k in MEANS} | {"number": number}
         for *run, curve in runs[[*keep, "curve"]].itertuples(index=False, name=None)
@@ -32,9 +34,10 @@ def means(selected: pd.DataFrame) -> pd.DataFrame:
     points = pd.DataFrame(flat, columns=[*keep, *MEANS, "number"]).astype(dict.fromkeys(MEANS, float))
     points["best"] = points["step"] == points["best_step"]
     groups = points.groupby(["model", "task", "label", "title", "metric", "number"], sort=False)
-    mean = groups[list(MEANS)].mean()
+    mean = groups[[*MEANS, "majority_validation"]].mean()
     spread = groups[["score", "loss"]].std(ddof=1).add_suffix("_std")
-    return mean.join(spread).join(groups[["best", "best_step"]].first()).reset_index()
+    mean = mean.join(spread).join(groups[["best", "best_step"]].first()).join(groups.size().rename("n"))
+    return mean.reset_index()
 
 
 def curve(

@@ -130,6 +130,7 @@ class MethodStyle:
 # omitted because it is too light for a line.
 _KNOWN = {
     "zero-shot": MethodStyle("#555555", "_"),
+    "ICL": MethodStyle("#999999", "|"),
     "Addax": MethodStyle("#D55E00", "o"),
     "Addax-WA": MethodStyle("#E69F00", "s", "//////"),
     "MeZO": MethodStyle("#0072B2", "^"),

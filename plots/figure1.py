@@ -1,10 +1,12 @@
 """Accuracy or F1, peak memory, and time to converge: bars by task and method (Addax, Figures 1 and 2).
 
-Zero-shot is a dashed line in the first panel. A run without a score is marked "failed", "OOM", or "killed"
-instead of a bar. Time is the training time, in seconds, up to the selected checkpoint. If runs have a length
-threshold, figures with a single panel show the scores on long and on short test rows. Source: arXiv
-2410.06441.
+Zero-shot is a dashed line in the first panel, and the majority score a thinner one. A run without a score is
+marked "failed", "OOM", or "killed" instead of a bar. Time is the training time, in seconds, up to the
+selected checkpoint. If runs have a length threshold, figures with a single panel show the scores on long and
+on short test rows. Source: arXiv 2410.06441.
 """
+
+import math
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,9 +17,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.config.names import ZERO_SHOT
+from benchmarks.results import majority
 from benchmarks.results.frame import Results
-from benchmarks.results.order import display_order, score_name
+from benchmarks.results.order import display_order, task_heading
 from benchmarks.results.select import CELL
+from plots._scores import axis_label, majority_key, majority_line
 from plots._style import PAGE, Page, format_model, legend_above, small, styles
 
 SUITE = "quick"
@@ -50,7 +54,8 @@ def numbers_of(means: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
     shown = {}
     for stem, (part, ending) in _by_model(means, name).items():
         column, rows = VARIANTS[ending]
-        measures = [column] if rows else [column, "loss", "peak_bytes", "seconds"]
+        measures = [column, majority.BESIDE[column]]
+        measures += [] if rows else ["loss", "peak_bytes", "seconds"]
         columns = [*CELL, "title", "metric", "outcome", "n", "failed"]
         columns += ["long_above_tokens"] if rows else []
         shown[stem] = part[[*columns, *measures, *(f"{name}_std" for name in measures)]]
@@ -81,14 +86,26 @@ def _figure(means: pd.DataFrame, variant: tuple[str, str], style_of: dict, page:
     _panel(panels[0], bars, tasks, style_of, column, 100)
     _zero_shot(panels[0], means, tasks, style_of, column)
     on = f" on {rows} rows" if rows else ""
-    panels[0].set(ylabel=f"{score_name(means)}{on} (%)", ylim=(0, 100))
+    references = majority.by_task(means, column)
+    for task, score in references.items():
+        i = tasks.index(task)
+        majority_line(panels[0], score, (i - 0.45, i + 0.45))
+    # Matthews correlation can be negative.
+    signed = means[means["metric"] == "matthews"]
+    ends = (signed[column] - signed[f"{column}_std"].fillna(0)).dropna()
+    lowest = 100 * min([0, *ends, *references.values()])
+    panels[0].set_ylabel(axis_label(means, where=on, most=32 if rows else 24))
+    panels[0].set_ylim(lowest - 5 if lowest < 0 else 0, 100)
+    if lowest < 0:
+        panels[0].axhline(0, color="#444444", lw=0.6)
     if not rows:
         unit, name = _memory_unit(bars["peak_bytes"].max())
         _panel(panels[1], bars, tasks, style_of, "peak_bytes", 1 / unit)
         panels[1].set(ylabel=f"peak memory ({name})")
         _panel(panels[2], bars, tasks, style_of, "seconds", 1, log=True)
         panels[2].set(ylabel="time to converge (s)")
-    titles = means.drop_duplicates("task").set_index("task")["title"]
+    first = means.drop_duplicates("task")
+    titles = {line.task: task_heading(line.title, line.metric) for line in first.itertuples()}
     panels[-1].set_xticks(range(len(tasks)), [titles[t] for t in tasks])
     for axes in panels:
         axes.set_xlim(-0.5, len(tasks) - 0.5)
@@ -101,6 +118,8 @@ def _figure(means: pd.DataFrame, variant: tuple[str, str], style_of: dict, page:
     if (means["label"] == ZERO_SHOT).any():
         keys.append(Line2D([], [], color=style_of[ZERO_SHOT].color, ls=(0, (3, 1.5)), lw=1))
         labels = [*labels, ZERO_SHOT]
+    if references:
+        keys, labels = [*keys, majority_key()], [*labels, majority.LABEL]
     legend_above(figure, keys, labels, format_model(model), handlelength=1.4)
     return figure
 
@@ -136,7 +155,7 @@ def _panel(
                     text,
                     (x, 0),
                     (0, 2),
-                    xycoords=("data", "axes fraction"),
+                    xycoords="data" if line.outcome == "done" and not log else ("data", "axes fraction"),
                     textcoords="offset points",
                     rotation=90,
                     ha="center",
@@ -144,7 +163,7 @@ def _panel(
                     fontsize=small(),
                     path_effects=[withStroke(linewidth=1, foreground="white")],
                 )
-            elif value > 0:
+            elif not math.isnan(value):
                 axes.bar(
                     x,
                     value,

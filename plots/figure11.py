@@ -1,8 +1,8 @@
 """Convergence in pairs: Addax-WA and MeZO with equal batches; Addax and SGD with a batch 4x larger.
 
-Lines are means over seeds at each evaluation, with a band of one standard deviation. Legends state the batch
-sizes. Source: arXiv 2410.06441, Figure 11, which uses K0 + K1 = 16 against MeZO's 16, and K1 = 4 against
-SGD's 16.
+Lines are means over seeds at each evaluation, with a band of one standard deviation. The thin dashed line is
+the majority score. Legends state the batch sizes. Source: arXiv 2410.06441, Figure 11, which uses K0 + K1 =
+16 against MeZO's 16, and K1 = 4 against SGD's 16.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmarks.results import majority
 from benchmarks.results.frame import Results
-from benchmarks.results.order import score_name
 from benchmarks.results.select import CELL, keep_best
 from plots._curves import curve, means, needs_log_axis, symlog
+from plots._scores import axis_label, majority_key, majority_line
 from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "figure11"
@@ -85,11 +86,17 @@ def _figure(pairs: list[tuple[str, pd.DataFrame]], model: str, page: Page) -> Fi
         for axes, measure, scale in ((top, "score", 100), (bottom, "loss", 1)):
             for label in labels:
                 curve(axes, points[points["label"] == label], "step", measure, scale, style_of[label])
+        reference = majority.by_task(points, "validation_score")
+        majority_line(top, next(iter(reference.values()), None))
         if needs_log_axis(points.groupby("label")["step"].max()):
             symlog(bottom, points.loc[points["step"] > 0, "step"].min(), points["step"].max())
+        keys = [
+            Line2D([], [], color=style_of[label].color, marker=style_of[label].marker) for label in labels
+        ]
+        entries = [_entry(pair[pair["label"] == label].iloc[0]) for label in labels]
         top.legend(
-            [Line2D([], [], color=style_of[label].color, marker=style_of[label].marker) for label in labels],
-            [_entry(pair[pair["label"] == label].iloc[0]) for label in labels],
+            [*keys, majority_key()] if reference else keys,
+            [*entries, majority.LABEL] if reference else entries,
             loc="lower center",
             bbox_to_anchor=(0.5, 1),
             title=title,
@@ -98,7 +105,7 @@ def _figure(pairs: list[tuple[str, pd.DataFrame]], model: str, page: Page) -> Fi
     figure.suptitle(f"{task}, {format_model(model)}, validation")
     figure.supxlabel("training step")
     for line in range(lines):
-        grid[2 * line, 0].set_ylabel(f"{score_name(pairs[0][1], 'acc.')} (%)")
+        grid[2 * line, 0].set_ylabel(axis_label(pairs[0][1], "acc.", most=20))
         grid[2 * line + 1, 0].set_ylabel("loss")
     figure.align_ylabels(grid[:, 0])
     return figure

@@ -1,7 +1,7 @@
 """Accuracy against peak memory: IP-SGD with small batches, and Adam (Addax, Figure 3 right).
 
 A point is the mean over seeds of a method at one batch size; with several seeds, error bars show the standard
-deviation. Source: arXiv 2410.06441.
+deviation. The thin dashed line is the majority score. Source: arXiv 2410.06441.
 """
 
 import pandas as pd
@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from benchmarks.results import majority
 from benchmarks.results.frame import Results
-from benchmarks.results.order import display_order, score_name
+from benchmarks.results.order import display_order, task_heading
 from benchmarks.results.select import CELL, keep_best, mean_over_seeds
+from plots._scores import axis_label, majority_line
 from plots._style import PAGE, Page, format_model, small, styles
 
 SUITE = "figure3-right"
@@ -32,7 +34,8 @@ def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
     """Return the numbers in each figure of `draw`, keyed by file stem."""
     points = _points(results.runs)
-    columns = ["model", "task", "label", "k1", "n", "score", "score_std", "peak_bytes", "peak_bytes_std"]
+    columns = ["model", "task", "label", "k1", "n", "score", "score_std", "majority"]
+    columns += ["peak_bytes", "peak_bytes_std"]
     return {
         f"figure3_right-{model.replace('/', '_')}": points.loc[points["model"] == model, columns]
         for model in points["model"].unique()
@@ -64,9 +67,9 @@ def _figure(points: pd.DataFrame, model: str, page: Page) -> Figure:
     for axes, task in zip(grid, tasks, strict=False):
         subset = points[points["task"] == task]
         _panel(axes, subset, unit)
-        axes.set_title(subset["title"].iloc[0])
+        axes.set_title(task_heading(*subset[["title", "metric"]].iloc[0]))
     for axes in grid[: len(tasks) : columns]:
-        axes.set_ylabel(f"{score_name(points)} (%)")
+        axes.set_ylabel(axis_label(points))
     figure.supxlabel(f"peak memory ({name})")
     figure.suptitle(f"{format_model(model)}; numbers are batch sizes")
     return figure
@@ -83,8 +86,11 @@ def _panel(axes: Axes, subset: pd.DataFrame, unit: float) -> None:
         )  # fmt: skip
         for left, height, size in zip(x, y, line["k1"], strict=True):
             axes.annotate(f"{size}", (left, height), (4, 4), textcoords="offset points", fontsize=small())
+    majority_line(axes, next(iter(majority.by_task(subset).values()), None))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.2, 0.25)
+    # Scores cannot exceed 100.
+    axes.set_ylim(top=min(axes.get_ylim()[1], 105))
     axes.legend(loc="best")

@@ -1,15 +1,18 @@
 """Score against the zeroth-order batch size K0 at K1 = 4; K0 = 0 is IP-SGD (Addax, Figure 5 right).
 
-With several seeds, error bars show the standard deviation. Source: arXiv 2410.06441.
+With several seeds, error bars show the standard deviation. The thin dashed line is the majority score.
+Source: arXiv 2410.06441.
 """
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.results import majority
 from benchmarks.results.frame import Results
-from benchmarks.results.order import display_order, score_name
+from benchmarks.results.order import display_order
 from benchmarks.results.select import CELL, keep_best, mean_over_seeds
+from plots._scores import axis_label, majority_line
 from plots._style import PAGE, Page, format_model, styles
 
 SUITE = "quick"
@@ -30,7 +33,7 @@ def draw(results: Results, page: Page = PAGE) -> dict[str, Figure]:
 def numbers(results: Results) -> dict[str, pd.DataFrame]:
     """Return the numbers in each figure of `draw`, keyed by file stem."""
     points = _points(results.runs)
-    columns = ["model", "task", "title", "label", "k0", "n", "score", "score_std"]
+    columns = ["model", "task", "title", "label", "k0", "n", "score", "score_std", "majority"]
     return {
         f"k0_sweep-{model}": points.loc[points["model"] == model, columns]
         for model in display_order(points, "model")
@@ -78,12 +81,14 @@ def _curves(axes: Axes, subset: pd.DataFrame, style_of: dict) -> None:
         _dots(axes, line[line["k0"] > 0], style, label)
     if len(base):
         _dots(axes, base, styles(["IP-SGD"])["IP-SGD"], "IP-SGD")
+    majority_line(axes, next(iter(majority.by_task(subset).values()), None))
     axes.set_xticks(sorted(subset["k0"].unique()))
     axes.set(
-        xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})", ylabel=f"{score_name(subset)} (%)"
+        xlabel=f"zeroth-order batch size $K_0$  ($K_1$ = {FO_BATCH_SIZE})",
+        ylabel=axis_label(subset),
     )
     axes.margins(x=0.04, y=0.15)
-    # Scores cannot exceed 100 %, so the axis extends only slightly beyond it.
+    # Scores cannot exceed 100, so the axis extends only slightly beyond it.
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     axes.legend(loc="best", frameon=True, edgecolor="none", framealpha=1)
 

@@ -1,8 +1,9 @@
 """Draw figures from result rows and save them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,13 +11,17 @@ from matplotlib.figure import Figure
 from benchmarks import registry
 from benchmarks.errors import UserError, unknown
 from benchmarks.results.frame import Results
+from benchmarks.results.sources import known_rows
 from plots._fit import fit
 from plots._style import DPI, FONT_SIZE, PAGE, Page, file_stem
+
+# Name of a suite -> its rows; empty if there are none.
+RowsOf = Callable[[str], Sequence[Mapping[str, Any]]]
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "figures"
 # Figures in the report of every suite. A figure whose `SUITE` names a suite is added to that suite's report.
-DEFAULTS = ("figure1", "convergence")
+DEFAULTS = ("figure1", "convergence", "tradeoff")
 # These files contain no dates or versions, so the same rows give the same bytes.
 UNDATED = {
     "png": {"Software": None},
@@ -73,7 +78,11 @@ def defaults(suite: str) -> list[str]:
 
 
 def draw(
-    names: Sequence[str], results: Results, page: Page = PAGE, axis: str | None = None
+    names: Sequence[str],
+    results: Results,
+    page: Page = PAGE,
+    axis: str | None = None,
+    rows_of: RowsOf = known_rows,
 ) -> dict[str, dict[str, Figure]]:
     """Draw figures, skipping those that cannot be drawn from the rows.
 
@@ -82,6 +91,7 @@ def draw(
         results: rows of one suite or study.
         page: size of the figures and of their text.
         axis: the budget on the x axis of `convergence`; None selects the budget of each suite.
+        rows_of: returns the rows of another suite that a figure takes the cost of steps from.
 
     Returns:
         Name of a figure -> file stem -> matplotlib figure.
@@ -91,7 +101,7 @@ def draw(
         module = module_of(name)
         if getattr(module, "STUDY", None) != results.study:
             continue
-        options = {"axis": axis} if name == "convergence" else {}
+        options = _options(name, axis, rows_of)
         with page.style():
             drawn = module.draw(results, page, **options)
             for canvas in drawn.values():
@@ -213,5 +223,17 @@ def save_png(canvas: Figure, file: Path, metadata: Mapping[str, str | None], pag
 def numbers(name: str, results: Results, axis: str | None = None) -> dict[str, pd.DataFrame]:
     """Return the numbers that a figure shows, by file stem; empty if the figure shows its rows unchanged."""
     module = module_of(name)
-    options = {"axis": axis} if name == "convergence" else {}
+    options = _options(name, axis, known_rows)
     return module.numbers(results, **options) if hasattr(module, "numbers") else {}
+
+
+def _options(name: str, axis: str | None, rows_of: RowsOf) -> dict[str, Any]:
+    """Return the arguments of a figure beyond the results and the page."""
+    options: dict[str, Any] = {"axis": axis} if name == "convergence" else {}
+    costs = costs_of(name)
+    return options | ({} if costs is None else {"costs": rows_of(costs)})
+
+
+def costs_of(figure: str) -> str | None:
+    """Return the suite that a figure takes the cost of steps from, besides the rows that it shows."""
+    return getattr(module_of(figure), "COSTS", None)

@@ -1,7 +1,7 @@
 """Heat maps of scores over settings: alpha x K0, lr x alpha, and L_T, eps, and the seed around one setting.
 
 The upper row shows validation scores, the lower row test scores. A frame marks the setting with the best mean
-validation score, which model selection would pick.
+validation score, which model selection would pick. The title states the majority scores.
 """
 
 import json
@@ -17,7 +17,9 @@ from matplotlib.patches import Rectangle
 
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.results.frame import Results, setting_of
+from benchmarks.results.majority import BESIDE, LABEL
 from benchmarks.results.order import display_order, format_value, value_order
+from plots._scores import axis_label
 from plots._style import PAGE, TWO_COLUMNS, Page, format_model, small
 
 SUITE = "sensitivity"
@@ -155,10 +157,18 @@ def _figure(panels: list[Panel], runs: pd.DataFrame, page: Page) -> Figure:
         grid = part.subplots(2, len(line), squeeze=False, width_ratios=list(map(_width, line)))
         for column, panel in zip(grid.T, line, strict=True):
             image = _column(column, panel, limits)
-        part.colorbar(image, ax=grid, label="accuracy or F1 (%)", fraction=0.03, aspect=30)
+        part.colorbar(image, ax=grid, label=axis_label(runs), fraction=0.03, aspect=30)
     line = runs.iloc[0]
-    figure.suptitle(f"{line['label'].split(' ')[0]} on {line['title']}, {format_model(line['model'])}")
+    head = f"{line['label'].split(' ')[0]} on {line['title']}, {format_model(line['model'])}"
+    figure.suptitle(head + _majority(runs))
     return figure
+
+
+def _majority(runs: pd.DataFrame) -> str:
+    """Return the majority scores as a part of the title; nothing if the rows have none."""
+    means = {title: 100 * runs[BESIDE[name]].mean() for name, title in SCORES.items()}
+    texts = [f"{title} {mean:.1f}" for title, mean in means.items() if not np.isnan(mean)]
+    return f"; {LABEL}: {', '.join(texts)}" if texts else ""
 
 
 def _column(column: Iterable[Axes], panel: Panel, limits: tuple[float, float]) -> Any:

@@ -33,6 +33,18 @@ def both_sizes(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("all_large")
 
 
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Time no steps before a sweep, and know no timings that other sweeps on this machine have stored.
+
+    `tests/benchmarks/sweep/test_cost_sources.py` tests the timings.
+    """
+    from benchmarks.sweep import cost_sources
+
+    monkeypatch.setattr(cost_sources, "SHORT", float("inf"))
+    monkeypatch.setenv("ADDAX_CACHE", str(tmp_path_factory.mktemp("no_timings")))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the cases of a parametrized test as slow, except those whose ids `slow_except` lists."""

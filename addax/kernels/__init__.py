@@ -11,7 +11,7 @@ modules need triton.
 on the dtype of the weights, the launch, or the card. Random words come from Philox4x32-10 (Salmon et al.,
 2011):
 
-    key     = the low and the high word of addax.noise.hash_seed(step seed)
+    key     = the low and the high word of addax.seeds.hash_seed(step seed)
     counter = (c mod 2^32, c div 2^32, parameter index, stream)
 
 The streams are 0 for normals, 1 for signs, and 2 for the bits of stochastic rounding. The elements of a

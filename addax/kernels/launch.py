@@ -12,7 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from addax.kernels.philox import LANES
-from addax.noise import hash_seed
+from addax.seeds import hash_seed
 
 # Tensors of at most this many elements share one launch.
 SMALL = 1 << 16

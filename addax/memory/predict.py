@@ -57,6 +57,7 @@ def predict_peak(
     *,
     device: str = "cuda",
     capability: tuple[int, int] | None = None,
+    patches: Iterable[AbstractContextManager[Any]] = (),
 ) -> Prediction:
     """Predict the peak memory of one step.
 
@@ -65,7 +66,7 @@ def predict_peak(
         closures_of: takes the model and returns the closures by name. Tensors that the closures create are
             counted; tensors that already exist are not.
         device: the device whose allocations to predict, "cpu" or "cuda".
-        capability: see `trace_steps`.
+        capability, patches: see `trace_steps`.
 
     Returns:
         The bytes that torch has allocated at the peak. The CUDA context and gaps between allocations are not
@@ -79,7 +80,7 @@ def predict_peak(
         model, optimizer = build()
         return TrainingStep(model, optimizer, closures_of(model))
 
-    (peaks,) = trace_steps([build_step], device, capability=capability)
+    (peaks,) = trace_steps([build_step], device, capability=capability, patches=patches)
     return Prediction.of(peaks)
 
 

@@ -195,7 +195,7 @@ _ACTIVATION_CODE = (_evaluate.__code__, torch.autograd.graph._engine_run_backwar
 _STEP_CODE = TrainingStep.step.__code__
 _READ_CODE = WeightSwap.read.__code__
 # Modules that trace a closure, or that see each of its operators.
-_PASSING = ("addax.memory.", "addax.loss_precision", "addax.watched")
+_PASSING = ("addax.memory.", "addax.loss_precision", "addax.watched", "addax.hf_trainer")
 
 
 class PhaseHooks:

@@ -15,7 +15,19 @@ from types import FrameType
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, describe_os_error
 
-COMMANDS = ("list", "run", "sweep", "plan", "study", "report", "plots", "docs", "fetch", "pretrain")
+COMMANDS = (
+    "list",
+    "run",
+    "compare",
+    "sweep",
+    "plan",
+    "study",
+    "report",
+    "plots",
+    "docs",
+    "fetch",
+    "pretrain",
+)
 # A module named `list` would shadow the built-in function in this package.
 MODULES = {name: name for name in COMMANDS} | {"list": "listing"}
 

@@ -2,7 +2,7 @@
 
 Fields come from the class body and the docstring of `RunSpec`. Settings come from the constructor of a
 method's class, its base classes, and the option dictionaries that the constructor unpacks. The source files
-are parsed, not imported.
+are parsed, not imported. Only an import path such as `torch.optim:AdamW` is imported.
 """
 
 import ast
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import registry
+from benchmarks.config import import_paths
 from benchmarks.config.methods import BATCH_ALONE, BATCH_OF_BOTH, methods_where
 from benchmarks.config.names import ZERO_SHOT
 
@@ -71,6 +72,8 @@ def method_settings(name: str) -> dict[str, Parameter]:
     """
     if name == ZERO_SHOT:
         return {}
+    if registry.is_import_path(name):
+        return {p.name: p for p in _of_import_path(name)}
     file = registry.path("method", name)
     with registry.user_code_errors(file):
         try:
@@ -90,6 +93,17 @@ def _imported(name: str, file: Path) -> Iterator[Parameter]:
     for key, value in settings_of(name).items():
         default = REQUIRED if value is inspect.Parameter.empty else value
         yield Parameter(key, default, "", docs.get(key, ""))
+
+
+def _of_import_path(path: str) -> Iterator[Parameter]:
+    """Yield the settings of the optimizer at an import path."""
+    from benchmarks.config.methods import settings_of
+
+    docs = {"lr": "learning rate"} | import_paths.documentation(path) | dict(BATCHES.values())
+    for key, value in settings_of(path).items():
+        default = REQUIRED if value is inspect.Parameter.empty else value
+        kind = type(value).__name__ if type(value) in (bool, int, float, str) else ""
+        yield Parameter(key, default, "float" if key == "lr" else kind, docs.get(key, ""))
 
 
 def settings_owners(setting: str) -> list[str]:

@@ -13,10 +13,12 @@ from benchmarks.cli.describe import method_settings
 from benchmarks.cli.options import format_default, option_name
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, unknown
+from benchmarks.tasks import _described
 
 HEADINGS = {kind: f"{kind}s" for kind in registry.KINDS} | {"study": "studies"}
 EXAMPLES = {
     "method": "run --method {name} --model nano-opt --task sst2 --lr 1e-3 --steps 20",
+    "optimizer": "run --method {name} --model nano-opt --task sst2 --lr 1e-3 --steps 20",
     "task": "run --method addax --model nano-opt --task {name}",
     "suite": "sweep {name} --dry-run",
     "study": "study {name}",
@@ -45,11 +47,15 @@ def overview() -> Iterator[str]:
         width = max([12, *map(len, registry.files(kind))])
         for name in registry.files(kind):
             yield f"  {name:<{width}} {summary(kind, name)}"
+        if kind == "optimizer":
+            yield "  or use any torch optimizer by import path (torch.optim:AdamW, package.module:Class)"
         if kind == "model":
             from benchmarks import models
 
             builtin = ", ".join(models.builtin())
-            yield f"  built in: {builtin}; or use a local folder or a hub name (owner/name)"
+            yield f"  built in: {builtin}"
+            yield "  or a local folder or a hub name (owner/name) of any causal, masked, or"
+            yield "  sequence-classification model that transformers knows"
 
 
 def summary(kind: str, name: str) -> str:
@@ -76,6 +82,15 @@ def explain(name: str) -> Iterator[str]:
     """
     from benchmarks import models
 
+    if registry.is_described(name):
+        yield from described_lines(name)
+        return
+    if registry.is_import_path(name):
+        settings = list(settings_lines(name))
+        yield f"optimizer {name} ({registry.ADAPTER.as_posix()})"
+        yield from settings
+        yield f"\n  example: python -m benchmarks {EXAMPLES['optimizer'].format(name=name)}"
+        return
     kinds = [kind for kind in HEADINGS if name in registry.files(kind)]
     builtin = models.builtin()
     if not kinds and name not in builtin:
@@ -85,7 +100,7 @@ def explain(name: str) -> Iterator[str]:
         yield f"{kind} {name} ({file.relative_to(registry.ROOT).as_posix()})"
         yield ""
         yield from (f"  {line}".rstrip() for line in text_of(kind, name).splitlines())
-        if kind == "method":
+        if kind in ("method", "optimizer"):
             yield from settings_lines(name)
         if kind == "suite":
             yield from committed_lines(name)
@@ -103,6 +118,17 @@ def explain(name: str) -> Iterator[str]:
             yield f"\n  to download its weights: python -m benchmarks fetch {name}"
         yield f"\n  example: python -m benchmarks run --method addax --model {name} --task sst2"
         yield ""
+
+
+def described_lines(name: str) -> Iterator[str]:
+    """Yield the lines that describe a task without Python: its title and its file."""
+    from benchmarks import tasks
+
+    yield f"task {name}: {tasks.load(name).title}"
+    yield ""
+    yield from (f"  {line}".rstrip() for line in _described.source(registry.path("task", name)).splitlines())
+    yield f"\n  example: python -m benchmarks {EXAMPLES['task'].format(name=name)} --data FILE"
+    yield ""
 
 
 def text_of(kind: str, name: str) -> str:

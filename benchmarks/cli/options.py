@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.describe import REQUIRED, Parameter
+from benchmarks.data import formats
 from benchmarks.errors import UserError
 
 # Parameters with these annotations take the user's text unchanged; other values are parsed.
@@ -99,7 +100,50 @@ def add_data(
     command: argparse._ActionsContainer, default: str = "$ADDAX_DATA if set, otherwise builtin"
 ) -> None:
     """Add `--data`."""
-    command.add_argument("--data", help=f"source of the rows: builtin, hub, or a folder (default: {default})")
+    command.add_argument(
+        "--data", help=f"source of the rows: builtin, hub, a folder, or a file (default: {default})"
+    )
+
+
+def add_columns(command: argparse._ActionsContainer) -> None:
+    """Add `--label` and `--text`, the columns from which a task is made if --task is omitted."""
+    command.add_argument(
+        "--label",
+        metavar="NAME",
+        help="column of the answer, without --task (default: found by name or values)",
+    )
+    command.add_argument(
+        "--text", nargs="+", default=[], metavar="NAME",
+        help="columns of the prompt, in order, without --task (default: found by name or values)",
+    )  # fmt: skip
+
+
+def task_of(args: argparse.Namespace, file: str | None) -> str:
+    """Return the value of `--task`, or the task that the columns of a data file determine.
+
+    The description of such a task is written to the suite's folder, and its path is printed.
+
+    Args:
+        args: the namespace, with the options of `add_columns` and `--suite`.
+        file: the data file; None for any other source.
+
+    Raises:
+        UserError: the task is missing, or the columns are given although the task defines them.
+    """
+    if args.task is not None:
+        if args.label or args.text:
+            raise UserError(f"--label and --text have no effect with --task {args.task}: leave them out")
+        return args.task
+    if file is None:
+        raise UserError("--task is missing: name a task, or pass a data file with --data FILE")
+    # Imported here because `--help` needs no rows.
+    from benchmarks.data import infer
+    from benchmarks.results import store
+
+    store.check_writable(args.suite)
+    task = infer.task_for(Path(file), args.suite, args.label, args.text)
+    print(f"task: {task} (edit it, then run the command again)", flush=True)
+    return task
 
 
 def add_device(command: argparse._ActionsContainer) -> None:
@@ -124,6 +168,31 @@ def add_execution(command: argparse._ActionsContainer) -> None:
     )  # fmt: skip
 
 
+def add_sweep(command: argparse._ActionsContainer) -> None:
+    """Add the options that control how the runs of a suite are distributed and execute."""
+    command.add_argument(
+        "--shard", metavar="I/N", help="run only part I of N, to split a suite over machines"
+    )
+    command.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="number of worker processes, which share the GPUs (default: one per GPU, or one per CPU core)",
+    )
+    command.add_argument("--executor", default="local", metavar="NAME", help="local or ray (default: local)")
+    command.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="address of a Ray cluster (default: start Ray on this machine)",
+    )
+    add_execution(command)
+    command.add_argument(
+        "--save-models", action="store_true",
+        help="save the best weights of each run to results/runs/SUITE/models/ID for from_pretrained, and run "
+        "finished runs without them again",
+    )  # fmt: skip
+
+
 def minutes(text: str) -> float:
     """Parse a positive number of minutes."""
     try:
@@ -136,18 +205,26 @@ def minutes(text: str) -> float:
 
 
 def source_of(data: str | None, otherwise: str = "builtin") -> tuple[str, str | None]:
-    """Return (RunSpec.data, folder) for the value of `--data`.
+    """Return (RunSpec.data, path of the folder or the file) for the value of `--data`.
 
     If it is None, use the folder in $ADDAX_DATA. If that is not set either, use the source `otherwise`.
 
     Raises:
-        UserError: the folder does not exist.
+        UserError: the folder or the file does not exist, or the file is no data file.
     """
     if data in ("builtin", "hub"):
         return data, None
     if data is None:
         folder = os.environ.get("ADDAX_DATA")
-        return ("folder", folder) if folder else (otherwise, None)
-    if not Path(data).is_dir():
-        raise UserError(f"--data {data}: no such folder; use an existing folder, builtin, or hub")
-    return "folder", data
+        if not folder:
+            return otherwise, None
+        return "file" if Path(folder).is_file() else "folder", folder
+    if Path(data).is_dir():
+        return "folder", data
+    if formats.suffix_of(Path(data)) is None:
+        raise UserError(
+            f"--data {data}: no such folder, nor data file ({', '.join(formats.READERS)}); use an existing "
+            "folder or file, builtin, or hub"
+        )
+    formats.check(Path(data))
+    return "file", data

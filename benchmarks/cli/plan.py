@@ -1,6 +1,7 @@
 """Find the batch sizes and length thresholds (L_T) that fit on a GPU, and predict each method's memory."""
 
 import argparse
+import itertools
 from collections.abc import Sequence
 
 from benchmarks import registry
@@ -25,7 +26,9 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     command.add_argument(
         "--gpu-memory", required=True, metavar="SIZE", help="GPU memory, such as 40GB or 39.4GiB"
     )
-    command.add_argument("--method", nargs="+", metavar="NAME", help="methods to plan for (default: all)")
+    command.add_argument(
+        "--method", nargs="+", metavar="NAME", help="methods to plan for (default: those of this suite)"
+    )
     command.add_argument("--dtype", default="bfloat16", help="dtype of the model (default: bfloat16)")
     lengths = command.add_mutually_exclusive_group()
     lengths.add_argument(
@@ -39,7 +42,8 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     )
     command.add_argument("--json", action="store_true", help="print the plan as JSON")
     options.add_parameters(command.add_argument_group("fields of the runs"), _fields().values())
-    options.add_parameters(command.add_argument_group("settings of methods"), _settings().values())
+    settings = _settings(_named(argv)).values()
+    options.add_parameters(command.add_argument_group("settings of methods"), settings)
     command.explain = unsupported_option
 
 
@@ -47,9 +51,17 @@ def _fields() -> dict:
     return {name: field for name, field in run_fields().items() if name not in (*MAIN, *NOT_OPTIONS)}
 
 
-def _settings() -> dict:
+def _named(argv: Sequence[str]) -> list[str]:
+    """Return the methods that a command line names; without any, the methods of this repository."""
+    after = itertools.dropwhile(lambda word: word.partition("=")[0] != "--method", argv)
+    first = next(after, "").partition("=")[2]
+    following = itertools.takewhile(lambda word: not word.startswith("--"), after)
+    return [*([first] if first else following)] or list(registry.files("method"))
+
+
+def _settings(methods: Sequence[str]) -> dict:
     found = {}
-    for method in reversed(registry.files("method")):
+    for method in reversed(methods):
         found |= method_settings(method)
     return dict(sorted(found.items(), key=lambda item: item[0] != "lr"))
 
@@ -66,5 +78,5 @@ def unsupported_option(option: str) -> UserError | None:
 def main(args: argparse.Namespace) -> int:
     """Print the plan; return 1 if nothing fits."""
     data, folder = ("builtin", None) if args.length_file else options.source_of(args.data)
-    values = options.given_values(args, _fields() | _settings())
+    values = options.given_values(args, _fields() | _settings(args.method or list(registry.files("method"))))
     return plan_cli.main(args, folder or data, values)

@@ -15,7 +15,7 @@ SETTINGS = "settings of "
 def tables() -> dict[str, Callable[[], str]]:
     """Return Markdown by name: "cli:COMMAND", and "cli:METHOD" for the settings of a method."""
     found: dict[str, Callable[[], str]] = {f"cli:{name}": partial(options, [name]) for name in COMMANDS}
-    for name in registry.files("method"):
+    for name in (*registry.files("method"), *registry.files("optimizer")):
         found[f"cli:{name}"] = partial(settings, name)
     return found
 

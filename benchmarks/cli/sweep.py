@@ -1,16 +1,18 @@
 """Run every unfinished run of a suite."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks import registry, suites
+from benchmarks import registry, suites, tasks
 from benchmarks.cli import options
 from benchmarks.cli.parser import Parser
 from benchmarks.errors import UserError, unknown
 from benchmarks.sweep import shards
 
 if TYPE_CHECKING:
+    from benchmarks.config.spec import RunSpec
+    from benchmarks.sweep.estimate import Estimate
     from benchmarks.sweep.executor import Executor
 
 EXECUTORS = ("local", "ray")
@@ -25,24 +27,17 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
         help="select runs by method, model, task, seed, or label",
     )  # fmt: skip
     add_budget(what)
-    what.add_argument("--shard", metavar="I/N", help="run only part I of N, to split a suite over machines")
     options.add_data(what, "the suite's source, then $ADDAX_DATA, then builtin")
+    what.add_argument(
+        "--data-revision", metavar="REVISION",
+        help="branch, tag, or commit of the data set on the hub, for runs that share one data set",
+    )  # fmt: skip
     options.add_device(what)
-    what.add_argument("--dry-run", action="store_true", help="print the runs without running them")
+    what.add_argument(
+        "--dry-run", action="store_true", help="print the runs and what they need, without running them"
+    )
     how = command.add_argument_group("how to run")
-    how.add_argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="number of worker processes, which share the GPUs (default: one per GPU, or one per CPU core)",
-    )
-    how.add_argument("--executor", default="local", metavar="NAME", help="local or ray (default: local)")
-    how.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="address of a Ray cluster (default: start Ray on this machine)",
-    )
-    options.add_execution(how)
+    options.add_sweep(how)
     how.add_argument("--report", action="store_true", help="write the suite's report after the sweep")
 
 
@@ -72,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.models._devices import device_of
-    from benchmarks.sweep import scheduler, tracking
+    from benchmarks.sweep import scheduler, selection, tracking
 
     suite_data = suites.data(args.suite)
     # A suite of a paper reads the hub, or the same rows from the folder in $ADDAX_DATA if it is set.
@@ -85,16 +80,27 @@ def main(args: argparse.Namespace) -> int:
     device = args.device if args.executor == "ray" and args.device else device_of(args.device)
     # A run's own choice counts unless the command line or the suite as a whole makes one.
     defaults = {}
-    changes = {} if args.budget is None else scheduler.budget(args.budget)
+    changes = {} if args.budget is None else selection.budget(args.budget)
     (changes if args.data or suite_data else defaults)["data"] = data
     (changes if args.device else defaults)["device"] = device
-    specs = scheduler.specs_of(args.suite, changes, only, defaults)
+    if args.data_revision is not None:
+        changes["data_revision"] = args.data_revision
+    specs = selection.specs_of(args.suite, changes, only, defaults)
+    if args.data_revision is not None:
+        check_one_dataset(specs)
     if part is not None:
         specs = shards.shard(specs, *part)
     name = suites.rows_name(args.suite, args.budget)
+    jobs, console = args.jobs or suites.jobs(args.suite), Console()
+
+    def preview(todo: "Sequence[RunSpec]") -> "Estimate | None":
+        from benchmarks.sweep import preview
+
+        here = args.executor == "local"
+        return preview.show(name, todo, folder, jobs, console, here=here, save_models=args.save_models)
+
     if args.dry_run:
-        return dry_run(name, specs, folder)
-    jobs = args.jobs or suites.jobs(args.suite)
+        return dry_run(name, specs, folder, preview, args.save_models)
 
     def make_executor(runs: int) -> "Executor":
         if args.executor == "ray":
@@ -111,15 +117,26 @@ def main(args: argparse.Namespace) -> int:
         specs,
         make_executor=make_executor,
         folder=folder,
-        console=Console(),
+        console=console,
         wandb=tracking.check_mode(args.wandb, suites.wandb(args.suite)),
         checkpoint_minutes=args.checkpoint_minutes,
+        preview=preview,
+        save_models=args.save_models,
     )
     if args.report:
         from benchmarks.report import build
 
         build.write_report(name)
     return 1 if failed else 0
+
+
+def check_one_dataset(specs: Sequence["RunSpec"]) -> None:
+    """Reject runs of several data sets, which have no common revision."""
+    known = [task.hub.dataset for task in (tasks.load(spec.task) for spec in specs) if task.hub]
+    if len(found := sorted(set(known))) > 1:
+        raise UserError(
+            f"--data-revision needs runs of one data set, not of {', '.join(found)}: select them with --only"
+        )
 
 
 def filters(pairs: Sequence[str]) -> dict[str, list[str]]:
@@ -133,13 +150,21 @@ def filters(pairs: Sequence[str]) -> dict[str, list[str]]:
     return only
 
 
-def dry_run(name: str, specs: Sequence, folder: str | None) -> int:
-    """Print the unfinished runs; return 0."""
+def dry_run(
+    name: str,
+    specs: "Sequence[RunSpec]",
+    folder: str | None,
+    preview: "Callable[[Sequence[RunSpec]], Estimate | None]",
+    save_models: bool = False,
+) -> int:
+    """Print the unfinished runs and what they need; return 0. Nothing is downloaded."""
     from benchmarks.config.labels import label
-    from benchmarks.sweep import scheduler
+    from benchmarks.sweep import downloads, scheduler
 
-    todo = scheduler.pending(name, specs, folder)
+    todo = scheduler.pending(name, specs, folder, save_models, lacks_data=downloads.lacks_data)
     for spec in todo.todo:
         print(f"{spec.id} {spec.model} {spec.task} {label(spec)} {dict(spec.settings)}")
+    if todo.todo:
+        preview(todo.todo)
     print(f"{name}: {todo.summary}")
     return 0

@@ -47,6 +47,8 @@ def _without_effect(spec: "RunSpec") -> Iterator[tuple[str, str]]:
         yield "scoring", "head=classification scores no candidates"
     elif spec.model in models.builtin() and models.builtin()[spec.model].masked:
         yield "scoring", f"{spec.model} is a masked LM, which scores all candidates at once"
+    if not models.may_have_code(spec.model):
+        yield "trust_remote_code", f"{spec.model} has no code of its own"
     if spec.method == ZERO_SHOT:
         for name in ("schedule", "evaluations", "gradient_checkpointing", "trainable", "train_on"):
             yield name, "zero-shot takes no steps"

@@ -3,18 +3,18 @@
 A run's fingerprint covers every module of this repository that the run imports, including lazy imports. The
 search starts at the training code and at the files of the run's method, task, and model family, and it
 follows import statements. It ignores imports for type checkers and files that are only found through the
-registry. The memory predictor counts only if it chooses the run's length threshold. Comments, docstrings, and
-blank lines never count.
+registry. The memory predictor counts only if it chooses the run's length threshold. A model's own code counts
+if the run trusts it. Comments, docstrings, and blank lines never count.
 
 The files of the method, the task, and the model family may be a user's. For them and for the modules that
 only they import, the fingerprint also covers modules outside the repository, data files, environment
-variables, and the versions of other packages, see `benchmarks.config.reads`.
+variables, and the versions of other packages, see `benchmarks.config.reads`. An optimizer of another package
+counts with its distribution's version, or if it has none, with its source.
 """
 
 import ast
 import hashlib
 import io
-import json
 import os
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import models, registry, tasks
+from benchmarks.config import import_paths
+from benchmarks.config.methods import identity_of
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.reads import executed, packages_of, reads_of
 from benchmarks.errors import UserError
-from benchmarks.models import _published
+from benchmarks.hub import names as hub_names
+from benchmarks.models import _adapters, _published
+from benchmarks.models._generic import code_files
+from benchmarks.tasks import _described
 
 if TYPE_CHECKING:
     from benchmarks.config.spec import RunSpec
@@ -47,7 +52,7 @@ def source_fingerprint(spec: "RunSpec") -> str:
     """
     threshold = spec.length_threshold
     uses_predictor = threshold is not None and threshold.memory is not None
-    return _fingerprint(spec.method, spec.model, spec.task, uses_predictor)
+    return _fingerprint(spec.method, spec.model, spec.task, uses_predictor, spec.trust_remote_code)
 
 
 @cache
@@ -78,9 +83,13 @@ def modules_of(*roots: Path) -> list[Path]:
 
 
 @cache
-def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> str:
+def _fingerprint(
+    method: str, model: str, task: str, uses_predictor: bool, trust_remote_code: bool = False
+) -> str:
     entries = (ENTRY, PREDICTOR) if uses_predictor else (ENTRY,)
-    extensions = [registry.path("task", task), *_family_files(model)]
+    extensions = _family_files(model, trust_remote_code)
+    if not registry.is_described(task):
+        extensions.append(registry.path("task", task))
     if method != ZERO_SHOT:
         extensions.append(registry.path("method", method))
     if rows_of := tasks.load(task).rows_of:
@@ -88,13 +97,22 @@ def _fingerprint(method: str, model: str, task: str, uses_predictor: bool) -> st
         extensions.append(registry.path("task", rows_of))
     core = modules_of(*(registry.ROOT / entry for entry in entries))
     files = modules_of(*sorted(registry.ROOT / entry for entry in entries), *sorted(extensions))
-    more = list(_more(files, frozenset(core), extensions))
-    built_in = model in models.builtin()
-    if built_in:
-        files = files + sorted((models.WEIGHTS / model).glob("*"))
-    # The files of a local model can be too large to hash their content each time.
-    local = [] if built_in else sorted(Path(model).expanduser().glob("*"))
-    more += [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local]
+    source = import_paths.source_file(method) if registry.is_import_path(method) else None
+    more = list(_more(files, frozenset(core), [*extensions, *([source] if source else [])]))
+    if identity := identity_of(method):
+        more.append(identity)
+    if registry.is_described(task):
+        more.append(f"task {_described.content(registry.path('task', task))}")
+    # An adapter folder's numbers also depend on its base model.
+    for part in filter(None, (model, _adapters.base_of(model))):
+        if part in models.builtin():
+            files = files + sorted((models.WEIGHTS / part).glob("*"))
+            continue
+        # The files of a local model can be too large to hash their content each time.
+        local = sorted(Path(part).expanduser().glob("*"))
+        more += [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local]
+        if trust_remote_code:
+            more += [f"{file.name} {_digest(file)}" for file in _model_code(part)]
     return _hash(files, more)[:16]
 
 
@@ -104,9 +122,10 @@ def _more(files: Sequence[Path], core: frozenset[Path], extensions: Sequence[Pat
     Args:
         files: the modules of the repository that the run imports.
         core: those that every run imports.
-        extensions: the files of the run's method, task, and model family.
+        extensions: the files of the run's method, task, and model family; they may be outside the repository.
     """
-    read = reads_of([file for file in files if file not in core], core, extensions)
+    outside = [file for file in extensions if file not in files]
+    read = reads_of([*(file for file in files if file not in core), *outside], core, extensions)
     # The names of folders are left out, because they differ between machines.
     yield from sorted(f"{file.name} {_digest(file)}" for file in (read.sources | read.data) - {*files})
     yield from (f"{name} {_version(name)}" for name in sorted(read.packages - packages_of(core)))
@@ -132,21 +151,31 @@ def _hash(files: Iterable[Path], more: Iterable[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def _family_files(model: str) -> list[Path]:
-    """Return the file of a model's family. A hub model's configuration determines its family."""
-    if model in models.builtin():
-        family = models.builtin()[model]
-    elif (config := Path(model).expanduser() / "config.json").is_file():
-        family = models.family_of(json.loads(config.read_text())["model_type"], model)
-    elif model in _published.names():
-        family = models.family_of(_published.config(model).model_type, model)
-    else:
+def _family_files(model: str, trust_remote_code: bool = False) -> list[Path]:
+    """Return the file of a model's family, if it has one. A hub model's configuration tells its family."""
+    model = _adapters.base_of(model) or model
+    if (repo := hub_names.unpinned(model)) in _published.names():
+        family = models.family_of(_published.config(repo).model_type, model)
+    elif (family := models.known_family(model, trust_remote_code)) is None:
         try:
-            family = models.family_of(models.load_config(model).model_type, model)
+            config = models.load_config(model, trust_remote_code)
         except UserError:
             # The model cannot be loaded either, so no finished row depends on this result.
             return list(registry.files("model").values())
+        family = models.family_of(config.model_type, model, config)
     return [registry.path("model", name) for name, known in models.families().items() if known is family]
+
+
+def _model_code(model: str) -> list[Path]:
+    """Return the Python files of a trusted model."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return sorted(folder.rglob("*.py"))
+    try:
+        return code_files(models.load_config(model, True))
+    except (UserError, OSError):
+        # The model cannot be loaded either, so no finished row depends on this result.
+        return []
 
 
 @cache

@@ -5,13 +5,17 @@ from typing import Any
 
 # Fields that were added after rows were committed. At these values, they do not count in a spec's id.
 DEFAULTS_OMITTED_FROM_ID = {
+    "data_revision": None,
+    "demonstrations": 0,
     "examples": None,
     "forward_equivalents": None,
     "length_threshold": None,
     "long_above": None,
+    "metric": None,
     "shots": None,
     "train_on": "all",
     "trainable": "all",
+    "trust_remote_code": False,
 }
 # The same for the settings of methods.
 SETTINGS_OMITTED_FROM_ID = {"direction": "normal"}

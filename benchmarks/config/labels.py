@@ -2,18 +2,18 @@
 
 from addax.assignment import LengthThreshold
 from benchmarks.config.methods import method_class
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import IN_CONTEXT, ZERO_SHOT
 from benchmarks.config.spec import RunSpec
 
-# The LoRA rank that labels omit. The MeZO paper uses it.
-USUAL_RANK = "8"
+# The LoRA rank and the length of a prefix that labels omit. The MeZO paper uses them.
+USUAL_RANK, USUAL_PREFIX = "8", "5"
 
 
 def label(spec: RunSpec) -> str:
     """Return the label of a run: the method's name, followed by the variants that the run uses.
 
-    Addax without a length threshold is Addax-WA. Variants follow in parentheses: "IP-SGD (checkpointing)",
-    "Adam (LoRA)", "Adam (short only)", "MeZO (released)".
+    Addax without a length threshold is Addax-WA, and zero-shot after 32 demonstrations is ICL-32. Variants
+    follow in parentheses: "IP-SGD (checkpointing)", "Adam (LoRA)", "Adam (short only)", "MeZO (released)".
     """
     return label_at(spec, spec.length_threshold)
 
@@ -25,7 +25,7 @@ def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> s
     the threshold in tokens.
     """
     if spec.method == ZERO_SHOT:
-        return ZERO_SHOT
+        return f"{IN_CONTEXT}-{spec.demonstrations}" if spec.demonstrations else ZERO_SHOT
     variants = [value for value in ("released", "nearest") if value in spec.settings.values()]
     if spec.method == "addax" and length_threshold is not None and not spec.settings["zo_batch_size"]:
         variants.append("D1 only")
@@ -34,8 +34,12 @@ def label_at(spec: RunSpec, length_threshold: LengthThreshold | int | None) -> s
     kind, _, amount = spec.trainable.partition(":")
     if kind == "lora":
         variants.append("LoRA" if amount == USUAL_RANK else f"LoRA {amount}")
+    elif kind == "prefix":
+        variants.append("prefix" if amount == USUAL_PREFIX else f"prefix {amount}")
     elif kind == "last":
         variants.append(f"last {amount}")
+    elif kind == "adapter":
+        variants.append("adapter")
     if spec.gradient_checkpointing:
         variants.append("checkpointing")
     name = method_label(spec, length_threshold)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import registry
+from benchmarks.config import import_paths
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.errors import UserError, unknown
 
@@ -23,7 +24,9 @@ BATCH_ALONE = {"zo_batch_size": 16, "fo_batch_size": 8}
 
 @cache
 def method_class(name: str) -> "type[Method]":
-    """Return the optimizer class that a method's file defines."""
+    """Return the optimizer class that a method's file defines, or that adapts the class at an import path."""
+    if registry.is_import_path(name):
+        return import_paths.method_class(name)
     from addax.optimizer import Method
 
     module = registry.module("method", name)
@@ -57,6 +60,22 @@ def settings_of(method: str) -> dict[str, Any]:
     return known
 
 
+def origin_of(method: str) -> dict[str, str | None] | None:
+    """Return the class of another package that a method adapts, and the distribution that provides it.
+
+    Return None for the methods of this repository; see `import_paths.origin`.
+    """
+    if not (registry.is_import_path(method) or method in registry.files("optimizer")):
+        return None
+    return import_paths.origin(method_class(method).optimizer)
+
+
+def identity_of(method: str) -> str | None:
+    """Return the class and version of an optimizer of another package, for fingerprints; None for others."""
+    origin = origin_of(method)
+    return None if origin is None else "{class} {distribution} {version}".format(**origin)
+
+
 def takes_both_batches(method: str) -> bool:
     """Return whether a method draws both a zeroth-order and a first-order batch.
 
@@ -66,11 +85,15 @@ def takes_both_batches(method: str) -> bool:
 
 
 def methods_where(condition: Callable[[str], bool]) -> list[str]:
-    """Return the methods for which a condition holds; a broken file counts as none."""
+    """Return the methods for which a condition holds; a broken file counts as none.
+
+    Optimizers of other packages are only named if the condition holds for no method of this repository.
+    """
     found = []
-    for method in registry.files("method"):
-        with suppress(UserError):
-            found += [method] if condition(method) else []
+    for kind in ("method", "optimizer"):
+        for method in registry.files(kind) if not found else ():
+            with suppress(UserError):
+                found += [method] if condition(method) else []
     return found
 
 
@@ -96,11 +119,16 @@ def complete_settings(method: str, given: Mapping[str, Any], others: Iterable[st
                 raise UserError(f"{method} does not take {key}: it is a setting of {', '.join(owners)}")
             raise unknown("setting", key, [*known, *others])
     values = known | dict(given)
+    numbers = import_paths.numbers_of(method) if registry.is_import_path(method) else ()
     for key, value in values.items():
         default = known[key]
         if value is inspect.Parameter.empty:
-            raise UserError(f"{method} needs a learning rate: pass --lr")
-        if type(default) is int and type(value) is not int:
+            what = "a learning rate" if key == "lr" else f"a value for {key}"
+            raise UserError(f"{method} needs {what}: pass --{key.replace('_', '-')}")
+        if type(default) is bool and type(value) is not bool:
+            raise UserError(f"{key} must be true or false, not {value!r}")
+        is_number = type(value) is float and key in numbers
+        if type(default) is int and type(value) is not int and not is_number:
             raise UserError(f"{key} must be a whole number, not {value!r}")
         if (type(default) is float or key == "lr") and type(value) not in (int, float):
             raise UserError(f"{key} must be a number, not {value!r}")

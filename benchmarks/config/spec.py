@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 from addax.assignment import LengthThreshold
+from benchmarks import tasks
 from benchmarks.config.effects import check_effects
 from benchmarks.config.identity import identifying
 from benchmarks.config.methods import complete_settings
@@ -23,15 +24,20 @@ class RunSpec:
 
     Attributes:
         method: method name, or "zero-shot" to evaluate the model without training.
-        model: built-in name, local folder, or hub name (owner/name).
-        task: task name.
-        data: source of the rows: "builtin", "hub", or "folder" (a row records the hash of the rows, not the
-            folder's path).
+        model: built-in name, local folder, or hub name (owner/name, or owner/name@REVISION for a branch, tag,
+            or commit).
+        task: task name, or the path of a TOML file that describes a task.
+        data: source of the rows: "builtin", "hub", "folder", or "file" (a row records the hash of the
+            rows, not a path).
+        data_revision: branch, tag, or commit of the data set, with data=hub; none takes the task's.
         seed: seed of the method's noise and of dropout.
         data_seed: seed that selects the rows and orders the batches.
         dtype: dtype of the model: float32, bfloat16, float16, or float64.
         device: device of the model: cpu, cuda, cuda:N, or auto (sharded over all GPUs).
         head: output head: "lm" for prompts, or "classification" for plain inputs.
+        metric: metric of the scores; for a classification task "accuracy", "class_f1" (F1 of the second
+            class, or the mean over more than two), or "matthews" (Matthews correlation); none for the task's
+            own.
         scoring: candidate scoring: "shared" computes the prompt once for all candidates; "per_candidate" runs
             one full sequence per candidate, as the published code does.
         gradient_checkpointing: recompute activations in the backward pass of the first-order part.
@@ -50,13 +56,19 @@ class RunSpec:
         shots: number of training rows per class and of validation rows per class, instead of train_rows and
             validation_rows; none draws rows regardless of their class.
         trainable: parameters to train: "all", "lora:R" (adapters of rank R on the query and value
-            projections), or "last:N" (the head and the last N layers).
+            projections, or on the matrix that fuses them), "prefix:N" (keys and values of N tokens before the
+            input, in every layer), "last:N" (the head and the last N layers), or "adapter" (the adapter of an
+            adapter folder).
         length_threshold: L_T, for methods with two batches: a number of tokens (170), a quantile of the
             lengths (q0.7), the largest value that fits in an amount of memory (auto:40GB), or none
             (Addax-WA).
         long_above: number of tokens (170) above which an example is long, or a quantile of the training
             lengths (q0.75); a row then also holds the test scores of long and of short rows; none takes L_T.
+        demonstrations: number of training rows, with their answers, before the prompt of each evaluated row
+            (in-context learning); for zero-shot only.
         train_on: training rows to train on: "all", or "short" for those of at most long_above tokens.
+        trust_remote_code: run the Python code in the model's folder or repository; such code can do anything
+            on this machine.
         settings: all settings of the method, sorted by name: lr, the other constructor arguments, and the
             batch sizes.
 
@@ -67,11 +79,13 @@ class RunSpec:
     model: str
     task: str
     data: str = "builtin"
+    data_revision: str | None = None
     seed: int = 0
     data_seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
     head: str = "lm"
+    metric: str | None = None
     scoring: str = "shared"
     gradient_checkpointing: bool = False
     dropout: bool = True
@@ -89,7 +103,9 @@ class RunSpec:
     trainable: str = "all"
     length_threshold: LengthThreshold | None = None
     long_above: LengthThreshold | None = None
+    demonstrations: int = 0
     train_on: str = "all"
+    trust_remote_code: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     # The names of the fields and settings that the caller of `from_dict` chose; not a field of the run.
@@ -100,6 +116,8 @@ class RunSpec:
             # L_T is the default, so a run that repeats it has the same id.
             object.__setattr__(self, "long_above", None)
         validate(self)
+        if self.metric == tasks.load(self.task).metric:
+            object.__setattr__(self, "metric", None)
 
     @cached_property
     def id(self) -> str:

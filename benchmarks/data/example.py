@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from benchmarks import registry
 from benchmarks.data import values
 from benchmarks.data.values import MASK, TaskError
 from benchmarks.errors import first_line
-from benchmarks.tasks import Gold, Row, Task
+from benchmarks.tasks import Gold, Row, Task, _fields
 
 _to_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
 
@@ -158,6 +158,38 @@ def checked_examples(
             f"{_of(task, name)} must return a list of rows, not {values.shown(rows)}; write [row]"
         )
     return [checked_example(task, name, row) for row in rows]
+
+
+def checked_file_examples(task: Task, raw: Any) -> list[Example]:
+    """Return the checked examples of a raw row from a file, in the distributed form or in the hub's form.
+
+    Raises:
+        ValueError: the row fits neither form; the message is about the form that it fits better.
+    """
+    try:
+        return checked_examples(task, "from_file", task.from_file, raw)
+    except TaskError:
+        raise
+    except ValueError as error:
+        if task.from_hub is None or task.from_hub is task.from_file:
+            raise
+        problem = error
+    try:
+        return checked_examples(task, "from_hub", task.from_hub, raw)
+    except ValueError as error:
+        raise max(problem, error, key=partial(_fit, raw)) from None
+
+
+def _fit(raw: Any, error: ValueError) -> int:
+    """Return how well a row fits the form that an error is about."""
+    cause = error.__cause__
+    if isinstance(error, TaskError):
+        # A function that fails on a row was not written for this form; a later check is about a fitting row.
+        return _fields.VALUE if cause is None else -1
+    if not isinstance(cause, _fields.FieldError):
+        return _fields.VALUE
+    # A field that an inner object lacks follows a field that the row has.
+    return _fields.VALUE if cause.fit == _fields.MISSING and cause.inside is not raw else cause.fit
 
 
 def checked_example(task: Task, name: str, row: Any) -> Example:

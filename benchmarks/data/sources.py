@@ -1,23 +1,28 @@
-"""Sources of examples: the hub, a folder of JSON lines, or the task's generator."""
+"""Sources of examples: the hub, data files, or the task's generator."""
 
-import gzip
-import json
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from benchmarks.data.example import Example, checked_example, checked_examples, generated_row
+from benchmarks import registry, tasks
+from benchmarks.data import formats, hub_rows
+from benchmarks.data.example import (
+    Example,
+    checked_example,
+    checked_examples,
+    checked_file_examples,
+    generated_row,
+)
 from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError, unknown
 from benchmarks.tasks import Row, Task
 
-# The branch in which the hub keeps every dataset without its loading script.
-CONVERTED = "refs/convert/parquet"
-SUFFIXES = (".jsonl", ".jsonl.gz")
+# The fraction of the rows of a single file that are test rows.
+TEST_FRACTION = 0.2
 # A file's path, modification time in nanoseconds, and size in bytes: the cache key of its content.
 FileVersion = tuple[Path, int, int]
 
@@ -27,12 +32,14 @@ class Pool:
     """A public split.
 
     Attributes:
-        size: number of raw rows.
-        examples: function that returns the examples of the i-th raw row.
+        size: number of raw rows, or of the canonical rows of a file.
+        examples: function that returns the examples of the i-th row.
+        skipped: number of raw rows of a file of which the task makes no row.
     """
 
     size: int
     examples: Callable[[int], Iterable[Example]]
+    skipped: int = 0
 
     def shuffled(self, rng: Random) -> Iterator[Example]:
         """Yield the examples in random order. Each row is converted when it is reached."""
@@ -59,35 +66,25 @@ def built_in(name: str, task: Task, split: str, seed: int, tries: int) -> Iterat
             raise UserError(f"built-in rows: {error}") from error
 
 
-def hub_pools(task: Task) -> tuple[Pool, Pool]:
-    """Return the public training and validation splits from the hub.
+def hub_pools(task: Task, revision: str | None = None) -> tuple[tuple[Pool, Pool], str]:
+    """Return the public training and validation splits from the hub, and the commit that they are from.
+
+    Args:
+        task: the task.
+        revision: branch, tag, or commit of the data set; None for the task's.
 
     Raises:
-        UserError: the hub cannot be reached, or a row is malformed (raised when the row is drawn).
+        UserError: the data set is neither in the cache nor can be downloaded, or a row is malformed (raised
+            when the row is drawn).
     """
-    hub = task.hub
-    try:
-        import datasets
+    loaded, commit = hub_rows.load(task.hub, revision, hub_names())
+    names = (task.hub.train, task.hub.validation)
+    return tuple(_hub_pool(task, split, name) for split, name in zip(loaded, names, strict=True)), commit
 
-        loaded = [
-            datasets.load_dataset(hub.dataset, hub.config, split=s, revision=hub.revision)
-            for s in (hub.train, hub.validation)
-        ]
-    # The errors of the hub client (no network, unknown dataset, damaged cache) share no base class.
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        remedy = "without a network, use --data builtin or --data DIR"
-        if "Dataset scripts are no longer supported" in reason:
-            remedy = (
-                f"set a revision without a script in the task's Hub, such as revision={CONVERTED!r}, "
-                "or use --data builtin or --data DIR"
-            )
-        raise UserError(
-            f"cannot load {hub.dataset} from the hub ({type(error).__name__}: {reason:.120}): {remedy}"
-        ) from error
-    return tuple(
-        _hub_pool(task, split, name) for split, name in zip(loaded, (hub.train, hub.validation), strict=True)
-    )
+
+def hub_names() -> set[str]:
+    """Return the names of the data sets of all tasks on the hub."""
+    return {task.hub.dataset for task in map(tasks.load, registry.files("task")) if task.hub}
 
 
 def _hub_pool(task: Task, split: Sequence[Row], name: str) -> Pool:
@@ -108,7 +105,7 @@ def folder_files(folder: Path, name: str) -> tuple[FileVersion, FileVersion]:
             has two files.
     """
     if not folder.is_dir():
-        raise UserError(f"no such data folder: {folder} (--data takes builtin, hub, or a folder)")
+        raise UserError(f"no such data folder: {folder} (--data takes builtin, hub, a folder, or a file)")
     if not (folder / name).is_dir():
         present = [f.name for f in folder.iterdir() if f.is_dir()]
         if not present:
@@ -120,16 +117,27 @@ def folder_files(folder: Path, name: str) -> tuple[FileVersion, FileVersion]:
 
 
 def _split_file(folder: Path, split: str) -> FileVersion:
-    names = [split + suffix for suffix in SUFFIXES]
+    names = [split + suffix for suffix in formats.SUFFIXES]
     paths = [folder / name for name in names if (folder / name).exists()]
     if not paths:
         found = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
-        raise UserError(f"data folder {folder} has no {' or '.join(names)} (it has {found})")
+        raise UserError(
+            f"data folder {folder} has no {names[0]} or {names[1]}, nor {split} in another format "
+            f"({', '.join(formats.SUFFIXES[2:])}); it has {found}"
+        )
     if len(paths) > 1:
-        raise UserError(f"data folder {folder} has both {' and '.join(names)}: remove one of them")
-    (path,) = paths
-    if not path.is_file():
-        raise UserError(f"{path} is not a file: it must be a file with one JSON object per line")
+        both = f"{paths[0].name} and {paths[1].name}"
+        raise UserError(f"data folder {folder} has both {both}: remove one of them")
+    return file_version(paths[0])
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return what identifies the content of a data file.
+
+    Raises:
+        UserError: it is missing, or not a data file.
+    """
+    formats.check(path)
     stat = path.stat()
     return path, stat.st_mtime_ns, stat.st_size
 
@@ -138,79 +146,64 @@ def folder_pools(files: Iterable[FileVersion], task: Task) -> tuple[Pool, ...]:
     """Return the pools of data files. Each file is read once per process unless it changes.
 
     Raises:
-        UserError: a file cannot be read or has no rows, or one of its lines is malformed.
+        UserError: a file cannot be read or has no rows, or one of its rows is malformed.
     """
-    pools = []
-    for file in files:
-        examples = _file_examples(file, task)
-        pools.append(Pool(len(examples), lambda i, examples=examples: (examples[i],)))
-    return tuple(pools)
+    return tuple(_pool(task, *_rows_of_file(file, task)) for file in files)
+
+
+def file_pools(file: FileVersion, task: Task) -> tuple[Pool, Pool]:
+    """Return a training and a test pool that share the rows of one file.
+
+    A hash of its content determines the pool of a row. So equal rows are in one pool, and neither the order
+    of the rows nor a seed moves a row to another pool.
+
+    Raises:
+        UserError: as in `folder_pools`, or the file has too few rows.
+    """
+    pools = _divided(file, task)
+    train, test = map(len, pools)
+    if train < 2 or not test:
+        raise UserError(
+            f"{file[0]} has too few rows: a hash of each makes {test} of {train + test} rows test rows, "
+            "but a run needs at least 1 test row and 2 other rows: add rows"
+        )
+    _, skipped = _rows_of_file(file, task)
+    return _pool(task, pools[0], skipped), _pool(task, pools[1], 0)
 
 
 @lru_cache(maxsize=8)
-def _file_examples(file: FileVersion, task: Task) -> tuple[Example, ...]:
-    path = file[0]
-    opened = gzip.open if path.suffix == ".gz" else open
-    examples: list[Example] = []
-    lines = 0
-    try:
-        # Bytes that are not UTF-8 become lone surrogates, so that `_line_examples` can name their line.
-        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file_lines:
-            for number, line in enumerate(file_lines, 1):
-                if line.strip():
-                    lines += 1
-                    examples += _line_examples(line, task, f"{path}, line {number}")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"{path} cannot be read: {reason}") from error
-    if not lines:
-        raise UserError(f"{path} has no rows: it needs one JSON object per line")
-    if not examples:
-        raise UserError(f"{path}: from_file of task {task.name} skips all {lines} rows")
-    return tuple(examples)
+def _divided(file: FileVersion, task: Task) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    pools: tuple[list[Row], list[Row]] = [], []
+    for row in _rows_of_file(file, task)[0]:
+        # The checksum of the built-in rows is too weak for texts that differ in few characters.
+        digest = hashlib.sha256(Example(task, row).key.encode()).digest()
+        pools[int.from_bytes(digest[:8], "big") < TEST_FRACTION * 2**64].append(row)
+    return tuple(map(tuple, pools))
 
 
-def _line_examples(line: str, task: Task, where: str) -> list[Example]:
-    try:
-        return checked_examples(task, "from_file", task.from_file, _parsed(line))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno})") from error
-    except RecursionError as error:
-        raise UserError(f"{where}: the row is nested too deeply") from error
-    except ValueError as error:
-        raise UserError(f"{where}: {error}") from error
+def _pool(task: Task, rows: Sequence[Row], skipped: int) -> Pool:
+    return Pool(len(rows), lambda i: (Example(task, rows[i]),), skipped)
 
 
-def _parsed(line: str) -> Any:
-    """Return the value of a line of JSON.
+@lru_cache(maxsize=8)
+def _rows_of_file(file: FileVersion, task: Task) -> tuple[tuple[Row, ...], int]:
+    """Return the canonical rows of a file, after a check of each, and the number of raw rows without any.
 
-    Raises:
-        ValueError: the line is not UTF-8 or not JSON, an object has a name twice, or a number is too long.
+    The examples are dropped: the texts that a check renders take several times the memory of a row.
     """
-    if not line.isascii():
+    path = file[0]
+    kept: list[Row] = []
+    count = skipped = 0
+    for place, raw in formats.rows(path):
+        count += 1
         try:
-            line.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"not UTF-8 (column {error.start + 1})") from None
-    try:
-        return _decode(line.strip())
-    except (json.JSONDecodeError, _Twice):
-        raise
-    except ValueError as error:
-        # Python limits the number of digits that it converts.
-        raise ValueError("a number has too many digits; write it as a text") from error
-
-
-class _Twice(ValueError):
-    """An object of a line has two fields of the same name."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
-        raise _Twice(f"field {twice!r} is there twice: remove one of them")
-    return fields
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_object).decode
+            found = checked_file_examples(task, raw)
+        except ValueError as error:
+            raise UserError(f"{path}, {place}: {error}") from error
+        kept += [example.row for example in found]
+        skipped += not found
+    if not count:
+        raise UserError(f"{path} has no rows: it needs {formats.NEEDS[formats.kind_of(path)]}")
+    if not kept:
+        raise UserError(f"{path}: from_file of task {task.name} skips all {count} rows")
+    return tuple(kept), skipped

@@ -14,9 +14,18 @@ from itertools import chain, islice
 from pathlib import Path
 from random import Random
 
-from benchmarks import tasks
+from benchmarks import registry, tasks
 from benchmarks.data.example import Example
-from benchmarks.data.sources import FileVersion, Pool, built_in, folder_files, folder_pools, hub_pools
+from benchmarks.data.sources import (
+    FileVersion,
+    Pool,
+    built_in,
+    file_pools,
+    file_version,
+    folder_files,
+    folder_pools,
+    hub_pools,
+)
 from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError
 from benchmarks.tasks import Task
@@ -39,10 +48,13 @@ class Splits:
     """The three splits of a task; no row is in two of them.
 
     Attributes:
-        source: "hub", "builtin", or "folder".
+        source: "hub", "builtin", "folder", or "file".
         fingerprint: first 16 hexadecimal digits of the SHA-256 of the rows of the three splits and of the
             texts that the task renders from them.
         no_classes: why a classification head cannot serve these rows; None if it can.
+        skipped: number of rows of the data files of which the task makes no row, such as questions without an
+            answer.
+        commit: the commit of the data set on the hub; None for other sources.
     """
 
     train: list[Example]
@@ -51,11 +63,18 @@ class Splits:
     source: str
     fingerprint: str
     no_classes: str | None = None
+    skipped: int = 0
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
 class _Request:
-    """Everything that determines the content of splits; `files` are the versions of a folder's files."""
+    """Everything that determines the content of splits.
+
+    Attributes:
+        source: "builtin", "hub", or the path of a folder or a file.
+        files: the versions of a folder's two files, or of the one file.
+    """
 
     task: Task
     task_name: str
@@ -66,6 +85,7 @@ class _Request:
     test: int
     seed: int
     shots: int | None
+    revision: str | None
 
     @property
     def rows_of(self) -> str:
@@ -87,25 +107,29 @@ def load_splits(
     seed: int,
     shots: int | None = None,
     head: str = "lm",
+    revision: str | None = None,
 ) -> Splits:
     """Draw the three splits of a task. The last few results are cached, so equal calls read nothing.
 
     Args:
         task_name: command-line name of the task.
-        source: "hub", "builtin", or the path of a folder with `<task>/{train,validation}.jsonl[.gz]`.
+        source: "hub", "builtin", the path of a folder with a data file for each split
+            (`<task>/{train,validation}.csv`), or the path of one data file, of which about a fifth of the
+            rows are test rows. `benchmarks.data.formats` lists the formats.
         train, validation, test: number of rows; a smaller source gives fewer. A public training split with
             fewer than 1,500 rows gives at most 100 of them (and at most half of them) to validation.
         seed: equal seeds draw equal rows.
         shots: number of training rows per class, and of validation rows per class, instead of `train` and
             `validation` (Gao et al., arXiv 2012.15723).
         head: "lm", or "classification" if a head needs the same number of classes and texts in every row.
+        revision: branch, tag, or commit of the data set on the hub, instead of the task's.
 
     Raises:
         UserError: the task, the folder, or a file does not exist; a row is malformed; the task returns an
             invalid value for a row; the hub cannot be reached; a class has too few rows; or the rows do not
             suit the head.
     """
-    splits = _load(_request(task_name, source, train, validation, test, seed, shots))
+    splits = _load(_request(task_name, source, train, validation, test, seed, shots, revision))
     _check_head(head, splits.no_classes)
     return splits
 
@@ -120,13 +144,16 @@ def data_fingerprint(
     seed: int,
     shots: int | None = None,
     head: str = "lm",
+    revision: str | None = None,
 ) -> str:
     """Return the fingerprint of the splits that `load_splits` draws. It is cached for this process.
 
     Raises:
         UserError: as in `load_splits`.
     """
-    fingerprint, no_classes = _summary_of(_request(task_name, source, train, validation, test, seed, shots))
+    fingerprint, no_classes = _summary_of(
+        _request(task_name, source, train, validation, test, seed, shots, revision)
+    )
     _check_head(head, no_classes)
     return fingerprint
 
@@ -136,17 +163,18 @@ def _check_head(head: str, no_classes: str | None) -> None:
         raise UserError(f"{no_classes}: use head=lm")
 
 
-def _request(task_name: str, source: str, *how: int | None) -> _Request:
+def _request(task_name: str, source: str, *how: int | str | None) -> _Request:
     task = tasks.load(task_name)
     files = ()
+    folder = registry.stem(task.rows_of or task_name)
+    remedy = f"use --data DIR with a folder {folder}/, or --data FILE"
     if source == "builtin" and task.generate is None:
-        folder = task.rows_of or task_name
-        raise UserError(f"task {task_name} has no built-in rows: use --data DIR with a folder {folder}/")
+        raise UserError(f"task {task_name} has no built-in rows: {remedy}")
     if source == "hub" and task.hub is None:
-        folder = task.rows_of or task_name
-        raise UserError(f"task {task_name} has no copy on the hub: use --data DIR with a folder {folder}/")
+        raise UserError(f"task {task_name} has no copy on the hub: {remedy}")
     if source not in ("builtin", "hub"):
-        files = folder_files(Path(source), task.rows_of or task_name)
+        path = Path(source)
+        files = (file_version(path),) if path.is_file() else folder_files(path, folder)
     return _Request(task, task_name, source, files, *how)
 
 
@@ -158,11 +186,12 @@ def _summary_of(request: _Request) -> tuple[str, str | None]:
 
 @lru_cache(maxsize=8)
 def _load(request: _Request) -> Splits:
-    task, name = request.task, request.rows_of
+    task, name, skipped, commit = request.task, request.rows_of, 0, None
     if request.source == "builtin":
         parts = [_generate(request, split, count) for split, count in request.sizes.items()]
     else:
-        pools = hub_pools(task) if request.source == "hub" else folder_pools(request.files, task)
+        pools, commit = _pools(request)
+        skipped = sum(pool.skipped for pool in pools)
         parts = _draw_all(name, pools, request.sizes, request.seed, request.shots)
     for (split, count), part in zip(request.sizes.items(), parts, strict=True):
         if count and not part:
@@ -178,10 +207,28 @@ def _load(request: _Request) -> Splits:
         raise UserError(str(error)) from error
     return Splits(
         *parts,
-        source=request.source if request.source in ("builtin", "hub") else "folder",
+        source=_kind(request),
         fingerprint=_digest(task, parts),
         no_classes=_no_classes(request.task_name, parts),
+        skipped=skipped,
+        commit=commit,
     )
+
+
+def _kind(request: _Request) -> str:
+    if request.source in ("builtin", "hub"):
+        return request.source
+    return "file" if len(request.files) == 1 else "folder"
+
+
+def _pools(request: _Request) -> tuple[tuple[Pool, ...], str | None]:
+    """Return the pools of a source, and the commit of a data set on the hub."""
+    kind = _kind(request)
+    if kind == "hub":
+        return hub_pools(request.task, request.revision)
+    if kind == "file":
+        return file_pools(*request.files, request.task), None
+    return folder_pools(request.files, request.task), None
 
 
 def _no_classes(task_name: str, parts: Sequence[list[Example]]) -> str | None:

@@ -12,6 +12,7 @@ from itertools import chain, takewhile
 from benchmarks.data.example import Example
 from benchmarks.errors import UserError
 from benchmarks.models import LoadedModel
+from benchmarks.models._transformers import vocabulary_size
 from benchmarks.tasks import Gold, Task
 
 
@@ -71,9 +72,10 @@ def encode(examples: Sequence[Example], task: Task, loaded: LoadedModel, head: s
 
 
 def _refuse_unknown_tokens(encoded: Sequence[Encoded], loaded: LoadedModel) -> None:
-    embeddings = loaded.model.get_input_embeddings().num_embeddings
-    tokens = chain.from_iterable((*e.prompt, *e.answer, *chain(*e.candidates)) for e in encoded)
-    checks = [("token", max(tokens, default=0), embeddings)]
+    checks = []
+    if (embeddings := vocabulary_size(loaded.model)) is not None:
+        tokens = chain.from_iterable((*e.prompt, *e.answer, *chain(*e.candidates)) for e in encoded)
+        checks.append(("token", max(tokens, default=0), embeddings))
     # DeBERTa has no token types, and ignores them.
     if known_types := getattr(loaded.model.config, "type_vocab_size", 0):
         types = chain.from_iterable(e.types for e in encoded)
@@ -91,12 +93,12 @@ def new_tokens(task: Task, loaded: LoadedModel) -> int:
     return min(task.max_new_tokens, loaded.max_length // 2)
 
 
-def _own_ids(loaded: LoadedModel, texts: list[str]) -> list[list[int]]:
+def own_ids(loaded: LoadedModel, texts: list[str]) -> list[list[int]]:
     """Return the tokens of texts, without the special tokens that the tokenizer adds."""
     return loaded.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
 
 
-def _added(loaded: LoadedModel) -> tuple[list[int], list[int]]:
+def added(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     """Return the special tokens that the tokenizer puts before and after a single text.
 
     They are read off a tokenized text, because tokenizers add them in many ways: a template, the settings
@@ -107,7 +109,7 @@ def _added(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     # Vocabularies may have gaps.
     for token in sorted(tokenizer.get_vocab().values()):
         text = tokenizer.decode([token])
-        (own,) = _own_ids(loaded, [text])
+        (own,) = own_ids(loaded, [text])
         if own and special.isdisjoint(own):
             whole = tokenizer(text, verbose=False)["input_ids"]
             for start in range(len(whole) - len(own) + 1):
@@ -132,9 +134,9 @@ def _encode_causal(examples: Sequence[Example], task: Task, loaded: LoadedModel)
     with_answer = task.loss == "teacher_forcing"
     continuations = [[*e.candidates, *([e.answer] if with_answer else [])] for e in examples]
     # Tokenize all texts in one call: tokenizers are fast on one long list and slow on many short ones.
-    flat = _own_ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
-    alone = _own_ids(loaded, [e.prompt for e in examples])
-    leading, _ = _added(loaded)
+    flat = own_ids(loaded, [e.prompt + c for e, cs in zip(examples, continuations, strict=True) for c in cs])
+    alone = own_ids(loaded, [e.prompt for e in examples])
+    leading, _ = added(loaded)
     encoded, start = [], 0
     for example, prompt, texts in zip(examples, alone, continuations, strict=True):
         joint, start = flat[start : start + len(texts)], start + len(texts)
@@ -194,7 +196,7 @@ def _encode_masked(examples: Sequence[Example], task: Task, loaded: LoadedModel)
     plain = {text: _single_token(" " + text.strip(), task, loaded) for text in words}
     mask, mask_id = tokenizer.mask_token, tokenizer.mask_token_id
     texts = [example.cloze(mask) for example in examples]
-    leading, trailing = (len(tokens) for tokens in _added(loaded))
+    leading, trailing = (len(tokens) for tokens in added(loaded))
     batch = tokenizer(texts, verbose=False) if texts else {"input_ids": []}
     encoded = []
     for i, (example, tokens) in enumerate(zip(examples, batch["input_ids"], strict=True)):

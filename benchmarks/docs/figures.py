@@ -8,6 +8,7 @@ image depend on matplotlib, its fonts, and the machine.
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -16,7 +17,7 @@ from benchmarks import registry
 from benchmarks.config.fingerprint import code_of, modules_of
 from benchmarks.errors import UserError
 from benchmarks.results.frame import Results
-from benchmarks.results.row import read
+from benchmarks.results.sources import committed_rows
 from plots import render
 from plots._style import file_stem
 
@@ -56,13 +57,21 @@ def is_current(file: Path, root: Path) -> bool:
         return image.info.get(ORIGIN) == _origin(file, root)
 
 
+def owners(file: Path) -> list[str]:
+    """Return the suites and studies whose rows a figure shows."""
+    figure = _figure(file)
+    costs = render.costs_of(figure) if figure else None
+    return [file.parent.name, *([costs] if costs else [])]
+
+
 def _draw(file: Path, root: Path) -> None:
     owner = file.parent.name
-    reference = _reference(owner, root)
-    if not reference.exists():
-        raise UserError(f"{file}: no committed rows in {reference}")
+    rows = committed_rows(owner, root)
+    if not rows:
+        raise UserError(f"{file}: no committed rows in {_reference(owner, root)}")
     figure = _figure(file)
-    drawn = render.draw([figure], Results.of(read(reference))) if figure else {}
+    rows_of = partial(committed_rows, root=root)
+    drawn = render.draw([figure], Results.of(rows), rows_of=rows_of) if figure else {}
     named = {file_stem(stem): stem for stem in drawn.get(figure, {})}
     if file.stem not in named:
         raise UserError(
@@ -86,8 +95,9 @@ def _reference(owner: str, root: Path) -> Path:
 def _origin(file: Path, root: Path) -> str:
     """Return a hash of the rows that a figure shows and of the code in `plots` that draws it."""
     digest = hashlib.sha256()
-    if (reference := _reference(file.parent.name, root)).exists():
-        digest.update(reference.read_bytes())
+    for owner in owners(file):
+        if (reference := _reference(owner, root)).exists():
+            digest.update(reference.read_bytes())
     if figure := _figure(file):
         for module in modules_of(registry.path("figure", figure), registry.ROOT / "plots" / "render.py"):
             if module.parent.name == "plots":

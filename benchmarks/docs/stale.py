@@ -42,7 +42,9 @@ def entries(root: Path = ROOT) -> list[Entry]:
     for page in docs.pages(root):
         text = page.read_text(encoding="utf-8")
         shown = [(name, owners(name)) for name in marks.tables(text)]
-        shown += [(f"figures/{f.parent.name}/{f.name}", [f.parent.name]) for f in figures.shown([text], root)]
+        shown += [
+            (f"figures/{f.parent.name}/{f.name}", figures.owners(f)) for f in figures.shown([text], root)
+        ]
         for name, sources in shown:
             for owner in sources:
                 if owner not in counts:

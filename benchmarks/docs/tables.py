@@ -11,16 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import registry, studies
-from benchmarks.docs import methods
+from benchmarks.docs import methods, real
 from benchmarks.errors import unknown
-from benchmarks.report import by_length, paper_tables, stats_tables
+from benchmarks.report import arithmetics, by_length, long_matters, paper_tables, stats_tables
 from benchmarks.report.provenance import provenance_line
 from benchmarks.report.tables import long_table, markdown, pipe
 from benchmarks.results import paired
 from benchmarks.results.comparable import partition_comparable
 from benchmarks.results.frame import Results
-from benchmarks.results.row import read
-from benchmarks.studies._precision_tables import dtype_table
+from benchmarks.results.sources import committed_rows
 
 PROVENANCE = "provenance"
 # Tables of options, which `benchmarks.cli.reference` builds.
@@ -72,7 +71,12 @@ SUITE_TABLES = {
     **{kind: partial(length_table, kind=kind) for kind in by_length.TABLES},
     "pairs": pairs_table,
     "methods": method_table,
-    "dtypes": dtype_table,
+}
+# Tables of single suites, in the same form.
+OWN_TABLES: dict[str, dict[str, Callable]] = {
+    "rounding": arithmetics.TABLES,
+    "long-matters": long_matters.TABLES,
+    "long-matters-grid": {"rates": long_matters.trials},
 }
 # Tables of published numbers and of the papers' suites, by full name.
 PAPER_TABLES = {"published:coverage": paper_tables.coverage, "papers:suites": paper_tables.papers}
@@ -111,19 +115,17 @@ class Tables:
     def rows(self, owner: str) -> list[dict]:
         """Return the committed rows of a suite or study that can be compared with each other."""
         if owner not in self._rows:
-            file = self.root / "results" / "reference" / f"{owner}.jsonl"
-            rows = read(file) if file.exists() else []
-            self._rows[owner], _ = partition_comparable(rows)
+            self._rows[owner], _ = partition_comparable(committed_rows(owner, self.root))
         return self._rows[owner]
 
     def _build(self, name: str, page: str, with_provenance: bool) -> str:
         if name in self._rowless:
             return self._rowless[name]()
-        if name in (compared := methods.tables()):
+        if name in (compared := methods.tables() | real.tables()):
             return compared[name](self.rows)
         owner, _, kind = name.rpartition(":")
         study = owner in registry.files("study")
-        tables = studies.page_tables(owner) if study else SUITE_TABLES
+        tables = studies.page_tables(owner) if study else SUITE_TABLES | OWN_TABLES.get(owner, {})
         known: dict[str, Callable] = {**tables, PROVENANCE: provenance_line}
         if kind not in known:
             raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *self._rowless, *compared))
@@ -144,7 +146,10 @@ def owners(name: str) -> list[str]:
     """
     if name in PAPER_TABLES or name.startswith(f"{COMMAND_LINE}:"):
         return []
-    return methods.owners(name) if name in methods.tables() else [name.rpartition(":")[0]]
+    for group in (methods, real):
+        if name in group.tables():
+            return group.owners(name)
+    return [name.rpartition(":")[0]]
 
 
 def _remedy(owner: str, study: bool) -> str:

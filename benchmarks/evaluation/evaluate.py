@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from addax.assignment import assign
 from benchmarks.data.tokenize import Encoded, new_tokens
+from benchmarks.evaluation.class_metrics import CLASS_METRICS, Answer
 from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.padding import by_length
 from benchmarks.evaluation.scoring import Scorer
@@ -23,7 +24,7 @@ class Score:
     """The result of an evaluation.
 
     Attributes:
-        score: the task's metric, in [0, 1].
+        score: the task's metric: Matthews correlation in [-1, 1], any other metric in [0, 1].
         loss: mean training loss; an example with several correct candidates counts the most likely one.
         auc: area under the ROC curve of the second candidate's log-odds; None unless there are two
             candidates and each of them is correct for some example.
@@ -44,14 +45,16 @@ class Result(NamedTuple):
     """The result of one example.
 
     Attributes:
-        score: the task's metric, in [0, 1].
+        score: the metric of a generated answer, else whether the chosen candidate is correct, in [0, 1].
         loss: the training loss, see `Score`.
+        answer: the correct and the chosen class; None unless exactly one of several candidates is correct.
         margin: index of the correct candidate, and the second candidate's log-odds; None unless there are two
             candidates and one of them is correct.
     """
 
     score: float
     loss: float
+    answer: Answer | None = None
     margin: tuple[int, float] | None = None
 
 
@@ -77,21 +80,25 @@ def evaluate_each(scorer: Scorer, examples: Sequence[Encoded], batch_size: int) 
         results = [result for found, _ in reversed(parts) for result in found]
         losses = [loss for _, loss in reversed(parts) if loss is not None]
         of = dict(zip(order, results, strict=True))
-        return mean_score(results, losses or None), [of[i] for i in range(len(examples))]
+        score = score_of(results, scorer.task.metric, losses or None)
+        return score, [of[i] for i in range(len(examples))]
     finally:
         scorer.model.train(was_training)
 
 
-def mean_score(results: Sequence[Result], losses: Sequence[float] | None = None) -> Score:
+def score_of(results: Sequence[Result], metric: str, losses: Sequence[float] | None = None) -> Score:
     """Return the score of the examples with these results.
 
     Args:
         results: the result of each example; at least one.
+        metric: name of the metric. Those of `CLASS_METRICS` need all answers; the others are means.
         losses: sums of losses that together cover the examples; None sums those of the results.
     """
-    n, total = len(results), 0.0
-    for result in results:
-        total += result.score
+    n = len(results)
+    if metric in CLASS_METRICS:
+        score = CLASS_METRICS[metric]([result.answer for result in results])
+    else:
+        score = _mean(results)
     margins = [result.margin for result in results if result.margin is not None]
     auc = None
     if len(margins) == n and len({gold for gold, _ in margins}) == 2:
@@ -99,27 +106,43 @@ def mean_score(results: Sequence[Result], losses: Sequence[float] | None = None)
         finite = all(abs(m) < float("inf") for m in margin)
         auc = float(roc_auc_score(gold, margin)) if finite else None
     losses = [result.loss for result in results] if losses is None else losses
-    return Score(total / n, sum(losses) / n, auc, n)
+    return Score(score, sum(losses) / n, auc, n)
+
+
+def _mean(results: Sequence[Result]) -> float:
+    total = 0.0
+    for result in results:
+        total += result.score
+    return total / len(results)
 
 
 def scores_by_length(
-    examples: Sequence[Encoded], results: Sequence[Result], tokens: int | None
+    examples: Sequence[Encoded], results: Sequence[Result], metric: str, tokens: int | None
 ) -> tuple[Score | None, Score | None]:
     """Return the score on the examples of more than `tokens` tokens, and the score on the others.
 
     Args:
         examples: the examples; at least one.
         results: their results.
+        metric: name of the metric.
         tokens: the number of tokens; None for two times None.
 
     Returns:
         None for a part without examples.
     """
+    long, short = ([results[i] for i in indices] for indices in long_and_short(examples, tokens))
+    return score_of(long, metric) if long else None, score_of(short, metric) if short else None
+
+
+def long_and_short(examples: Sequence[Encoded], tokens: int | None) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the indices of the examples of more than `tokens` tokens, and those of the others.
+
+    Both are empty if `tokens` is None.
+    """
     if tokens is None:
-        return None, None
+        return (), ()
     part = assign([example.length for example in examples], tokens)
-    long, short = ([results[i] for i in indices] for indices in (part.zo, part.fo))
-    return mean_score(long) if long else None, mean_score(short) if short else None
+    return part.zo, part.fo
 
 
 def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> tuple[list[Result], None]:
@@ -129,12 +152,14 @@ def _chosen(scorer: Scorer, batch: Sequence[Encoded]) -> tuple[list[Result], Non
     of_example = torch.cat(found).cpu().split([len(scores) for scores in found])
     for example, scores in zip(batch, of_example, strict=True):
         golds = [example.gold] if isinstance(example.gold, int) else example.gold
-        correct = int(scores.argmax()) in golds
+        chosen = int(scores.argmax())
         each = scores if scorer.task.loss == "teacher_forcing" else scores.log_softmax(0)
-        margin = None
-        if len(scores) == 2 and isinstance(example.gold, int):
-            margin = (example.gold, float(scores[1] - scores[0]))
-        results.append(Result(float(correct), -float(each[golds].max()), margin))
+        answer = margin = None
+        if isinstance(example.gold, int):
+            answer = Answer(example.gold, chosen, len(scores))
+            if len(scores) == 2:
+                margin = (example.gold, float(scores[1] - scores[0]))
+        results.append(Result(float(chosen in golds), -float(each[golds].max()), answer, margin))
     return results, None
 
 

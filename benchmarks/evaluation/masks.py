@@ -31,10 +31,10 @@ def ready_mask(tokens: Tensor, real: Tensor | None, *, causal: bool) -> Tensor:
 
 
 def one_mask_fits(config: PreTrainedConfig) -> bool:
-    """Return whether one boolean mask fits every layer: none has a window, chunks, or a recurrence.
+    """Return whether one boolean mask fits every layer: none has a window, chunks, a recurrence, or ALiBi.
 
     The rule is that of `transformers.masking_utils.create_masks_for_generate`. Other implementations of
-    attention than torch's take masks of other kinds.
+    attention than torch's take masks of other kinds. ALiBi computes its biases from a mask of tokens.
     """
     config = config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -43,4 +43,5 @@ def one_mask_fits(config: PreTrainedConfig) -> bool:
         config._attn_implementation == "sdpa"
         and kinds <= {"full_attention"}
         and all(limit is None for limit in limits)
+        and not getattr(config, "alibi", False)
     )

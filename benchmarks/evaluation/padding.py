@@ -14,21 +14,24 @@ pass on the right, and so do encoders with a classification head. Encoders that 
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, first_line
 from benchmarks.evaluation.masks import one_mask_fits, ready_mask
 from benchmarks.evaluation.transfer import on_device
+from benchmarks.models._mode import evaluating
+from benchmarks.models._transformers import vocabulary_size
 from benchmarks.profiling.oom import is_out_of_memory
 
 Side = Literal["left", "right", "none"]
 # Tokens of the sequence that is run alone and padded, and the number of padding tokens.
 PROBE, PADDING = 5, 6
+# Number of characters to measure a model of characters with.
+CHARACTERS = 128
 
 
 class Padding:
@@ -51,7 +54,8 @@ class Padding:
             would look at their positions otherwise. On a CPU, a look costs less than the mask.
 
     Raises:
-        UserError: a causal model's predictions depend on later tokens, so it would see the answers.
+        UserError: the model needs more than tokens, or a causal model's predictions depend on later tokens,
+            so that it would see the answers.
     """
 
     def __init__(self, model: nn.Module, pad: int, *, causal: bool, head: bool, name: str) -> None:
@@ -84,7 +88,7 @@ class Padding:
 
     def words(self, count: int) -> tuple[int, ...]:
         """Return tokens to measure with: words from the middle of the vocabulary, where none is special."""
-        size = self.model.get_input_embeddings().num_embeddings
+        size = vocabulary_size(self.model) or CHARACTERS
         reserved = {self.pad, getattr(self.model.config, "pad_token_id", None)}
         words = [token for token in range(size // 2, size) if token not in reserved]
         return tuple(words[i % len(words)] for i in range(count))
@@ -93,9 +97,9 @@ class Padding:
         """Set the way of padding, and whether masks may be ready."""
         longer = self.words(PROBE + PADDING)
         tokens = longer[:PROBE]
+        alone = self._alone(tokens, name)
         if self.causal and not self.head:
             self._refuse_sight_of_later_tokens(longer, name)
-        alone = self._real_logits([tokens])
         for way in self.ways:
             self.side, self.gives_positions = way
             # Causality, which was just measured, is all that padding without a mask needs.
@@ -106,6 +110,18 @@ class Padding:
             return
         if one_mask_fits(self.model.config):
             self._measure_ready_masks(longer, alone)
+
+    def _alone(self, tokens: Sequence[int], name: str) -> Tensor:
+        """Return the logits of a sequence without padding; reject a model that needs more than tokens."""
+        try:
+            return self._real_logits([tokens])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"model {name}: its forward pass does not run on tokens alone ({first_line(error)}); use a "
+                "model that reads one text"
+            ) from error
 
     def _measure_ready_masks(self, longer: Sequence[int], alone: Tensor) -> None:
         """Set whether ready masks give equal results, padded or not, and whether positions belong to them."""
@@ -195,18 +211,6 @@ class Padding:
         if self.side != "none":
             return [list(range(len(sequences)))]
         return by_length(sequences)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the context without gradients and dropout; restore the model's mode afterward."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def by_length(sequences: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -21,7 +21,7 @@ from transformers import Cache
 
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.continued_cache import continued
-from benchmarks.evaluation.padding import PROBE, Padding, evaluating, is_close, passes, positions
+from benchmarks.evaluation.padding import PROBE, Padding, is_close, passes, positions
 from benchmarks.evaluation.passes import (
     Candidates,
     Continuations,
@@ -36,6 +36,7 @@ from benchmarks.evaluation.passes import (
 from benchmarks.evaluation.transfer import on_device
 from benchmarks.evaluation.vocabulary_head import reading_only, vocabulary_head
 from benchmarks.models import LoadedModel
+from benchmarks.models._mode import evaluating
 from benchmarks.tasks import Task
 
 SCORINGS = ("shared", "per_candidate")

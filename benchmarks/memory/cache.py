@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from addax.memory import PhasePeaks
 from benchmarks import registry, tasks
 from benchmarks.config.fingerprint import modules_of
+from benchmarks.config.methods import identity_of
 from benchmarks.config.spec import RunSpec
 from benchmarks.files import write_atomically
 from benchmarks.memory.dry_step import Batches, pad_to_longest
+from benchmarks.models import _adapters
 from benchmarks.models._fetch import cache_folder
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def key(
         # At a learning rate of 0 methods skip the update.
         "moves": bool(spec.settings["lr"]),
         "config": config.to_dict(),
+        "adapter": _adapters.configuration(spec.model) if spec.trainable == "adapter" else None,
         "attention": config._attn_implementation,
         "sizes": sizes,
         "device": device,
@@ -62,7 +65,7 @@ def _code(method: str) -> str:
     for file in files:
         digest.update(file.read_bytes())
     versions = [importlib.metadata.version(name) for name in ("torch", "transformers")]
-    return f"{digest.hexdigest()} {versions}"
+    return f"{digest.hexdigest()} {versions}{identity_of(method) or ''}"
 
 
 def read(name: str) -> PhasePeaks | None:

@@ -67,10 +67,10 @@ class DryStep(TrainingStep):
             head=spec.head,
             num_labels=config.num_labels if spec.head == "classification" else None,
         )
-        _trainable.select(model, spec.trainable)
+        _trainable.select(model, spec.trainable, spec.model)
         if spec.gradient_checkpointing:
             _transformers.enable_checkpointing(model)
-        family = models.family_of(config.model_type, "configuration")
+        family = models.family_of(config.model_type, "configuration", config)
         loaded = LoadedModel(model, _Tokenizer(), family, spec.model, 0)
         self.scorer = Scorer(loaded, tasks.load(spec.task), spec.head, spec.scoring)
         self.dropout = Dropout(model)

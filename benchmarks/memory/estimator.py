@@ -13,11 +13,12 @@ attention's backward pass (`addax.memory.workspaces`), but no other memory that 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 from unittest import mock
 
+from addax.hf_meta import transformers_on_meta
 from addax.memory import PhasePeaks, Prediction, TrainingStep, trace_steps
 from addax.memory.tracer import OUTSIDE, Phase
 from benchmarks import models
@@ -26,9 +27,9 @@ from benchmarks.errors import UserError
 from benchmarks.memory import cache
 from benchmarks.memory.dry_step import Batches, DryStep
 from benchmarks.memory.dry_step import synthetic as synthetic
+from benchmarks.models._generic import depth_field
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedConfig
 
 # The depths of the two traces to extrapolate from, and the number of layers at each end that keep their
@@ -51,7 +52,7 @@ def predict(spec: RunSpec, batches: Batches, device: str) -> Prediction:
     Raises:
         UserError: the model's configuration is not available, or the step cannot be traced.
     """
-    return of_config(spec, models.shape_of(spec.model), batches, device)
+    return of_config(spec, models.shape_of(spec.model, spec.trust_remote_code), batches, device)
 
 
 def of_config(
@@ -87,9 +88,10 @@ def phase_peaks(
     if (cached := cache.read(key)) is not None:
         return cached
     found = None
-    depth = config.num_hidden_layers
-    # The peaks are not linear in the depth if only the last layers are trained.
-    if depth > DEEPER and not spec.trainable.startswith("last"):
+    field = depth_field(config)
+    depth = getattr(config, field) if field else 0
+    # The peaks are not linear in the depth if layers differ, or if only some are trained, as by an adapter.
+    if depth > DEEPER and not spec.trainable.startswith(("last", "adapter")) and not _mixes_layers(config):
         shallow_configs = [_cut(config, n) for n in (SHALLOW, DEEPER)]
         found = extend(*traces(spec, shallow_configs, batches, device, capability), depth)
     if found is None:
@@ -100,10 +102,20 @@ def phase_peaks(
 
 def _cut(config: "PreTrainedConfig", depth: int) -> "PreTrainedConfig":
     config = copy.deepcopy(config)
-    config.num_hidden_layers = depth
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:depth]
+    field = depth_field(config)
+    before = getattr(config, field) if field else None
+    for name, value in list(vars(config).items()):
+        # Lists such as `layer_types` have an entry for each layer.
+        if isinstance(value, (list, tuple)) and len(value) == before and before > 1:
+            setattr(config, name, value[:depth])
+    if field:
+        setattr(config, field, depth)
     return config
+
+
+def _mixes_layers(config: "PreTrainedConfig") -> bool:
+    """Return whether a model has layers of several kinds, such as local and global attention."""
+    return len(set(getattr(config, "layer_types", None) or ())) > 1
 
 
 def extend(shallow: PhasePeaks, deeper: PhasePeaks, depth: int) -> PhasePeaks | None:
@@ -164,7 +176,7 @@ def traces(
             # One layer is enough to allocate the scratch for noise, because the embeddings are the largest
             # parameters.
             warm_up=build(_cut(configs[0], 1)),
-            patches=[_transformers_on_meta()],
+            patches=[transformers_on_meta(), *([_foreach_on_meta()] if device == "cuda" else [])],
         )
     except UserError:
         raise
@@ -176,24 +188,7 @@ def traces(
         ) from error
 
 
-@contextmanager
-def _transformers_on_meta() -> Iterator[None]:
-    """Patch the checks by which transformers' masking functions read a tensor's values."""
-
-    def no_packed_sequences(_position_ids: "Tensor") -> None:
-        """Return no indices: without a mask, transformers checks whether a row packs several sequences."""
-
-    def is_tracing(tensor: "Tensor | None" = None) -> bool:
-        """Keep transformers from reading values of a mask. If there is no mask, there is nothing to read."""
-        return tensor is not None
-
-    replacements = {
-        "transformers.masking_utils.find_packed_sequence_indices": no_packed_sequences,
-        "transformers.masking_utils.is_tracing": is_tracing,
-        "transformers.modeling_utils.is_tracing": is_tracing,
-    }
-    with ExitStack() as stack:
-        for name, replacement in replacements.items():
-            # A Mock would keep references to the tensors it is called with.
-            stack.enter_context(mock.patch(name, replacement))
-        yield
+def _foreach_on_meta() -> AbstractContextManager:
+    """Patch torch's choice of an optimizer's form. A GPU updates all parameters at once, with temporaries."""
+    name = "torch.optim.optimizer._get_foreach_kernels_supported_devices"
+    return mock.patch(name, return_value=["meta", "cuda"])

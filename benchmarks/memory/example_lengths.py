@@ -13,8 +13,11 @@ from benchmarks.data.example import Example
 from benchmarks.data.splits import load_splits
 from benchmarks.data.tokenize import Encoded, encode
 from benchmarks.errors import UserError
+from benchmarks.hub import cache
+from benchmarks.hub.models import SMALL
 from benchmarks.memory.dry_step import WORD, synthetic
 from benchmarks.models import LoadedModel
+from benchmarks.models._generic import check_head
 from benchmarks.tasks import Task
 
 FALLBACK_TOKENIZER = "smollm2-135m"
@@ -31,7 +34,7 @@ class Examples:
 
     Attributes:
         rows: the examples; their tokens may come from another tokenizer, since only the lengths matter.
-        source: "builtin", "hub", "folder", or "file".
+        source: "builtin", "hub", "folder", or "file" (of rows or of lengths).
         tokenizer: name of the model whose tokenizer counts the tokens; None for lengths from a file.
         is_fallback: whether that tokenizer is not the model's.
         cut: number of lengths from a file that exceed the model's maximum and were reduced to it.
@@ -86,7 +89,7 @@ def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
 
     Args:
         spec: model, task, head, and the fields that select rows.
-        source: "builtin", "hub", or a folder.
+        source: "builtin", "hub", a folder, or a file.
         tokenizer: the name of the model whose tokenizer to use; None for the spec's model if its tokenizer is
             on this machine, otherwise for `FALLBACK_TOKENIZER`.
 
@@ -98,13 +101,13 @@ def of_task(spec: RunSpec, source: str, tokenizer: str | None) -> Examples:
     try:
         splits = load_splits(
             spec.task, source, train=spec.train_rows, validation=spec.validation_rows, test=spec.test_rows,
-            seed=spec.data_seed, shots=spec.shots, head=spec.head,
+            seed=spec.data_seed, shots=spec.shots, head=spec.head, revision=spec.data_revision,
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{error}, or pass lengths with --length-file FILE") from None
     name = tokenizer or (spec.model if _is_available(spec.model) else FALLBACK_TOKENIZER)
     try:
-        loaded = models.load_tokenizer(name)
+        loaded = models.load_tokenizer(name, spec.trust_remote_code and name == spec.model)
     except UserError as error:
         raise UserError(
             f"{error}; use another --tokenizer, or pass lengths with --length-file FILE"
@@ -127,23 +130,21 @@ def _trained_on(spec: RunSpec, found: Examples) -> Examples:
 
 def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: LoadedModel) -> list[Encoded]:
     """Encode examples with another model's tokenizer, in the form that the spec's model expects."""
-    family = _family(spec)
+    family, limit = _family(spec), _max_length(spec)
     causal = dataclasses.replace(loaded.family, masked=False)
     if family.masked and task.cloze:
         # Encode everything except the mask, which is added below.
         task = dataclasses.replace(task, prompt=partial(task.cloze, mask=""))
     examples = [Example(task, example.row) for example in examples]
-    encoded = encode(
-        examples, task, dataclasses.replace(loaded, family=causal, max_length=_max_length(spec)), spec.head
-    )
+    encoded = encode(examples, task, dataclasses.replace(loaded, family=causal, max_length=limit), spec.head)
     if not family.masked or spec.head == "classification":
         return encoded
     # For a masked model, the mask replaces the candidate, which is a single token of the model's tokenizer.
     word = WORD
     return [
         dataclasses.replace(
-            e, prompt=(*e.prompt[1 - _max_length(spec) :], word), candidates=((word,),) * len(e.candidates),
-            length=min(len(e.prompt) + 1, _max_length(spec)),
+            e, prompt=(*e.prompt[1 - limit :], word), candidates=((word,),) * len(e.candidates),
+            length=min(len(e.prompt) + 1, limit),
         )
         for e in encoded
     ]  # fmt: skip
@@ -151,7 +152,9 @@ def _encode_as(spec: RunSpec, examples: Sequence[Example], task: Task, loaded: L
 
 def _family(spec: RunSpec) -> models.Family:
     """Return the family of the spec's model; raise `UserError` if it cannot be trained on the task."""
-    family = models.family_of(models.shape_of(spec.model).model_type, spec.model)
+    config = models.shape_of(spec.model, spec.trust_remote_code)
+    family = models.family_of(config.model_type, spec.model, config)
+    check_head(family, spec.head, spec.model)
     task = tasks.load(spec.task)
     if family.masked and spec.head == "lm" and task.loss == "teacher_forcing":
         raise UserError(f"task {task.title} needs a causal model: {spec.model} is a masked LM")
@@ -159,15 +162,14 @@ def _family(spec: RunSpec) -> models.Family:
 
 
 def _max_length(spec: RunSpec) -> int:
-    return min(models.MAX_LENGTH, _family(spec).positions(models.shape_of(spec.model)))
+    config = models.shape_of(spec.model, spec.trust_remote_code)
+    return min(models.MAX_LENGTH, _family(spec).positions(config))
 
 
 def _is_available(name: str) -> bool:
     """Return whether a model's tokenizer can be loaded without a network."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if name in models.builtin() or Path(name).expanduser().is_dir():
+    repo = models.hub_model(name)
+    if repo is None:
         return True
-    return all(
-        isinstance(try_to_load_from_cache(name, f), str) for f in ("config.json", "tokenizer_config.json")
-    )
+    found = cache.snapshot(repo, SMALL)
+    return found is not None and all((found / f).exists() for f in ("config.json", "tokenizer_config.json"))

@@ -41,7 +41,7 @@ def main(given: argparse.Namespace, source: str, values: Mapping[str, Any]) -> i
 
     Args:
         given: the parsed arguments.
-        source: "builtin", "hub", or a folder.
+        source: "builtin", "hub", a folder, or a file.
         values: the fields of runs and settings of methods on the command line.
     """
     try:
@@ -113,8 +113,8 @@ def head(given: argparse.Namespace, memory: int, examples: "Examples") -> list[s
 
     unit = units.unit_of(given.gpu_memory)
     lengths = [row.length for row in examples.rows]
-    sources = {"file": given.length_file, "builtin": "built-in rows", "hub": "rows from the hub"}
-    source = sources.get(examples.source, "rows from a folder")
+    sources = {"builtin": "built-in rows", "hub": "rows from the hub", "folder": "rows from a folder"}
+    source = sources.get(examples.source, given.length_file or given.data)
     lines = [
         f"{given.model} on {given.task}, {given.dtype}, a GPU with {given.gpu_memory}: "
         f"{units.format_bytes(memory - units.RESERVE, unit)} usable",

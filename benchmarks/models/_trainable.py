@@ -1,4 +1,4 @@
-"""Selection of the parameters to train: all, LoRA adapters (arXiv 2106.09685), or the last layers."""
+"""Selection of the parameters to train: all, LoRA (arXiv 2106.09685), a prefix, or the last layers."""
 
 import math
 from typing import TYPE_CHECKING
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from benchmarks.errors import UserError
-from benchmarks.models import HEAD_SEED, _devices
+from benchmarks.models import HEAD_SEED, _adapters, _devices, _generic, _prefix
+from benchmarks.models._transformers import in_body
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
@@ -16,37 +17,63 @@ if TYPE_CHECKING:
 # MeZO's adapters have this alpha and are on the query and value projections (arXiv 2305.17333, appendix on
 # hyperparameters).
 LORA_ALPHA = 16
-# The names of these two projections, by architecture. GPT-2 has query, key, and value in one matrix.
+# The names of these two projections, by architecture; the first that a model has are adapted. A single name
+# is that of a fused matrix, with query, key, and value in one: an adapter on it also changes the key.
 PROJECTIONS = (
     ("q_proj", "v_proj"),
     ("query", "value"),
     ("query_proj", "value_proj"),
     ("q_lin", "v_lin"),
+    # DeepSeek computes both from compressed states.
+    ("q_b_proj", "kv_b_proj"),
+    ("q_proj", "kv_b_proj"),
+    ("query_key_value",),
+    ("qkv_proj",),
+    ("Wqkv",),
     ("c_attn",),
+    # DeBERTa (version 1); also Mamba, which has no attention.
+    ("in_proj",),
+    # MPNet.
+    ("q", "v"),
 )
-# Parts of the names of modules that precede the layers.
-EMBEDDINGS = ("emb", "wte", "wpe", "project_in")
+# The most names of linear layers in an error.
+MOST_NAMES = 12
+# Parts of the names of modules that precede the layers, or that all layers read: DeBERTa normalizes its table
+# of relative positions, and adds a convolution to its first layer.
+EMBEDDINGS = ("emb", "wte", "wpe", "project_in", "encoder.LayerNorm", "encoder.conv")
 
 
-def select(model: nn.Module, parameters: str) -> None:
+def select(model: nn.Module, parameters: str, name: str | None = None) -> None:
     """Make only the selected parameters trainable.
 
     Args:
         model: a model from `models.load` or `models.build`; adapters are inserted into it.
         parameters: `RunSpec.trainable`. "all" trains all parameters. "lora:R" trains a classification head
             and adapters of rank R, which have the same initial values each time and are in float32 if the
-            model is in 16 bits. "last:N" trains the last N layers and everything after them, except output
-            embeddings that are tied to the input embeddings.
+            model is in 16 bits. "prefix:N" trains the keys and values of N tokens before those of a causal LM
+            (`benchmarks/models/_prefix.py`). "last:N" trains the last N layers and everything after them,
+            except output embeddings that are tied to the input embeddings. "adapter" trains a classification
+            head and the adapter of an adapter folder; a model from `models.build` gets its layers here.
+        name: the name of the model, for "adapter".
 
     Raises:
-        UserError: peft is not installed, the model has no known projections for adapters, or the model has
-            fewer than N layers.
+        UserError: peft is not installed, the model has no known projections for adapters, takes no prefix, or
+            has fewer than N layers.
     """
     kind, _, amount = parameters.partition(":")
     if kind == "lora":
         _adapt(model, int(amount))
+    elif kind == "prefix":
+        _prefix.insert(model, layers(model), int(amount), HEAD_SEED)
     elif kind == "last":
         _freeze(model, int(amount))
+    elif kind == "adapter":
+        if not _adapters.is_applied(model):
+            _adapters.insert(model, name)
+        for head in heads_of(model):
+            module = model.get_submodule(head)
+            if not _adapters.owns(module):
+                module.requires_grad_(True)
 
 
 def layers(model: nn.Module) -> nn.ModuleList:
@@ -55,7 +82,8 @@ def layers(model: nn.Module) -> nn.ModuleList:
     Raises:
         UserError: no list of modules has as many entries as the configuration has layers.
     """
-    depth = getattr(model.config, "num_hidden_layers", None)
+    field = _generic.depth_field(model.config)
+    depth = getattr(model.config, field) if field else None
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
@@ -66,22 +94,22 @@ def _adapt(model: nn.Module, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
         from peft.tuners.lora import LoraLayer
+        from transformers.pytorch_utils import Conv1D
     except ImportError:
         raise UserError("trainable=lora:R needs peft: pip install -e '.[harness]'") from None
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     found = next((known for known in PROJECTIONS if names.issuperset(known)), None)
     if found is None:
         raise UserError(
-            f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that take adapters: "
-            f"{'; '.join(', '.join(known) for known in PROJECTIONS)}"
+            f"trainable=lora:{rank}: {type(model).__name__} has none of the projections that take adapters "
+            f"({'; '.join(', '.join(known) for known in PROJECTIONS)}); its linear layers are "
+            f"{_linear_names(model)}; use trainable=last:N"
         )
-    heads = []
-    if model.get_output_embeddings() is None:
-        # A classification head is everything outside the body, under names that vary.
-        body = model.base_model_prefix
-        heads = [p for name, p in model.named_parameters() if name.split(".")[0] != body]
+    heads = heads_of(model)
     # GPT-2 stores its matrices transposed.
-    transposed = found == ("c_attn",)
+    transposed = any(
+        isinstance(m, Conv1D) and n.rpartition(".")[2] in found for n, m in model.named_modules()
+    )
     config = LoraConfig(r=rank, lora_alpha=LORA_ALPHA, target_modules=list(found), fan_in_fan_out=transposed)
     # The adapters are created on the meta device and get their values below. peft would move them to the base
     # layer's device, which is impossible for meta tensors.
@@ -93,8 +121,26 @@ def _adapt(model: nn.Module, rank: int) -> None:
     with _devices.seeded(_devices.gpus_of(devices), HEAD_SEED):
         for module in adapted:
             _fill(module)
-    for parameter in heads:
-        parameter.requires_grad_(True)
+    for name in heads:
+        model.get_submodule(name).requires_grad_(True)
+
+
+def heads_of(model: nn.Module) -> list[str]:
+    """Return the names of the modules of a classification head; none for a language model.
+
+    A classification head is everything outside the body, under names that vary.
+    """
+    if model.get_output_embeddings() is not None:
+        return []
+    return sorted({name.split(".")[0] for name, _ in model.named_parameters() if not in_body(model, name)})
+
+
+def _linear_names(model: nn.Module) -> str:
+    """Return the distinct last parts of the names of a model's linear layers, as one text."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    names = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
+    more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES]) or 'none'}{more}"
 
 
 def _fill(module: "LoraLayer") -> None:

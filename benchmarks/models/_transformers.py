@@ -4,17 +4,19 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from addax.validation import TRAINABLE
 from benchmarks.errors import UserError
+from benchmarks.models import _generic
 from benchmarks.profiling.oom import is_out_of_memory
 
 # These libraries log every retry, and warn about offloaded parameters even if the user requested offloading.
 TALKATIVE = ("huggingface_hub", "accelerate")
+# The names of heads.
+HEADS = ("lm_head", "score", "classifier")
 # transformers reads this environment variable.
 CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"
 
@@ -36,11 +38,8 @@ def enable_checkpointing(model: Any) -> None:
 
 
 @contextmanager
-def loading_errors(name: str) -> Iterator[None]:
-    """Silence transformers and the libraries it calls, and turn load failures into a `UserError`.
-
-    The logging settings are restored on exit. Out-of-memory errors propagate unchanged.
-    """
+def quiet() -> Iterator[None]:
+    """Silence transformers and the libraries it calls; restore the logging settings on exit."""
     from transformers.utils import logging as settings
 
     verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
@@ -51,26 +50,36 @@ def loading_errors(name: str) -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         yield
-    except UserError:
-        raise
-    # Damaged files can raise any exception, depending on the code that reads them first.
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
-        message = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
-        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-        local = Path(name).expanduser().is_dir()
-        hint = (
-            "is the folder complete?" if local else "without a network, use a built-in name or a local folder"
-        )
-        raise UserError(f"model {name}: cannot be read: {kind}{message} ({hint})") from error
     finally:
         settings.set_verbosity(verbosity)
         if bars:
             settings.enable_progress_bar()
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+@contextmanager
+def loading_errors(name: str) -> Iterator[None]:
+    """Silence transformers and the libraries it calls, and turn load failures into a `UserError`.
+
+    Out-of-memory errors propagate unchanged.
+    """
+    try:
+        with quiet():
+            yield
+    except UserError:
+        raise
+    # Damaged files can raise any exception, depending on the code that reads them first.
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        if "trust_remote_code" in str(error):
+            raise _generic.needs_code(f"model {name}") from None
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+        message = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        # A hub model is read from its folder in the cache, after the download.
+        raise UserError(f"model {name}: cannot be read: {kind}{message} (is the folder complete?)") from error
 
 
 @contextmanager
@@ -97,7 +106,9 @@ def prepare_tokenizer(tokenizer: Any, masked: bool) -> None:
     """
     tokenizer.padding_side = tokenizer.truncation_side = "right" if masked else "left"
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        # Masks hide padding, so that any token will do.
+        word = tokenizer.convert_ids_to_tokens(0)
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or word
 
 
 def set_labels(config: Any, head: str, num_labels: int | None) -> None:
@@ -136,16 +147,34 @@ def refuse_missing(name: str, model: Any, info: Mapping[str, Any], head: str) ->
             "the config.json is from another model, or the head has a different number of classes"
         )
     missing = info["missing_keys"]
-    body = model.base_model_prefix + "."
     if head == "classification":
-        missing = [key for key in missing if key.startswith(body) and ".pooler." not in key]
+        missing = [key for key in missing if in_body(model, key) and ".pooler." not in key]
     missing = sorted(missing)
     if missing:
-        if not any(key.startswith(body) for key in missing):
+        if not any(in_body(model, key) for key in missing):
             raise UserError(f"model {name}: it has no language-model head; use the classification head")
         raise UserError(
             f"model {name}: weights are missing: {', '.join(missing[:3])} ({len(missing)} in all)"
         )
+
+
+def vocabulary_size(model: Any) -> int | None:
+    """Return the number of a model's token embeddings; None for a model of characters, which hashes them."""
+    try:
+        return model.get_input_embeddings().num_embeddings
+    except NotImplementedError:
+        return None
+
+
+def in_body(model: Any, key: str) -> bool:
+    """Return whether a parameter belongs to a model's body, and not to its head, whose names vary.
+
+    A model with its own code may have no module for the body. Its head then must have one of the usual names.
+    """
+    prefix = model.base_model_prefix
+    if prefix and hasattr(model, prefix):
+        return key.startswith(prefix + ".")
+    return key.partition(".")[0] not in HEADS
 
 
 def refuse_damaged(name: str, model: Any) -> None:

@@ -1,6 +1,7 @@
 """RoBERTa and BERT-like encoders, with masked-LM prompts or a classification head (arXiv 1907.11692)."""
 
 from benchmarks.models import Family
+from benchmarks.models._generic import positions
 
 
 def nano(tokenizer):
@@ -27,18 +28,6 @@ def nano(tokenizer):
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-
-
-def positions(config) -> int:
-    """Return the longest sequence: some tables of positions reserve those up to the padding token's index."""
-    import torch
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        model = AutoModel.from_config(config)
-    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    reserved = [m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None]
-    return config.max_position_embeddings - max(reserved, default=0)
 
 
 FAMILY = Family(

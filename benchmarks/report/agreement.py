@@ -126,7 +126,7 @@ def text(suite: str, rows: Sequence[Mapping], reference: Sequence[Mapping]) -> s
     bits = sum(c.to_the_bit for c in found)
     parts.append(f"{bits} of {len(found)} runs agree in every evaluation to the last bit.")
     if different := [c for c in found if c.kind == DIFFERENT]:
-        parts += ["Different runs (scores in %):", _differences(different, names)]
+        parts += ["Different runs (scores × 100):", _differences(different, names)]
     for versions, count in outdated.items():
         parts.append(f"Not compared: {count} run{'s' if count > 1 else ''} {versions}.")
     if missing := len(reference) - len(found) - outdated.total():

@@ -71,7 +71,7 @@ def analyze(suite: str, results: Results, numbers: pd.DataFrame | None = None) -
 
 def _tuned(suite: str) -> Results | None:
     """Return the results of the suite of trials that a suite takes its settings from, if there are any."""
-    if suite not in registry.files("suite"):
+    if not registry.is_suite(suite):
         return None
     trials = getattr(registry.module("suite", suite), "TRIALS", None)
     try:

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.report.stats_tables import ReportTable
 from benchmarks.report.tables import NONE
 from benchmarks.results.order import METHODS, display_order
 
 # The method that all others are compared with: Addax.
-SUBJECT = METHODS[1]
+SUBJECT = METHODS[2]
 NOTE = (
     f"A ratio above 1 means that {SUBJECT} needs more. Ratios cover the tasks that both methods finished: "
     "the mean of peak memory, and the sum of training times to the selected checkpoints."
@@ -41,7 +41,7 @@ def costs_table(means: pd.DataFrame) -> ReportTable | None:
 
 
 def _lines(means: pd.DataFrame) -> list[dict]:
-    done = means[(means["outcome"] == "done") & (means["label"] != ZERO_SHOT)]
+    done = means[(means["outcome"] == "done") & means["label"].map(is_trained).astype(bool)]
     subject = done[done["label"] == SUBJECT].set_index("task")
     lines = []
     for label in display_order(done, "label"):

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks import registry
+from benchmarks.config.names import METRIC_NAMES
 from benchmarks.report import by_length
 from benchmarks.report.analysis import Analysis
 from benchmarks.report.provenance import provenance_fields
@@ -29,7 +30,8 @@ from benchmarks.report.stats_tables import bold_note
 from benchmarks.report.suite_rows import SuiteRows, missing_line
 from benchmarks.report.tables import NONE, block_of, head_of, seeds_of
 from benchmarks.results.comparable import format_budget, label_of, lines, names_of
-from benchmarks.results.order import display_order
+from benchmarks.results.majority import LABEL
+from benchmarks.results.order import display_order, score_unit
 from plots import render
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +64,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
     ]
     html = environment.get_template("page.html.j2").render(
         suite=suite,
-        about=registry.summary("suite", suite) if suite in registry.files("suite") else "",
+        about=registry.summary("suite", suite) if registry.is_suite(suite) else "",
         figures=figures,
         models=[_blocks(analysis, model) for model in display_order(results.means, "model")],
         notes=[*filter(None, (bold_note(analysis.tests), by_length.note(results.means)))],
@@ -136,14 +138,16 @@ def _runs(analysis: Analysis) -> Markup:
     """Return the table of all individual runs, with their settings and provenance."""
     results = analysis.results
     comparable, selected = set(results.runs["id"]), set(results.selected["id"])
-    rows = sorted(results.rows, key=lambda row: row["id"])
+    rows, unit = sorted(results.rows, key=lambda row: row["id"]), score_unit(results.runs)
     table = pd.DataFrame(
         {
             "use": IN_TABLES if row["id"] in selected else TRIED if row["id"] in comparable else EXCLUDED,
-            **_run(row, name),
+            **_run(row, name, unit),
         }
         for row, name in zip(rows, names_of(rows), strict=True)
     )
+    if table[LABEL].isna().all():
+        table = table.drop(columns=LABEL)
     return Markup(
         to_html_datatable(
             table, table_id="runs", connected=False, showIndex=False, maxBytes=0, pageLength=25,
@@ -152,18 +156,21 @@ def _runs(analysis: Analysis) -> Markup:
     )  # fmt: skip
 
 
-def _run(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a run's line: its identity, scores, costs, settings, and provenance."""
+def _run(row: Mapping[str, Any], name: str, unit: str) -> dict[str, Any]:
+    """Return a run's line: its identity, scores in a unit, costs, settings, and provenance."""
     config, test = row["config"], row.get("test") or {}
     settings = config["settings"] | {"length_threshold": config.get("length_threshold")}
-    score, peak = row.get("score"), row.get("peak_bytes")
+    scores, peak = (row.get("score"), row.get("majority")), row.get("peak_bytes")
+    score, majority = (None if value is None else round(100 * value, 1) for value in scores)
     return {
         "model": config["model"],
         "task": row.get("task_title") or config["task"],
         "method": name,
         "seed": config.get("seed"),
         "data seed": config.get("data_seed"),
-        "score (%)": None if score is None else round(100 * score, 1),
+        "metric": METRIC_NAMES.get(row.get("metric") or "accuracy", row.get("metric")),
+        f"score ({unit})": score,
+        LABEL: majority,
         "loss": test.get("loss") and round(test["loss"], 4),
         "AUC": test.get("auc") and round(test["auc"], 4),
         "peak (MB)": None if peak is None else round(peak / 1e6, 1),

@@ -7,7 +7,8 @@ from benchmarks import registry
 from benchmarks.report.stats_tables import ReportTable, column
 from benchmarks.report.tables import NONE
 from benchmarks.results import published
-from benchmarks.results.order import format_value
+from benchmarks.results.majority import LABEL
+from benchmarks.results.order import format_value, score_unit, task_heading
 
 # The meaning of a setting's provenance tag, for readers.
 TAGS = {
@@ -24,7 +25,7 @@ def paper_of(suite: str) -> object | None:
     The `-tiny` variant of a suite, and its runs with another budget, reproduce the same paper.
     """
     name = suite.partition(".")[0].removesuffix("-tiny")
-    return getattr(registry.module("suite", name), "PAPER", None) if name in registry.files("suite") else None
+    return getattr(registry.module("suite", name), "PAPER", None) if registry.is_suite(name) else None
 
 
 def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
@@ -46,15 +47,22 @@ def printed(means: pd.DataFrame, paper, numbers: pd.DataFrame) -> ReportTable:
         outcome if outcome not in ("done", "") else "" if pd.isna(value) else f"{value:.1f}"
         for value, outcome in zip(found["ours"], found["outcome"], strict=True)
     ]
+    unit, mcc = score_unit(means), published.METRICS["matthews"]
     table = {
         "model": found["model"],
-        "task": found["title"],
+        "task": [
+            task_heading(title, "matthews" if metric == mcc else "")
+            for title, metric in zip(found["title"], found["metric"], strict=True)
+        ],
         "method": found["label"],
-        f"{paper.paper} (%)": theirs,
-        "ours (%)": ours,
+        f"{paper.paper} ({unit})": theirs,
+        f"ours ({unit})": ours,
+        LABEL: column(found["majority"], ".1f"),
         "difference": ["" if pd.isna(value) else f"{value:+.1f}" for value in found["difference"]],
         "n": found["n"].astype(str),
     }
+    if found["majority"].isna().all():
+        del table[LABEL]
     note = f"Empty entries: no source confirms the number of {paper.paper}, or we have no run."
     pairs = found[["model", "paper_model"]].drop_duplicates().itertuples(index=False)
     other = [f"{ours} instead of {theirs}" for ours, theirs in pairs if theirs and not _same(ours, theirs)]

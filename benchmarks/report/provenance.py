@@ -28,6 +28,8 @@ def provenance_fields(rows: Sequence[dict]) -> dict[str, str]:
         "seeds": _distinct(sorted({c["seed"] for c in configs if c.get("seed") is not None})),
         "budget": _budgets(rows),
         "data": _distinct(data),
+        "data commits": _distinct(_commits(rows, "task", "data_commit")),
+        "model commits": _distinct(_commits(rows, "model", "model_commit")),
         "dtype": _distinct(c.get("dtype") for c in configs),
         "batch size": _distinct(row.get("batch_size") for row in rows),
         "commit": _distinct(commits),
@@ -84,6 +86,16 @@ def _halved(row: Mapping) -> str | None:
         return None
     changed = [f"{name} {tried[0][name]} to {size}" for name, size in used.items() if tried[0][name] != size]
     return f"{label_of(row)} on {row.get('task_title') or row['config']['task']} ({', '.join(changed)})"
+
+
+def _commits(rows: Sequence[Mapping], what: str, field: str) -> list[str]:
+    """Return each model or task that came from the hub, with the commit that was loaded.
+
+    >>> _commits([{"config": {"model": "facebook/opt-13b"}, "model_commit": "e515202d1e7750da"}], "model",
+    ...          "model_commit")
+    ['facebook/opt-13b e515202']
+    """
+    return [f"{row['config'][what]} {row[field][:7]}" for row in rows if "config" in row and row.get(field)]
 
 
 def _distinct(values: Iterable) -> str:

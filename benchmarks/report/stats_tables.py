@@ -9,6 +9,8 @@ from tabulate import tabulate
 from benchmarks.report.tables import NONE
 from benchmarks.results import paired, stats
 from benchmarks.results.frame import Results
+from benchmarks.results.majority import LABEL
+from benchmarks.results.order import score_unit, task_heading
 from benchmarks.results.ranks import ranks
 from benchmarks.results.tuning import trials_table
 
@@ -95,9 +97,10 @@ def _intervals(means: pd.DataFrame) -> ReportTable:
     low, high = (column(means[name], ".1f", 100) for name in ("ci_low", "ci_high"))
     table = {
         "model": means["model"],
-        "task": means["title"],
+        "task": [task_heading(*pair) for pair in zip(means["title"], means["metric"], strict=True)],
         "method": means["label"],
-        "mean (%)": column(means["mean"], ".1f", 100),
+        f"mean ({score_unit(means)})": column(means["mean"], ".1f", 100),
+        LABEL: column(means["majority"], ".1f", 100),
         "95 % interval": [NONE if a == NONE else f"{a} to {b}" for a, b in zip(low, high, strict=True)],
         "runs": means["n"].astype(str),
         "data seeds": means["data_seeds"].astype(str),
@@ -119,6 +122,8 @@ def _intervals(means: pd.DataFrame) -> ReportTable:
             *found,
         ]
     )
+    if means["majority"].isna().all():
+        del table[LABEL]
     return ReportTable("Mean test scores with 95 % intervals", pd.DataFrame(table), means, note)
 
 

@@ -68,7 +68,7 @@ def _specs(suite: str, rows: Sequence[dict]) -> list[tuple[set[str], dict]] | No
 
     A run has one id per combination of data and device that occurs in the rows.
     """
-    if suite not in registry.files("suite"):
+    if not registry.is_suite(suite):
         return None
     # Imported here, because specs need torch and the tables of other folders do not.
     from benchmarks import suites

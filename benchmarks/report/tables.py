@@ -7,8 +7,9 @@ from types import MappingProxyType
 import pandas as pd
 from tabulate import tabulate
 
-from benchmarks.config.names import ZERO_SHOT
-from benchmarks.results.order import display_order, score_name
+from benchmarks.config.names import is_trained
+from benchmarks.results import majority
+from benchmarks.results.order import display_order, score_name, score_unit, task_heading
 from benchmarks.results.paired import ALL
 
 # (model, task) -> the label whose entry is bold.
@@ -30,8 +31,8 @@ def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
     Memory is in decimal units, like the advertised memory of GPUs.
     """
     least, most = means[column].min(), means[column].max()
-    if column.startswith("score"):
-        return 0.01, "%", 1
+    if column in majority.BESIDE:
+        return 0.01, score_unit(means), 1
     if column == "peak_bytes":
         # Enough decimals to show two digits of the smallest entry, even if the largest is 50 times as large.
         return (1e9, "GB", 1 if least >= 1e9 else 2 if least >= 1e8 else 3) if most >= 1e9 else (1e6, "MB", 1)
@@ -41,18 +42,19 @@ def unit_of(column: str, means: pd.DataFrame) -> tuple[float, str, int]:
 def head_of(name: str, means: pd.DataFrame) -> str:
     """Return the heading of a table of `MEASURES`."""
     column, title = MEASURES[name]
-    return title.format(unit=unit_of(column, means)[1], score=score_name(means, "Accuracy"))
+    name = score_name(means)
+    return title.format(unit=unit_of(column, means)[1], score=name[0].upper() + name[1:])
 
 
 def _seeds(block: pd.DataFrame) -> int:
     """Return the most common number of seeds in a block, ignoring zero-shot, which has no seed."""
-    trained = block[(block["label"] != ZERO_SHOT) & (block["outcome"] == "done")]
+    trained = block[block["label"].map(is_trained).astype(bool) & (block["outcome"] == "done")]
     return int(trained["n"].mode().max()) if len(trained) else 1
 
 
 def _has(entry, column: str) -> bool:
     """Return whether an entry has a number; zero-shot has no training time."""
-    return not pd.isna(getattr(entry, column)) and not (column == "seconds" and entry.label == ZERO_SHOT)
+    return not pd.isna(getattr(entry, column)) and (column != "seconds" or is_trained(entry.label))
 
 
 def block_of(
@@ -65,6 +67,7 @@ def block_of(
 ) -> pd.DataFrame:
     """Return one model's entries as text: a line per method, a column per task, and a column of means.
 
+    A table of scores begins with a line of the majority scores, if the rows have them.
     The mean is over the tasks of the block, and missing if a method lacks one of them. A score is bold if its
     method is a winner there, see `benchmarks.results.paired.winners`.
     """
@@ -72,9 +75,9 @@ def block_of(
     usual, tasks = _seeds(block), display_order(block, "task")
     model = block["model"].iloc[0]
     best = {(label, task) for (of, task), label in winners.items() if of == model and column == "score"}
-    titles = block.drop_duplicates("task").set_index("task")["title"]
+    titles = headings(block)
     entries = {(e.label, e.task): e for e in block.itertuples()}
-    table = []
+    table = _majority_lines(block, column, {task: titles[task] for task in tasks})
     for label in display_order(block, "label"):
         line, values = {"method": label}, []
         for task in tasks:
@@ -87,7 +90,7 @@ def block_of(
                 text = f"{value:.{digits}f}"
                 text += f"{spread}{deviation:.{digits}f}" if spread and not pd.isna(deviation) else ""
                 text = bold.format(text) if (label, task) in best else text
-                text += f" (n={e.n})" if spread and e.n != usual and label != ZERO_SHOT else ""
+                text += f" (n={e.n})" if spread and e.n != usual and is_trained(label) else ""
             line[titles[task]] = text
             values.append(value)
         known = len(values) > 1 and not pd.isna(values).any()
@@ -95,6 +98,22 @@ def block_of(
         line["mean"] = bold.format(line["mean"]) if known and (label, ALL) in best else line["mean"]
         table.append(line)
     return pd.DataFrame(table)
+
+
+def headings(block: pd.DataFrame) -> dict[str, str]:
+    """Return the heading of each task's column in a model's block."""
+    first = block.drop_duplicates("task")
+    return {line.task: task_heading(line.title, line.metric) for line in first.itertuples()}
+
+
+def _majority_lines(block: pd.DataFrame, column: str, titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the line of the majority scores on the rows that a column is about; none without such scores."""
+    if column not in majority.BESIDE or not (scores := majority.by_task(block, column)):
+        return []
+    values = {title: 100 * scores.get(task, float("nan")) for task, title in titles.items()}
+    values["mean"] = sum(values.values()) / len(values) if len(values) > 1 else float("nan")
+    texts = {title: NONE if pd.isna(value) else f"{value:.1f}" for title, value in values.items()}
+    return [{"method": majority.LABEL, **texts}]
 
 
 def markdown(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
@@ -122,7 +141,10 @@ def seeds_of(block: pd.DataFrame) -> str:
 
 
 def latex(means: pd.DataFrame, column: str, winners: Winners = MappingProxyType({})) -> str:
-    tasks = [means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")]
+    # A task may have another metric, and so another heading, for another model.
+    of_models = [headings(means[means["model"] == model]) for model in display_order(means, "model")]
+    order = display_order(means, "task")
+    tasks = list(dict.fromkeys(of[task] for task in order for of in of_models if task in of))
     lines = [r"\begin{tabular}{l" + "r" * (len(tasks) + 1) + "}", r"\toprule"]
     lines.append(" & ".join(["method", *map(_escape, tasks), "mean"]) + r" \\")
     for model in display_order(means, "model"):
@@ -154,13 +176,17 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
             for v, s, n in zip(means[name], means[f"{name}_std"], means["n"], strict=True)
         ]
 
-    trained = means["label"] != ZERO_SHOT
-    scores = column("score", ".1f", 0.01)
+    trained = means["label"].map(is_trained).astype(bool)
+    scores, unit_of_scores = column("score", ".1f", 0.01), score_unit(means)
+    tasks = [task_heading(*pair) for pair in zip(means["title"], means["metric"], strict=True)]
     table = {
         "model": means["model"],
-        "task": means["title"],
+        "task": tasks,
         "method": means["label"],
-        "score (%)": [s if o == "done" else o for s, o in zip(scores, means["outcome"], strict=True)],
+        f"score ({unit_of_scores})": [
+            s if o == "done" else o for s, o in zip(scores, means["outcome"], strict=True)
+        ],
+        majority.LABEL: column("majority", ".1f", 0.01),
         "AUC": column("auc", ".3f"),
         "loss": column("loss", ".3f"),
         "lr": [f"{v:g}" if t and not pd.isna(v) else NONE for v, t in zip(means["lr"], trained, strict=True)],
@@ -175,4 +201,5 @@ def long_table(means: pd.DataFrame) -> pd.DataFrame:
     }
     constant = [name for name in ("model", "task") if means[name].nunique() == 1]
     constant += ["n"] if means["n"].max() == 1 else []
+    constant += [majority.LABEL] if means["majority"].isna().all() else []
     return pd.DataFrame(table).drop(columns=constant)

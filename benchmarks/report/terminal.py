@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.report.analysis import Analysis
 from benchmarks.report.stats_tables import bold_note
 from benchmarks.report.tables import NONE, block_of, unit_of
-from benchmarks.results.order import display_order
+from benchmarks.results.majority import LABEL
+from benchmarks.results.order import display_order, score_unit
 
 
 def print_summary(analysis: Analysis, console: Console | None = None) -> None:
@@ -22,15 +23,17 @@ def print_summary(analysis: Analysis, console: Console | None = None) -> None:
     for model in display_order(means, "model"):
         block = means[means["model"] == model]
         cells = block_of(block, "score")
-        table = Table(title=f"\n{model}: score (%)\n{under}", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+        head = f"\n{model}: score ({score_unit(means)})\n{under}"
+        table = Table(title=head, box=box.SIMPLE_HEAD, show_edge=False, padding=0)
         for heading in [*cells.columns, unit, "s"]:
             table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-        for label, line in zip(display_order(block, "label"), cells.itertuples(index=False), strict=True):
+        for line in cells.itertuples(index=False):
+            label = line[0]
             cost = block[block["label"] == label]
             peak, seconds = cost["peak_bytes"].mean() / memory, cost["seconds"].sum()
             ends = [
                 NONE if pd.isna(peak) else f"{peak:.{digits}f}",
-                NONE if label == ZERO_SHOT else f"{seconds:.0f}",
+                f"{seconds:.0f}" if label != LABEL and is_trained(label) else NONE,
             ]
             table.add_row(*line, *ends)
         # On a narrow terminal, long lines are better than a table that is cut or wrapped.

@@ -116,6 +116,7 @@ RULES = (
     Rule("scoring", _column, lambda row: row["config"].get("scoring"), "scored with another procedure"),
     Rule("data", _column, _data, "with other data"),
     Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "whose data differs in content"),
+    Rule("model commit", _column, lambda row: row.get("model_commit"), "with another commit of the model"),
     Rule("head", _cell, lambda row: row["config"].get("head"), "with another head"),
     Rule("budget", _cell, lambda row: format_budget(row["config"]), "with another budget"),
 )  # fmt: skip

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.config.identity import identifying
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.errors import UserError, unknown
 from benchmarks.results import directions, select
 from benchmarks.results.comparable import budget_of, label_of, partition_comparable
+from benchmarks.results.majority import BESIDE
 from benchmarks.results.order import display_order, sort_key
 
 HALF = ("bfloat16", "float16")
@@ -20,7 +21,7 @@ TEXTS = ["model", "task", "label", "title", "setting", "run", "id", "ended", "ou
          "direction", "metric", "budget", "curve", "seed", "data_seed", "shots"]  # fmt: skip
 NUMBERS = ["score", "score_long", "score_short", "auc", "loss", "validation_score",
            "validation_loss", "peak_bytes", "seconds", "train_seconds", "budget_amount", "steps", "best_step",
-           "lr", "zo_batch_size", "fo_batch_size", "long_above_tokens"]  # fmt: skip
+           "lr", "zo_batch_size", "fo_batch_size", "long_above_tokens", *BESIDE.values()]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
 
     Returns:
         Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id,
-        outcome (the row's status: "done", "failed", "OOM", or "killed"), score in 0..1, score_long and
-        score_short (of the test rows above and up to long_above_tokens; nan without a threshold), auc, loss,
+        outcome (the row's status: "done", "failed", "OOM", or "killed"), metric, score (in 0..1, Matthews
+        correlation in -1..1), score_long and score_short (of the test rows above and up to long_above_tokens;
+        nan without a threshold), the majority scores (`benchmarks.results.majority.BESIDE`), auc, loss,
         peak_bytes, seconds (training time to the selected checkpoint), train_seconds (training time of the
         whole run), budget (its name) and budget_amount, steps, lr, batch sizes, and curve (list of
         evaluations).
@@ -128,7 +130,7 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
         line["label"] = names[line["label"], line["direction"]]
     if len({line["dtype"] for line in newest.values()}) > 1:
         for line in newest.values():
-            if line["dtype"] in HALF and line["label"] != ZERO_SHOT:
+            if line["dtype"] in HALF and is_trained(line["label"]):
                 line["label"] += f" {line['dtype']}"
     if len({line["shots"] for line in newest.values()}) > 1:
         for line in newest.values():
@@ -183,6 +185,7 @@ def _flat(row: Mapping) -> dict[str, Any]:
         "zo_batch_size": settings.get("zo_batch_size"),
         "fo_batch_size": settings.get("fo_batch_size"),
         "long_above_tokens": row.get("long_above_tokens"),
+        **{name: row.get(name) for name in BESIDE.values()},
         "curve": curve,
     }
 

@@ -1,24 +1,27 @@
 """The fixed order of models, tasks, and methods in tables and figures, and the format of values."""
 
+import re
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import IN_CONTEXT, METRIC_NAMES, ZERO_SHOT
 
-METHODS = (ZERO_SHOT, "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
-# The nine tasks of Addax, the tasks of the papers on RoBERTa-large and MeZO-SVRG, and word problems.
-TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad",
-         "sst2-cloze", "sst5", "snli", "mnli", "rte-cloze", "trec", "qnli", "cola", "gsm8k")  # fmt: skip
+METHODS = (ZERO_SHOT, IN_CONTEXT, "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
+# The nine tasks of Addax, two more of MeZO, the tasks of the papers on RoBERTa-large and MeZO-SVRG, MRPC, and
+# word problems.
+TASKS = ("sst2", "rte", "cb", "boolq", "wsc", "wic", "multirc", "record", "squad", "copa", "drop",
+         "sst2-cloze", "sst5", "snli", "mnli", "rte-cloze", "trec", "qnli", "cola", "mrpc",
+         "gsm8k")  # fmt: skip
 
 
 def method_of(label: str) -> str:
-    """Return the method's name in a label, which may also name an arithmetic or a dtype.
+    """Return the method's name in a label, which may also name an arithmetic, a dtype, or a number.
 
-    >>> method_of("MeZO (released) bfloat16"), method_of("My method")
-    ('MeZO', 'My method')
+    >>> method_of("MeZO (released) bfloat16"), method_of("ICL-32"), method_of("My method")
+    ('MeZO', 'ICL', 'My method')
     """
-    first = label.split(" ", 1)[0]
+    first = re.split(r" |-(?=\d)", label, maxsplit=1)[0]
     return first if first in METHODS else label
 
 
@@ -44,9 +47,30 @@ def display_order(data: pd.DataFrame, column: str) -> list[str]:
 
 
 def score_name(data: pd.DataFrame, accuracy: str = "accuracy") -> str:
-    """Return a name for the scores of runs, such as "accuracy or F1", for axes and headings."""
-    other = {"exact_match": f"{accuracy}, F1 or exact match"}
-    return next((other[m] for m in data["metric"] if m in other), f"{accuracy} or F1")
+    """Return the names of the metrics of runs, such as "accuracy or F1", for axes and headings."""
+    names = METRIC_NAMES | {"accuracy": accuracy}
+    *most, last = [names[metric] for metric in METRIC_NAMES if (data["metric"] == metric).any()]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def score_unit(data: pd.DataFrame) -> str:
+    """Return the unit in which scores of runs are shown, all of them multiplied by 100.
+
+    Accuracy, F1, and exact match are shares. Matthews correlation is none, so it has no percent sign.
+    """
+    mcc = data["metric"] == "matthews"
+    if not mcc.any():
+        return "%"
+    return "× 100" if mcc.all() else f"%, {METRIC_NAMES['matthews']} × 100"
+
+
+def task_heading(title: str, metric: str) -> str:
+    """Return a task's title, with its metric if that is a metric of all answers.
+
+    >>> task_heading("RTE", "accuracy"), task_heading("CoLA", "matthews")
+    ('RTE', 'CoLA (MCC)')
+    """
+    return f"{title} ({METRIC_NAMES[metric]})" if metric in ("class_f1", "matthews") else title
 
 
 def value_order(value: Any) -> tuple:

@@ -22,7 +22,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.results.order import display_order
 from benchmarks.results.stats import LEVEL, RESAMPLES, RUN, finished
 
@@ -128,13 +128,13 @@ def pairs(selected: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One line per pair of methods: model, task (`ALL` for the test over several tasks), title, a and b
         (labels in the fixed order), n (pairs of runs), needed (the smallest n that can be significant after
-        the correction), difference (mean score of a minus that of b, in 0..1), ci_low and ci_high (see
+        the correction), difference (mean score of a minus that of b), ci_low and ci_high (see
         `interval`), wins, ties, and losses (pairs of runs in which a is better than, equal to, and worse than
         b), p and p_holm (nan if not tested), and separated (whether p_holm is below 5 %).
     """
     lines: list[dict] = []
     for model, runs in finished(selected).groupby("model", sort=False):
-        trained = runs[runs["label"] != ZERO_SHOT]
+        trained = runs[runs["label"].map(is_trained).astype(bool)]
         tasks = display_order(trained, "task")
         for task in [*tasks, ALL] if len(tasks) > 1 else tasks:
             family = _family(trained if task == ALL else trained[trained["task"] == task])

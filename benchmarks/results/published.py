@@ -27,11 +27,11 @@ UNITS = (
 # Task names that do not denote a task: averages over tasks, measurements without a task (""), and a task at a
 # given length. `ELSEWHERE` has tasks of other papers that the suite does not include.
 NO_TASK = ("", "average", "avg", "avg (FO-heavy mix)", "avg (ZO-heavy mix)", "MultiRC (avg 400 tokens)")
-ELSEWHERE = ("COPA", "DROP", "MNLI", "SNLI", "SST-5", "TREC")
+ELSEWHERE = ("MNLI", "SNLI", "SST-5", "TREC")
 # Entries that tables print instead of a number.
 MARKERS = ("OOM",)
 # A paper's name for a method -> our label. Other names are labels as they are ("MeZO", "zero-shot"). Methods
-# that we do not have ("LP", "ICL-32", "HiZOO") are not compared.
+# that we do not have ("LP", "HiZOO") are not compared.
 LABELS = {
     "FT": "Adam",
     "FT-Adam": "Adam",
@@ -39,9 +39,18 @@ LABELS = {
     "Adam (FT)": "Adam",
     "FT-LoRA": "Adam (LoRA)",
     "MeZO-LoRA": "MeZO (LoRA)",
+    "FT-prefix": "Adam (prefix)",
+    "MeZO-prefix": "MeZO (prefix)",
 }
-# Our name for a metric -> the papers' name. The papers' numbers are in percent, ours in 0..1.
-METRICS = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
+# Our name for a metric -> the papers' name. The papers' numbers are 100 times as large as ours; those of
+# Matthews correlation, too, are listed with the unit "%".
+METRICS = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "exact_match": "exact match",
+    "class_f1": "F1",
+    "matthews": "Matthews correlation",
+}
 DEVIATION = "_std"
 
 
@@ -160,7 +169,7 @@ def _tasks() -> dict[str, str]:
 
 def _is_ours(label: str) -> bool:
     """Return whether a label denotes one of our methods or a variant such as "Adam (LoRA)"."""
-    return re.sub(r" \(.*\)$", "", label) in METHODS
+    return re.sub(r" \(.*\)$|-\d+$", "", label) in METHODS
 
 
 def beside(
@@ -186,8 +195,8 @@ def beside(
     Returns:
         One line per score of ours, and one per published number of the same tasks for a method of ours:
         model, shots, task, title, label, metric, n, paper_model, table, published and published_std (%; nan
-        if not published), printed (text, including "OOM"), ours (%) and difference (points; nan if either
-        number is missing), outcome, source.
+        if not published), printed (text, including "OOM"), ours and majority (%), difference (points; nan if
+        either number is missing), outcome, source.
     """
     numbers = load() if numbers is None else numbers
     numbers = numbers[(numbers["paper"] == paper) & (numbers["unit"] == "%")]
@@ -202,7 +211,7 @@ def beside(
                 on_task, printed, {"model": ours, "shots": shots, "task": task, "paper_model": theirs}
             )
     columns = ["model", "shots", "task", "title", "label", "metric", "n", "paper_model", "table", "published",
-               "published_std", "printed", "ours", "difference", "outcome", "source"]  # fmt: skip
+               "published_std", "printed", "ours", "majority", "difference", "outcome", "source"]  # fmt: skip
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -217,7 +226,7 @@ def _of_task(on_task: pd.DataFrame, printed: pd.DataFrame, fields: dict) -> Iter
         ours = 100 * mean.score if mean is not None and mean.outcome == "done" else math.nan
         common = fields | {
             "title": title, "label": label, "metric": metric, "ours": ours, "n": mean.n if mean else 0,
-            "outcome": mean.outcome if mean else "",
+            "outcome": mean.outcome if mean else "", "majority": 100 * mean.majority if mean else math.nan,
         }  # fmt: skip
         found = values[values["label"] == label]
         if found.empty:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.results.order import display_order
 from benchmarks.results.stats import LEVEL
 
@@ -78,7 +78,7 @@ def _of(entries: pd.DataFrame) -> Ranks:
 
 def _entries(selected: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each model with its mean scores (tasks x trained methods); -inf means out of memory."""
-    trained = selected[selected["label"] != ZERO_SHOT]
+    trained = selected[selected["label"].map(is_trained).astype(bool)]
     for model in display_order(trained, "model"):
         subset = trained[trained["model"] == model]
         means = subset[subset["outcome"] == "done"].groupby(["task", "label"])["score"].mean()

@@ -43,8 +43,11 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("config.settings.zo_batch_size", "config.settings.fo_batch_size"), (int,)),
     **dict.fromkeys(("test.auc", "test.loss", "validation.score", "validation.loss"), _NUMBER),
     **dict.fromkeys(("test_long.score", "test_short.score"), _NUMBER),
+    **dict.fromkeys(("majority", "majority_long", "majority_short", "majority_validation"), _NUMBER),
     **dict.fromkeys(("long_above_tokens", "gpus"), (int,)),
-    "config.train_on": (str,),
+    **dict.fromkeys(("config.train_on", "config.metric"), (str,)),
+    "config.demonstrations": (int,),
+    "demonstrations_shown": _NUMBER,
     **dict.fromkeys(("score", "peak_bytes", "train_seconds", "train_seconds_to_best"), _NUMBER),
     "best_step": (int,),
     **dict.fromkeys(("config.seed", "config.data_seed"), (int,)),
@@ -52,7 +55,9 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ("task_title", "reason", "started", "ended", "hardware", "git_commit", "peak_how"), (str,)
     ),
+    **dict.fromkeys(("model_commit", "data_commit", "config.data_revision"), (str,)),
     "versions": (dict,),
+    "optimizer": (dict,),
     "batch_sizes": (dict,),
     "batch_sizes_tried": (list,),
 }

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from benchmarks.results.majority import BESIDE
+
 # The key of a table entry: a method on one task with one model.
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "score_long", "score_short", "auc", "loss", "peak_bytes", "seconds"]
+MEASURES += BESIDE.values()
 
 
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:
@@ -73,8 +76,8 @@ def mean_over_seeds(selected: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
     Returns:
         One line per group with the columns of `by`; title, metric, shots, outcome ("done" if any seed is
         done), n (seeds done), failed (seeds not done), lr, steps, and long_above_tokens (the mean); and for
-        score, score_long, score_short, auc, loss, peak_bytes, and seconds the mean and `<name>_std` (the
-        sample standard deviation; nan with fewer than two seeds).
+        score, score_long, score_short, auc, loss, peak_bytes, seconds, and the majority scores the mean and
+        `<name>_std` (the sample standard deviation; nan with fewer than two seeds).
     """
     by = list(by)
     groups = selected.groupby(by, sort=False)

@@ -35,6 +35,20 @@ def load_rows(name: str, root: Path = ROOT) -> tuple[list[dict], str]:
     raise UserError(f"no rows of {name!r} yet: run `python -m benchmarks {command}`")
 
 
+def known_rows(name: str, root: Path = ROOT) -> list[dict]:
+    """Return the rows of a suite as `load_rows` does; empty if there are none."""
+    try:
+        return load_rows(name, root)[0]
+    except UserError:
+        return []
+
+
+def committed_rows(name: str, root: Path = ROOT) -> list[dict]:
+    """Return the committed rows of a suite or study; empty if there are none."""
+    file = root / "results" / "reference" / f"{name}.jsonl"
+    return read(file) if file.exists() else []
+
+
 def match_rows(pattern: str) -> list[dict]:
     """Return the rows of all files that match a glob pattern: `.json` (one row) or `.jsonl` (one per line).
 

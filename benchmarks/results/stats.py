@@ -26,11 +26,11 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One line per model, task, and label with a finished run. Columns: model, task, title, label, metric,
-        n (runs), seeds and data_seeds (numbers of distinct seeds), mean, ci_low and ci_high (95 % BCa
-        interval of scores in 0..1; nan with fewer than three resampled units), resampled ("runs" or "data
-        seeds"), spread_seed, spread_data, and varies. spread_seed is the standard deviation over method
-        seeds with equal data, and spread_data is that over data seeds with an equal method seed. Both are
-        pooled, include the interaction, and are nan if that seed never varies alone. varies is "seed",
+        n (runs), seeds and data_seeds (numbers of distinct seeds), mean, majority (the mean majority score),
+        ci_low and ci_high (95 % BCa interval; nan with fewer than three resampled units), resampled ("runs"
+        or "data seeds"), spread_seed, spread_data, and varies. spread_seed is the standard deviation over
+        method seeds with equal data, and spread_data is that over data seeds with an equal method seed. Both
+        are pooled, include the interaction, and are nan if that seed never varies alone. varies is "seed",
         "data_seed", "both", "together" (each data seed has a different method seed, so their effects cannot
         be separated), or "nothing".
     """
@@ -48,6 +48,7 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
                 "seeds": cell["seed"].nunique(),
                 "data_seeds": cell["data_seed"].nunique(),
                 "mean": cell["score"].mean(),
+                "majority": cell["majority"].mean(),
                 "ci_low": low,
                 "ci_high": high,
                 "resampled": unit,
@@ -56,8 +57,8 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
                 "varies": _varies(cell),
             }
         )
-    columns = ["model", "task", "title", "label", "metric", "n", "seeds", "data_seeds", "mean", "ci_low",
-               "ci_high", "resampled", "spread_seed", "spread_data", "varies"]  # fmt: skip
+    columns = ["model", "task", "title", "label", "metric", "n", "seeds", "data_seeds", "mean", "majority",
+               "ci_low", "ci_high", "resampled", "spread_seed", "spread_data", "varies"]  # fmt: skip
     return pd.DataFrame(lines, columns=columns)
 
 

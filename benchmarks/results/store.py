@@ -13,13 +13,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmarks import registry
+from benchmarks import models, registry
 from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError
 from benchmarks.results import row as row_files
 
-RUNS = registry.ROOT / "results" / "runs"
+RUNS = registry.RUNS
 REFERENCE = registry.ROOT / "results" / "reference"
 # A run with one of these statuses is finished. The next sweep repeats runs that failed or were killed.
 FINISHED = ("done", "OOM")
@@ -116,7 +116,9 @@ def row_of(suite: str, spec: RunSpec, data_fingerprint: str) -> dict[str, Any] |
     row = read_row(path)
     sources = source_fingerprint(spec)
     same = (row.get("data_fingerprint"), row.get("source_fingerprint")) == (data_fingerprint, sources)
-    return row if same else None
+    # Without the model in the cache, which commit would be loaded is unknown. Older rows have no commit.
+    commits = {row.get("model_commit"), models.commit_of(spec.model)} - {None}
+    return row if same and len(commits) < 2 else None
 
 
 def _in_folder(parent: Path, action: Callable[[], None]) -> None:

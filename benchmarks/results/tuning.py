@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmarks.config.identity import identifying
-from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.names import is_trained
 from benchmarks.errors import UserError
 from benchmarks.results.comparable import VERSIONS, counted, label_of
 from benchmarks.results.frame import Results, setting_of
@@ -35,7 +35,7 @@ def trials_table(results: Results) -> pd.DataFrame:
         seconds (training time of all runs of all trials), and note (a warning if the methods of a task have
         unequal numbers of trials).
     """
-    trained = results.runs[results.runs["label"] != ZERO_SHOT]
+    trained = results.runs[results.runs["label"].map(is_trained).astype(bool)]
     picked = results.selected.groupby(CELL, sort=False)["setting"].first()
     lines = [_line(cell, picked[key]) for key, cell in candidates(trained).groupby(CELL, sort=False)]
     found = pd.DataFrame(lines, columns=COLUMNS)

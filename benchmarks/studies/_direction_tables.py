@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.results import paired
+from benchmarks.results.majority import LABEL
 from benchmarks.results.stats import LEVEL
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,6 +31,7 @@ class Comparison:
         signs: the same for the runs with signs.
         target: the target score in percent; None for scores.
         reached: the numbers of runs with normals and with signs that reached the target.
+        majority: the majority score of each pair in percent; nan for rows without it. None for steps.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Comparison:
     signs: np.ndarray
     target: float | None = None
     reached: tuple[int, int] = (0, 0)
+    majority: np.ndarray | None = None
 
     @property
     def differences(self) -> np.ndarray:
@@ -73,7 +76,12 @@ def variance(rows: Rows) -> str:
 
 def scores(rows: Rows) -> str:
     """Return a Markdown table of the test scores, with paired differences."""
-    return _pipe([_compared(c, "points", ".1f") for c in comparisons(rows, _scores)])
+    found = list(comparisons(rows, _scores))
+    lines = [_compared(c, "points", ".1f") for c in found]
+    if any(not np.isnan(c.majority).all() for c in found):
+        for line, c in zip(lines, found, strict=True):
+            line[LABEL] = "–" if np.isnan(c.majority).any() else f"{c.majority.mean():.1f}"
+    return _pipe(lines)
 
 
 def steps(rows: Rows) -> str:
@@ -128,13 +136,17 @@ def comparisons(rows: Rows, compare: Values) -> Iterator[Comparison]:
                 np.concatenate([c.normals for c in found]),
                 np.concatenate([c.signs for c in found]),
                 reached=tuple(sum(c.reached[i] for c in found) for i in (0, 1)),
+                majority=None
+                if any(c.majority is None for c in found)
+                else np.concatenate([c.majority for c in found]),
             )
 
 
 def _scores(normals: Rows, signs: Rows) -> Comparison:
     first = normals[0]
     values = [np.array([100 * row["score"] for row in rows]) for rows in (normals, signs)]
-    return Comparison(first["label"], first["task_title"], *values)
+    majority = np.array([100 * row.get("majority", np.nan) for row in normals])
+    return Comparison(first["label"], first["task_title"], *values, majority=majority)
 
 
 def _steps(normals: Rows, signs: Rows) -> Comparison:

@@ -1,8 +1,7 @@
 """Difficulty of the built-in tasks: zero-shot, MeZO, and Adam as in `quick`, and baselines without a model.
 
-A trial is one setting of the knobs in `benchmarks.tasks._difficulty`. Its row holds the knobs and the scores,
-and a new trial does not replace a trial with other knobs or other weights. The difficulty was set by looking
-at these three methods only.
+The difficulty of a task is set by the knobs in `benchmarks.tasks._difficulty`, looking at these three methods
+only. A row holds the knobs, a hash of the model's weights, and the scores.
 """
 
 import argparse
@@ -17,7 +16,8 @@ from tabulate import tabulate
 from benchmarks import models, tasks
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
-from benchmarks.evaluation import text_baselines
+from benchmarks.evaluation.majority import majority
+from benchmarks.evaluation.text_baselines import bag_of_words
 from benchmarks.profiling.environment import provenance_fields
 from benchmarks.studies import Option, Rows, Study, _criteria
 from benchmarks.suites import quick
@@ -28,7 +28,7 @@ from benchmarks.training import run
 SEEDS = (0, 1, 2)
 MODELS = ("nano-opt", "nano-llama")
 LONG_TASKS = ("boolq-long", "multirc-long", "squad-long")
-TEXT_BASELINES = {"majority": text_baselines.majority, "bag of words": text_baselines.bag_of_words}
+TEXT_BASELINES = {"majority": majority, "bag of words": bag_of_words}
 # Runs of a task whose long examples matter: name -> method and changes to the settings of `quick`.
 LONG_RUNS = {
     ZERO_SHOT: (ZERO_SHOT, {}),
@@ -42,7 +42,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> list[dic
     rows = []
     for model in options.model:
         for task in options.task or default_tasks(model):
-            rows.append(trial(model, task))
+            rows.append(row_of(model, task))
             means = ", ".join(f"{k} {100 * mean(v):.1f}" for k, v in rows[-1]["scores"].items())
             say(f"{model} {task}: {means}")
     return rows
@@ -53,8 +53,8 @@ def default_tasks(model: str) -> tuple[str, ...]:
     return quick.TASKS_OF[model] + (LONG_TASKS if model == MODELS[0] else ())
 
 
-def trial(model: str, task_name: str) -> dict[str, Any]:
-    """Return the row of one task with the current knobs.
+def row_of(model: str, task_name: str) -> dict[str, Any]:
+    """Return the row of one model and task.
 
     For a task whose long examples matter, the scores are those on long test rows.
     """
@@ -134,11 +134,6 @@ def scores_of(row: Mapping[str, Any]) -> _criteria.Scores:
     )
 
 
-def latest(rows: Rows) -> list[Mapping[str, Any]]:
-    """Return the last trial of each model and task."""
-    return list({(row["model"], row["task"]): row for row in rows}.values())
-
-
 def findings(row: Mapping[str, Any]) -> list[_criteria.Finding]:
     """Return the criteria that a row's task must meet by itself."""
     check = _criteria.of_long_task if row["task"] in LONG_TASKS else _criteria.of_task
@@ -146,35 +141,25 @@ def findings(row: Mapping[str, Any]) -> list[_criteria.Finding]:
 
 
 def table(rows: Rows) -> str:
-    """Return a text table of the last trial of each model and task, with the criteria that it misses."""
-    return tabulate([_line(row) for row in latest(rows)], headers="keys", disable_numparse=True)
+    """Return a text table of the scores on each model and task, with the criteria that are missed."""
+    return tabulate([_line(row) for row in rows], headers="keys", disable_numparse=True)
 
 
-def current(rows: Rows) -> str:
-    """Return a Markdown table of the last trial of each model and task of `quick`."""
-    return _pipe([_line(row) for row in latest(rows) if row["task"] not in LONG_TASKS])
+def short_tasks(rows: Rows) -> str:
+    """Return a Markdown table of the scores on each model and task of `quick`, with the knobs."""
+    return _pipe([_line(row) | {"knobs": row["knobs"]} for row in rows if row["task"] not in LONG_TASKS])
 
 
 def long_rows(rows: Rows) -> str:
     """Return a Markdown table of the scores on the long test rows of the tasks whose long examples matter."""
-    return _pipe([_line(row) for row in latest(rows) if row["task"] in LONG_TASKS])
-
-
-def trials(rows: Rows) -> str:
-    """Return a Markdown table of all trials with their knobs, in the order in which they were made."""
-    return _pipe(
-        [
-            {"weights": row["weights"], **_line(row), "knobs": row["knobs"], "settings": row["settings"]}
-            for row in rows
-        ]
-    )
+    return _pipe([_line(row) for row in rows if row["task"] in LONG_TASKS])
 
 
 def baselines(rows: Rows) -> str:
     """Return a Markdown table of the scores without a model: a line per baseline, a column per task."""
-    last = [row for row in latest(rows) if row["model"] == MODELS[0] and row["task"] in quick.TASKS]
+    shown = [row for row in rows if row["model"] == MODELS[0] and row["task"] in quick.TASKS]
     lines = [
-        {"baseline": name} | {row["task_title"]: f"{100 * mean(row['scores'][name]):.1f}" for row in last}
+        {"baseline": name} | {row["task_title"]: f"{100 * mean(row['scores'][name]):.1f}" for row in shown}
         for name in TEXT_BASELINES
     ]
     return _pipe(lines)
@@ -202,8 +187,8 @@ def _pipe(lines: list[dict[str, str]]) -> str:
 STUDY = Study(
     measure,
     table,
-    key=("model", "weights", "task", "knobs", "settings"),
-    tables={"baselines": baselines, "current": current, "long": long_rows, "trials": trials},
+    key=("model", "task"),
+    tables={"baselines": baselines, "short": short_tasks, "long": long_rows},
     options=(
         Option("model", "nano models", list(MODELS), many=True, metavar="NAME"),
         Option(

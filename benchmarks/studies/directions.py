@@ -132,6 +132,7 @@ def _run(spec: RunSpec) -> Row:
         "metric": row["metric"],
         "outcome": row["status"],
         "score": row["score"],
+        "majority": row["majority"],
         "curve": [[point["step"], point["score"]] for point in row["curve"]],
         **{name: row[name] for name in PROVENANCE},
     }

@@ -32,8 +32,9 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 # Drift is a root mean square over independent random walks; 2^18 of them determine it to 0.14 %.
 DRIFTING = 1 << 18
 SIZES = tuple(float(f"{10 ** (k / 2):.3g}") for k in range(-16, -3))
-WEIGHTS = 1 << 22
-FEWEST_DIRECTIONS = 4
+WEIGHTS = 1 << 20
+# Fewer directions would not determine the standard error of their mean.
+FEWEST_DIRECTIONS = 16
 # Minimum of c x weights x directions for 16-bit weights. It gives the smallest steps a standard error of 1 %
 # (float16) to 3 % (bfloat16).
 LENGTH = 3.0

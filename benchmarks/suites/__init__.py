@@ -61,7 +61,7 @@ def data(name: str) -> str | None:
     """
     if registry.is_tiny(name):
         return "builtin"
-    source = _constant(name, "DATA", (str,), "builtin, hub, or a folder")
+    source = _constant(name, "DATA", (str,), "builtin, hub, a folder, or a file")
     return source or ("hub" if paper(name) else None)
 
 

@@ -27,7 +27,7 @@ def with_defaults(values: Mapping[str, Any]) -> RunSpec:
         missing = "lr" if "lr" not in values else f"a budget ({', '.join(BUDGETS)})"
         method = values.get("method")
         settings_of(method)
-        models.check(values.get("model", ""))
+        models.check(values.get("model", ""), values.get("trust_remote_code", False))
         raise UserError(
             f"{method} on {values.get('model')} needs {missing}: pass --lr and a budget such as --steps"
         )

@@ -3,6 +3,7 @@
 from addax.assignment import AUTO
 from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import RunSpec
+from benchmarks.hub import names
 
 # The first word of a model's name -> the built-in model that replaces it.
 NANO = {"opt": "nano-opt", "gpt2": "nano-opt", "llama": "nano-llama"}
@@ -38,7 +39,7 @@ def shrink(spec: RunSpec) -> RunSpec:
     }
     if spec.length_threshold is not None and spec.length_threshold.memory is not None:
         cut["length_threshold"] = BUDGET
-    return spec.replace(model=nano(spec.model), data=DATA, settings=settings, **cut)
+    return spec.replace(model=nano(spec.model), data=DATA, data_revision=None, settings=settings, **cut)
 
 
 def nano(model: str) -> str:
@@ -47,4 +48,4 @@ def nano(model: str) -> str:
     >>> nano("facebook/opt-13b"), nano("meta-llama/Llama-2-70b-hf")
     ('nano-opt', 'nano-llama')
     """
-    return NANO[model.rpartition("/")[2].partition("-")[0].lower()]
+    return NANO[names.unpinned(model).rpartition("/")[2].partition("-")[0].lower()]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import registry
 from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.results import store
@@ -131,7 +132,7 @@ class SweepProgress:
 
 def name_of(spec: RunSpec) -> str:
     """Return the name of a run in messages: its model, task, and method."""
-    return f"{spec.model} {spec.task} {labels.label(spec)}"
+    return f"{spec.model} {registry.stem(spec.task)} {labels.label(spec)}"
 
 
 def describe(run: RunProgress) -> str:

@@ -1,29 +1,26 @@
 """The sweep scheduler: run a suite's specs on an executor, skip finished runs, and survive failed ones."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 from filelock import Timeout
 from rich.console import Console
 
-from benchmarks import suites
-from benchmarks.config import labels
-from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import RunSpec
-from benchmarks.errors import UserError, unknown
-from benchmarks.results import store
+from benchmarks.errors import UserError
+from benchmarks.results import saved, store
+from benchmarks.sweep import downloads
 from benchmarks.sweep.display import LINE_INTERVAL, SweepDisplay, note
+from benchmarks.sweep.estimate import Estimate
 from benchmarks.sweep.executor import Died, Executor
-from benchmarks.sweep.progress import SweepProgress, name_of
+from benchmarks.sweep.progress import SweepProgress, duration, name_of
 from benchmarks.sweep.worker import CHECKPOINT_MINUTES, Outcome, run_spec
-from benchmarks.training import checkpoint
+from benchmarks.training import checkpoint, saved_model
 from benchmarks.training import run as train
 
-FILTERS = ("method", "model", "task", "seed", "label")
 # Give up a run when its process has died this often without a new checkpoint in between.
 MAX_DEATHS = 2
 # A lost machine counts as this fraction of a death. It is rarely the run's fault, but without any weight one
@@ -41,107 +38,63 @@ class Pending:
         todo: specs to run.
         finished: specs that have a finished row with the same spec, data, and sources.
         outdated: number of specs to run that have a finished row with other data or sources.
+        unsaved: number of specs to run that are finished, but whose model is missing.
     """
 
     todo: list[RunSpec]
     finished: list[RunSpec]
     outdated: int = 0
+    unsaved: int = 0
 
     @property
     def summary(self) -> str:
         """The numbers of these runs in words."""
-        again = ""
+        reasons = []
         if self.outdated:
-            again = f" ({self.outdated} again, because their data, their task, or other code has changed)"
+            reasons.append(
+                f"{self.outdated} again, because their data, their task, or other code has changed"
+            )
+        if self.unsaved:
+            reasons.append(f"{self.unsaved} again, because their models are not saved")
+        again = f" ({'; '.join(reasons)})" if reasons else ""
         return f"{len(self.todo)} runs to do{again}, {len(self.finished)} already finished"
 
 
-def specs_of(
+def pending(
     suite: str,
-    changes: Mapping[str, object],
-    only: Mapping[str, Sequence[str]],
-    defaults: Mapping[str, object] = MappingProxyType({}),
-) -> list[RunSpec]:
-    """Return a suite's specs after changing and filtering them.
+    specs: Sequence[RunSpec],
+    folder: str | None,
+    save_models: bool = False,
+    *,
+    lacks_data: Callable[[RunSpec], bool] = lambda spec: False,
+) -> Pending:
+    """Split specs into those to run and those with a finished row; duplicates count once.
 
     Args:
-        suite: name of the suite.
-        changes: fields to change in every spec, such as data and device; zero-shot runs have no budget.
-        only: filters, from the name of a filter to the values to keep.
-        defaults: fields to change in the specs that do not set them.
-
-    Raises:
-        UserError: the suite, a filter, or a value is unknown, or no spec is left.
-    """
-    specs = [_changed(spec, changes, defaults) for spec in suites.load(suite)]
-    for key, values in only.items():
-        if key not in FILTERS:
-            raise unknown("filter", key, FILTERS)
-        known = {_filter_value(spec, key) for spec in specs}
-        for value in values:
-            if value not in known:
-                raise unknown(f"{key} in suite {suite}", value, known)
-        specs = [spec for spec in specs if _filter_value(spec, key) in values]
-        if not specs:
-            raise UserError(
-                f"no run of suite {suite} matches --only {key}={','.join(values)} and the filters before it"
-            )
-    return specs
-
-
-def _changed(spec: RunSpec, changes: Mapping[str, object], defaults: Mapping[str, object]) -> RunSpec:
-    values = {key: value for key, value in defaults.items() if key not in spec.given} | dict(changes)
-    if spec.method == ZERO_SHOT:
-        values = {key: value for key, value in values.items() if key not in BUDGETS}
-    return spec.replace(**values) if values else spec
-
-
-def _filter_value(spec: RunSpec, key: str) -> str:
-    return labels.label(spec) if key == "label" else str(getattr(spec, key))
-
-
-def budget(text: str) -> dict[str, float | None]:
-    """Return the fields of a spec that `--budget NAME=AMOUNT` sets; zero-shot runs have no budget.
-
-    >>> budget("forward-equivalents=64000")
-    {'steps': None, 'seconds': None, 'examples': None, 'forward_equivalents': 64000}
-
-    Raises:
-        UserError: the budget is unknown, or the amount is not valid.
-    """
-    name, equals, amount = text.partition("=")
-    known = [field.replace("_", "-") for field in BUDGETS]
-    if not equals or not amount:
-        raise UserError(f"--budget must be NAME=AMOUNT (such as steps=1000), not {text!r}")
-    if name not in known:
-        raise unknown("budget", name, known)
-    try:
-        value = float(amount) if name == "seconds" else int(amount)
-    except ValueError:
-        number = "a number" if name == "seconds" else "a whole number"
-        raise UserError(f"--budget {name} must be {number}, not {amount!r}") from None
-    if not 0 < value < float("inf"):
-        raise UserError(f"--budget {name} must be positive, not {amount}")
-    return dict.fromkeys(BUDGETS) | {name.replace("-", "_"): value}
-
-
-def pending(suite: str, specs: Sequence[RunSpec], folder: str | None) -> Pending:
-    """Split specs into those to run and those with a finished row; duplicates count once.
+        suite, specs, folder: see `sweep`.
+        save_models: whether a run also needs its saved model to be finished.
+        lacks_data: returns whether the data of a spec would be downloaded. Such a spec counts as finished if
+            it has a finished row, whatever its data.
 
     Raises:
         UserError: the data of a spec cannot be read.
     """
-    todo, finished, outdated = [], [], 0
+    todo, finished, outdated, unsaved = [], [], 0, 0
     for spec in {spec.id: spec for spec in specs}.values():
-        data_fingerprint = train.data_fingerprint(spec, folder)
+        data_fingerprint = None if lacks_data(spec) else train.data_fingerprint(spec, folder)
         try:
-            is_finished = store.finished(suite, spec, data_fingerprint)
-            outdated += not is_finished and store.has_finished_row(suite, spec)
+            has_row = store.has_finished_row(suite, spec)
+            is_finished = has_row
+            if data_fingerprint is not None:
+                is_finished = store.finished(suite, spec, data_fingerprint)
+            outdated += has_row and not is_finished
         except UserError:
             # The row is damaged; the worker reports and renames it.
             is_finished = False
+        if save_models and is_finished and saved.is_missing(suite, spec, data_fingerprint):
+            unsaved, is_finished = unsaved + 1, False
         (finished if is_finished else todo).append(spec)
-    return Pending(todo, finished, outdated)
+    return Pending(todo, finished, outdated, unsaved)
 
 
 def sweep(
@@ -154,6 +107,8 @@ def sweep(
     wandb: str = "disabled",
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     line_interval: float = LINE_INTERVAL,
+    preview: Callable[[Sequence[RunSpec]], Estimate | None] | None = None,
+    save_models: bool = False,
 ) -> int:
     """Run the specs that are not finished.
 
@@ -168,18 +123,31 @@ def sweep(
         wandb: the mode, see `benchmarks.sweep.tracking`.
         checkpoint_minutes: see `benchmarks.sweep.worker.run_spec`.
         line_interval: seconds between lines of progress.
+        preview: prints what the runs to do need before they start, see `benchmarks.sweep.preview`.
+        save_models: whether to save the best weights of each run, and to repeat finished runs without them.
 
     Returns:
         The number of runs that failed or were killed. Out of memory is a result, not a failure.
 
     Raises:
-        UserError: the data cannot be read, or results cannot be written.
+        UserError: the data cannot be read, results cannot be written, or the models do not fit on the disk.
     """
     store.check_writable(suite)
-    split = pending(suite, specs, folder)
+    split, expected = pending(suite, specs, folder, save_models, lacks_data=downloads.lacks_data), None
+    if save_models:
+        wanted = [spec for spec in split.todo if saved.is_wanted(spec)]
+        for spec in wanted:
+            saved.check_spec(spec)
+        saved_model.check_space(store.folder(suite), wanted)
+    if preview is not None and split.todo:
+        expected = preview(split.todo)
+    if any(map(downloads.lacks_data, specs)):
+        # This downloads the data.
+        split = pending(suite, specs, folder, save_models)
     note(console, f"{suite}: {split.summary}")
     if not split.todo:
         return 0
+    began = time.monotonic()
     progress, interrupted = SweepProgress(suite, split.todo), True
     executor = make_executor(len(split.todo))
     run = partial(
@@ -190,10 +158,12 @@ def sweep(
         wandb=wandb,
         sweep_started_at=train.utc(),
         checkpoint_minutes=checkpoint_minutes,
+        model_folder=partial(saved.folder, suite) if save_models else None,
     )
     try:
         with SweepDisplay(progress, console, line_interval) as display:
-            for spec, outcome in _Runs(run, suite, folder, executor, display).outcomes(split.todo):
+            runs = _Runs(run, suite, folder, executor, display, save_models)
+            for spec, outcome in runs.outcomes(split.todo):
                 failed = outcome.status not in (*store.FINISHED, "elsewhere")
                 progress.end(spec, failed)
                 if failed or outcome.status == "OOM":
@@ -201,6 +171,9 @@ def sweep(
                     note(console, f"{status}: {name_of(spec)}: {outcome.reason}")
             display.end()
         interrupted = False
+        if expected is not None and not expected.unknown:
+            took = duration(time.monotonic() - began)
+            note(console, f"{suite}: took {took} (estimated {duration(expected.seconds)})")
     finally:
         executor.close(interrupted)
     return progress.failed
@@ -216,8 +189,9 @@ class _Runs:
         folder: str | None,
         executor: Executor,
         display: SweepDisplay,
+        save_models: bool,
     ) -> None:
-        self.run, self.suite, self.folder = run, suite, folder
+        self.run, self.suite, self.folder, self.save_models = run, suite, folder, save_models
         self.executor, self.display = executor, display
         # Spec id -> weighted deaths since the last new checkpoint, and a mark that identifies the checkpoint.
         self.deaths: dict[str, tuple[float, tuple]] = {}
@@ -262,7 +236,9 @@ class _Runs:
             # Another sweep may have finished the run in the meantime.
             with store.lock(self.suite, spec.id).acquire(timeout=0):
                 if store.finished(self.suite, spec, row["data_fingerprint"]):
-                    return Outcome("elsewhere")
+                    # A finished row stays, also if only its model is missing.
+                    missing = self.save_models and saved.is_missing(self.suite, spec, row["data_fingerprint"])
+                    return Outcome("killed", reason) if missing else Outcome("elsewhere")
                 store.write(self.suite, row)
         except Timeout:
             return Outcome("busy")

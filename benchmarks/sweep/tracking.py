@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import registry
 from benchmarks.config import labels
 from benchmarks.config.spec import RunSpec
 from benchmarks.errors import UserError, unknown
@@ -186,12 +187,13 @@ class RunLog:
         spec, suite = self._spec, self._suite
         self._save_name()
         model = Path(spec.model).name if Path(spec.model).is_dir() else spec.model
-        tags = (suite, model, spec.task, labels.label(spec))
+        task = registry.stem(spec.task)
+        tags = (suite, model, task, labels.label(spec))
         arguments = {
             "id": self.id,
             "project": os.environ.get("WANDB_PROJECT", "addax"),
             # wandb limits the lengths of names, groups, and tags.
-            "name": f"{labels.label(spec)} {spec.task} {model} seed {spec.seed}"[:128],
+            "name": f"{labels.label(spec)} {task} {model} seed {spec.seed}"[:128],
             "group": "/".join(tags)[:128],
             "job_type": spec.method,
             "tags": [tag[:64] for tag in tags],

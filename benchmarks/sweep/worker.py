@@ -2,8 +2,10 @@
 
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
@@ -12,16 +14,17 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
 from benchmarks.memory.search import automatic_threshold
-from benchmarks.results import store
+from benchmarks.results import saved, store
 from benchmarks.sweep import tracking
 from benchmarks.sweep.progress import ProgressFile, name_of
-from benchmarks.training import checkpoint
+from benchmarks.training import checkpoint, saved_model
 from benchmarks.training import run as train
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.loop import Progress
 
 # Minutes between checkpoints of a run; each evaluation saves one as well.
 CHECKPOINT_MINUTES = 10.0
+ModelFolder = Callable[[RunSpec], Path]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def run_spec(
     lock_timeout: float = 0.0,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: Progress | None = None,
+    model_folder: ModelFolder | None = None,
 ) -> Outcome:
     """Run a spec and write its row, unless it is finished or another process is working on it.
 
@@ -64,6 +68,8 @@ def run_spec(
         lock_timeout: seconds to wait for another process that is working on this run.
         checkpoint_minutes: minutes between checkpoints; each evaluation saves one as well.
         progress: called after every step and evaluation, in addition to writing the progress file.
+        model_folder: returns the folder in which to save the best weights of a spec; None saves none. A
+            finished run without its model is repeated. If that fails, its row stays.
 
     Raises:
         UserError: the data cannot be read, or the row cannot be written. A manual run also raises it if the
@@ -73,16 +79,24 @@ def run_spec(
     try:
         with store.lock(suite, spec.id).acquire(timeout=lock_timeout):
             row = _existing_row(spec, splits, suite)
+            target = model_folder(spec) if model_folder is not None and saved.is_wanted(spec) else None
+            finished = row is not None and row["status"] in store.FINISHED
             if sweep_started_at is not None and row is not None:
-                if row["status"] in store.FINISHED:
+                if finished and (row["status"] == "OOM" or _has_model(target, spec, splits)):
                     return Outcome("elsewhere")
-                if row["ended"] >= sweep_started_at:
+                if not finished and row["ended"] >= sweep_started_at:
                     return Outcome(row["status"], row["reason"])
             checkpoints = train.checkpoints_of(spec, splits, suite, partial(_warn, spec), checkpoint_minutes)
             is_manual = sweep_started_at is None
-            return _run(spec, splits, checkpoints, suite, jobs, wandb, is_manual, progress)
+            keep_row = finished and not is_manual
+            return _run(spec, splits, checkpoints, suite, jobs, wandb, is_manual, progress, target, keep_row)
     except Timeout:
         return Outcome("busy", "another process is working on this run")
+
+
+def _has_model(target: Path | None, spec: RunSpec, splits: Splits) -> bool:
+    """Return whether a finished run has its model, or needs none."""
+    return target is None or saved.is_of(target, spec, splits.fingerprint)
 
 
 def _existing_row(spec: RunSpec, splits: Splits, suite: str) -> dict[str, Any] | None:
@@ -104,7 +118,17 @@ def _run(
     wandb: str,
     is_manual: bool,
     progress: Progress | None,
+    target: Path | None,
+    keep_row: bool,
 ) -> Outcome:
+    """Run a spec, and write its row and its model.
+
+    Args:
+        spec, splits, checkpoints, suite, jobs, wandb, progress: see `run_spec`.
+        is_manual: whether user errors are raised instead of recorded.
+        target: folder for the model; None saves none.
+        keep_row: whether the run has a finished row, which a failure must not replace.
+    """
     checkpoints.open()
     log = _tracker(wandb).begin(spec, suite, checkpoints.folder)
     with ProgressFile(suite, spec) as file:
@@ -128,6 +152,7 @@ def _run(
                 log=log_step,
                 checkpoints=checkpoints,
                 choose_length_threshold=automatic_threshold,
+                save_model=None if target is None else partial(saved_model.save, target, spec),
             )
         except UserError as error:
             if is_manual:
@@ -139,7 +164,8 @@ def _run(
             trace = traceback.format_exc(limit=-3)
             row = train.unfinished_row(spec, splits, suite, f"{type(error).__name__}: {error}\n{trace}")
     # Write the row first: wandb may take a minute to finish, and the row must survive a kill.
-    store.write(suite, row)
+    if row["status"] in store.FINISHED or not keep_row:
+        store.write(suite, row)
     if row["status"] in store.FINISHED:
         checkpoints.drop()
     log.finish(row)

@@ -1,7 +1,8 @@
 """Tasks: one file per task, each of which defines one `TASK`.
 
-A row is one scored example in one canonical form, whatever its source (hub, folder, generator). A task whose
-rows come from a user's JSON lines needs neither a hub copy nor a generator.
+A row is one scored example in one canonical form, whatever its source (hub, file, generator). A task whose
+rows come from a user's files needs neither a hub copy nor a generator. A TOML file describes a task without
+Python; its path is the task's name.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +16,11 @@ from benchmarks.errors import UserError
 
 Row = Mapping[str, Any]
 Gold = int | list[int] | list[str]
-Metric = Literal["accuracy", "f1", "exact_match"]
+Metric = Literal["accuracy", "f1", "exact_match", "class_f1", "matthews"]
 Loss = Literal["classification", "teacher_forcing"]
+# The metrics of generated answers, and those of all chosen classes together.
+OF_GENERATED = ("f1", "exact_match")
+OF_ALL_ANSWERS = ("class_f1", "matthews")
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,22 @@ class Task:
             indices of all correct candidates; for generation a list of answer strings.
         inputs: row -> one or two plain texts for a classification head, which uses no prompt.
         answer: row -> the text that teacher forcing trains on; None for the gold candidate.
-        from_file: one raw row of a folder -> canonical rows; raises `ValueError` if the row is malformed.
+        from_file: one raw row of a data file -> canonical rows; raises `ValueError` if the row is malformed.
+            If `from_hub` exists, a row in the hub's form is accepted, too.
         hub, from_hub: the public copy, and a function from one of its raw rows to canonical rows; None if
             there is no public copy.
         generate: random generator -> one built-in canonical row; None if the task has no built-in rows.
         generator_version: increased whenever the built-in rows change, whether through `generate` or through
             what it imports.
         metric: "accuracy"; for generated answers "f1" (token F1, best over the gold answers) or "exact_match"
-            (of the number after "####", see `benchmarks.evaluation.metrics`).
+            (of the number after "####", see `benchmarks.evaluation.metrics`); with loss "classification" also
+            "class_f1" (F1 of the second candidate, or the mean over more than two) or "matthews" (Matthews
+            correlation, see `benchmarks.evaluation.class_metrics`).
         loss: "classification" for the cross-entropy over the candidates' mean token log-likelihoods;
             "teacher_forcing" for the mean cross-entropy of the correct answer's tokens.
         max_new_tokens: the maximum number of generated tokens; a newline ends generation earlier.
         rows_of: the task whose rows this task shares, from every source; set if only the prompt differs.
-        name: the command-line name, which `load` fills in.
+        name: the command-line name or the path of a TOML file, which `load` fills in.
     """
 
     title: str
@@ -93,7 +100,13 @@ class Task:
     @property
     def generative(self) -> bool:
         """Whether the answer is generated rather than chosen among candidates."""
-        return self.metric != "accuracy"
+        return self.metric in OF_GENERATED
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that a run can choose from, starting with the task's own."""
+        others = ("accuracy", *OF_ALL_ANSWERS) if self.loss == "classification" else ()
+        return (self.metric, *(name for name in others if name != self.metric))
 
 
 def versions(task: Task, data: str) -> dict[str, int]:
@@ -101,8 +114,8 @@ def versions(task: Task, data: str) -> dict[str, int]:
 
     Args:
         task: a task from `load`.
-        data: the source of its rows: "builtin", "hub", or "folder". Only built-in rows are generated, by the
-            task that provides the rows.
+        data: the source of its rows: "builtin", "hub", "folder", or "file". Only built-in rows are
+            generated, by the task that provides the rows.
 
     Returns:
         task_version, and for built-in rows generator_version.
@@ -116,16 +129,20 @@ def versions(task: Task, data: str) -> dict[str, int]:
 
 @cache
 def load(name: str) -> Task:
-    """Return the task defined by the file of this name.
+    """Return the task defined by the file of this name, or by a TOML file.
+
+    Args:
+        name: command-line name, or the path of a TOML file (see `benchmarks.tasks._described`).
 
     Raises:
-        UserError: no file has this name (the message suggests the nearest one), or the file's `TASK` is
-            invalid.
+        UserError: no file has this name (the message suggests the nearest one), or the file's `TASK` or
+            description is invalid.
     """
-    # Imported here because the contract is about the classes of this module.
-    from benchmarks.tasks import _contract
+    # Imported here because both are about the classes of this module.
+    from benchmarks.tasks import _contract, _described
 
-    task, file = registry.module("task", name).TASK, registry.path("task", name)
+    file = registry.path("task", name)
+    task = _described.load(file) if registry.is_described(name) else registry.module("task", name).TASK
     problem = _contract.problem(task, name)
     if problem is not None:
         raise UserError(f"{file}: {problem}")

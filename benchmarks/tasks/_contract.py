@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from benchmarks import registry
 from benchmarks.errors import unknown
-from benchmarks.tasks import Hub, Loss, Metric, Task
+from benchmarks.tasks import OF_ALL_ANSWERS, Hub, Loss, Metric, Task
 
 REQUIRED = ("prompt", "candidates", "gold", "inputs", "from_file")
 OPTIONAL = ("from_hub", "generate", "answer", "cloze")
@@ -69,13 +69,15 @@ def _combinations(task: Task, name: str) -> str | None:
         return f"metric={task.metric!r} is for generated answers: set loss='teacher_forcing'"
     if task.generative and task.answer is None:
         return f"metric={task.metric!r} needs answer, the text that teacher forcing trains on"
+    if task.metric in OF_ALL_ANSWERS and task.loss != "classification":
+        return f"metric={task.metric!r} compares classes: set loss='classification', or metric='accuracy'"
     if task.loss == "classification" and task.answer is not None:
         return "answer has no effect with loss='classification': remove it, or set loss='teacher_forcing'"
     if task.generate is None and task.generator_version != 1:
         return "generator_version has no effect without generate, the source of built-in rows: remove it"
     default = next(f.default for f in dataclasses.fields(Task) if f.name == "max_new_tokens")
     if not task.generative and task.max_new_tokens != default:
-        return "max_new_tokens has no effect with metric='accuracy', which generates nothing: remove it"
+        return f"max_new_tokens has no effect with metric={task.metric!r}, which generates nothing: remove it"
     return None
 
 

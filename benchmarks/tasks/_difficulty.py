@@ -5,7 +5,7 @@ from dataclasses import replace
 from benchmarks.tasks._usage import Usage
 
 _STORY = Usage(familiar=0.25, familiar_order=0.8, new=(0, 4), skew=1.0)
-BOOLQ = MULTIRC = RTE = WSC = _STORY
+BOOLQ = COPA = MULTIRC = RTE = WSC = _STORY
 CB = RECORD = SQUAD = WIC = replace(_STORY, familiar=0.35)
 SST2 = Usage(familiar=0.2, new=(0, 12), skew=0.5)
 

@@ -1,7 +1,7 @@
 """CoLA: grammatical acceptability of a sentence (Warstadt et al., arXiv 1805.12471; GLUE).
 
-Like MeZO-SVRG's paper, which trains a classification head on it, we report accuracy; GLUE uses Matthews
-correlation. The prompt is our choice.
+The metric is GLUE's, Matthews correlation. MeZO-SVRG's paper, which trains a classification head on it,
+reports accuracy. The prompt is our choice.
 """
 
 from random import Random
@@ -43,6 +43,7 @@ TASK = Task(
     candidates=lambda row: ["No", "Yes"],
     gold=lambda row: row["label"],
     inputs=lambda row: (row["sentence"],),
+    metric="matthews",
     from_hub=from_hub,
     from_file=from_hub,
     generate=generate,

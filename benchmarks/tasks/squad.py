@@ -8,10 +8,15 @@ from benchmarks.tasks._usage import Usage
 
 
 def from_hub(raw: Row) -> list[Row]:
+    if raw.get("is_impossible") is True:
+        # A question of SQuAD 2 that the context does not answer.
+        return []
     texts = {key: _fields.text(raw, key) for key in ("title", "context", "question")}
     answers = list(_fields.get(_fields.get(raw, "answers", dict), "text", list))
     if not answers or not all(isinstance(a, str) and a.strip() for a in answers):
-        raise ValueError("field 'answers' must contain at least one text and no empty text")
+        raise ValueError(
+            "field 'answers' must contain at least one text and no empty text: leave out unanswered questions"
+        )
     return [texts | {"answers": answers}]
 
 

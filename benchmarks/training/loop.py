@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from addax.optimizer import StepStats
+from addax.step_stats import StepStats
+from benchmarks.config.names import METRIC_NAMES
 from benchmarks.config.spec import RunSpec
 from benchmarks.data.tokenize import Encoded
 from benchmarks.evaluation.evaluate import Result, Score, evaluate_each, scores_by_length
@@ -50,8 +51,9 @@ class Trainer:
         checkpoints: destination of the state; None saves nothing.
 
     Attributes:
-        phase: current phase: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", or
-            "best" (copying the best weights). It identifies the phase that ran out of memory.
+        phase: current phase: "load", "zo", "fo", "full" (the loss of the whole training set), "eval", "best"
+            (copying the best weights), or "save" (saving the model). It identifies the phase that ran out of
+            memory.
         tests: after `train`, the scores of the best weights on all test rows ("test"), and on the long and on
             the short ones ("test_long", "test_short"; None without such rows or without a threshold).
     """
@@ -108,8 +110,11 @@ class Trainer:
             self.measure_heaviest_step()
         if self.best_weights is not None:
             load_weights(self.best_weights, self.model)
-        score, results = self.results("test")
-        parts = scores_by_length(self.setup.rows["test"], results, self.setup.long_above)
+        with contextlib.nullcontext() if self.best_weights is not None else self.evaluation_weights():
+            score, results = self.results("test")
+        parts = scores_by_length(
+            self.setup.rows["test"], results, self.setup.task.metric, self.setup.long_above
+        )
         self.tests = {"test": score, "test_long": parts[0], "test_short": parts[1]}
 
     def train_step(self) -> None:
@@ -147,17 +152,23 @@ class Trainer:
 
     def evaluate(self, *, may_become_best: bool) -> None:
         """Score the validation rows, and copy the weights if they are the best so far."""
-        counters, (score, _) = self.counters, self.results("validation")
-        counters.record_evaluation(score.as_dict())
-        # If there are more evaluations than steps, one step can pass several evaluations.
-        while self.next_eval_at <= self.budget_fraction:
-            counters.eval_index += 1
-        if may_become_best and counters.record_best() and self.optimizer:
-            self.phase = "best"
-            self.best_weights = copy_weights(self.model, self.best_weights)
+        counters = self.counters
+        with self.evaluation_weights():
+            score, _ = self.results("validation")
+            counters.record_evaluation(score.as_dict())
+            # If there are more evaluations than steps, one step can pass several evaluations.
+            while self.next_eval_at <= self.budget_fraction:
+                counters.eval_index += 1
+            if may_become_best and counters.record_best() and self.optimizer:
+                self.phase = "best"
+                self.best_weights = copy_weights(self.model, self.best_weights)
         values = {k: v for k, v in score.as_dict().items() if k != "n"}
         self.log(**{f"validation/{name}": value for name, value in values.items()})
-        self.progress(self.budget_fraction, f"{self.setup.task.metric} {score.score:.3f}")
+        self.progress(self.budget_fraction, f"{METRIC_NAMES[self.setup.task.metric]} {score.score:.3f}")
+
+    def evaluation_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the model holds the weights to evaluate and to save."""
+        return self.optimizer.evaluation_weights() if self.optimizer else contextlib.nullcontext()
 
     def results(self, split: str) -> tuple[Score, list[Result]]:
         """Return the score on the rows of a split, and the result of each row."""
@@ -176,11 +187,12 @@ class Trainer:
     def checkpoint_if_due(self, *, after_evaluation: bool = False) -> None:
         """Save the state and the best weights if it is time to."""
         if self.checkpoints and self.checkpoints.pace.due(after_evaluation=after_evaluation):
-            state = state_of(self.model, self.optimizer, self.setup.scheduler, self.counters)
-            if self.counters.best_step == self.counters.steps:
-                # These are the best weights, which have a file of their own.
-                state["weights"] = None
-            self.checkpoints.save(state, self.best_weights, self.counters.best_step)
+            with self.evaluation_weights():
+                state = state_of(self.model, self.optimizer, self.setup.scheduler, self.counters)
+                if self.counters.best_step == self.counters.steps:
+                    # These are the best weights, which have a file of their own.
+                    state["weights"] = None
+                self.checkpoints.save(state, self.best_weights, self.counters.best_step)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a state, except for its counters, which the caller has loaded.

@@ -2,19 +2,21 @@
 
 import datetime
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks import tasks
+from benchmarks import models, tasks
 from benchmarks.config import labels
 from benchmarks.config.fingerprint import source_fingerprint
+from benchmarks.config.methods import origin_of
 from benchmarks.config.spec import RunSpec
 from benchmarks.data import splits as data
 from benchmarks.data.splits import Splits
 from benchmarks.errors import UserError
+from benchmarks.models import LoadedModel
 from benchmarks.profiling.devices import devices_of, hardware_of
 from benchmarks.profiling.environment import provenance_fields, versions
 from benchmarks.profiling.oom import is_out_of_memory
@@ -25,9 +27,12 @@ from benchmarks.training.batches import ChooseLengthThreshold
 from benchmarks.training.checkpoint import Checkpoints
 from benchmarks.training.counters import RunCounters, assignment_fields
 from benchmarks.training.loop import Diverged, Log, Progress, Trainer, Unrestorable
+from benchmarks.training.majority_fields import majority_by_length, metric_fields
 from benchmarks.training.oom_policy import halve_batch
 from benchmarks.training.setup import set_up
 
+# (model, its best weights in host memory, its row) -> None
+SaveModel = Callable[[LoadedModel, Mapping[str, torch.Tensor] | None, Mapping[str, Any]], None]
 # The row's scores on all, on long, and on short test rows.
 TESTS = ("test", "test_long", "test_short")
 
@@ -42,6 +47,7 @@ def run(
     log: Log | None = None,
     checkpoints: Checkpoints | None = None,
     choose_length_threshold: ChooseLengthThreshold | None = None,
+    save_model: SaveModel | None = None,
 ) -> dict[str, Any]:
     """Run a spec and return its row. If training diverges, the row contains the reason.
 
@@ -58,12 +64,14 @@ def run(
             a checkpoint first logs its earlier steps again.
         checkpoints: destination of the state. If `open` found a checkpoint, the run continues from it.
         choose_length_threshold: chooses the threshold if `length_threshold` is "auto:<memory>".
+        save_model: saves the tested weights of a run that is done.
 
     Raises:
-        UserError: the spec does not fit its data or model; raised before any training.
+        UserError: the spec does not fit its data or model; raised before any training. Or its model cannot be
+            saved.
     """
     counters = RunCounters(_batch_sizes(spec), started=utc())
-    fields, devices = _trainer_fields(None, "OOM"), devices_of(spec.device)
+    fields, devices = _trainer_fields(None, splits, "OOM"), devices_of(spec.device)
     start = partial(
         _start,
         spec,
@@ -78,6 +86,11 @@ def run(
         try:
             trainer = start(counters)
             trainer.train()
+            if save_model is not None:
+                trainer.phase = "save"
+                head = _head(spec, splits, suite, trainer.devices)
+                row = head | _trainer_fields(trainer, splits, "done")
+                save_model(trainer.setup.scorer.loaded, trainer.best_weights, row)
         except Diverged as error:
             status, reason = "failed", str(error)
         except Unrestorable as error:
@@ -95,7 +108,7 @@ def run(
             _free_memory()
             continue
         if trainer is not None:
-            fields, devices = _trainer_fields(trainer, status), trainer.devices
+            fields, devices = _trainer_fields(trainer, splits, status), trainer.devices
         # Free all memory of this attempt, so that the next one, or the next run, can use it.
         del trainer
         if restart or torch.cuda.is_initialized():
@@ -142,12 +155,20 @@ def _start(
     return trainer
 
 
-def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
+def _trainer_fields(trainer: Trainer | None, splits: Splits, status: str) -> dict[str, Any]:
     """Return the row fields that depend on the attempt; None if loading the model did not finish."""
     if trainer is None:
-        names = ("score", *TESTS, "long_above_tokens", "peak_how", "peak_reserved_bytes", "peak_driver_bytes")
+        names = (
+            "score",
+            *TESTS,
+            "long_above_tokens",
+            "demonstrations_shown",
+            "peak_how",
+            "peak_reserved_bytes",
+            "peak_driver_bytes",
+        )
         names += ("noise", "heaviest_batches", "train_rows", "parameters", "trained_parameters")
-        return dict.fromkeys(names) | assignment_fields(None)
+        return dict.fromkeys(names) | majority_by_length(None, splits) | assignment_fields(None)
     setup, spec = trainer.setup, trainer.spec
     assignment = setup.batches.assignment if setup.batches else None
     tests = trainer.tests if status == "done" else {}
@@ -156,7 +177,9 @@ def _trainer_fields(trainer: Trainer | None, status: str) -> dict[str, Any]:
         "label": labels.label_at(spec, assignment.length_threshold) if assignment else labels.label(spec),
         "score": tests["test"].score if tests else None,
         **{name: score.as_dict() if (score := tests.get(name)) else None for name in TESTS},
+        **majority_by_length(setup, splits),
         "long_above_tokens": setup.long_above,
+        "demonstrations_shown": setup.demonstrations_shown,
         "peak_how": trainer.memory.how,
         "peak_reserved_bytes": trainer.memory.reserved,
         "peak_driver_bytes": trainer.memory.driver,
@@ -190,6 +213,8 @@ def checkpoints_of(
     identity = {
         "data": splits.fingerprint,
         "sources": source_fingerprint(spec),
+        # Only a hub model has one, so other checkpoints stay valid.
+        **({"model_commit": commit} if (commit := models.commit_of(spec.model)) else {}),
         **versions(),
     }
     return Checkpoints(store.checkpoints(suite), spec.id, identity, say, minutes)
@@ -216,11 +241,14 @@ def _head(spec: RunSpec, splits: Splits, suite: str, devices: Sequence[torch.dev
         "id": spec.id,
         "suite": suite,
         "config": spec.config(),
+        **({"optimizer": origin} if (origin := origin_of(spec.method)) else {}),
         "label": labels.label(spec),
         "task_title": task.title,
         **tasks.versions(task, splits.source),
-        "metric": task.metric,
+        **metric_fields(spec, splits),
         **provenance_fields(*devices),
+        "model_commit": models.commit_of(spec.model),
+        "data_commit": splits.commit,
         "data_fingerprint": splits.fingerprint,
         "source_fingerprint": source_fingerprint(spec),
     }
@@ -236,7 +264,7 @@ def load(spec: RunSpec, folder: str | None) -> Splits:
 
     Args:
         spec: the run, which selects the rows.
-        folder: data folder for `data="folder"`.
+        folder: data folder for `data="folder"`, data file for `data="file"`.
 
     Raises:
         UserError: the folder is not given, or the rows cannot be read.
@@ -252,7 +280,9 @@ def data_fingerprint(spec: RunSpec, folder: str | None) -> str:
 def _source(spec: RunSpec, folder: str | None) -> str:
     if spec.data == "folder" and folder is None:
         raise UserError("data=folder needs --data DIR or the environment variable ADDAX_DATA")
-    return folder if spec.data == "folder" else spec.data
+    if spec.data == "file" and folder is None:
+        raise UserError("data=file needs --data FILE")
+    return folder if spec.data in ("folder", "file") else spec.data
 
 
 def _selection(spec: RunSpec) -> dict[str, int | str | None]:
@@ -263,4 +293,5 @@ def _selection(spec: RunSpec) -> dict[str, int | str | None]:
         "seed": spec.data_seed,
         "shots": spec.shots,
         "head": spec.head,
+        "revision": spec.data_revision,
     }

@@ -182,7 +182,6 @@ class Stream(IterableDataset):
         (mixed(length_threshold=2), r"D1 is empty.*of at most length_threshold = 2.*lengths 3 to 12"),
         (mixed(length_threshold=0), "length_threshold must be a positive number of tokens, not 0"),
         (mixed(length_threshold="q1.5"), "length_threshold must be in tokens .*, a quantile .* not 'q1.5'"),
-        (mixed(length_threshold="auto:40GB"), "length_threshold=auto:40GB requires a memory prediction"),
         (mixed(optimizer_cls_and_kwargs=(Addax, {"alpha": 2})), r"alpha must be in \[0, 1\], not 2"),
         (mixed(zo_batch_size=0), "zo_batch_size must be at least 1"),
         (

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy import stats
 
-from addax import noise
+from addax import noise, seeds
 from addax.addax import Addax
 from tests.numerics.oracle import CPU, HALVES, MLP, TIED
 from tests.numerics.updates import update
@@ -48,8 +48,8 @@ PAIRS = {
     "seeds 1 apart": lambda: (draw(1), draw(2)),
     "seeds 2^32 apart": lambda: (draw(1), draw(1 + 2**32)),
     "seeds 2^63 apart": lambda: (draw(1), draw(1 + 2**63)),
-    "steps": lambda: (draw(noise.hash_seed(0, 0)), draw(noise.hash_seed(0, 1))),
-    "runs": lambda: (draw(noise.hash_seed(0, 1)), draw(noise.hash_seed(1, 0))),
+    "steps": lambda: (draw(seeds.hash_seed(0, 0)), draw(seeds.hash_seed(0, 1))),
+    "runs": lambda: (draw(seeds.hash_seed(0, 1)), draw(seeds.hash_seed(1, 0))),
 }
 
 
@@ -64,15 +64,16 @@ def test_streams_are_independent(pair):
 
 def test_stream_seed_is_injective_on_cpu():
     """Distinct triples (stream, index, block) have distinct 32-bit seeds, even at the ends of the ranges."""
-    indices = [*range(40), noise.MAX_TENSORS // 2, noise.MAX_TENSORS - 1]
-    numbers = [*range(40), noise.MAX_BLOCKS // 2, noise.MAX_BLOCKS - 1]
-    streams = (noise.NORMAL, noise.ROUNDING)
-    for key in (0, 1, 2**32, 2**63 + 5):
-        seeds = [
-            noise.stream_seed(key, i, b, s, "cpu") for i, b, s in itertools.product(indices, numbers, streams)
+    indices = [*range(40), seeds.MAX_TENSORS // 2, seeds.MAX_TENSORS - 1]
+    numbers = [*range(40), seeds.MAX_BLOCKS // 2, seeds.MAX_BLOCKS - 1]
+    # A step draws normals or signs, never both.
+    for key, z in itertools.product((0, 1, 2**32, 2**63 + 5), (seeds.NORMAL, seeds.SIGNS)):
+        streams = (z, seeds.ROUNDING)
+        found = [
+            seeds.stream_seed(key, i, b, s, "cpu") for i, b, s in itertools.product(indices, numbers, streams)
         ]
-        assert len(set(seeds)) == len(seeds)
-        assert all(0 <= s < 2**32 for s in seeds)
+        assert len(set(found)) == len(found)
+        assert all(0 <= s < 2**32 for s in found)
 
 
 @pytest.mark.parametrize("mix", ["_mix32", "_mix64"])
@@ -90,22 +91,22 @@ def test_mixing_is_a_bijection(mix):
         return y
 
     for x in [0, 1, 2, 3, 2 ** (bits - 1), 2**bits - 1, 0xDEADBEEF]:
-        y = unshift(getattr(noise, mix)(x), shifts[2])
+        y = unshift(getattr(seeds, mix)(x), shifts[2])
         y = unshift(y * pow(factors[1], -1, 2**bits) % 2**bits, shifts[1])
         y = unshift(y * pow(factors[0], -1, 2**bits) % 2**bits, shifts[0])
         assert y == x
 
 
 def test_too_many_tensors_or_blocks_are_rejected():
-    for index, block in ((noise.MAX_TENSORS, 0), (0, noise.MAX_BLOCKS), (-1, 0)):
+    for index, block in ((seeds.MAX_TENSORS, 0), (0, seeds.MAX_BLOCKS), (-1, 0)):
         with pytest.raises(ValueError, match=f"parameter {index}, block {block}"):
-            noise.stream_seed(0, index, block, noise.NORMAL, "cpu")
+            seeds.stream_seed(0, index, block, seeds.NORMAL, "cpu")
 
 
 def test_hash_seed_distinguishes_words_and_their_order():
     words = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (2**32,), (-1,), (2**32 - 1,)]
-    seeds = {noise.hash_seed(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
-    assert len(seeds) == 4 * len(words)
+    found = {seeds.hash_seed(seed, *w) for seed in (0, 1, 2**32, -1) for w in words}
+    assert len(found) == 4 * len(words)
 
 
 def test_z_does_not_depend_on_order_or_shape():

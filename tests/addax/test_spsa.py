@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from addax import noise
+from addax import noise, seeds
 from addax.addax import Addax
 from addax.small_tensors import KeptNoise
 from addax.spsa import PerturbedForward
@@ -44,7 +44,7 @@ def test_estimates_average_to_the_gradient():
     perturbation = PerturbedForward(model, KeptNoise({model.theta: 0}, "normal"))
     total = torch.zeros(d, dtype=torch.float64)
     for k in range(n):
-        estimate = perturbation.estimate(loss, 1e-3, noise.hash_seed(0, k))
+        estimate = perturbation.estimate(loss, 1e-3, seeds.hash_seed(0, k))
         total += estimate.projected_grad * noise.draw(estimate.step_seed, 0, torch.Size([d]), CPU)
     error = ((total / n - gradient).norm() / gradient.norm()).item()
     assert error < 2 * ((d + 1) / n) ** 0.5

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from addax.addax import Addax
+from addax.swap_units import Structure
 from baselines.mezo import MeZO
 from tests.numerics.oracle import MLP, TIED
 
@@ -81,3 +82,12 @@ def test_hooks_of_others_stay_in_their_order():
     for handle in handles:
         handle.remove()
     assert hooks_of(model) == []
+
+
+def test_units_are_found_again_after_a_move_to_another_device():
+    """What is small depends on the device."""
+    model = MLP.build(torch.float32)
+    structure = Structure(model, dict.fromkeys(model.parameters()), whole=False)
+    assert structure.is_current(whole=False)
+    structure._devices = [torch.device("cuda", 0) for _ in structure._devices]
+    assert not structure.is_current(whole=False)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from addax import Addax, noise
+from addax import Addax, noise, seeds
 from addax.validation import trainable
 from baselines.adam import Adam
 from baselines.ip_sgd import IPSGD
@@ -266,7 +266,7 @@ class Many(nn.Module):
 @pytest.mark.parametrize("method", ALL)
 def test_only_trainable_parameters_count_toward_the_limit(method, monkeypatch):
     """A step follows the indices that the docstring of `trainable` defines."""
-    monkeypatch.setattr(noise, "MAX_TENSORS", 6)
+    monkeypatch.setattr(seeds, "MAX_TENSORS", 6)
     model = Many(frozen=30)
     opt = method(model, lr=0.1)
     trained = [*model.first.parameters(), *model.last.parameters()]
@@ -280,10 +280,10 @@ def test_indices_below_the_limit_are_positions(monkeypatch):
     model = Many(frozen=30)
     positions = {p: k for k, p in enumerate(model.parameters()) if p.requires_grad}
     assert trainable(model) == positions
-    monkeypatch.setattr(noise, "MAX_TENSORS", max(positions.values()) + 1)
+    monkeypatch.setattr(seeds, "MAX_TENSORS", max(positions.values()) + 1)
     assert trainable(model) == positions
     # An index below the limit stays, and the others are distinct from it.
-    monkeypatch.setattr(noise, "MAX_TENSORS", max(positions.values()))
+    monkeypatch.setattr(seeds, "MAX_TENSORS", max(positions.values()))
     assert list(trainable(model).values()) == [0, 1, 32, 31]
 
 
@@ -291,7 +291,7 @@ def test_a_model_as_large_as_the_reported_one_takes_a_bfloat16_step():
     """With 33,000 frozen parameters between two trainable layers, every trainable parameter moves."""
     model = Many(frozen=33_000).bfloat16()
     opt = IPSGD(model, lr=0.1)
-    assert max(opt.indices.values()) < noise.MAX_TENSORS
+    assert max(opt.indices.values()) < seeds.MAX_TENSORS
     before = [p.detach().clone() for p in opt.indices]
     opt.step(fo_loss=model.loss)
     assert not any(torch.equal(p, b) for p, b in zip(opt.indices, before, strict=True))
@@ -299,7 +299,7 @@ def test_a_model_as_large_as_the_reported_one_takes_a_bfloat16_step():
 
 @pytest.mark.parametrize("method", ALL)
 def test_too_many_trainable_parameters_are_rejected_at_construction(method, monkeypatch):
-    monkeypatch.setattr(noise, "MAX_TENSORS", 5)
+    monkeypatch.setattr(seeds, "MAX_TENSORS", 5)
     with pytest.raises(
         ValueError, match="Sequential has 6 trainable parameters, but at most 5 can be trained"
     ):
@@ -308,7 +308,7 @@ def test_too_many_trainable_parameters_are_rejected_at_construction(method, monk
 
 @pytest.mark.parametrize("method", ALL)
 def test_a_parameter_with_too_many_elements_is_rejected_at_construction(method, monkeypatch):
-    monkeypatch.setattr(noise, "MAX_BLOCKS", 2)
+    monkeypatch.setattr(seeds, "MAX_BLOCKS", 2)
     monkeypatch.setattr(noise, "CPU_BLOCK", 10)
     with pytest.raises(
         ValueError, match=r"'0\.weight' has 40 elements, but at most 20 can be trained on cpu"

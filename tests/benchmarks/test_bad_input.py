@@ -23,13 +23,35 @@ from benchmarks.sweep import worker
 from benchmarks.sweep.tracking import Tracker
 from benchmarks.training import run as train
 from plots import render
-from tests.benchmarks.bad_input import arguments, code, planning, results, rows, task_values, weights
+from tests.benchmarks.bad_input import (
+    arguments,
+    code,
+    comparisons,
+    data_files,
+    planning,
+    results,
+    rows,
+    saving,
+    task_values,
+    weights,
+)
 from tests.benchmarks.bad_input.case import TINY, Sandbox, clear_caches
 from tests.benchmarks.results import result_rows
 
 CASES = [
     case
-    for module in (arguments, planning, code, task_values, rows, weights, results)
+    for module in (
+        arguments,
+        comparisons,
+        planning,
+        code,
+        task_values,
+        rows,
+        data_files,
+        weights,
+        saving,
+        results,
+    )
     for case in module.CASES
 ]
 
@@ -40,6 +62,7 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
+    monkeypatch.setattr(registry, "RUNS", tmp_path / "results/runs")
     monkeypatch.setattr(store, "REFERENCE", tmp_path / "results/reference")
     monkeypatch.setattr(report, "write_report", functools.partial(report.write_report, root=tmp_path))
     monkeypatch.setattr(render, "FIGURES", tmp_path / "figures")
@@ -101,7 +124,7 @@ def test_the_program_exits_with_2_and_one_line(tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith("error: unknown model to fetch 'smollm2': did you mean 'smollm2-135m'?")
+    assert done.stderr.startswith("error: unknown name to fetch 'smollm2': did you mean 'smollm2-135m'?")
 
 
 def test_a_clock_that_is_set_back_affects_no_duration_and_no_row(sandbox, monkeypatch):

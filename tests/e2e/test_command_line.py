@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from benchmarks import registry, studies
 from benchmarks.cli import COMMANDS, main
 from benchmarks.cli.listing import HEADINGS
 from benchmarks.results import store
+from benchmarks.sweep import cost_sources
 from tests import processes
 
 SIZES = ["--train-rows=12", "--validation-rows=4", "--test-rows=4"]
@@ -122,7 +124,8 @@ def test_a_run_writes_its_row_and_prints_its_score(capsys, suite, method):
     assert (code, err) == (0, "")
     (row,) = store.read_suite(suite)
     assert f"results/runs/{suite}/{row['id']}.json" in out
-    assert f"{row['label']} on SST-2: test accuracy {row['score']:.3f} (n = 4, step" in out
+    scores = f"test accuracy {row['score']:.3f} (majority {row['majority']:.3f}, n = 4, step"
+    assert f"{row['label']} on SST-2: {scores}" in out
     assert row["config"]["seed"] == 3
     assert row["suite"] == suite
     assert row["steps"] == (0 if method == "zero-shot" else 2)
@@ -137,7 +140,9 @@ def test_a_run_with_a_threshold_prints_the_scores_on_long_and_on_short_rows(caps
     (row,) = store.read_suite(suite)
     long, short = row["test_long"], row["test_short"]
     assert long["n"] + short["n"] == row["test"]["n"] == 12
-    assert f"long rows {long['score']:.3f} (n = {long['n']}), short rows {short['score']:.3f} (n =" in out
+    for part, score in (("long", long), ("short", short)):
+        majority = f"majority {row[f'majority_{part}']:.3f}"
+        assert f"{part} rows {score['score']:.3f} ({majority}, n = {score['n']})" in out
 
 
 def test_a_failed_run_writes_its_row_and_exits_with_1(capsys, suite):
@@ -179,17 +184,39 @@ def test_a_missing_gpu_is_a_one_line_error(capsys):
     assert "torch finds no GPU" in capsys.readouterr().err
 
 
-def test_a_dry_run_lists_the_runs_and_starts_nothing(capsys, monkeypatch, tmp_path):
+def test_a_dry_run_lists_the_runs_and_starts_nothing(untimed, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(store, "RUNS", tmp_path)
     # The suite `quick` uses built-in rows, so it ignores ADDAX_DATA.
     monkeypatch.setenv("ADDAX_DATA", str(tmp_path))
     words = ["--only", "model=nano-opt,nano-llama", "task=sst2"]
     assert main(["sweep", "quick", "--dry-run", *words]) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
+    *lines, time, space, last = capsys.readouterr().out.splitlines()
+    assert time.startswith("time: 28 runs not timed")
+    assert space.startswith("downloads: none; checkpoints: up to 1")
     assert last == "quick: 28 runs to do, 0 already finished"
     assert len({line.split()[0] for line in lines}) == 28
     assert {line.split()[1] for line in lines} == {"nano-opt", "nano-llama"}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_dry_run_times_steps_in_a_process_of_its_own(capsys, monkeypatch, tmp_path):
+    """It leaves no row and no checkpoint, and the second one starts no process."""
+    monkeypatch.setattr(store, "RUNS", tmp_path / "runs")
+    monkeypatch.setenv("ADDAX_CACHE", str(tmp_path / "cache"))
+    words = ["sweep", "quick", "--dry-run", "--jobs", "1"]
+    words += ["--only", "model=nano-opt", "task=sst2", "method=addax"]
+    assert main(words) == 0
+    *_, time, space, last = first = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"time: about \S+ (s|min) with 1 job \(1 kind of runs: 1 timed\)", time)
+    assert space.startswith("downloads: none; checkpoints: up to 2.2 MB at a time; ")
+    assert last == "quick: 3 runs to do, 0 already finished"
+    assert not (tmp_path / "runs").exists()
+    assert [file.parent.name for file in (tmp_path / "cache").rglob("*.json")] == ["timing"]
+    monkeypatch.setattr(cost_sources, "LocalExecutor", None)
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[:-2] == first[:-2]
 
 
 SUITE = '''"""Three small runs."""

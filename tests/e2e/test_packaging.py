@@ -109,7 +109,7 @@ def test_the_wheel_requires_only_torch(wheel):
     extras = set(metadata(wheel).get_all("Provides-Extra"))
     always = [r for r in lines if r.marker is None]
     assert [r.name for r in always] == ["torch"]
-    assert all(re.search(r'extra == "(\w+)"', str(r.marker))[1] in extras for r in lines if r.marker)
+    assert all(re.search(r'extra == "([\w-]+)"', str(r.marker))[1] in extras for r in lines if r.marker)
 
 
 def test_both_are_named_after_the_distribution_and_pass_the_check_of_the_index(distributions):

@@ -1,5 +1,7 @@
 """Tests of README.md and docs/: every example runs, every command is accepted, and every path exists."""
 
+import csv
+import itertools
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import shlex
 import shutil
 import textwrap
 import tomllib
+import uuid
 from ast import literal_eval
 from collections import Counter
 from pathlib import Path
@@ -14,16 +17,19 @@ from pathlib import Path
 import pytest
 
 from addax import units
-from benchmarks import cli, registry
+from benchmarks import cli, registry, tasks
 from benchmarks.cli import main
 from benchmarks.config.spec import from_dict
 from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
 from benchmarks.results import store
+from benchmarks.sweep import cost_sources
+from benchmarks.tasks import _described
 from benchmarks.training import run as train
 from plots.render import figures
 from tests import processes
+from tests.benchmarks.models.test_adapters import adapter
 
 ROOT = registry.ROOT
 README = "README.md"
@@ -35,12 +41,14 @@ PAGES = {
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
 MARKED = re.compile(r"<!-- example:([\w-]+) -->\n```python\n(.*?)^```$", re.M | re.S)
 MAX_README_LINES = 200
+# A file that a page shows: its name and its content.
+SHOWN = re.compile(r"<!-- file:([\w.-]+) -->\n```\w+\n(.*?)^```$", re.M | re.S)
 # Settings that keep a run short.
 ROWS = ["--evaluations", "1", "--train-rows", "16", "--validation-rows", "4", "--test-rows", "4"]
 TINY = ["--lr", "1e-3", "--steps", "2", *ROWS]
 SHORT_RUN = ["--data", "builtin", *TINY]
 # Examples that the reader saves as files of the repository.
-FILES = ("method", "task", "texts", "pairs", "model", "suite", "study")
+FILES = ("method", "task", "pairs", "model", "suite", "study")
 # Examples that cannot run as they are, in one process; `tests/addax/test_distributed.py` runs the last one.
 SPECIAL = (*FILES, "trainer", "distributed")
 
@@ -77,6 +85,7 @@ COMMANDS = distinct(words for page in PAGES for words in commands(page))
 INLINE = [text for page in PAGES for text in inline(page)]
 OWN_DATA = "docs/guides/own-data.md"
 PLANNING = "docs/guides/planning.md"
+OWN_FILES = dict(SHOWN.findall(PAGES[OWN_DATA]))
 
 
 def text_of(example):
@@ -101,9 +110,9 @@ SHORT = distinct(tuple(shlex.split(text)) for text in INLINE if text.startswith(
 BENCHMARKS = [words for words in distinct(PYTHON + SHORT) if words[2] == "benchmarks" and len(words) > 3]
 PYTEST = [words for words in distinct(PYTHON + SHORT) if words[2] == "pytest"]
 # These commands work only in a copy of the repository that contains the files of the examples.
-OF_EXAMPLES = [words for words in BENCHMARKS if set(words) & {*NAMES.values(), "mydata"}]
+OF_EXAMPLES = [words for words in BENCHMARKS if set(words) & {*NAMES.values(), *OWN_FILES, "mydata"}]
 OTHERS = [words for words in BENCHMARKS if words not in OF_EXAMPLES]
-OWN_RUNS = [words for words in COMMANDS if "mydata" in words]
+OWN_RUNS = [words for words in COMMANDS if {"mydata", *OWN_FILES} & set(words) and words[3] == "run"]
 EXAMPLE_RUNS = [words for words in COMMANDS if words in OF_EXAMPLES and words[3] == "run"]
 EXAMPLE_RUNS = [words for words in EXAMPLE_RUNS if words not in OWN_RUNS]
 EXAMPLE_STUDIES = [words for words in COMMANDS if words in OF_EXAMPLES and words[3] == "study"]
@@ -219,7 +228,15 @@ def test_the_pages_run_their_example_method_and_task():
 def test_the_suite_example_lists_its_runs(copy, words):
     """The docstring of `specs` states their number."""
     count = re.search(r"Return (\d+) runs", text_of("suite"))[1]
-    assert f"{NAMES['suite']}: {count} runs to do, 0 already finished" in python(copy, *words[1:])
+    # Steps are timed in `test_a_dry_run_times_steps_in_a_process_of_its_own`.
+    script = copy / "untimed.py"
+    script.write_text(
+        "from benchmarks.cli import main\nfrom benchmarks.sweep import cost_sources\n"
+        f"cost_sources.SHORT = 1e99\nmain({list(words[3:])})\n"
+    )
+    lines = python(copy, script).splitlines()
+    assert lines[-1] == f"{NAMES['suite']}: {count} runs to do, 0 already finished"
+    assert lines[-2].startswith("downloads: none; checkpoints: up to ")
 
 
 @pytest.fixture(scope="module")
@@ -236,47 +253,94 @@ def test_the_study_example_prints_a_table_and_saves_its_rows(copy, saved):
 
 
 @pytest.fixture(scope="module")
-def mydata(copy):
-    """Create a user's folders as the page describes them: 40 lines like the one it shows, and a model."""
-    shutil.copytree(WEIGHTS / "nano-opt", copy / "my-model")
-    shown = [json.loads(text) for text in inline(OWN_DATA) if text.startswith('{"')]
-    for kind, line in zip(("texts", "pairs"), shown, strict=True):
-        fields = {"label"} | set(re.findall(r'"(text|premise|hypothesis)"', text_of(kind)))
-        assert set(line) == fields
-        (labels,) = re.findall(r"^LABELS = (.*)$", text_of(kind), re.M)
-        folder = copy / "mydata" / name_of(kind)
-        folder.mkdir(parents=True)
-        first = next(iter(line))
-        for split, count in (("train", 30), ("validation", 10)):
-            rows = [
-                line | {first: f"{line[first]} , {split} {i}", "label": literal_eval(labels)[i % 2]}
-                for i in range(count)
-            ]
-            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return copy / "mydata"
+def mydata(tmp_path_factory):
+    """Create a user's files as the page describes them, with more rows like those it shows, and a model."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(WEIGHTS / "nano-opt", home / "my-model")
+    for name, text in OWN_FILES.items():
+        (home / name).write_text(text)
+    (line,) = [json.loads(text) for text in inline(OWN_DATA) if text.startswith('{"')]
+    assert set(line) == {"label"} | set(re.findall(r'"(premise|hypothesis)"', text_of("pairs")))
+    (labels,) = re.findall(r"^LABELS = (.*)$", text_of("pairs"), re.M)
+    header, *shown = csv.reader(OWN_FILES["reviews.csv"].splitlines())
+    for name in (name_of("pairs"), "reviews"):
+        (home / "mydata" / name).mkdir(parents=True)
+    for split, count in (("train", 30), ("validation", 10)):
+        rows = [
+            line | {"premise": f"{line['premise']} , {split} {i}", "label": literal_eval(labels)[i % 2]}
+            for i in range(count)
+        ]
+        file = home / "mydata" / name_of("pairs") / f"{split}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        _write_csv(home / "mydata" / "reviews" / f"{split}.csv", header, shown, count, split)
+    _write_csv(home / "reviews.csv", header, shown, 60, "in all")
+    return home
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("words", OWN_RUNS, ids=" ".join)
-def test_your_own_data_and_model_run_as_shown(copy, mydata, words):
+def _write_csv(file, header, shown, count, name):
+    with file.open("w", newline="") as out:
+        rows = itertools.islice(itertools.cycle(shown), count)
+        csv.writer(out).writerows(
+            [header, *([f"{text} , {name} {i}", v] for i, (text, v) in enumerate(rows))]
+        )
+
+
+def _check_own_row(row, words, task, title):
     given = dict(zip(words[4::2], words[5::2], strict=False))
-    settings = ROWS if "--steps" in words else TINY
-    out = python(copy, *words[1:], *settings)
-    (path,) = re.findall(r"row: (\S+)", out)
-    row = json.loads((copy / path).read_text())
-    assert (row["status"], row["steps"]) == ("done", 2 if settings is TINY else 60)
-    assert [row["config"][key] for key in ("model", "task", "data")] == [
-        given["--model"],
-        given["--task"],
-        "folder",
-    ]
-    assert row["task_title"].lower() == given["--task"]
+    assert (row["status"], row["steps"]) == ("done", 60 if "--steps" in words else 2)
+    data = "folder" if given["--data"] == "mydata" else "file"
+    assert [row["config"][key] for key in ("model", "task", "data")] == [given["--model"], task, data]
+    assert row["task_title"] == title
     assert (row["train_rows"], row["validation"]["n"], row["test"]["n"]) == (16, 4, 4)
 
 
-@pytest.mark.parametrize("kind", ["texts", "pairs"])
-def test_a_task_for_your_own_data_takes_less_than_30_lines(kind):
-    assert len(text_of(kind).splitlines()) < 30
+@pytest.mark.process
+@pytest.mark.parametrize("words", [w for w in OWN_RUNS if NAMES["pairs"] in w], ids=" ".join)
+def test_your_own_task_in_python_runs_as_shown(copy, mydata, words):
+    for name in ("mydata", "my-model"):
+        if not (copy / name).exists():
+            shutil.copytree(mydata / name, copy / name)
+    out = python(copy, *words[1:], *(ROWS if "--steps" in words else TINY))
+    (path,) = re.findall(r"row: (\S+)", out)
+    _check_own_row(json.loads((copy / path).read_text()), words, NAMES["pairs"], "Follows")
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("words", [w for w in OWN_RUNS if NAMES["pairs"] not in w], ids=" ".join)
+def test_your_own_file_and_model_run_as_shown(mydata, monkeypatch, capsys, words):
+    monkeypatch.chdir(mydata)
+    suite = f"test-{uuid.uuid4().hex}"
+    made = f"results/runs/{suite}/reviews.toml"
+    try:
+        assert main([*words[3:], *ROWS, "--suite", suite]) == 0
+        (row,) = store.read_suite(suite)
+        assert (ROOT / made).exists() == ("--task" not in words)
+    finally:
+        shutil.rmtree(store.folder(suite), ignore_errors=True)
+    assert (f"task: {made} (edit it" in capsys.readouterr().out) == ("--task" not in words)
+    title = tomllib.loads(OWN_FILES["reviews.toml"])["title"]
+    if "--task" in words:
+        _check_own_row(row, words, "reviews.toml", title)
+    else:
+        _check_own_row(row, words, made, title.lower())
+
+
+def test_a_task_for_your_own_data_takes_less_than_30_lines():
+    assert len(text_of("pairs").splitlines()) < 30
+    assert len(OWN_FILES["reviews.toml"].splitlines()) < 15
+
+
+@pytest.mark.parametrize("name", ["reviews.toml", "questions.toml"])
+def test_a_description_that_a_page_shows_is_valid(tmp_path, name):
+    (tmp_path / name).write_text(OWN_FILES[name])
+    assert tasks.load(str(tmp_path / name)).title == Path(name).stem.capitalize()
+
+
+def test_the_page_explains_every_key_of_a_description():
+    explained = re.findall(
+        r"^\| `(?:\[)?(\w+)(?:\])?` \|", PAGES[OWN_DATA].split("## The description")[1], re.M
+    )
+    assert set(explained) == set(_described.KEYS)
 
 
 MAKE_NEOX = """\
@@ -378,11 +442,21 @@ def test_a_command_for_tests_names_files_that_exist(words):
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+@pytest.fixture(scope="module")
+def models_of_pages(tmp_path_factory):
+    """Return a folder with the model and the adapter that the pages name."""
+    home = tmp_path_factory.mktemp("models")
+    shutil.copytree(WEIGHTS / "nano-opt", home / "my-model")
+    adapter(home / "my-adapter")
+    return home
+
+
 @pytest.mark.parametrize("words", RUNS, ids=" ".join)
-def test_a_run_is_accepted_up_to_its_data(monkeypatch, words):
+def test_a_run_is_accepted_up_to_its_data(models_of_pages, tmp_path, monkeypatch, words):
     def stop(spec, folder):
         raise Stop(spec)
 
+    monkeypatch.chdir(tmp_path if "--save-model" in words else models_of_pages)
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setattr(train, "load", stop)
     with pytest.raises(Stop) as reached:
@@ -390,7 +464,7 @@ def test_a_run_is_accepted_up_to_its_data(monkeypatch, words):
     assert reached.value.args[0].method == words[words.index("--method") + 1]
 
 
-def test_list_and_the_dry_run_print_lines_and_write_nothing(monkeypatch, capsys, tmp_path):
+def test_list_and_the_dry_run_print_lines_and_write_nothing(untimed, monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("ADDAX_DATA", raising=False)
     monkeypatch.setattr(store, "RUNS", tmp_path)
     for words in [w for w in OTHERS if w[3] == "list" or "--dry-run" in w]:

@@ -35,6 +35,7 @@ def numel(gpu, monkeypatch):
     """Return the number of elements of a block and a few more; a simulated GPU gets small blocks."""
     if gpu.place.type == "cpu":
         monkeypatch.setattr(noise, "GPU_BLOCK", SIMULATED_BLOCK)
+        monkeypatch.setattr(noise, "FUSED_BLOCK", SIMULATED_BLOCK)
     return noise.block_size(gpu.place) + MORE
 
 

@@ -135,6 +135,15 @@ def lora_model(dtype: torch.dtype, build: Callable[..., nn.Module] = opt_model, 
     return model
 
 
+def prefix_model(dtype: torch.dtype) -> nn.Module:
+    """Build the two-layer OPT with a trainable prefix of two tokens."""
+    from benchmarks.models import _prefix
+
+    model = opt_model(dtype)
+    _prefix.insert(model, model.model.decoder.layers, 2, seed=7)
+    return model
+
+
 def llama_model(dtype: torch.dtype) -> nn.Module:
     """Build a two-layer Llama with tied embeddings and grouped-query attention."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -169,6 +178,7 @@ TIED = Problem("tied", lambda dtype: fill(TiedLM(), dtype), _tied_loss)
 OPT = Problem("opt", opt_model, _transformer_loss)
 GPT2 = Problem("gpt2", gpt2_model, _transformer_loss)
 LORA = Problem("lora", lambda dtype: lora_model(dtype).to(dtype), _transformer_loss)
+PREFIX = Problem("prefix", prefix_model, _transformer_loss)
 LLAMA = Problem("llama", llama_model, _transformer_loss)
 ROBERTA = Problem("roberta", roberta_model, _masked_loss)
 

@@ -8,8 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from addax import noise
-from benchmarks.registry import files, module
+from benchmarks.registry import files, module, path
 from tests.numerics.oracle import MLP, OPT, TIED
+from tests.packages import NEEDS
 
 pytestmark = pytest.mark.usefixtures("all_large")
 
@@ -23,7 +24,7 @@ NUMBERS = {
 
 def documented_cost(method: str) -> str:
     """Return the `Cost:` section of a method's module docstring on one line."""
-    text = ast.get_docstring(ast.parse(files("method")[method].read_text()))
+    text = ast.get_docstring(ast.parse(path("method", method).read_text()))
     return " ".join(re.search(r"Cost:(.*?)(?:Memory:|$)", text, re.S).group(1).split())
 
 
@@ -48,7 +49,8 @@ class Writes(TorchDispatchMode):
         for argument, value in zip(func._schema.arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 for tensor in value if isinstance(value, list | tuple) else [value]:
-                    if tensor.untyped_storage().data_ptr() in self.memory:
+                    # The value of an optional argument may be None.
+                    if tensor is not None and tensor.untyped_storage().data_ptr() in self.memory:
                         self.elements += tensor.numel()
                         self.in_backward += tensor.numel() * self.backward
         return func(*args, **(kwargs or {}))
@@ -101,7 +103,10 @@ def measured(method: str, problem, monkeypatch, steps: int = 1, dtype=torch.bflo
     return results
 
 
-@pytest.mark.parametrize("method", sorted(set(files("method")) - {"mezo-svrg"}))
+METHODS = sorted((set(files("method")) | set(files("optimizer"))) - {"mezo-svrg", "muon"})
+
+
+@pytest.mark.parametrize("method", [pytest.param(name, marks=NEEDS.get(name, ())) for name in METHODS])
 def test_a_step_costs_what_the_module_docstring_states(method, monkeypatch):
     cost = documented_cost(method)
     documented = parse_cost(cost)
@@ -110,6 +115,15 @@ def test_a_step_costs_what_the_module_docstring_states(method, monkeypatch):
     assert {name: measurements[name] for name in NUMBERS} == pytest.approx(documented)
     during = 1 if "during the backward" in cost else 0
     assert measurements["in_backward"] == pytest.approx(during)
+
+
+def test_a_step_of_muon_writes_its_matrices_twice_and_the_rest_once(monkeypatch):
+    assert "2 passes over the matrices of theta, and 1 over the rest" in documented_cost("muon")
+    (found,) = measured("muon", MLP, monkeypatch)
+    model = MLP.build(torch.float32)
+    matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
+    assert found["passes"] == pytest.approx(1 + matrices / sum(p.numel() for p in model.parameters()))
+    assert (found["forwards"], found["backwards"], found["draws"], found["in_backward"]) == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize("problem", [TIED, OPT], ids=lambda p: p.name)

@@ -12,11 +12,11 @@ from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
 from baselines.mezo_svrg import MeZOSVRG
 from baselines.sgd import SGD
-from tests.numerics.oracle import GPT2, LLAMA, LORA, MLP, OPT, TIED, Dense, distance
+from tests.numerics.oracle import GPT2, LLAMA, LORA, MLP, OPT, PREFIX, TIED, Dense, distance
 
 TOL = 1e-12
 EPS = 1e-3
-PROBLEMS = pytest.mark.parametrize("problem", [MLP, TIED, OPT, GPT2, LORA], ids=lambda p: p.name)
+PROBLEMS = pytest.mark.parametrize("problem", [MLP, TIED, OPT, GPT2, LORA, PREFIX], ids=lambda p: p.name)
 F64 = torch.float64
 
 

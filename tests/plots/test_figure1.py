@@ -106,7 +106,7 @@ def test_the_scores_by_length_have_one_panel_with_the_methods_that_have_them(par
     assert sorted(p.get_height() for _, p in bars(axes)) == pytest.approx(expected["Adam"])
     lines = [line.get_ydata()[0] for line in axes.lines if line.get_label() == "zero-shot"]
     assert sorted(lines) == pytest.approx(expected["zero-shot"])
-    assert axes.get_ylabel() == f"accuracy or F1 on {part} rows (%)"
+    assert axes.get_ylabel() == f"accuracy on {part} rows (%)"
     table = render.numbers("figure1", Results.of(rows))[f"figure1-nano-opt-{part}"]
     assert set(table["label"]) == {"Adam", "zero-shot"}
     assert set(table["long_above_tokens"]) == {40}

@@ -172,7 +172,7 @@ def test_rows_of_a_study_give_only_the_figures_of_that_study(tmp_path):
 
 
 def test_a_report_draws_the_figures_of_its_suite():
-    common = {"figure1", "convergence"}
+    common = {"figure1", "convergence", "tradeoff"}
     assert set(render.defaults("a-suite-of-mine")) == common
     assert set(render.defaults("quick")) == common | {"k0_sweep", "critical_difference"}
     assert set(render.defaults("figure11")) == common | {"figure11"}

@@ -1,4 +1,4 @@
-"""MeZO, Table 20: OPT-30B on six tasks, with zero-shot and MeZO."""
+"""MeZO, Table 20: OPT-30B on six tasks, with zero-shot, ICL, MeZO, and MeZO (prefix)."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _mezo
@@ -14,5 +14,5 @@ PAPER = Paper(
 
 
 def specs() -> list[RunSpec]:
-    """Return zero-shot, and MeZO with each of its learning rates, on each task."""
+    """Return zero-shot, ICL, and MeZO with each of its learning rates, on each task."""
     return runs(PAPER)

@@ -51,6 +51,7 @@ PAPER = Paper(
             "ours",
             f"equal for all methods: the cost of {MEZO_STEPS:,} MeZO steps",
         ),
+        Setting(GROUPS, "metric", "accuracy", "V", f"{SOURCE}: accuracy on every task", {"task": ("cola",)}),
         Setting(GROUPS, "evaluations", 10, "ours", "ten checkpoints to select from"),
         Setting(GROUPS, "dtype", "float32", "ours", "the smaller models"),
         Setting(GROUPS, "dtype", "bfloat16", "ours", "the larger ones", {"model": LARGE}),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from addax.noise import hash_seed
+from addax.seeds import hash_seed
 
 U64 = np.uint64
 M32 = U64(0xFFFFFFFF)

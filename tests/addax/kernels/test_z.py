@@ -11,7 +11,7 @@ from addax.kernels import formats, launch, normals
 from addax.kernels import philox as streams
 from addax.kernels.draw import draw
 from addax.kernels.philox import LANES
-from addax.noise import hash_seed
+from addax.seeds import hash_seed
 from tests.addax.kernels import interpreter, reference
 from tests.numerics.oracle import CPU
 

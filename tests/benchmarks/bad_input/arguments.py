@@ -1,6 +1,9 @@
 """Invalid command lines: unknown names, invalid values, and invalid combinations."""
 
-from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, options
+import sys
+from collections.abc import Callable
+
+from tests.benchmarks.bad_input.case import ADDAX, RUN, Case, Sandbox, options
 
 MASKED = ["run", "--method", "addax", "--model", "nano-roberta", "--data", "builtin"]
 MEZO = [*RUN, "--method", "mezo"]
@@ -35,6 +38,12 @@ NAMES = [
     words("a misspelled suite to report", ["report", "quik"], "did you mean 'quick'?"),
     words("a misspelled setting", [*ADDAX, *options("alhpa=1")], "did you mean --alpha?"),
     words("a misspelled dtype", [*ADDAX, "--dtype", "fp16"], "unknown dtype 'fp16'", "float16"),
+    words("a misspelled metric", [*ADDAX, "--metric", "mathews"], "did you mean 'matthews'?"),
+    words(
+        "a metric of classes for generated answers",
+        [*ADDAX, "--task", "squad", "--metric", "matthews"],
+        "task squad cannot be scored with matthews, only with f1: leave out metric",
+    ),
     words("a misspelled device", [*ADDAX, "--device", "gpu"], "--device gpu", "cpu, cuda, cuda:N, or auto"),
     words("a missing data folder", [*ADDAX, "--data", "/no/such"], "--data /no/such", "builtin, or hub"),
     words("a filter on an unknown key", ["sweep", "quick", "--only", "methd=sgd"], "did you mean 'method'?"),
@@ -65,6 +74,16 @@ NAMES = [
     ),
     words("zero workers", ["sweep", "quick", "--jobs", "0"], "--jobs must be at least 1, not 0"),
     words("a fractional number of workers", ["sweep", "quick", "--jobs", "1.5"], "--jobs", "'1.5'"),
+    words(
+        "a revision of several data sets",
+        ["sweep", "opt-13b", "--data", "hub", "--data-revision", "v1"],
+        "needs runs of one data set, not of aps/super_glue, nyu-mll/glue, rajpurkar/squad: select them",
+    ),
+    words(
+        "a revision of built-in data",
+        ["sweep", "quick", "--data-revision", "v1"],
+        "data_revision=v1 needs data=hub",
+    ),
     words("a misspelled model to fetch", ["fetch", "smollm2"], "did you mean 'smollm2-135m'?"),
     words("a misspelled executor", ["sweep", "quick", "--executor", "rai"], "did you mean 'ray'?"),
     words(
@@ -158,6 +177,7 @@ VALUES = [
     words("betas with one number", [*ADAM, *options("betas=0.9")], "adam", "betas"),
 ]
 COMBINATIONS = [
+    words("trust in a built-in model", [*ADDAX, "--trust-remote-code"], "nano-opt has no code of its own"),
     setting("lr=0.1 steps=5 seconds=5", "exactly one budget", "examples, forward_equivalents"),
     setting("zo_batch_size=0", "zo_batch_size=0 requires alpha=0"),
     words("short examples of any length", [*ADAM, *options("train_on=short")], "needs long_above, in tokens"),
@@ -169,6 +189,22 @@ COMBINATIONS = [
     words("MeZO without a batch", [*MEZO, *options("zo_batch_size=0")], "zo_batch_size must be at least 1"),
     words("generation by a masked LM", [*MASKED, "--task", "squad"], "squad needs a causal model"),
     words(
+        "a prefix for a masked LM",
+        [*MASKED, "--task", "sst2", *options("trainable=prefix:5")],
+        "trainable=prefix:5 needs a causal model",
+        "use trainable=lora:R",
+    ),
+    words(
+        "demonstrations for a method that trains",
+        [*MEZO, *options("demonstrations=32")],
+        "mezo trains without them; use --method zero-shot",
+    ),
+    words(
+        "more demonstrations than training rows",
+        [*RUN, "--method", "zero-shot", *options("demonstrations=32 train_rows=16")],
+        "demonstrations=32 needs as many training rows: train_rows=16",
+    ),
+    words(
         "a classification head for open answers",
         [*ADDAX, "--task", "squad", *options("head=classification")],
         "squad has no fixed classes",
@@ -176,7 +212,7 @@ COMBINATIONS = [
     words(
         "zero-shot with a new head",
         [*RUN, "--method", "zero-shot", *options("head=classification")],
-        "zero-shot needs head=lm",
+        "zero-shot with head=classification needs a trained head, and nano-opt has none",
     ),
     Case(
         "a threshold above every length",
@@ -204,4 +240,59 @@ COMBINATIONS = [
         loads=True,
     ),
 ]
-CASES = [*NAMES, *SPELLING, *VALUES, *COMBINATIONS]
+
+
+def adapted(method: str, settings: str, *expected: str) -> Case:
+    """Build a case from an optimizer of another package and its settings."""
+    argv = [*RUN, "--method", method, *options(f"lr=1e-3 steps=2 {settings}")]
+    return words(f"{method} {settings}", argv, *expected)
+
+
+def hide(*packages: str) -> Callable[[Sandbox], None]:
+    """Return a function that makes the import of packages fail, as if they were not installed."""
+    return lambda box: [box.patch.setitem(sys.modules, name, None) for name in packages]
+
+
+THIRD_PARTY = [
+    adapted("muom", "seed=1", "unknown method 'muom'", "did you mean 'muon'?"),
+    adapted("torch.optim:AdamV", "seed=1", "unknown optimizer of torch.optim 'AdamV'", "AdamW"),
+    adapted("torch.optm:AdamW", "seed=1", "unknown module 'torch.optm'", "did you mean 'torch.optim'?"),
+    adapted("trch.optim:AdamW", "seed=1", "no module 'trch'", "did you mean 'torch'?"),
+    adapted("no_such_package:Lion", "seed=1", "no module 'no_such_package'", "install its package"),
+    adapted("torch.optim:", "seed=1", "'torch.optim:' is not an import path", "write package.module:Class"),
+    adapted("torch.nn:Linear", "seed=1", "Linear is not a subclass of torch.optim.Optimizer"),
+    adapted("torch.optim:Optimizer", "seed=1", "the base class of the optimizers"),
+    adapted("baselines.adam:Adam", "seed=1", "Adam is a method of this suite", "python -m benchmarks list"),
+    adapted("torch.optim:LBFGS", "seed=1", "its step needs closure", "takes its gradients from"),
+    Case(
+        "an optimizer that cannot step",
+        [*RUN, "--method", "torch.optim:SparseAdam", *options("lr=1e-3 steps=2")],
+        ("torch.optim:SparseAdam: a trial step failed", "does not support dense gradients"),
+        predicts=True,
+    ),
+    adapted("torch.optim:AdamW", "weight_decey=1", "did you mean --weight-decay?"),
+    adapted("torch.optim:AdamW", "betas=0.9", "betas must be a list of 2 numbers"),
+    adapted("torch.optim:AdamW", "eps=-1", "torch.optim:AdamW: ValueError: Invalid epsilon value: -1"),
+    adapted("torch.optim:AdamW", "rounding=nearest", "does not take rounding"),
+    adapted("muon", "adamw_lr=-1", "muon: adamw_lr"),
+    adapted("adafactor", "rounding=nearest", "adafactor does not take rounding"),
+    adapted("sgd", "momentum=0.9", "sgd does not take momentum", "a setting of muon, sgd-momentum"),
+    Case(
+        "a package that is not installed",
+        [*RUN, "--method", "adam8bit", *options("lr=1e-3 steps=2")],
+        ("adam8bit: bitsandbytes is not installed: pip install -e '.[bitsandbytes]'",),
+        setup=hide("bitsandbytes"),
+    ),
+    Case(
+        "another package that is not installed",
+        [*RUN, "--method", "schedule-free", *options("lr=1e-3 steps=2")],
+        ("schedule-free: schedulefree is not installed: pip install -e '.[schedule-free]'",),
+        setup=hide("schedulefree"),
+    ),
+    Case(
+        "a schedule for a method that averages",
+        [*RUN, "--method", "schedule-free", *options("lr=1e-3 steps=2 schedule=linear")],
+        ("schedule-free takes no schedule=linear", "leave out schedule"),
+    ),
+]
+CASES = [*NAMES, *SPELLING, *VALUES, *COMBINATIONS, *THIRD_PARTY]

@@ -108,8 +108,9 @@ class Case:
         setup: function that creates the invalid input; None if the command line is invalid by itself.
         loads: whether the command loads the model before it finds the mistake; if False, loading a model
             fails the test.
-        predicts: whether the command predicts memory before it finds the mistake. A prediction takes steps on
-            tensors without values.
+        predicts: whether the command takes steps of an optimizer before it finds the mistake: of the run's
+            model on tensors without values, to predict memory, or of a model with four weights, to try the
+            optimizer of another package.
         notices: number of informational lines on stderr before the error.
     """
 

@@ -79,7 +79,7 @@ CASES = [
     suite_with("JOBS = 0", "JOBS must be at least 1, not 0"),
     suite_with("JOBS = '2'", "JOBS must be a whole number of at least 1, not '2'"),
     suite_with("WANDB = 'ofline'", "unknown WANDB 'ofline': did you mean 'offline'?"),
-    suite_with("DATA = 3", "DATA must be builtin, hub, or a folder, not 3"),
+    suite_with("DATA = 3", "DATA must be builtin, hub, a folder, or a file, not 3"),
     suite_with("DATA = 'builtin'", "--data hub: suite mine always uses built-in", more=["--data", "hub"]),
     suite_with("", "--report has no effect with --dry-run", more=["--report", "--dry-run"]),
     file("task", "a task file that exits", "import sys\nsys.exit()\n", "tasks/mine.py, line 2: SystemExit"),

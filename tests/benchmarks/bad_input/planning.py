@@ -25,7 +25,7 @@ def lengths(name: str, content: str | bytes, *expected: str) -> Case:
 
 
 def _unreachable(sandbox: Sandbox) -> None:
-    def load_config(name: str) -> None:
+    def load_config(name: str, *_: bool) -> None:
         raise UserError(f"model {name}: cannot be read")
 
     sandbox.patch.setattr(models, "load_config", load_config)

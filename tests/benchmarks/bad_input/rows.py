@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from benchmarks.data import sources
+from benchmarks.data.formats import text as texts
 from tests.benchmarks.bad_input.case import ADDAX, TINY, Case, Sandbox, options
 
 ARGV = [*ADDAX, "--data", "{tmp}/data", *options(TINY)]
@@ -69,7 +69,7 @@ def _locked(sandbox: Sandbox) -> None:
     def denied(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    sandbox.patch.setattr(sources, "open", denied, raising=False)
+    sandbox.patch.setattr(texts, "open", denied, raising=False)
 
 
 def _skipped(sandbox: Sandbox) -> None:
@@ -151,7 +151,7 @@ CASES = [
     Case(
         "a missing data folder in the environment",
         ["run", "--method", "addax", "--model", "nano-opt", "--task", "sst2"],
-        ("no such data folder: {tmp}/gone", "--data takes builtin, hub, or a folder"),
+        ("no such data folder: {tmp}/gone", "--data takes builtin, hub, a folder, or a file"),
         lambda sandbox: sandbox.patch.setenv("ADDAX_DATA", str(sandbox.folder / "gone")),
     ),
 ]

@@ -25,7 +25,7 @@ def sandbox(tmp_path, monkeypatch):
             "task",
             "from dataclasses import replace\nfrom benchmarks.tasks.sst2 import TASK as SST2\n"
             "TASK = replace(SST2, metric='mcc')\n",
-            "tasks/mine.py: unknown metric 'mcc' (known: accuracy, exact_match, f1)",
+            "tasks/mine.py: unknown metric 'mcc' (known: accuracy, class_f1, exact_match, f1, matthews)",
         ),
     ],
 )

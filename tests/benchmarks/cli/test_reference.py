@@ -21,7 +21,9 @@ def options(markdown):
 
 def test_the_page_has_a_table_for_every_command_and_every_method():
     assert set(marks.tables(PAGE)) == set(reference.tables())
-    assert set(reference.tables()) == {f"cli:{name}" for name in (*COMMANDS, *files("method"))}
+    assert set(reference.tables()) == {
+        f"cli:{name}" for name in (*COMMANDS, *files("method"), *files("optimizer"))
+    }
 
 
 def test_every_field_of_a_run_is_an_option_of_run():
@@ -31,7 +33,7 @@ def test_every_field_of_a_run_is_an_option_of_run():
             assert found[f"--{field.name.replace('_', '-')}"]
 
 
-@pytest.mark.parametrize("method", files("method"))
+@pytest.mark.parametrize("method", [*files("method"), *files("optimizer")])
 def test_every_setting_of_a_method_is_listed(method):
     found = options(reference.settings(method))
     assert found.keys() == {f"--{name.replace('_', '-')}" for name in settings_of(method)}

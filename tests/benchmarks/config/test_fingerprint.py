@@ -259,12 +259,12 @@ def test_a_model_folder_is_identified_by_its_family_and_its_files(tmp_path):
 
 
 def test_a_hub_model_depends_on_the_family_that_its_configuration_names(monkeypatch):
-    monkeypatch.setattr(models, "load_config", lambda name: SimpleNamespace(model_type="llama"))
+    monkeypatch.setattr(models, "load_config", lambda name, trusted: SimpleNamespace(model_type="llama"))
     assert fingerprint._family_files("owner/name") == [registry.path("model", "llama")]
 
 
 def test_a_hub_model_that_cannot_be_read_depends_on_every_family(monkeypatch):
-    def unreachable(name):
+    def unreachable(name, trusted):
         raise UserError(f"cannot load {name}")
 
     monkeypatch.setattr(models, "load_config", unreachable)

@@ -46,7 +46,7 @@ class Repository(Sandbox):
     def data(self) -> str:
         """Return the fingerprint of the data, as a new process computes it."""
         clear_caches()
-        for cached in (splits._load, splits._summary_of, sources._file_examples):
+        for cached in (splits._load, splits._summary_of, sources._rows_of_file, sources._divided):
             cached.cache_clear()
         for name in MODULES:
             sys.modules.pop(name, None)

@@ -44,6 +44,13 @@ INVALID = [
     (ADDAX | {"head": "lmm"}, "unknown head 'lmm': did you mean 'lm'?"),
     (ADDAX | {"scoring": "per-candidate"}, "did you mean 'per_candidate'?"),
     (ADDAX | {"schedule": "linaer"}, "did you mean 'linear'?"),
+    (ADDAX | {"metric": "acuracy"}, "unknown metric of task sst2 'acuracy': did you mean 'accuracy'?"),
+    (ADDAX | {"metric": "f1"}, "unknown metric of task sst2 'f1'"),
+    (
+        ADDAX | {"metric": "matthews", "task": "squad"},
+        "task squad cannot be scored with matthews, only with f1",
+    ),
+    (ADDAX | {"metric": "class_f1", "task": "record"}, "task record cannot be scored with class_f1"),
     (ADDAX | {"data": "bulitin"}, "unknown data source 'bulitin': did you mean 'builtin'?"),
     ({"model": "nano-opt", "task": "sst2"}, "--method"),
     ({"method": "addax", "task": "sst2"}, "--model"),
@@ -115,7 +122,7 @@ INVALID = [
     (MASKED | {"task": "record"}, "task record needs a causal model"),
     (ADDAX | {"task": "squad", "head": "classification"}, "squad"),
     (ADDAX | {"task": "record", "head": "classification"}, "record"),
-    (ZERO | {"head": "classification"}, "zero-shot needs head=lm"),
+    (ZERO | {"head": "classification"}, "zero-shot with head=classification needs a trained head"),
     (ADAM | {"long_above": "0.7"}, "long_above must be in tokens (170), a quantile (q0.75), or none"),
     (ADAM | {"long_above": 0}, "long_above must be in tokens (170), a quantile (q0.75), or none, not 0"),
     (ADAM | {"long_above": "auto:40GB"}, "long_above=auto:40GB: an amount of memory only determines"),
@@ -123,6 +130,9 @@ INVALID = [
     (ADAM | {"train_on": "short"}, "train_on=short needs long_above, in tokens (170) or as a quantile"),
     (ADDAX | {"train_on": "short", "long_above": 9, "length_threshold": 9}, "cannot be combined with length"),
     (ADDAX | {"train_on": "short", "long_above": 8, "length_threshold": 9}, "zo_batch_size=0 and alpha=0"),
+    (ADDAX | {"data_revision": "v1"}, "data_revision=v1 needs data=hub"),
+    (ADDAX | {"data": "hub", "data_revision": " "}, "needs data=hub and the name of a branch, a tag"),
+    (ADDAX | {"model": "facebook/opt-125m@"}, "write a hub model as owner/name or owner/name@REVISION"),
     # Values without effect.
     (ZERO | {"train_on": "short", "long_above": 9}, "train_on=short has no effect: zero-shot takes no steps"),
     (ZERO | {"steps": 100}, "zero-shot does not take steps: it takes no steps, so it has no budget"),
@@ -223,7 +233,7 @@ CHANGED = {
     "gradient_checkpointing": True, "dropout": False, "steps": 11, "schedule": "linear", "evaluations": 4,
     "eval_batch_size": 16, "train_rows": 99, "validation_rows": 99, "test_rows": 99,
     "shots": 16, "trainable": "lora:8", "length_threshold": 30,
-    "long_above": 20,
+    "long_above": 20, "metric": "matthews",
 }  # fmt: skip
 SETTINGS = {
     "lr": 0.2, "alpha": 0.5, "eps": 0.01, "rounding": "nearest", "arithmetic": "released",
@@ -234,12 +244,16 @@ SETTINGS = {
 def test_an_id_depends_on_every_field_and_every_setting():
     # In float32, rounding has no effect.
     spec = from_dict(ADDAX | {"dtype": "float16"})
-    assert set(CHANGED) | {"train_on", "settings", *BUDGETS} == {f.name for f in dataclasses.fields(RunSpec)}
+    elsewhere = {"data_revision", "demonstrations", "train_on", "trust_remote_code", "settings", *BUDGETS}
+    assert set(CHANGED) | elsewhere == {f.name for f in dataclasses.fields(RunSpec)}
     assert set(SETTINGS) == set(spec.settings)
     others = [spec.replace(**{key: value}) for key, value in CHANGED.items() if key != "method"]
     others += [spec.replace(settings=spec.settings | {key: value}) for key, value in SETTINGS.items()]
     others += [spec.replace(**{"steps": None, name: 10}) for name in BUDGETS[1:]]
+    others += [spec.replace(model="owner/name", trust_remote_code=True), spec.replace(model="owner/name")]
+    others += [spec.replace(data="hub", data_revision="v1")]
     others += [spec.replace(long_above=20, train_on="short"), from_dict(MEZO | {"dtype": "float16"})]
+    others += [from_dict(ZERO), from_dict(ZERO | {"demonstrations": 4})]
     assert len({spec.id, *(o.id for o in others)}) == len(others) + 1
 
 
@@ -250,6 +264,18 @@ def test_a_run_that_repeats_its_length_threshold_for_long_rows_is_the_same_run()
     other = from_dict(ADDAX | {"length_threshold": "q0.7", "long_above": 40})
     assert (other.long_above.tokens, from_dict(other.config())) == (40, other)
     assert other.id != spec.id
+
+
+@pytest.mark.parametrize(("task", "own"), [("sst2", "accuracy"), ("cola", "matthews"), ("mrpc", "class_f1")])
+def test_a_run_can_choose_its_metric_and_the_own_metric_of_the_task_is_the_default(task, own):
+    spec = from_dict(ADDAX | {"task": task})
+    specs = {name: spec.replace(metric=name) for name in ("accuracy", "class_f1", "matthews")}
+    assert (specs[own], specs[own].id, specs[own].metric) == (spec, spec.id, None)
+    assert {name: other.metric for name, other in specs.items() if name != own} == {
+        n: n for n in specs if n != own
+    }
+    assert len({other.id for other in specs.values()}) == 3
+    assert all(from_dict(other.config()) == other for other in specs.values())
 
 
 @pytest.mark.parametrize("method", [*METHODS, ZERO_SHOT])
@@ -287,7 +313,10 @@ def test_the_direction_of_every_zeroth_order_method_is_part_of_an_id_unless_it_i
 
 @pytest.mark.parametrize("text", ["lora", "lora:0", "lora:x", "last:-1", "none", "All", "last:2:3", ""])
 def test_unknown_trainable_parts_are_rejected(text):
-    with pytest.raises(UserError, match=re.escape(f"trainable must be all, lora:R, or last:N, not {text!r}")):
+    with pytest.raises(
+        UserError,
+        match=re.escape(f"trainable must be all, lora:R, prefix:N, last:N, or adapter, not {text!r}"),
+    ):
         from_dict(ADDAX | {"trainable": text})
 
 

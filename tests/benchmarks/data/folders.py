@@ -12,8 +12,14 @@ from benchmarks.errors import UserError
 def fresh_splits(*args, **kwargs):
     """Draw splits after clearing the caches of this process."""
     splits._load.cache_clear()
-    sources._file_examples.cache_clear()
+    clear_files()
     return splits.load_splits(*args, **kwargs)
+
+
+def clear_files():
+    """Forget the data files that this process has read."""
+    sources._rows_of_file.cache_clear()
+    sources._divided.cache_clear()
 
 
 def keys(examples):

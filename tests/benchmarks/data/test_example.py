@@ -1,4 +1,4 @@
-"""Tests that each text of a row is rendered once in total, for both checking and tokenization."""
+"""Tests of how often each text of a row is rendered: to check it, and to use it if its row is drawn."""
 
 import dataclasses
 from collections import Counter
@@ -35,9 +35,7 @@ def rendered(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["nano-opt", "nano-roberta"])
-def test_each_text_is_rendered_once_from_file_to_tokens_except_in_the_first_rows_of_a_split(
-    tmp_path, rendered, name
-):
+def test_a_row_of_a_file_is_rendered_once_to_check_it_and_once_more_if_it_is_drawn(tmp_path, rendered, name):
     loaded = models.load(name, dtype=torch.float32, device="cpu", head="lm")
     folder = write_reviews(tmp_path)
     splits = fresh_splits("sst2-cloze", str(folder), train=200, validation=50, test=50, seed=0)
@@ -47,8 +45,9 @@ def test_each_text_is_rendered_once_from_file_to_tokens_except_in_the_first_rows
     for counts in rendered.values():
         assert len(counts) == 2300
         assert Counter(counts.values()) == {
-            1: 2300 - 3 * drawing.RENDERED_TWICE,
-            2: 3 * drawing.RENDERED_TWICE,
+            1: 2300 - 300,
+            2: 300 - 3 * drawing.RENDERED_TWICE,
+            3: 3 * drawing.RENDERED_TWICE,
         }
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks import tasks
 from benchmarks.config.spec import from_dict
-from benchmarks.data import sources
+from benchmarks.data import hub_rows
+from benchmarks.data.formats import text
 from benchmarks.data.splits import load_splits
-from benchmarks.errors import UserError
 from benchmarks.training import run as train
-from tests.benchmarks.data.folders import error_of, fresh_splits, reviews, write, write_reviews
+from tests.benchmarks.data.folders import clear_files, error_of, fresh_splits, reviews, write, write_reviews
 
 FIXTURES = json.loads((Path(__file__).parent.parent / "fixtures" / "tasks.json").read_text())
 EVERY = sorted(FIXTURES)
@@ -28,14 +28,13 @@ def folder(tmp_path):
 def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch):
     raw, requests = FIXTURES[name], []
 
-    def load_dataset(dataset, config, split, revision):
-        requests.append((dataset, config, split, revision))
+    def load(hub, revision, known):
+        requests.append((hub.dataset, hub.config, hub.train, hub.validation, revision or hub.revision))
+        assert hub.dataset in known
         # Rows without a gold label take part in the draw, but are skipped.
-        return [row for row in raw["hub"] if row.get("label") != -1]
+        return [[row for row in raw["hub"] if row.get("label") != -1]] * 2, "a commit"
 
-    import datasets
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(hub_rows, "load", load)
     for split in ("train", "validation"):
         write(tmp_path / name / f"{split}.jsonl", raw["file"])
     # Both public splits hold the same few rows here, so no rows are left for the test split.
@@ -52,61 +51,12 @@ def test_hub_rows_and_file_rows_give_the_same_splits(name, tmp_path, monkeypatch
         "trec": ("CogComp/trec", None),
         "snli": ("stanfordnlp/snli", None),
         "gsm8k": ("openai/gsm8k", "main"),
-    }.get(name, ("nyu-mll/glue" if name in ("mnli", "qnli", "cola") else "aps/super_glue", name))
+        "drop": ("ucinlp/drop", None),
+    }.get(name, ("nyu-mll/glue" if name in ("mnli", "qnli", "cola", "mrpc") else "aps/super_glue", name))
     held_out = {"mnli": "validation_matched", "trec": "test", "gsm8k": "test"}.get(name, "validation")
     revision = {"trec": "refs/convert/parquet"}.get(name)
-    assert requests == [(*where, "train", revision), (*where, held_out, revision)]
-
-
-@pytest.fixture
-def converted(tmp_path, monkeypatch):
-    """Write TREC as the hub's branch `refs/convert/parquet` holds it, and return the folder.
-
-    `datasets` finds splits and scripts in a folder as in a repository on the hub.
-    """
-    import datasets
-
-    folder = tmp_path / "trec"
-    names = datasets.ClassLabel(names=["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"])
-    kinds = {"text": datasets.Value("string"), "coarse_label": names, "fine_label": datasets.Value("int64")}
-    for split, first in (("train", 0), ("test", 6)):
-        rows = [{"text": f"question {first + i} ?", "coarse_label": i % 6, "fine_label": 0} for i in range(6)]
-        (folder / "default" / split).mkdir(parents=True)
-        table = datasets.Dataset.from_list(rows, features=datasets.Features(kinds))
-        table.to_parquet(folder / "default" / split / "0000.parquet")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    task = tasks.load("trec")
-    task = dataclasses.replace(task, hub=dataclasses.replace(task.hub, dataset=str(folder)))
-    monkeypatch.setattr(tasks, "load", lambda name: task)
-    return folder
-
-
-def test_the_converted_branch_of_trec_gives_both_splits(converted):
-    drawn = fresh_splits("trec", "hub", train=4, validation=2, test=6, seed=0)
-    labels = {e.row["text"]: e.row["label"] for e in (*drawn.train, *drawn.validation)}
-    # The numbers of ABBR and DESC differ from the hub's.
-    assert [labels[f"question {i} ?"] for i in range(6)] == [2, 1, 0, 3, 4, 5]
-    assert {e.row["text"] for e in drawn.test} == {f"question {i} ?" for i in range(6, 12)}
-
-
-def test_a_dataset_with_a_script_is_an_error_that_names_the_remedy(converted):
-    (converted / "trec.py").write_text("")
-    with pytest.raises(UserError, match=r"found trec\.py.*revision='refs/convert/parquet'") as caught:
-        fresh_splits("trec", "hub", train=6, validation=6, test=0, seed=0)
-    assert "\n" not in str(caught.value)
-    assert "without a network" not in str(caught.value)
-
-
-def test_an_unreachable_hub_gives_a_one_line_error_with_alternatives(monkeypatch):
-    import datasets
-
-    def load_dataset(*args, **kwargs):
-        raise ConnectionError("no route\nand a long story")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(UserError, match=r"nyu-mll/glue.*no route.*--data builtin or --data DIR") as caught:
-        fresh_splits("sst2", "hub", train=1, validation=1, test=1, seed=0)
-    assert "\n" not in str(caught.value)
+    assert requests == [(*where, "train", held_out, revision)]
+    assert (hub.commit, file.commit) == ("a commit", None)
 
 
 def test_a_missing_folder_task_or_file_is_named(folder):
@@ -159,7 +109,7 @@ def test_a_line_that_the_cloze_cannot_use_is_named(folder, monkeypatch):
 @pytest.fixture
 def opened(monkeypatch):
     """Record the names of all data files that are opened."""
-    sources._file_examples.cache_clear()
+    clear_files()
     paths, real_open, real_gzip_open = [], open, gzip.open
 
     def counted(real):
@@ -169,8 +119,8 @@ def opened(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(sources, "open", counted(real_open), raising=False)
-    monkeypatch.setattr(sources.gzip, "open", counted(real_gzip_open))
+    monkeypatch.setattr(text, "open", counted(real_open), raising=False)
+    monkeypatch.setattr(text.gzip, "open", counted(real_gzip_open))
     return paths
 
 

@@ -235,4 +235,4 @@ def test_a_tokenizer_that_rewrites_texts_with_special_tokens_is_rejected():
 
     loaded = models.LoadedModel(None, Rewriting(), models.families()["opt"], "odd", 64)
     with pytest.raises(UserError, match="model odd: its tokenizer changes a text's tokens"):
-        tokenize._added(loaded)
+        tokenize.added(loaded)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tasks
+from benchmarks.data import hub_rows
 from benchmarks.data.splits import data_fingerprint, load_splits
 from benchmarks.errors import UserError
 from tests.benchmarks.data.folders import error_of, fresh_splits, keys, reviews, write, write_reviews
@@ -125,10 +126,8 @@ def test_shots_give_equal_numbers_of_rows_per_class_in_two_disjoint_splits(name,
 
 
 def test_shots_from_the_hub_leave_the_test_rows_unchanged(folder, monkeypatch):
-    import datasets
-
-    public = {"train": reviews(2000), "validation": reviews(300, start=5000)}
-    monkeypatch.setattr(datasets, "load_dataset", lambda dataset, config, split, revision: public[split])
+    public = [reviews(2000), reviews(300, start=5000)]
+    monkeypatch.setattr(hub_rows, "load", lambda hub, revision, known: (public, "a commit"))
     size = {"train": 100, "validation": 50, "test": 40, "seed": 5}
     hub, file = (fresh_splits("sst2", source, **size, shots=16) for source in ("hub", str(folder)))
     assert (hub.train, hub.validation, hub.test) == (file.train, file.validation, file.test)

@@ -7,18 +7,11 @@ import pytest
 
 from benchmarks import docs, registry
 from benchmarks.cli import reference
-from benchmarks.docs.tables import SUITE_TABLES, owners
+from benchmarks.docs.tables import owners
 from benchmarks.errors import UserError
 from benchmarks.report.provenance import provenance_line
 from tests.benchmarks.results import result_rows as made
-
-
-def cells(markdown):
-    """Return the cells of every line of every pipe table, without the rules below headers."""
-    lines = [
-        line for line in markdown.splitlines() if line.startswith("|") and not re.match(r"\|[:-]+\|", line)
-    ]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+from tests.markdown import cells
 
 
 def scores(rows, label, task):
@@ -151,7 +144,7 @@ def test_local_runs_do_not_change_a_page(page, tmp_path):
     ("text", "message"),
     [
         ("<!-- table:demo:scores -->\n<!-- /table:demo:scores -->\n", "did you mean 'score'"),
-        ("<!-- table:demo -->\n<!-- /table:demo -->\n", "dtypes, methods, methods:adam-memory"),
+        ("<!-- table:demo -->\n<!-- /table:demo -->\n", "unknown kind of table 'demo'"),
         ("<!-- table:demo:score -->\n", "never closed"),
     ],
 )
@@ -217,36 +210,3 @@ def test_the_precision_table_has_the_drift_of_the_most_steps_and_four_step_sizes
         ["exact, stochastic", "0 %", "100.0 ± 0.3 %", "100.0 ± 0.1 %", "100.0 %", "100.0 %"],
     ]
     assert [line[2] for line in lines if line[1] == "float32"] == ["released", "exact"] * 2
-
-
-def run_in(dtype, scores, method="mezo", task="cb", **settings):
-    """Return the rows of one cell of suite `rounding`: one seed per score."""
-    suffix = "".join(f" ({way})" for way in settings.values())
-    rows = []
-    for seed, score in enumerate(scores):
-        row = made.row(method, task, seed=seed, label=made.METHODS[method][0] + suffix, **settings)
-        row["config"]["dtype"] = dtype
-        rows.append(row | {"score": score})
-    return rows
-
-
-def test_the_dtype_table_counts_means_within_the_range_of_the_float32_seeds():
-    rows = [
-        *run_in("float32", (0.5, 0.6, 0.7)),
-        *run_in("bfloat16", (0.4, 0.6, 0.6)),
-        *run_in("float16", (0.7, 0.7, 0.703)),
-        *run_in("bfloat16", (0.1, 0.5, 0.8), rounding="nearest"),
-        *run_in("bfloat16", (0.7, 0.7, 0.7), arithmetic="released"),
-        *run_in("float32", (1.0, 1.0), "ip-sgd"),
-        *run_in("float16", (1.0, 0.98), "ip-sgd"),
-        *run_in("bfloat16", (0.3,), "addax", "rte"),
-    ]
-    text = SUITE_TABLES["dtypes"](rows[::-1])
-    assert cells(text) == [
-        ["method", "task", "float32", "bfloat16", "float16", "bfloat16, nearest", "bfloat16, released"],
-        ["Addax", "RTE", "–", "30.0", "–", "–", "–"],
-        ["MeZO", "CB", "60.0 (50.0 to 70.0)", "53.3", "**70.1**", "**46.7**", "70.0"],
-        ["IP-SGD", "CB", "100.0 (100.0 to 100.0)", "–", "**99.0**", "–", "–"],
-    ]
-    counted = "bfloat16: 1 of 1; float16: 0 of 2; bfloat16, nearest: 0 of 1; bfloat16, released: 1 of 1."
-    assert text.endswith(f"\n\nMeans within the range of the float32 seeds: {counted}")

@@ -37,6 +37,8 @@ EXTRA = {
     "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
     "qwen2": {"num_key_value_heads": 2},
     "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+    "modernbert": {"local_attention": 4},
+    "phi3": {"num_key_value_heads": 2},
     # The third layer is the first with attention.
     "recurrent_gemma": {"num_hidden_layers": 3},
     "roberta": {"max_position_embeddings": 66},

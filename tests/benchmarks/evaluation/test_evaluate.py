@@ -63,7 +63,9 @@ def fake(task, scores):
     model = torch.nn.Linear(1, 1)
     return SimpleNamespace(
         model=model,
-        task=SimpleNamespace(**({"loss": "classification", "generative": False} | task)),
+        task=SimpleNamespace(
+            **({"loss": "classification", "generative": False, "metric": "accuracy"} | task)
+        ),
         candidate_scores=lambda batch: [torch.tensor(scores[e.prompt[0]]) for e in batch],
         # Each example's loss is the size of its batch.
         answer_scores=lambda batch: torch.full((len(batch),), -float(len(batch))),
@@ -139,7 +141,7 @@ def test_the_scores_by_length_are_those_of_each_part_scored_alone(name):
     tokens = sorted(e.length for e in examples)[7]
     score, results = evaluate.evaluate_each(scorer, examples, 5)
     assert score == evaluate.evaluate(scorer, examples, 5)
-    parts = evaluate.scores_by_length(examples, results, tokens)
+    parts = evaluate.scores_by_length(examples, results, task.metric, tokens)
     for found, long in zip(parts, (True, False), strict=True):
         members = [e for e in examples if (e.length > tokens) == long]
         alone = [evaluate.evaluate(scorer, [e], 1) for e in members]
@@ -147,10 +149,11 @@ def test_the_scores_by_length_are_those_of_each_part_scored_alone(name):
         assert found.score == pytest.approx(sum(s.score for s in alone) / len(alone))
         assert found.loss == pytest.approx(sum(s.loss for s in alone) / len(alone), abs=1e-5)
         assert found.auc == evaluate.evaluate(scorer, members, 5).auc
-    whole = evaluate.scores_by_length(examples, results, max(e.length for e in examples))
+    longest = max(e.length for e in examples)
+    whole = evaluate.scores_by_length(examples, results, task.metric, longest)
     assert whole[0] is None
     assert (whole[1].score, whole[1].n) == (pytest.approx(score.score), 12)
-    assert evaluate.scores_by_length(examples, results, None) == (None, None)
+    assert evaluate.scores_by_length(examples, results, task.metric, None) == (None, None)
 
 
 def test_long_batches_come_first_and_results_keep_their_order():

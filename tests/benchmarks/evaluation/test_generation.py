@@ -49,7 +49,11 @@ def test_the_models_generation_settings_have_no_effect(settings, monkeypatch):
     assert loaded.model.generation_config is own
 
 
-@pytest.mark.parametrize("name", ["bart", "bloom", "gpt2", "lfm2", "mamba2", "mistral", "recurrent_gemma"])
+GENERATING = ("bart", "bloom", "falcon", "gemma", "gpt2", "gpt_neox", "lfm2", "mamba2", "mistral", "phi")
+GENERATING += ("phi3", "qwen3", "recurrent_gemma")
+
+
+@pytest.mark.parametrize("name", GENERATING)
 def test_every_architecture_generates_like_an_argmax_loop(name):
     """Batches of BART's decoder and Bloom are not padded on the left, but grouped by length."""
     loaded = small(name, "causal")

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import tasks
 from benchmarks.data.example import Example
-from benchmarks.evaluation.text_baselines import bag_of_words, majority
+from benchmarks.evaluation.majority import majority
+from benchmarks.evaluation.text_baselines import bag_of_words
 
 
 def sst2(*pairs):

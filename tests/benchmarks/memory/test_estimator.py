@@ -33,6 +33,7 @@ CASES = [("opt", m, False) for m in METHODS] + [("opt", m, True) for m in BACK_P
 CASES += [
     (family, *one) for family in FAMILIES[1:] for one in (("mezo", False), ("adam", False), ("addax", True))
 ]
+CASES += [("opt", name, False) for name in ("muon", "adafactor", "torch.optim:AdamW")]
 GIB = 2**30
 
 
@@ -58,6 +59,20 @@ def test_a_prediction_equals_the_bytes_that_the_allocator_counts(family, method,
     assert abs(agreement.difference(row)) < 0.02
     # The peak is well above the parameters, which would agree trivially.
     assert row["measured_bytes"] > 1.5 * row["predicted"]["parameters"]
+
+
+def test_a_gpu_updates_all_parameters_at_once_with_temporaries():
+    """torch chooses this form of an optimizer by the device, and `foreach` sets it."""
+    config, batches = models.shape_of("nano-opt"), {"fo": synthetic([8])}
+    found = {
+        foreach: memory_model.of_config(
+            spec_of("torch.optim:AdamW", foreach=foreach), config, batches, "cuda"
+        ).peak_bytes
+        for foreach in (None, True, False)
+    }
+    parameters = sum(p.numel() for p in models.build(config, dtype=torch.float32, device="meta").parameters())
+    assert found[None] == found[True]
+    assert found[True] - found[False] > 0.7 * 4 * parameters
 
 
 @pytest.mark.medium
@@ -168,7 +183,9 @@ def test_models_of_the_papers_have_the_known_numbers_of_parameters():
 
 def test_an_unknown_model_is_a_one_line_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"owner/none: .*known without the hub: .*facebook/opt-13b"):
+    with pytest.raises(
+        UserError, match=r"owner/none is not in the cache .*known without the hub: .*facebook/opt-13b"
+    ):
         models.shape_of("owner/none")
 
 

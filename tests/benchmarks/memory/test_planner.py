@@ -103,7 +103,7 @@ def one_layer(monkeypatch):
     """Reduce nano-opt from three layers to one, because the test traces many steps."""
     config = models.load_config("nano-opt")
     config.num_hidden_layers = 1
-    monkeypatch.setattr(models, "shape_of", lambda name: config)
+    monkeypatch.setattr(models, "shape_of", lambda *_: config)
 
 
 @pytest.mark.slow

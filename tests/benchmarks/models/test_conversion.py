@@ -9,6 +9,7 @@ from transformers import modeling_utils
 from transformers.utils import hub
 
 from benchmarks import models
+from benchmarks.models import _loading
 from tests.benchmarks.models.nano_models import nano
 
 
@@ -36,9 +37,9 @@ def old_hub(tmp_path, monkeypatch):
         def start(self):
             started.append(self.name)
 
-    monkeypatch.setattr(models, "source", lambda name: name)
-    monkeypatch.setattr(models, "load_config", lambda name: config)
-    monkeypatch.setattr(models, "_with_tokenizer", lambda name, config: loaded)
+    monkeypatch.setattr(models, "source", lambda name, *_, **__: name)
+    monkeypatch.setattr(models, "load_config", lambda *_: config)
+    monkeypatch.setattr(_loading, "_with_tokenizer", lambda *_: loaded)
     monkeypatch.setattr(modeling_utils, "is_offline_mode", lambda: False)
     monkeypatch.setattr(hub, "cached_files", cached_files)
     monkeypatch.setattr(modeling_utils, "has_file", lambda *_, **__: False)

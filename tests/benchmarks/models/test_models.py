@@ -73,7 +73,7 @@ def test_a_hub_name_is_accepted_without_contacting_the_hub():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"model_type": "t5"}', "no model family supports model_type 't5'.*llama.*opt"),
+        ('{"model_type": "t5"}', r"model_type 't5' \(T5\) is an encoder-decoder.*facebook/opt-125m"),
         ("{}", "model_type"),
         ("not json", "config.json"),
     ],

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config
 
 from benchmarks import models, registry, tasks
 from benchmarks.config.spec import from_dict
@@ -94,13 +93,6 @@ def test_last_layers_and_everything_after_them_are_trained(name, count, head):
     assert after
 
 
-def test_lora_adapts_the_fused_projection_of_gpt2():
-    config = GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=50, n_positions=16)
-    model = AutoModelForCausalLM.from_config(config)
-    parameters.select(model, "lora:2")
-    assert sum(p.numel() for p in trained(model).values()) == 2 * 2 * (32 + 3 * 32)
-
-
 @pytest.mark.parametrize("name", ["deberta-v2", "distilbert", "electra"])
 def test_adapters_train_the_whole_classification_head(name):
     """Heads have many names. An untrained part of one would be noise that stays."""
@@ -110,16 +102,75 @@ def test_adapters_train_the_whole_classification_head(name):
     assert {n for n in trained(model) if "lora_" not in n} == expected
 
 
-@pytest.mark.parametrize("name", ["bloom", "gpt_neox", "gptj"])
-def test_what_follows_the_last_layers_does_not_depend_on_names(name):
-    """GPT-NeoX's output embeddings are called embed_out in some versions; Bloom's input has a norm."""
-    model = copy.deepcopy(small(name, "causal").model)
+FUSED = {
+    "bloom": "query_key_value", "deberta": "in_proj", "falcon": "query_key_value", "gpt2": "c_attn",
+    "gpt_bigcode": "c_attn", "gpt_neox": "query_key_value", "modernbert": "Wqkv", "mpt": "Wqkv",
+    "phi3": "qkv_proj",
+}  # fmt: skip
+ENCODERS = ("deberta", "deberta-v2", "modernbert")
+
+
+def unchanged(name):
+    """Return a copy of a tiny random model, in float64 and without dropout."""
+    return copy.deepcopy(small(name, "masked" if name in ENCODERS else "causal").model).eval()
+
+
+@pytest.mark.parametrize(("name", "projection"), FUSED.items())
+def test_adapters_on_a_fused_matrix_add_their_product_to_it(name, projection):
+    """The model with W + (alpha / r) B A for each matrix W has the same logits. GPT-2 stores W transposed."""
+    adapted, merged = unchanged(name), unchanged(name)
+    parameters.select(adapted, "lora:2")
+    modules = dict(adapted.named_modules())
+    found = [n for n, module in modules.items() if hasattr(module, "lora_A")]
+    assert {n.rpartition(".")[2] for n in found} == {projection}
+    assert len(found) == len(parameters.layers(merged))
+    ids = torch.arange(20, 31)[None]
+    with torch.no_grad():
+        before = merged(input_ids=ids).logits
+        for n in found:
+            a, b = (getattr(modules[n], f"lora_{part}")["default"].weight for part in "AB")
+            b.copy_(torch.arange(b.numel()).reshape(b.shape).sin())
+            weight = merged.get_submodule(n).weight
+            product = parameters.LORA_ALPHA / 2 * b @ a
+            weight += product.T if name == "gpt2" else product
+        expected, logits = merged(input_ids=ids).logits, adapted(input_ids=ids).logits
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-6)
+    assert (logits - before).abs().max() > 1e-2
+
+
+LAST = (
+    "bloom",
+    "deberta-v2",
+    "falcon",
+    "gemma",
+    "gpt_neox",
+    "gptj",
+    "modernbert",
+    "mpt",
+    "phi",
+    "phi3",
+    "qwen3",
+)
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_the_last_layer_and_what_runs_after_it_are_trained(name):
+    """The order of calls tells what follows the layers. DeBERTa's norm of relative positions does not."""
+    model = unchanged(name)
     parameters.select(model, "last:1")
-    inside = {p for block in parameters.layers(model) for p in block.parameters()}
-    body = model.base_model
-    norm = body.final_layer_norm if name == "gpt_neox" else body.ln_f
-    after = {*norm.parameters(), *model.get_output_embeddings().parameters()}
-    assert {*trained(model).values()} - inside == after - {*model.get_input_embeddings().parameters()}
+    blocks, order = parameters.layers(model), []
+    for module in model.modules():
+        module.register_forward_pre_hook(lambda module, _: order.append(module))
+    with torch.no_grad():
+        model(input_ids=torch.arange(20, 31)[None])
+    late = order[order.index(blocks[-1]) :]
+    early = order[: order.index(blocks[-1])]
+    expected = {p for module in late if module not in early for p in module.parameters(recurse=False)}
+    tied = {*model.get_input_embeddings().parameters()}
+    # A parameter that the head owns itself is not in a module that is called.
+    named = {p for n, p in model.named_parameters() if n == "cls.predictions.bias"}
+    assert {*trained(model).values()} == (expected - tied) | named
+    assert {*blocks[-1].parameters()} <= {*trained(model).values()}
 
 
 def test_a_model_without_a_list_of_its_layers_is_rejected_by_name():
@@ -134,7 +185,10 @@ def test_more_last_layers_than_a_model_has_are_rejected():
 
 def test_lora_on_a_model_without_known_projections_is_rejected():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    with pytest.raises(UserError, match=r"trainable=lora:8: Sequential has none of the projections"):
+    message = (
+        r"trainable=lora:8: Sequential has none of the projections.*its linear layers are 0; use trainable="
+    )
+    with pytest.raises(UserError, match=message):
         parameters.select(model, "lora:8")
 
 
@@ -147,6 +201,7 @@ def spec(method, model, **changes):
 # Every method runs with both pairs, and Addax also with the other two combinations.
 PAIRS = [("nano-opt", "lora:8"), ("nano-roberta", "last:1")]
 CASES = [(method, *pair) for method in registry.files("method") for pair in PAIRS]
+CASES += [("mezo", "nano-llama", "prefix:5"), ("adam", "nano-opt", "prefix:5")]
 CASES += [("addax", "nano-opt", "last:1"), ("addax", "nano-roberta", "lora:8")]
 
 

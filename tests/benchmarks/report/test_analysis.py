@@ -19,8 +19,8 @@ def test_a_suite_tuned_by_another_suite_shows_those_trials(monkeypatch):
     loaded = []
     monkeypatch.setattr(analysis, "load_rows", lambda suite: loaded.append(suite) or (grid(), "somewhere"))
     results = Results.of([made.row("adam", lr=1e-4), made.row("zero-shot")])
-    table = analysis.analyze("small", results).tables["trials"].table
-    assert loaded == ["small-grid"]
+    table = analysis.analyze("real", results).tables["trials"].table
+    assert loaded == ["real-grid"]
     assert (table["trials"].iloc[0], table["chosen"].iloc[0]) == ("3", "lr 0.0001")
     assert analysis.analyze("quick", results).tables["trials"].table["trials"].iloc[0] == "1"
 

@@ -47,7 +47,11 @@ def test_a_report_writes_tables_figures_and_a_page(tmp_path, capsys):
     assert f"{len(rows)} rows from results/reference/demo.jsonl" in output
     assert output.endswith("open results/tables/demo/report.html\n")
     figures = {file.name for file in (tmp_path / "plots/figures/demo").iterdir()}
-    assert figures == {"figure1-nano-opt.png", "convergence-nano-opt-steps.png"}
+    assert figures == {
+        "figure1-nano-opt.png",
+        "convergence-nano-opt-steps.png",
+        "tradeoff-nano-opt.png",
+    }
     for name in ("score.md", "report.html"):
         assert (tmp_path / "results/tables/demo" / name).exists()
     with pytest.raises(UserError, match="no local runs of 'demo'"):

@@ -22,6 +22,16 @@ def test_provenance_lists_all_differences():
     assert "\n" not in line
 
 
+def test_provenance_lists_the_commits_from_the_hub():
+    one, two = made.row("adam"), made.row("mezo", "rte")
+    for row in (one, two):
+        row["config"]["model"] = "facebook/opt-125m@v1"
+        row |= {"model_commit": "0123456789" * 4, "data_commit": "abcdef0123" * 4}
+    line = provenance_line([one, two])
+    assert "data commits: sst2 abcdef0, rte abcdef0; model commits: facebook/opt-125m@v1 0123456;" in line
+    assert "commits" not in provenance_line([made.row("adam")])
+
+
 def test_provenance_lists_runs_that_did_not_fit():
     small = made.row("sgd", "multirc")
     tried = [{"fo_batch_size": size, "eval_batch_size": 32} for size in (8, 4)]

@@ -62,7 +62,7 @@ def test_scores_by_length_have_tables_if_runs_have_a_threshold(tmp_path):
     ) + made.with_lengths([r for r in rows if r["label"] == "Adam"], 44)  # fmt: skip
     for part in ("long", "short"):
         text = written(rows, f"score-{part}.md")
-        assert text.startswith(f"## Accuracy or F1 on {part} test rows (%)")
+        assert text.startswith(f"## Accuracy on {part} test rows (%)")
         table = {line[0]: line[1:] for line in cells(text)}
         for column, task in enumerate(("sst2", "rte")):
             values = [

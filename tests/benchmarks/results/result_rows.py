@@ -128,6 +128,41 @@ def with_lengths(rows, tokens=40):
     ]
 
 
+def with_majority(rows):
+    """Return rows with invented majority scores: equal for rows of a task with equal data seeds."""
+    places = (
+        ("majority", 0.0),
+        ("majority_validation", 0.02),
+        ("majority_long", 0.04),
+        ("majority_short", 0.06),
+    )
+    return [
+        row
+        | {
+            name: Random(f"{row['config']['task']} {row['config']['seed']}").random() / 2 + more
+            for name, more in places
+        }
+        for row in rows
+    ]
+
+
+def signed(rows):
+    """Return rows whose metric is Matthews correlation, with scores that are partly negative."""
+
+    def moved(part):
+        return part | {"score": 2 * (part["score"] - 0.9)} if part and part.get("score") is not None else part
+
+    return [
+        moved(row)
+        | {
+            "metric": "matthews",
+            "curve": [*map(moved, row["curve"])],
+            "validation": moved(row.get("validation")),
+        }
+        for row in rows
+    ]
+
+
 def runs(scores, task="sst2", status="done"):
     """Return rows of methods with given scores.
 
@@ -372,6 +407,8 @@ FIGURES = {
     "figure4": memory,
     "largest_model": memory,
     "k0_sweep": k0_sweep,
+    "tradeoff": TWO_TASKS,
+    "real": TWO_TASKS,
     "lengths": lengths,
     "sensitivity": sensitivity,
     "smoothing": None,

@@ -19,6 +19,7 @@ CHANGES = {
     "scoring": {"config_scoring": "per_candidate"},
     "data": {"config_data": "hub"},
     "data fingerprint": {"data_fingerprint": "e" * 16},
+    "model commit": {"model_commit": "e" * 40},
     "head": {"config_head": "classification"},
     "budget": {"config_steps": 80},
 }

@@ -1,6 +1,5 @@
-"""Tests of the migration of committed rows to schema 2: old and new ids correspond one to one."""
+"""Tests of the migration of rows to schema 2."""
 
-import csv
 import hashlib
 import json
 import runpy
@@ -16,11 +15,6 @@ REFERENCE = registry.ROOT / "results" / "reference"
 MIGRATE = runpy.run_path(str(registry.ROOT / "scripts" / "migrate_rows.py"))
 # Schema 1 omitted these fields from an id if they had these values.
 OMITTED = {"examples": None, "forward_equivalents": None, "parameters": "all", "shots": None}
-
-
-def mapping():
-    with (REFERENCE / "ids_before_schema_2.csv").open(newline="") as file:
-        return {line["old_id"]: line["new_id"] for line in csv.DictReader(file)}
 
 
 def committed_runs():
@@ -46,24 +40,6 @@ def id_of_schema_1(config):
     old = config_of_schema_1(config)
     values = {k: v for k, v in old.items() if k not in OMITTED or v != OMITTED[k]}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def test_old_ids_map_to_new_ids_one_to_one():
-    pairs = mapping()
-    assert len(pairs) == 142
-    assert len(set(pairs.values())) == len(pairs)
-
-
-def test_every_committed_run_has_the_id_that_its_old_id_maps_to():
-    pairs, seen = mapping(), set()
-    for suite, row in committed_runs():
-        old = id_of_schema_1(row["config"])
-        if old not in pairs:
-            # Rows written after the migration have no old id.
-            continue
-        assert pairs[old] == row["id"] == from_dict(row["config"]).id, suite
-        seen.add(old)
-    assert seen == set(pairs)
 
 
 def test_a_row_of_schema_1_keeps_every_measurement(tmp_path):

@@ -137,7 +137,9 @@ def test_our_scores_are_matched_with_published_numbers(means):
     lora = found.loc[("sst2", "MeZO (LoRA)")]
     assert (lora["published"], lora["n"]) == (89.6, 0)
     assert pd.isna(lora["ours"])
-    assert not {"LP", "ICL-32", "MeZO-prefix"} & set(found.index.get_level_values("label"))
+    assert "LP" not in found.index.get_level_values("label")
+    for label, value in (("ICL-32", 87.0), ("MeZO (prefix)", 90.7)):
+        assert (found.loc[("sst2", label), "published"], found.loc[("sst2", label), "n"]) == (value, 0)
 
 
 def test_shots_select_the_model_of_the_paper_and_its_deviation_is_included():
@@ -216,3 +218,22 @@ def test_the_suites_page_lists_every_suite_of_a_paper_with_its_runs(monkeypatch)
     assert list(cells) == wanted
     for name, line in cells.items():
         assert line[3:5] == [str(len(suites.load(name))), str(len(suites.load(f"{name}-tiny")))]
+
+
+def test_matthews_correlation_is_compared_times_100_and_class_f1_as_f1(file):
+    own = {"task": "CoLA", "method": "MeZO", "metric": "Matthews correlation", "value": "51.0"}
+    numbers = published.load(file(own, own | {"task": "MRPC", "metric": "F1", "value": "88.0"}))
+    rows = [
+        made.row("mezo", task, model="facebook/opt-13b") | changes
+        for task, changes in (
+            ("cola", {"task_title": "CoLA", "metric": "matthews", "score": -0.2, "majority": 0.0}),
+            ("mrpc", {"task_title": "MRPC", "metric": "class_f1", "score": 0.8, "majority": 0.7}),
+        )
+    ]
+    means = Results.of(rows).means
+    found = published.beside(means, "Mine", "Table 1", "OPT-13B", numbers).set_index("task")
+    assert found["difference"].to_dict() == pytest.approx({"cola": -71.0, "mrpc": -8.0})
+    paper = SimpleNamespace(paper="Mine", shows="Table 1", model="OPT-13B")
+    table = _paper_tables.printed(means, paper, numbers).table.set_index("task")
+    assert table["majority"].to_dict() == {"CoLA (MCC)": "0.0", "MRPC": "70.0"}
+    assert table["ours (%, MCC × 100)"].to_dict() == {"CoLA (MCC)": "-20.0", "MRPC": "80.0"}

@@ -61,9 +61,14 @@ def test_means_are_over_finished_seeds_and_count_the_others():
 
 
 def test_the_committed_grid_keeps_a_setting_with_the_best_validation_score():
-    runs = Results.of(*load_rows("small-grid")).runs
+    runs = Results.of(*load_rows("quick-grid")).runs
     assert runs["validation_score"].notna().all()
     kept = select.select_best_setting(runs).set_index(CELL)
     for cell, trials in runs.groupby(CELL):
         best = trials[trials["validation_score"] == trials["validation_score"].max()]
         assert set(kept.loc[[cell], "lr"]) <= set(best["lr"])
+
+
+def test_a_setting_can_be_chosen_among_negative_scores():
+    rows = [validated(score, lr=lr) | {"metric": "matthews"} for lr, score in ((1e-4, -0.4), (1e-3, -0.1))]
+    assert list(select_best_setting(frame(rows))["lr"]) == [1e-3]

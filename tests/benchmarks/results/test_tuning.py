@@ -4,14 +4,12 @@ import json
 
 import pytest
 
-from benchmarks import registry
 from benchmarks.config import labels
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import sources, tuning
 from benchmarks.results.frame import Results
 from benchmarks.results.tuning import trials_table
-from benchmarks.suites import small, small_grid
 from tests.benchmarks.results import result_rows as made
 
 TRIALS = [
@@ -118,41 +116,6 @@ def test_a_row_of_another_run_with_the_same_settings_is_no_trial(rows, change):
 def test_a_trial_may_run_on_another_device(rows):
     rows([row(spec.replace(device="cuda"), 0.5) for spec in TRIALS])
     assert len(tuning.best("trials", TRIALS)) == 2
-
-
-def test_every_method_has_the_same_number_of_trials():
-    specs = small_grid.specs()
-    cells = {}
-    for spec in specs:
-        cells.setdefault((spec.model, spec.task, labels.label(spec)), []).append(spec)
-    assert {len(cell) for cell in cells.values()} == {3}
-    for cell in cells.values():
-        assert len({s.settings["lr"] for s in cell}) == 3
-        assert len({s.budget for s in cell}) == 1
-
-
-def test_suite_small_uses_the_settings_that_its_trials_selected(monkeypatch):
-    """Methods are interleaved seed by seed, with equal budgets and equal numbers of rows."""
-    chosen = {}
-    for spec in small_grid.specs():
-        # The test below selects the middle one of the three.
-        cell = chosen.setdefault((spec.model, spec.task, labels.label(spec)), [])
-        cell.append(dict(spec.settings))
-    monkeypatch.setattr(tuning, "best", lambda trials, specs: {k: v[1] for k, v in chosen.items()})
-    specs = small.specs()
-    trained = [s for s in specs if s.method != "zero-shot"]
-    assert len({s.id for s in specs}) == len(specs) == 2 * (1 + 7) + 2 * 3 * 8
-    for s in trained:
-        name = labels.label(s).removesuffix(" (checkpointing)")
-        assert s.settings["lr"] == small_grid.GRID[s.model][name][1]
-        assert s.budget == ("seconds", small.SECONDS[s.model])
-        assert s.gradient_checkpointing == (name != labels.label(s))
-        assert (s.train_rows, s.validation_rows, s.test_rows) == (1000, 200, 400)
-    encoder = [s for s in trained if (s.model, s.task) == ("minilm-l6", "rte")]
-    assert [s.seed for s in encoder] == [0] * 8 + [1] * 8 + [2] * 8
-    assert [labels.label(s) for s in encoder[:8]] == [labels.label(s) for s in encoder[8:16]]
-    assert all(s.seed == s.data_seed for s in trained)
-    assert registry.module("suite", "small").TRIALS == "small-grid"
 
 
 def tried(method, values, best, seeds=(0,), **fields):

@@ -17,7 +17,7 @@ MISSED = {("nano-llama", "squad", "gain of Adam over zero-shot")}
 
 
 def study_rows():
-    return difficulty.latest(read(store.REFERENCE / "difficulty.jsonl"))
+    return read(store.REFERENCE / "difficulty.jsonl")
 
 
 def scores_of_quick():
@@ -59,7 +59,7 @@ def test_mezo_learns_and_is_behind_adam_on_six_tasks():
     assert sum(_criteria.mezo_is_behind(s).met for s in scores) >= _criteria.MEZO_TASKS
 
 
-def test_nano_llama_and_long_examples_meet_the_criteria_in_the_committed_trials():
+def test_nano_llama_and_long_examples_meet_the_criteria_in_the_committed_rows():
     rows = [
         row for row in study_rows() if row["model"] == "nano-llama" or row["task"] in difficulty.LONG_TASKS
     ]
@@ -71,9 +71,11 @@ def test_nano_llama_and_long_examples_meet_the_criteria_in_the_committed_trials(
     assert missed == {m for m in MISSED if m[0] == "nano-llama"}
 
 
-def test_the_trials_belong_to_the_committed_weights():
-    """The last trial of a task must describe the model and the knobs that users have."""
-    for row in study_rows():
+def test_the_rows_belong_to_the_committed_weights_and_knobs():
+    rows = study_rows()
+    expected = [(m, task) for m in difficulty.MODELS for task in difficulty.default_tasks(m)]
+    assert [(row["model"], row["task"]) for row in rows] == expected
+    for row in rows:
         assert row["weights"] == difficulty.weights_of(row["model"])
         assert row["knobs"] == difficulty.knobs_text(row["task"])
         assert row["generator_version"] == registry.module("task", row["task"]).TASK.generator_version
@@ -118,18 +120,3 @@ def test_long_rows_must_be_learned_from_long_examples_only():
     assert missed(45.1, 65.1) == []
     assert missed(55.1, 65.1) == missed(44.9, 65.1) == ["distance of Adam on short examples"]
     assert missed(50.0, 64.9) == ["gain of Adam on all examples"]
-
-
-def test_a_trial_with_other_knobs_does_not_replace_one():
-    from benchmarks.studies import merged
-
-    row = {
-        "model": "nano-opt",
-        "task": "sst2",
-        "weights": "a",
-        "knobs": "familiar 0.2",
-        "settings": "adam lr 1",
-    }
-    other = row | {"knobs": "familiar 0.3"}
-    again = row | {"scores": {}}
-    assert merged(difficulty.STUDY, [row, other], [again]) == [other, again]

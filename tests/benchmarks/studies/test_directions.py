@@ -104,6 +104,16 @@ def test_scores_are_compared_in_pairs_of_equal_task_and_seed():
     assert found[2].differences == pytest.approx([10, 0, 30, 30])
 
 
+def test_the_table_of_scores_shows_the_majority_of_each_task_if_rows_have_it():
+    pair = {"normal": [0.5, 0.6], "rademacher": [0.6, 0.6]}
+    old = [*scores_of(pair), *scores_of(pair, task="cb")]
+    new = [row | {"majority": {"sst2": 0.5, "cb": 0.4}[row["task"]]} for row in old]
+    head, _, *lines = _direction_tables.scores(new).splitlines()
+    assert head.split("|")[-2].strip() == "majority"
+    assert [line.split("|")[-2].strip() for line in lines] == ["50.0", "40.0", "45.0"]
+    assert "majority" not in _direction_tables.scores(old)
+
+
 def test_steps_count_to_the_first_validation_at_the_target():
     # Half of the gain from 0.4 to 0.6 is 0.5.
     normals = [run_row("normal", s, 0.6) for s in range(2)]

@@ -86,7 +86,7 @@ def test_bins_count_every_example_and_do_not_span_l_t(rows):
 
 def test_a_model_without_a_language_model_head_trains_a_classification_head(monkeypatch):
     config = SimpleNamespace(architectures=["BertModel"])
-    monkeypatch.setattr(lengths.models, "load_config", lambda name: config)
+    monkeypatch.setattr(lengths.models, "load_config", lambda *_: config)
     assert lengths.head_of("any") == "classification"
     for architectures in (["OPTForCausalLM"], ["RobertaForMaskedLM"], ["GPT2LMHeadModel"], None):
         config.architectures = architectures

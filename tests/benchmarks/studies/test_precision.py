@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from addax import noise
+from addax import noise, seeds
 from benchmarks import studies
 from benchmarks.results import store
 from benchmarks.studies import precision
@@ -28,7 +28,7 @@ def test_drift_is_the_relative_change_by_the_published_perturbations():
     found = dict(precision.drifts(weight, "released"))
     assert list(found) == list(precision.STEPS)
     theta = weight
-    z = noise.draw(noise.hash_seed(0, 0), 0, weight.shape, precision.CPU).bfloat16()
+    z = noise.draw(seeds.hash_seed(0, 0), 0, weight.shape, precision.CPU).bfloat16()
     for scale in (1, -2, 1):
         theta = theta + scale * z * precision.EPS
     expected = (theta.double() - weight.double()).norm() / weight.double().norm()
@@ -43,6 +43,7 @@ def test_exact_evaluation_and_steps_of_zero_do_not_drift(dtype, small):
 
 def test_fractions_are_means_over_enough_directions(monkeypatch):
     monkeypatch.setattr(precision, "LENGTH", 1.0)
+    monkeypatch.setattr(precision, "FEWEST_DIRECTIONS", 4)
     weight = precision.synthetic(COUNT)
     size = 1e-5
     found = {(a, r): each for a, r, each in precision.fractions(weight.bfloat16(), size)}

@@ -13,7 +13,8 @@ NAMES = list(registry.files("study"))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_is_complete_and_its_tables_show_its_committed_rows(name):
     study = studies.load(name)
-    rows = [json.loads(line) for line in (store.REFERENCE / f"{name}.jsonl").read_text().splitlines()]
+    file = store.REFERENCE / f"{name}.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert {row["study"] for row in rows} == {name}
     for kind, table in studies.page_tables(name).items():
         assert len(table(rows).splitlines()) > 2, kind

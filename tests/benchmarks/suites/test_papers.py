@@ -9,6 +9,7 @@ from benchmarks import registry, suites
 from benchmarks.config import labels
 from benchmarks.config.names import BUDGETS, ZERO_SHOT
 from benchmarks.config.spec import from_dict
+from benchmarks.results import published
 from benchmarks.suites import _tiny
 from benchmarks.suites.papers._paper import OF_SUITES, SUITE, TAGS, Paper, Setting, runs
 
@@ -115,6 +116,21 @@ def test_every_experiment_of_the_papers_has_a_suite():
     assert wanted == set(PAPERS)
 
 
+@pytest.mark.parametrize(
+    ("name", "missing"), [("mezo-opt-13b", {"LP"}), ("mezo-opt-30b", set()), ("mezo-opt-66b", set())]
+)
+def test_a_mezo_suite_has_a_run_for_every_printed_number_but_those_of_linear_probing(name, missing):
+    paper, runs = suites.paper(name), load(name)
+    printed = published.load()
+    printed = printed[(printed["paper"] == "MeZO") & (printed["table"] == paper.shows)]
+    printed = printed[printed["model"] == paper.model]
+    ours = {(spec.task, labels.label(spec)) for spec in runs}
+    assert set(zip(printed["task"], printed["label"], strict=True)) - ours == {
+        (task, label) for task in printed["task"] for label in missing
+    }
+    assert {spec.demonstrations for spec in runs if labels.label(spec) == "ICL-32"} == {32}
+
+
 def test_the_roberta_suites_have_five_seeds_and_two_numbers_of_shots():
     for name in ("roberta-large", "mezo-roberta"):
         specs = load(name)
@@ -132,6 +148,10 @@ def test_the_svrg_suite_has_both_variants_and_both_choices_of_trained_weights():
     }
     pairs = {(s.settings["lr"], s.settings["lr_ratio"]) for s in specs}
     assert pairs == {(1e-4, 0.1), (1e-4, 0.01), (1e-5, 1.0), (1e-5, 0.1)}
+    # The paper reports accuracy on CoLA, whose own metric is Matthews correlation.
+    assert {(s.task, s.metric) for s in load("svrg") if s.task == "cola" or s.metric} == {
+        ("cola", "accuracy")
+    }
     assert {s.budget for s in load("svrg")} == {("forward_equivalents", 2 * 64 * 24_000)}
 
 

@@ -6,11 +6,22 @@ import pytest
 
 from benchmarks import registry, suites
 from benchmarks.config.spec import RunSpec
-from benchmarks.sweep import scheduler as sweep
+from benchmarks.errors import UserError
+from benchmarks.sweep import selection
 
 SUITES = tuple(registry.files("suite"))
 
-loaded = cache(suites.load)
+
+@cache
+def loaded(name):
+    """Return a suite's specs. A suite may only lack them if its trials have no rows yet."""
+    try:
+        return suites.load(name)
+    except UserError as error:
+        trials = getattr(registry.module("suite", name), "TRIALS", None)
+        if f"run `python -m benchmarks sweep {trials}`" not in str(error):
+            raise
+        pytest.skip(f"{trials} has no rows yet")
 
 
 @pytest.mark.medium
@@ -27,11 +38,11 @@ def test_a_suite_lists_different_specs_in_the_same_order_each_time(name):
 @pytest.mark.medium
 @pytest.mark.parametrize("name", SUITES)
 def test_only_selects_the_runs_that_it_names(name, monkeypatch):
-    monkeypatch.setattr(suites, "load", loaded)
     specs = loaded(name)
-    assert sweep.specs_of(name, {}, {}) == specs
+    monkeypatch.setattr(suites, "load", loaded)
+    assert selection.specs_of(name, {}, {}) == specs
     first = specs[0]
     only = {"method": [first.method], "task": [first.task]}
-    assert sweep.specs_of(name, {}, only) == [
+    assert selection.specs_of(name, {}, only) == [
         s for s in specs if (s.method, s.task) == (first.method, first.task)
     ]

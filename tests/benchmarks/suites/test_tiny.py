@@ -10,9 +10,14 @@ from benchmarks.results import store
 from benchmarks.results.frame import Results
 from benchmarks.sweep import worker as work
 
-# Together these suites cover both heads, shots, adapters, last layers, a memory budget for L_T, and the
-# released arithmetic. Suite -> the first word of the labels to run.
-NAMES = {"ablations-opt-13b": "Addax", "mezo-roberta": "", "svrg": ""}
+# Together these suites cover both heads, shots, demonstrations, adapters, prefixes, last layers, a memory
+# budget for L_T, and the released arithmetic. Suite -> the beginning of the labels to run.
+NAMES = {
+    "ablations-opt-13b": "Addax",
+    "mezo-opt-13b": ("ICL", "MeZO (prefix)"),
+    "mezo-roberta": "",
+    "svrg": "",
+}
 
 
 def first_run_of_each_label(name):
@@ -25,7 +30,7 @@ def first_run_of_each_label(name):
 
 
 @pytest.mark.medium
-@pytest.mark.slow_except("mezo-roberta", "svrg")
+@pytest.mark.slow_except("mezo-opt-13b", "mezo-roberta", "svrg")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_label_of_a_tiny_suite_runs_and_is_listed_with_published_numbers(name, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RUNS", tmp_path / "results" / "runs")

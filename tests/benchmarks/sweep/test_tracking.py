@@ -200,7 +200,7 @@ def test_a_long_suite_name_gives_a_valid_id(tmp_path, client):
         ("adhoc", "nano-opt", "disabled"),
         ("figure3-right-tiny", "nano-opt", "disabled"),
         ("adhoc", "facebook/opt-125m", None),
-        ("small", "facebook/opt-125m", None),
+        ("real", "facebook/opt-125m", None),
     ],
 )
 def test_wandb_is_off_by_default_for_short_runs(suite, model, default):

@@ -28,6 +28,7 @@ CANDIDATES = {
     "mnli": ["Yes", "Maybe", "No"],
     "qnli": ["Yes", "No"],
     "cola": ["No", "Yes"],
+    "mrpc": ["No", "Yes"],
 }
 
 # The tasks that the nano models are pretrained on.

@@ -124,9 +124,16 @@ def test_labels_of_stories_follow_from_the_text():
         assert re.fullmatch(rf"the ({SELECTORS}) impression was good", row["hypothesis"])
         kind = selected(row["premise"], row["hypothesis"])
         assert row["label"] == {"praise": 0, "blame": 1, "color": 2}[kind]
-    for row in generated("squad", 300):
-        assert re.fullmatch(rf"What was it ({SELECTORS})\?", row["question"])
-        assert row["answers"] == [taken(row["context"])[place(row["question"])][1]]
+    for row in generated("copa", 300):
+        choices = [row["choice1"], row["choice2"]]
+        assert all(re.fullmatch(rf"The ({SELECTORS}) impression was good\.", choice) for choice in choices)
+        assert row["question"] == "effect"
+        (label,) = (i for i, choice in enumerate(choices) if selected(row["premise"], choice) == "praise")
+        assert row["label"] == label
+    for name, text in (("squad", "context"), ("drop", "passage")):
+        for row in generated(name, 300):
+            assert re.fullmatch(rf"What was it ({SELECTORS})\?", row["question"])
+            assert row["answers"] == [taken(row[text])[place(row["question"])][1]]
     for row in generated("record", 300):
         names = [name for name, _ in taken(row["passage"])]
         assert re.fullmatch(rf"it was ({SELECTORS}) @placeholder", row["query"])
@@ -191,6 +198,11 @@ def test_labels_of_the_other_tasks_follow_from_the_text():
     for row in generated("cola", 300):
         whole = re.fullmatch(rf"{clause}( (and|but|although) {clause})?\.", row["sentence"])
         assert row["label"] == (whole is not None)
+    for row in generated("mrpc", 300):
+        words = [re.findall(r"\w+", row[key]) for key in ("sentence1", "sentence2")]
+        ((one,), (two,)) = [[w for w in each if w in KINDS] for each in words]
+        assert words[0][1] == words[1][1]
+        assert row["label"] == (KINDS[one] == KINDS[two])
 
 
 def test_answers_of_word_problems_follow_from_the_text():

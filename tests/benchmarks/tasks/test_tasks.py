@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import registry, tasks
-from benchmarks.data import sources
-from benchmarks.errors import UserError
+from benchmarks.data.example import checked_file_examples
+from benchmarks.data.values import TaskError
 from tests.benchmarks.tasks.task_rows import CANDIDATES, FIXTURES, right_answer
 
 
@@ -18,8 +18,9 @@ def test_every_task_file_follows_the_contract(name):
     assert task.version >= 1
     assert task.generator_version >= 1
     assert task.loss == "classification" or task.answer is not None
-    with pytest.raises(UserError, match=r"^here: "):
-        sources._line_examples("{}", task, "here")
+    with pytest.raises(ValueError, match=r"^field '") as caught:
+        checked_file_examples(task, {})
+    assert not isinstance(caught.value, TaskError)
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURES))
@@ -53,12 +54,19 @@ def test_prompts_and_answers_equal_the_recorded_ones(name, form):
         ("record", "hub", {"query": "no place"}, "@placeholder"),
         ("record", "hub", {"answers": ["Bodo"]}, "Bodo"),
         ("squad", "hub", {"answers": {"text": []}}, "answers"),
+        ("copa", "hub", {"question": "because"}, "field 'question' must be cause or effect, not 'because'"),
+        ("copa", "file", {"choice2": ""}, "choice2"),
+        ("copa", "hub", {"label": -1}, "label"),
+        ("drop", "hub", {"answers_spans": {"spans": []}}, "field 'answers' must contain at least one span"),
+        ("drop", "file", {"answers": ["Ida"]}, "a list of answers, each of which is a list of spans"),
+        ("drop", "file", {"answers": [["Ida"], [" "]]}, "no empty span"),
         ("sst5", "file", {"label": 5}, "label"),
         ("trec", "hub", {"coarse_label": 6}, "coarse_label"),
         ("trec", "file", {"label": -1}, "label"),
         ("snli", "hub", {"label": 3}, "label"),
         ("mnli", "file", {"label": "entailment"}, "label"),
         ("qnli", "hub", {"question": ""}, "question"),
+        ("mrpc", "file", {"sentence2": None}, "sentence2"),
         ("gsm8k", "hub", {"answer": "It is 5."}, "####"),
     ],
 )

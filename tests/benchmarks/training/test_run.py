@@ -3,6 +3,7 @@
 import json
 import shutil
 import weakref
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +95,42 @@ def test_a_row_with_a_threshold_has_the_scores_of_long_and_of_short_test_rows(me
         total = long["n"] * long[name] + short["n"] * short[name]
         assert total / 40 == pytest.approx(row["test"][name])
     assert row["train_rows"] == ROWS
+
+
+MAJORITY = {"accuracy": lambda golds, label: sum(g == label for g in golds) / len(golds),
+            "class_f1": lambda golds, label: 2 * sum(golds) / (sum(golds) + len(golds)) if label else 0.0,
+            "matthews": lambda golds, label: 0.0}  # fmt: skip
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("metric", MAJORITY)
+def test_a_row_has_the_majority_scores_of_the_rows_and_the_metric_of_its_scores(metric):
+    spec = tiny("adam", test_rows=40, long_above="q0.5", metric=metric)
+    row, parts = row_of(spec), train.load(spec, None)
+    assert row["metric"] == metric
+    counts = Counter(example.gold for example in parts.train)
+    label = 0 if counts[0] >= counts[1] else 1
+    assert counts.total() == ROWS
+    lengths = lengths_of(spec, "test")
+    golds = [example.gold for example in parts.test]
+    groups = {
+        "majority": golds,
+        "majority_validation": [example.gold for example in parts.validation],
+        "majority_long": [g for g, n in zip(golds, lengths, strict=True) if n > row["long_above_tokens"]],
+        "majority_short": [g for g, n in zip(golds, lengths, strict=True) if n <= row["long_above_tokens"]],
+    }
+    assert {len(group) for group in groups.values()} == {40, 8, row["test_long"]["n"], row["test_short"]["n"]}
+    for name, group in groups.items():
+        assert row[name] == pytest.approx(MAJORITY[metric](group, label)), name
+
+
+@pytest.mark.medium
+def test_a_run_that_crashed_has_majority_scores_and_no_score():
+    spec = tiny("adam")
+    row = train.unfinished_row(spec, train.load(spec, None), "test", "it crashed")
+    finished = row_of(spec)
+    assert (row["score"], row["majority"]) == (None, finished["majority"])
+    assert finished["majority_long"] is None
 
 
 def test_a_part_without_test_rows_has_no_score():

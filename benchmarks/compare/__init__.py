@@ -1,0 +1,1 @@
+"""Comparisons: a suite built from a model, data, and a list of methods, tuned by one rule (`compare`)."""

@@ -1,0 +1,89 @@
+"""Disk space that a sweep will need for the checkpoints of its runs (`benchmarks.training.checkpoint`)."""
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks import models
+from benchmarks.config.methods import build_optimizer
+from benchmarks.config.names import ZERO_SHOT
+from benchmarks.config.spec import RunSpec
+from benchmarks.models import _trainable
+from benchmarks.training.state import weights_of
+
+# Width of the layer that stands for a model when the state of a method is measured.
+WIDTH = 64
+# Classes of a classification head, whose size does not matter beside that of the model.
+CLASSES = 2
+
+
+def checkpoint_bytes(spec: RunSpec) -> float:
+    """Return the most bytes that the checkpoint of a run takes, which is while it is replaced.
+
+    With W bytes of trained weights and S bytes of optimizer state, these are 3 W + 2 S; 0 for a run without
+    training.
+
+    Raises:
+        UserError: the configuration of the model cannot be read.
+    """
+    if spec.method == ZERO_SHOT:
+        return 0.0
+    weights = trained_bytes(spec.model, spec.dtype, spec.head, spec.trainable, spec.trust_remote_code)
+    return weights * (3 + 2 * state_ratio(spec))
+
+
+def saved_bytes(spec: RunSpec) -> int:
+    """Return the bytes of the saved model of a run: its adapters, or all weights; 0 without training.
+
+    Raises:
+        UserError: the configuration of the model cannot be read.
+    """
+    if spec.method == ZERO_SHOT:
+        return 0
+    whole = spec.trainable == "all" or spec.trainable.startswith("last:")
+    part = "all" if whole else spec.trainable
+    return trained_bytes(spec.model, spec.dtype, spec.head, part, spec.trust_remote_code)
+
+
+@cache
+def trained_bytes(model: str, dtype: str, head: str, trainable: str, trust_remote_code: bool = False) -> int:
+    """Return the bytes of the weights that a checkpoint stores, from the model's configuration alone."""
+    config = models.shape_of(model, trust_remote_code)
+    labels = CLASSES if head == "classification" else None
+    shape = models.build(config, dtype=getattr(torch, dtype), device="meta", head=head, num_labels=labels)
+    _trainable.select(shape, trainable, model)
+    return sum(tensor.nbytes for tensor in weights_of(shape).values())
+
+
+def state_ratio(spec: RunSpec) -> float:
+    """Return the bytes of a method's state per byte of the weights that it trains.
+
+    They are measured on one layer, after a step of each kind.
+    """
+    layer = nn.Linear(WIDTH, WIDTH, bias=False, dtype=getattr(torch, spec.dtype))
+    optimizer = build_optimizer(spec, layer)
+    inputs = torch.ones(1, WIDTH, dtype=layer.weight.dtype)
+
+    def loss() -> torch.Tensor:
+        return layer(inputs).float().square().mean()
+
+    for _ in range(optimizer.step_kinds):
+        optimizer.step(**dict.fromkeys(optimizer.next_closures(), loss))
+    tensors = [
+        value
+        for state in optimizer.state_dict()["state"].values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    ]
+    # Counters of steps are small whatever the size of the weights.
+    return sum(t.nbytes for t in tensors if t.numel() > 1) / layer.weight.nbytes
+
+
+def free(folder: Path) -> tuple[int, Path]:
+    """Return the free bytes of the file system that holds a folder, and the closest folder that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free, folder

@@ -1,0 +1,90 @@
+"""Tests of the tables of suite `real`: scores, comparisons, rates at an edge, memory, and time."""
+
+from statistics import mean, stdev
+
+import pytest
+
+from benchmarks.docs import real
+from benchmarks.docs.values import lines
+from benchmarks.results import fixed
+from benchmarks.results.frame import Results
+from tests.benchmarks.results import result_rows as made
+
+METHODS = {"addax": "Addax", "mezo": "MeZO", "ip-sgd": "IP-SGD", "adam": "Adam"}
+TASKS = ("sst2", "rte", "squad")
+
+
+@pytest.fixture(scope="module")
+def suites():
+    """Return the rows of each suite: four methods on three tasks, two seeds of MeZO missing."""
+    runs = [
+        made.row(method, task, seed=seed)
+        for method in (*METHODS, "zero-shot")
+        for task in TASKS
+        for seed in range(3)
+    ]
+    costs = [
+        made.row(m, label=label) | {"peak_bytes": 2e9, "step_seconds": 0.5} for m, label in METHODS.items()
+    ]
+    costs.append(
+        made.row("ip-sgd", label="IP-SGD (checkpointing)") | {"peak_bytes": 1e9, "step_seconds": 0.6}
+    )
+    trials = []
+    for method, scores in (("addax", (0.5, 0.7, 0.6, 0.2)), ("adam", (0.4, 0.5, 0.6, 0.8))):
+        for rate, score in zip((1e-4, 3e-4, 1e-3, 3e-3), scores, strict=True):
+            trials.append(made.row(method, lr=rate) | {"validation": {"score": score, "loss": 1.0, "n": 9}})
+    return {"real": runs, "real-costs": costs, "real-grid": trials}
+
+
+def table(suites, name="real:overview"):
+    text = real.tables()[name](lambda suite: suites.get(suite, []))
+    return {cells[0]: dict(zip(header, cells, strict=True)) for header, cells in lines(text)}
+
+
+def test_scores_are_means_and_deviations_over_seeds(suites):
+    scores = [r["score"] for r in suites["real"] if (r["label"], r["config"]["task"]) == ("Adam", "rte")]
+    assert table(suites)["Adam"]["RTE"] == f"{100 * mean(scores):.1f} ± {100 * stdev(scores):.1f}"
+
+
+def test_only_the_fixed_comparisons_are_tested(suites):
+    found = table(suites)
+    expected = fixed.against(
+        Results.of(suites["real"]).selected,
+        "Addax",
+        ("Addax (D1 only)", "MeZO", "IP-SGD", "Adam", "Adam (LoRA)"),
+    ).set_index("label")
+    for label in ("MeZO", "IP-SGD", "Adam"):
+        assert found[label]["minus Addax (points)"] == f"{100 * expected.loc[label, 'difference']:+.1f}"
+        assert found[label]["p, Holm"] == f"{expected.loc[label, 'p_holm']:.4f}"
+    assert found["Addax"]["p, Holm"] == found["zero-shot"]["p, Holm"] == "–"
+
+
+def test_a_rate_at_the_edge_of_its_trials_is_marked(suites):
+    assert table(suites)["Adam"]["learning rate"] == "0.001 (edge)"
+    assert table(suites)["Addax"]["learning rate"] == "0.001"
+    trials = table(suites, "real:trials")
+    assert (trials["Adam"]["chosen"], trials["Addax"]["chosen"]) == ("0.003 (edge)", "0.0003")
+
+
+def test_a_trial_that_diverged_is_shown_and_never_chosen(suites):
+    failed = made.row("addax", lr=1e-5, status="failed")
+    found = table({**suites, "real-grid": [failed, *suites["real-grid"]]}, "real:trials")["Addax"]
+    assert found["chosen"] == "0.0003"
+    assert found["rate: validation score"].startswith("1e-05: diverged; 0.0001: 50.0")
+
+
+def test_memory_and_time_come_from_the_measured_steps(suites):
+    found = table(suites)
+    assert found["Adam"]["memory (GB)"] == "2.00"
+    assert found["Adam"]["time of a run (min)"] == f"{0.5 * made.METHODS['adam'][1] / 60:.1f}"
+    assert found["zero-shot"]["memory (GB)"] == "–"
+    checkpointed, plain = found["IP-SGD (checkpointing)"], found["IP-SGD"]
+    assert (checkpointed["SST-2"], checkpointed["p, Holm"]) == (plain["SST-2"], plain["p, Holm"])
+    assert checkpointed["memory (GB)"] == "1.00"
+
+
+def test_missing_rows_say_how_to_measure_them():
+    for name in ("real:overview", "real:trials", "real:long"):
+        text = real.tables()[name](lambda suite: [])
+        assert "No rows yet" in text
+        assert f"sweep {real.owners(name)[-1 if name == 'real:long' else 0]}`" in text

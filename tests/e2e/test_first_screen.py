@@ -1,0 +1,172 @@
+"""Every sentence under "What we found" in README.md, recomputed from the committed rows.
+
+The computation shares no code with the tables: it reads the rows as JSON, and the tests are exact.
+"""
+
+import json
+import re
+from collections import defaultdict
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from benchmarks.registry import ROOT
+from tests.e2e.exact_tests import holm, p_value
+from tests.e2e.page_sentences import sentences
+
+SECTION = re.search(r"## What we found\n(.*?)\n\[Results\]", (ROOT / "README.md").read_text(), re.S)[1]
+
+
+def rows_of(suite):
+    return [json.loads(text) for text in (ROOT / f"results/reference/{suite}.jsonl").read_text().splitlines()]
+
+
+def points(differences):
+    return f"{100 * np.mean(differences):+.1f}"
+
+
+def assert_interval(text, differences):
+    """Assert that an interval has the shifts that the exact test does not reject at 5 %.
+
+    The tables draw 9,999 sign patterns, so their ends differ from the exact ones by a few tenths.
+    """
+    low, high = (float(end) / 100 for end in text.split(" to "))
+    for end, outward in ((low, -1), (high, 1)):
+        assert p_value(differences - (end - outward * 4e-3)) > 0.05
+        assert p_value(differences - (end + outward * 4e-3)) < 0.05
+
+
+def scores_of(rows, name_of):
+    """Return name -> (method, task, seed) or (task, seed) -> score."""
+    found = defaultdict(dict)
+    for row in rows:
+        name, pair = name_of(row)
+        found[name][pair] = row["score"]
+    return found
+
+
+def differences(scores, a, b):
+    """Return the differences a - b over the pairs that both have."""
+    return np.array([scores[a][pair] - scores[b][pair] for pair in scores[a] if pair in scores[b]])
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """Return the intervals in the order of the text."""
+    return re.findall(r"interval (\S+ to \S+\d)", " ".join(sentences(SECTION)))
+
+
+def test_every_sentence_follows_from_the_rows(shown):
+    peaks = {
+        (row["label"], row["gradient_checkpointing"]): row["peak_bytes"] / 1e9
+        for row in rows_of("memory-curves")
+        if (row["what"], row["model"], row["length"]) == ("figure4", "facebook/opt-13b", 1000)
+    }
+    gb = {key: f"{value:.1f}" for key, value in peaks.items()}
+    realized = {
+        row["rounding"]: row
+        for row in rows_of("precision")
+        if (row["measure"], row["weights"], row["dtype"]) == ("fraction", "synthetic", "bfloat16")
+        and row["size"] == 1e-6
+    }
+    nearest, ours = (rounding_differences(way) for way in ("nearest", "stochastic"))
+    quick, quick_p = quick_comparisons()
+    zeroth, everything = long_differences()
+    assert sentences(SECTION) == [
+        "Addax saves memory by leaving long examples out of the backward pass.",
+        f"On OPT-13B with long examples of 1000 tokens, a step needs {gb['Addax', False]} GB (K0 = 6 long "
+        "examples, K1 = 4 short ones).",
+        f"IP-SGD needs {gb['IP-SGD', False]} GB for 8 long examples (both predicted).",
+        "Gradient checkpointing removes most of that advantage.",
+        f"IP-SGD with checkpointing needs {gb['IP-SGD', True]} GB for the same batch, and Addax with "
+        f"checkpointing {gb['Addax', True]} GB.",
+        "The published 16-bit arithmetic loses most of a small step, and ours does not.",
+        f"In bfloat16 it realizes {100 * realized[None]['fraction']:.1f} % of a step with "
+        "lr x projected_grad = 1e-6; our stochastic rounding realizes all of it on average.",
+        "On our small tasks, bfloat16 runs that round to nearest differ from float32 by "
+        f"{points(nearest)} points (95 % interval {shown[0]}), and ours by {points(ours)} points (interval "
+        f"{shown[1]}).",
+        "On our small generated tasks, Addax learns more than MeZO and less than Adam.",
+        f"The differences over nine tasks and three seeds are {points(quick['MeZO'])} and "
+        f"{points(quick['Adam'])} points.",
+        "On real models we have no evidence that any method is more accurate than another, and nothing has "
+        "been measured on a GPU yet.",
+        "We see no learning from long examples by Addax's zeroth-order part at alpha = 0.001, the value of "
+        "the paper.",
+        f"Where only long examples teach how to answer long rows, Addax is {points(zeroth)} points from "
+        f"training on the short examples alone (95 % interval {shown[2]}), and IP-SGD with checkpointing on "
+        f"all examples is {points(everything)} points ahead, at the same budget (Long examples).",
+    ]
+    # What the sentences claim beyond their numbers.
+    saved = peaks["IP-SGD", False] - peaks["Addax", False]
+    assert peaks["IP-SGD", True] - peaks["Addax", True] < saved / 2
+    stochastic = realized["stochastic"]
+    assert stochastic["directions"] >= 16
+    assert abs(stochastic["fraction"] - 1) < 3 * stochastic["standard_error"] < 0.02
+    assert len(nearest) == len(ours) == 27
+    # Holm's correction over four comparisons multiplies the smallest p by four.
+    assert p_value(nearest) < 0.05 / 4
+    assert p_value(ours) > 0.05
+    assert_interval(shown[0], nearest)
+    assert_interval(shown[1], ours)
+    assert np.mean(quick["MeZO"]) > 0 > np.mean(quick["Adam"])
+    assert quick_p["MeZO"] < 0.05
+    assert quick_p["Adam"] < 0.05
+    assert len(quick["MeZO"]) == len(quick["Adam"]) == 27
+    assert_interval(shown[2], zeroth)
+    assert p_value(zeroth) > 0.05
+    assert p_value(everything) < 0.05 / 8
+
+
+def test_the_p_value_counts_all_sign_patterns():
+    generator = np.random.default_rng(0)
+    patterns = np.array(list(product((-1, 1), repeat=10)))
+    for mean in (0.0, 0.02, 0.05):
+        values = np.round(generator.normal(mean, 0.05, 10), 3)
+        expected = np.mean(np.abs(patterns @ values) >= abs(values.sum()) - 1e-9)
+        assert p_value(values) == pytest.approx(expected, abs=1e-12)
+
+
+def rounding_differences(rounding):
+    """Return the differences from float32 of the bfloat16 runs with exact evaluation and one rounding."""
+
+    def name_of(row):
+        config = row["config"]
+        way = (config["dtype"], config["settings"]["rounding"])
+        return way, (config["method"], config["task"], config["seed"])
+
+    exact = [r for r in rows_of("rounding") if r["config"]["settings"].get("arithmetic") != "released"]
+    return differences(scores_of(exact, name_of), ("bfloat16", rounding), ("float32", "stochastic"))
+
+
+def quick_comparisons():
+    """Return Addax's differences from each other method on nano-opt, and p corrected over all pairs."""
+    scores = scores_of(
+        [row for row in rows_of("quick") if row["config"]["model"] == "nano-opt"],
+        lambda row: (row["label"], (row["config"]["task"], row["config"]["seed"])),
+    )
+    tested = [name for name in scores if len(scores[name]) == 27 and name != "zero-shot"]
+    assert len(tested) == 6
+    p = holm({(a, b): p_value(differences(scores, a, b)) for a, b in combinations(tested, 2)})
+    others = [name for name in tested if name != "Addax"]
+    corrected = {b: p.get(("Addax", b), p.get((b, "Addax"))) for b in others}
+    return {b: differences(scores, "Addax", b) for b in others}, corrected
+
+
+def long_differences():
+    """Return the differences from D1 only on long rows of the second versions: Addax, and IP-SGD."""
+
+    def name_of(row):
+        alpha = row["config"]["settings"].get("alpha")
+        return (row["label"], alpha), (row["config"]["task"], row["config"]["seed"])
+
+    rows = [
+        row | {"score": row["test_long"]["score"]}
+        for row in rows_of("long-matters")
+        if row["config"]["task"].endswith("-long")
+    ]
+    scores = scores_of(rows, name_of)
+    d1 = next(name for name in scores if name[0] == "Addax (D1 only)")
+    everything = next(name for name in scores if name[0] == "IP-SGD (checkpointing)")
+    return differences(scores, ("Addax", 0.001), d1), differences(scores, everything, d1)
