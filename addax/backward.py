@@ -21,8 +21,9 @@ from torch.distributed import ProcessGroup
 
 from addax import noise
 from addax.distributed import mean_over_ranks
+from addax.fused_update import apply_fused, apply_fused_updates
 from addax.loss_scale import LossScale
-from addax.update import Step, apply_fused, apply_update, apply_updates
+from addax.update import Step, apply_update, apply_updates
 
 UNREACHED = (
     "the first-order loss does not depend on trainable parameters of the model: compute it with the model "
@@ -116,7 +117,8 @@ def apply_step(
             if lr != 0 and p not in visited:
                 rest.setdefault((p.device, lr), []).append((p, index))
         for (device, lr), parameters in rest.items():
-            apply_updates(parameters, coefficients.step(device, lr))
+            apply = apply_fused_updates if noise.uses_kernels(device) else apply_updates
+            apply(parameters, coefficients.step(device, lr))
     return flags
 
 

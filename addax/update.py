@@ -1,4 +1,4 @@
-"""Update: move parameters by a step, in one pass over each.
+"""Update: move parameters by a step with torch's operators, in one pass over each.
 
     theta <- round( theta - sum_k c_k z_k - c g )
 
@@ -6,8 +6,8 @@ The sum is computed in float32 (float64 for float64 parameters), block by block,
 `addax.rounding`.
 
 Cost: 1 pass over theta; 1 draw of z per direction, and 16 random bits per element in 16-bit.
-Memory of torch's operators: blocks of float32 for each thread, at most 3 in float32, 6 in
-bfloat16, and 11 in float16. A block has 1 MiB on a CPU and 64 MiB on a GPU.
+Memory: blocks of float32 for each thread, at most 3 in float32, 6 in bfloat16, and 11 in float16. A block has
+1 MiB on a CPU and 64 MiB on a GPU.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from addax import fused, noise
+from addax import noise
 from addax.rounding import HALF, RealizedFraction, write_rounded
-from addax.small_tensors import KeptNoise, alike, is_small
+from addax.small_tensors import KeptNoise, is_small
 
-#: With fused kernels, the realized fraction is that of this many elements of each parameter.
-MEASURED = 1 << 22
 #: A coefficient of a step: a number on a CPU, a scalar tensor on another device.
 Coefficient = Tensor | float
 
@@ -71,60 +69,16 @@ def apply_update(
         grad: a gradient of theta's shape; None leaves it out.
         mask: bool scalar on theta's device. If it is False, the gradient is left out, too.
     """
-    update = _Update(theta, index, step, grad, mask)
+    update = ParameterUpdate(theta, index, step, grad, mask)
     noise.for_blocks(theta.numel(), theta.device, update.apply, kind=step.kind)
-
-
-def apply_fused(
-    parameters: Sequence[tuple[Tensor, int, Tensor | None]], step: Step, not_finite: Tensor | None = None
-) -> None:
-    """Apply a step to (parameter, index, gradient) on one device and of one dtype, with fused kernels.
-
-    An element whose gradient is not finite does not move.
-
-    Args:
-        parameters: all with a gradient, or all without one.
-        step: the step.
-        not_finite: int32 scalar on the device, which becomes 1 if an element of a gradient is not finite.
-    """
-    theta = parameters[0][0]
-    vector = step.vector
-    items = [(p.data, index, None if grad is None else grad.contiguous()) for p, index, grad in parameters]
-    measured = step.realized is not None and theta.dtype in HALF
-    before = [p.view(-1)[:MEASURED].clone() for p, *_ in items] if measured else []
-    fused.update(
-        items,
-        step.seed,
-        directions=[seed for _, seed in step.directions],
-        direction="normal" if step.draws is None else step.draws.kind,
-        coefficients=vector.double() if theta.dtype == torch.float64 else vector.float(),
-        rounding=step.rounding,
-        not_finite=not_finite,
-    )
-    for old, (p, index, grad) in zip(before, items, strict=False):
-        _measure(old, p.view(-1)[: old.numel()], index, step, None if grad is None else grad.view(-1))
-
-
-def _measure(before: Tensor, after: Tensor, index: int, step: Step, grad: Tensor | None) -> None:
-    """Add the first elements of a parameter, before and after an update, to the realized fraction."""
-    old, part = before.float(), slice(0, before.numel())
-    intended = torch.empty_like(old)
-    _Update(before, index, step, grad).subtract(old, 0, part, out=intended)
-    if grad is not None:
-        intended = torch.where(torch.isfinite(grad[part]), intended, old)
-    step.realized.add(index, 0, old, intended, after.float())
 
 
 @torch.no_grad()
 def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
-    """Apply a step without a gradient to several (parameter, index) on one device.
+    """Apply a step without a gradient to several (parameter, index) on one device, with torch's operators.
 
     On a CPU, torch's threads share the blocks of all parameters.
     """
-    if noise.uses_kernels(parameters[0][0].device):
-        for group in alike([p for p, _ in parameters]):
-            apply_fused([(*parameters[n], None) for n in group], step)
-        return
     # The z of small tensors is drawn before threads share it.
     for _, seed in step.directions:
         step.draws.small(seed)
@@ -136,7 +90,7 @@ def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
         ((coefficient, seed),) = step.directions
         z = step.draws.small(seed)
         torch._foreach_add_([p for p, _ in together], [z[i] for _, i in together], alpha=-coefficient)
-    updates = [_Update(p, index, step) for p, index in separate]
+    updates = [ParameterUpdate(p, index, step) for p, index in separate]
     if updates:
         noise.for_all_blocks(
             [u.flat.numel() for u in updates],
@@ -146,7 +100,7 @@ def apply_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
         )
 
 
-class _Update:
+class ParameterUpdate:
     """The update of one parameter, which threads apply block by block."""
 
     def __init__(

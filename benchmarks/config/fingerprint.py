@@ -3,8 +3,9 @@
 A run's fingerprint covers every module of this repository that the run imports, including lazy imports. The
 search starts at the training code and at the files of the run's method, task, and model family, and it
 follows import statements. It ignores imports for type checkers and files that are only found through the
-registry. The memory predictor counts only if it chooses the run's length threshold. A model's own code counts
-if the run trusts it. Comments, docstrings, and blank lines never count.
+registry. The memory predictor counts only if it chooses the run's length threshold. The fused kernels count
+only if the run is on a GPU. A model's own code counts if the run trusts it. Comments, docstrings, and blank
+lines never count.
 
 The files of the method, the task, and the model family may be a user's. For them and for the modules that
 only they import, the fingerprint also covers modules outside the repository, data files, environment
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # The training code, and the predictor that chooses L_T for a memory budget; relative to the repository.
 ENTRY, PREDICTOR = "benchmarks/training/run.py", "benchmarks/memory/search.py"
+# Files and folders that a run on a CPU may import but never calls.
+GPU_ONLY = ("addax/fused.py", "addax/fused_update.py", "addax/kernels/")
 # Packages that store or show the rows of a study but do not affect its numbers.
 PRESENTATION = ("benchmarks/results/", "benchmarks/report/", "benchmarks/cli/", "plots/")
 _BLANK = frozenset({tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT})
@@ -47,12 +50,13 @@ _BLANK = frozenset({tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.I
 def source_fingerprint(spec: "RunSpec") -> str:
     """Return 16 hexadecimal digits of a hash of all files that determine a run's numbers.
 
-    Within a process, the result depends only on the names of the method, model, and task. Later changes to
-    the files do not matter, because the process has already imported them.
+    Within a process, the result depends only on the names of the method, model, and task, and on the kind of
+    device. Later changes to the files do not matter, because the process has already imported them.
     """
     threshold = spec.length_threshold
     uses_predictor = threshold is not None and threshold.memory is not None
-    return _fingerprint(spec.method, spec.model, spec.task, uses_predictor, spec.trust_remote_code)
+    on_cpu = spec.device == "cpu"
+    return _fingerprint(spec.method, spec.model, spec.task, uses_predictor, spec.trust_remote_code, on_cpu)
 
 
 @cache
@@ -84,7 +88,7 @@ def modules_of(*roots: Path) -> list[Path]:
 
 @cache
 def _fingerprint(
-    method: str, model: str, task: str, uses_predictor: bool, trust_remote_code: bool = False
+    method: str, model: str, task: str, uses_predictor: bool, trust_remote_code: bool, on_cpu: bool
 ) -> str:
     entries = (ENTRY, PREDICTOR) if uses_predictor else (ENTRY,)
     extensions = _family_files(model, trust_remote_code)
@@ -113,7 +117,8 @@ def _fingerprint(
         more += [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in local]
         if trust_remote_code:
             more += [f"{file.name} {_digest(file)}" for file in _model_code(part)]
-    return _hash(files, more)[:16]
+    unused = tuple(str(registry.ROOT / name) for name in GPU_ONLY) if on_cpu else ()
+    return _hash((f for f in files if not str(f).startswith(unused)), more)[:16]
 
 
 def _more(files: Sequence[Path], core: frozenset[Path], extensions: Sequence[Path]) -> Iterator[str]:

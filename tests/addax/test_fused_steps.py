@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from addax import noise
+from addax import fused_update, noise
 from addax.addax import Addax
 from addax.backward import _Coefficients
 from addax.kernels import launch
 from addax.loss_scale import LossScale
+from addax.rounding import RealizedFraction
 from addax.small_tensors import KeptNoise
 from addax.update import Step
 from baselines.ip_sgd import IPSGD
@@ -191,6 +192,25 @@ def test_a_measured_step_is_an_ordinary_step(rounding):
     assert stats[1].realized_fraction is None
     assert 0.3 < stats[0].realized_fraction.item() < 2
     assert all(torch.equal(p, q) for p, q in zip(measured.parameters(), plain.parameters(), strict=True))
+
+
+def test_a_measured_step_copies_few_elements_however_many_parameters_there_are(monkeypatch):
+    monkeypatch.setattr(fused_update, "MEASURED", 64)
+    added = []
+    monkeypatch.setattr(RealizedFraction, "add", lambda self, *of: added.append(of))
+    model = nn.Sequential(*(nn.Linear(5, 5, bias=k > 0) for k in range(3))).bfloat16()
+    opt = MeZO(model, lr=LR)
+    start = {index: p.detach().float().flatten() for p, index in opt.indices.items()}
+    opt.step(zo_loss=lambda: model(torch.ones(1, 5, dtype=torch.bfloat16)).float().square().mean())
+    after = {index: p.detach().float().flatten() for p, index in opt.indices.items()}
+    # Five parameters share 64 elements: 12 of each weight, and the 5 of each bias.
+    assert [(index, block, len(old)) for index, block, old, *_ in added] == [
+        (0, 0, 12), (1, 0, 12), (2, 0, 5), (3, 0, 12), (4, 0, 5),
+    ]  # fmt: skip
+    for index, _, old, intended, new in added:
+        assert torch.equal(old, start[index][: len(old)])
+        assert torch.equal(new, after[index][: len(new)])
+        assert not torch.equal(intended, old)
 
 
 def test_a_loss_that_is_not_finite_moves_no_parameter_on_a_cpu_either(monkeypatch):

@@ -11,7 +11,7 @@ from benchmarks.compare import rates
 from benchmarks.report import analysis
 from benchmarks.report import build as report
 from benchmarks.results import store
-from benchmarks.sweep import cost_sources, local
+from benchmarks.sweep import local
 from tests.benchmarks.sweep.inline import Inline
 
 SIZES = ["--train-rows", "16", "--validation-rows", "8", "--test-rows", "8", "--evaluations", "1"]

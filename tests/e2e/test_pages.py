@@ -24,7 +24,6 @@ from benchmarks.data.tokenize import Encoded
 from benchmarks.memory import estimator as memory_model
 from benchmarks.models import WEIGHTS
 from benchmarks.results import store
-from benchmarks.sweep import cost_sources
 from benchmarks.tasks import _described
 from benchmarks.training import run as train
 from plots.render import figures

@@ -123,7 +123,7 @@ def test_a_first_order_step_holds_one_gradient_at_a_time(method, problem):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_an_update_needs_the_blocks_that_the_module_docstring_states(dtype, monkeypatch):
     """The count is for one thread and includes the buffers that the thread keeps."""
-    match = re.search(r"at most (\d+) in float32, (\d+) in\nbfloat16, and (\d+) in float16", updates.__doc__)
+    match = re.search(r"at most (\d+) in float32, (\d+) in bfloat16, and (\d+) in float16", updates.__doc__)
     most = dict(zip((torch.float32, torch.bfloat16, torch.float16), map(int, match.groups()), strict=True))
     theta, grad = (torch.ones(3 * noise.CPU_BLOCK, dtype=dtype) for _ in range(2))
     used = []

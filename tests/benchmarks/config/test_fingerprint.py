@@ -17,12 +17,13 @@ from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from tests import processes
+from tests.benchmarks.training.tiny_runs import row_of, tiny
 
 ROOT = registry.ROOT
 
 
-def spec_of(method="sgd", model="nano-opt", task="sst2"):
-    settings = {} if method == ZERO_SHOT else {"lr": 0.1, "steps": 1}
+def spec_of(method="sgd", model="nano-opt", task="sst2", **more):
+    settings = more | ({} if method == ZERO_SHOT else {"lr": 0.1, "steps": 1})
     return from_dict({"method": method, "model": model, "task": task, **settings})
 
 
@@ -113,6 +114,40 @@ def test_code_that_reports_or_plans_runs_is_in_no_fingerprint(folder):
     assert [file for file in modules_of(*every) if file.is_relative_to(ROOT / folder)] == []
 
 
+GPU_ONLY = [
+    *Path(ROOT / "addax/kernels").glob("*.py"),
+    ROOT / "addax/fused.py",
+    ROOT / "addax/fused_update.py",
+]
+
+
+@pytest.mark.parametrize("file", GPU_ONLY, ids=lambda file: file.name)
+def test_the_kernels_count_only_on_a_gpu(monkeypatch, file):
+    on_gpu = spec_of("mezo", device="cuda")
+    monkeypatch.setitem(SPECS, "on a GPU", on_gpu)
+    assert changed(monkeypatch, file.relative_to(ROOT)) == {"on a GPU"}
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("method", ["addax", "mezo", "mezo-svrg"])
+def test_a_run_on_a_cpu_calls_no_function_of_the_kernels(method):
+    called = set()
+
+    def profile(frame, event, _argument):
+        file = Path(frame.f_code.co_filename)
+        # An import calls the body of a module.
+        if event == "call" and file in GPU_ONLY and frame.f_code.co_name != "<module>":
+            called.add(f"{file.name}: {frame.f_code.co_name}")
+
+    sys.setprofile(profile)
+    try:
+        row = row_of(tiny(method, dtype="bfloat16"))
+    finally:
+        sys.setprofile(None)
+    assert (row["status"], row["realized_fraction"] is None) == ("done", False)
+    assert called == set()
+
+
 def test_the_predictor_counts_only_if_it_chooses_the_length_threshold(monkeypatch):
     def fingerprints():
         forget()
@@ -140,7 +175,7 @@ def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
         "from benchmarks.config.fingerprint import _fingerprint\n"
         "from benchmarks.models import families\n"
         "counts = [len(registry.files(kind)) for kind in ('method', 'task', 'model', 'suite')]\n"
-        f"print(json.dumps([counts, [_fingerprint(*spec.split(), False) for spec in {specs}]]))\n"
+        f"print(json.dumps([counts, [_fingerprint(*spec.split(), False, False, True) for spec in {specs}]]))\n"
     )
 
     def found():
