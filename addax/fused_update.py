@@ -54,14 +54,14 @@ def apply_fused(
         not_finite=not_finite,
     )
     for old, (p, index, grad) in zip(before, items, strict=False):
-        _measure(old, p.view(-1)[: old.numel()], index, step, None if grad is None else grad.view(-1))
+        _measure(old, p, index, step, None if grad is None else grad.view(-1))
 
 
-def _measure(before: Tensor, after: Tensor, index: int, step: Step, grad: Tensor | None) -> None:
-    """Add the first elements of a parameter, before and after an update, to the realized fraction."""
+def _measure(before: Tensor, theta: Tensor, index: int, step: Step, grad: Tensor | None) -> None:
+    """Add the first elements of a parameter, which have already moved, to the realized fraction."""
     old, part = before.float(), slice(0, before.numel())
     intended = torch.empty_like(old)
-    ParameterUpdate(before, index, step, grad).subtract(old, 0, part, out=intended)
+    ParameterUpdate(theta, index, step, grad).subtract(old, 0, part, out=intended)
     if grad is not None:
         intended = torch.where(torch.isfinite(grad[part]), intended, old)
-    step.realized.add(index, 0, old, intended, after.float())
+    step.realized.add(index, 0, old, intended, theta.view(-1)[part].float())

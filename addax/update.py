@@ -167,7 +167,7 @@ class ParameterUpdate:
 
     def _z(self, seed: int, block: int, part: slice) -> Tensor:
         if is_small(self.flat):
-            z = self.step.draws.small(seed)[self.index].view(-1)
+            z = self.step.draws.small(seed)[self.index].view(-1)[part]
         else:
             numel, kind = part.stop - part.start, self.step.draws.kind
             z = noise.direction(seed, self.index, block, numel, self.flat.device, kind)
