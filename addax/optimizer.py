@@ -10,27 +10,25 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from addax import noise, released, seeds
-from addax.attention import warn_of_cudnn
 from addax.backward import apply_step
 from addax.closures import checked_step
-from addax.distributed import check_ranks, mean_over_ranks
-from addax.groups import as_groups, check_groups, check_settings, learning_rate
+from addax.distributed import mean_over_ranks
+from addax.groups import as_groups
 from addax.loss_precision import scalar
 from addax.loss_scale import LossScale
 from addax.rounding import HALF, ROUNDINGS, RealizedFraction
-from addax.small_tensors import KeptNoise
 from addax.spsa import Estimate
-from addax.state import StatefulMethod
 from addax.step_stats import StepStats, masked_among
+from addax.tracked_parameters import TrackedParameters
 from addax.update import Step
-from addax.validation import CheckedArguments, check_unchanged, one_of, trainable, whole, within
+from addax.validation import CheckedArguments, one_of, trainable, whole, within
 from addax.wrappers import refuse_wrappers
 
 Loss = Callable[[], Tensor]
 
 
-class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
-    """Base class of all methods. It manages parameter indices, step seeds, counters, and their state.
+class Method(CheckedArguments, TrackedParameters):
+    """Base class of all methods. It manages step seeds, counters, and their state.
 
     A subclass defines `step` with one keyword argument per loss. The base class checks every call first, so
     that the subclass's `step` gets valid closures, and accepts a loss by position if the method takes one.
@@ -65,8 +63,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
     closures: ClassVar[tuple[str, ...]]
     #: Whether a learning-rate schedule can drive the method. A method that averages its iterates needs none.
     takes_schedule: ClassVar[bool] = True
-    #: Settings that a parameter group can have.
-    group_settings: ClassVar[tuple[str, ...]] = ("lr",)
     #: Number of steps between two measurements of the realized fraction (16-bit parameters only).
     MEASURE_EVERY: ClassVar[int] = 16
     #: Attributes that the next step depends on, in addition to torch's optimizer state.
@@ -78,8 +74,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         "masked_steps",
         "loss_scale",
     )
-    #: The noise of the current step; None if the method draws no directions.
-    draws: KeptNoise | None = None
     # A GradScaler then calls `step`, which raises an error that names the correct call.
     _step_supports_amp_scaling = True
 
@@ -116,66 +110,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         self.loss_scale = LossScale()
         self.process_group = process_group
         self.watch(names)
-
-    def init_torch(self, groups: list[dict[str, Any]], lr: float) -> None:
-        """Initialize the torch optimizer. Override this method to build on a different torch optimizer."""
-        torch.optim.Optimizer.__init__(self, groups, {"lr": lr})
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters that were unfrozen after the method was built, as a group with its own settings.
-
-        Raises:
-            ValueError: if the group is not exactly the parameters that became trainable, or if it has a
-                setting that a step would ignore. The method is unchanged in this case.
-        """
-        (group,) = as_groups([param_group])
-        super().add_param_group(group)
-        if not hasattr(self, "model"):
-            # The constructor checks all groups together.
-            return
-        names = {p: name for name, p in self.model.named_parameters()}
-        indices = trainable(self.model)
-        try:
-            self.check_groups(indices, names)
-        except ValueError:
-            self.param_groups.pop()
-            raise
-        added = [p for p in indices if p not in self.indices]
-        # Other objects of the method share this dict.
-        self.indices.clear()
-        self.indices.update(indices)
-        self.watch(names)
-        if self.state:
-            self.allocate_state(added)
-
-    def watch(self, names: dict[nn.Parameter, str]) -> None:
-        """Record what the next step compares the trainable parameters with, and compare the ranks."""
-        self.forget_noise()
-        self.names = {p: names[p] for p in self.indices}
-        self.placements = {p: (p.device, p.dtype) for p in self.indices}
-        if "fo_loss" in self.closures:
-            warn_of_cudnn(self.model, {p.device for p in self.indices})
-            if any(p.dtype == torch.float16 for p in self.indices):
-                self.loss_scale.begin(next(iter(self.indices)).device)
-        if self.process_group is not None:
-            check_ranks(self.model, self.indices, self.seed, self.process_group, self.noise)
-
-    def follow(self) -> None:
-        """Accept that the model has moved to other devices, and move the state to its parameters.
-
-        `model.to(device)` keeps the parameter objects, so a method that was built before stays valid.
-
-        Raises:
-            ValueError: if a parameter was converted to another dtype, or was added, replaced, or removed.
-        """
-        placements = {p: (p.device, dtype) for p, (_, dtype) in self.placements.items()}
-        check_unchanged(self.model, self.names, placements)
-        if placements != self.placements:
-            self.forget_noise()
-            if "fo_loss" in self.closures:
-                warn_of_cudnn(self.model, {p.device for p in self.indices})
-            self.placements = placements
-            self.load_state_dict(self.state_dict())
 
     @classmethod
     def arguments(cls) -> dict[str, Any]:
@@ -216,22 +150,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
         weights to train, and no step is taken; afterward the parameters hold the same bits as before.
         """
         yield
-
-    def check_groups(self, indices: dict[nn.Parameter, int], names: dict[nn.Parameter, str]) -> None:
-        """Raise `ValueError` unless a step would honor all groups.
-
-        Args:
-            indices: the trainable parameters.
-            names: names of the model's parameters, for errors.
-        """
-        check_groups(self.param_groups, indices, names)
-        fixed = {key: value for key, value in self.defaults.items() if key not in self.group_settings}
-        check_settings(self.param_groups, type(self).__name__, self.group_settings, self.arguments(), fixed)
-
-    def learning_rates(self) -> list[tuple[nn.Parameter, int, float]]:
-        """Return (parameter, parameter index, current learning rate of its group) for every parameter."""
-        rates = [(learning_rate(group), group) for group in self.param_groups]
-        return [(p, self.indices[p], lr) for lr, group in rates for p in group["params"]]
 
     def step_seed(self, *stream: int) -> int:
         """Return the seed of this step's direction.
@@ -313,12 +231,6 @@ class Method(CheckedArguments, StatefulMethod, torch.optim.Optimizer):
             masked_gradients=masked,
             realized_fraction=None if realized is None else realized.value(),
         )
-
-    def forget_noise(self) -> None:
-        """Free the noise of the current step."""
-        draws = vars(self).get("draws")
-        if draws is not None:
-            draws.clear()
 
     def count(self, skipped: Tensor, masked: Tensor | None = None) -> None:
         """Update the counters after a step, on the device.

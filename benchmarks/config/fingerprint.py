@@ -88,7 +88,12 @@ def modules_of(*roots: Path) -> list[Path]:
 
 @cache
 def _fingerprint(
-    method: str, model: str, task: str, uses_predictor: bool, trust_remote_code: bool, on_cpu: bool
+    method: str,
+    model: str,
+    task: str,
+    uses_predictor: bool,
+    trust_remote_code: bool = False,
+    on_cpu: bool = True,
 ) -> str:
     entries = (ENTRY, PREDICTOR) if uses_predictor else (ENTRY,)
     extensions = _family_files(model, trust_remote_code)

@@ -1,20 +1,14 @@
-"""Training, validation, and test examples of a task, drawn from one of its sources.
-
-Training and validation rows are drawn together from the public training split. The last rows of the draw
-become the validation rows. Test rows are drawn from the public validation split (Malladi et al., arXiv
-2305.17333, section 3). Few-shot runs draw a fixed number of training and validation rows per class instead.
-"""
+"""Training, validation, and test examples of a task, drawn from one source as in `benchmarks.data.draws`."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from random import Random
 
 from benchmarks import registry, tasks
+from benchmarks.data.draws import draw_all, of_each_class
 from benchmarks.data.example import Example
 from benchmarks.data.sources import (
     FileVersion,
@@ -30,10 +24,6 @@ from benchmarks.data.values import TaskError
 from benchmarks.errors import UserError
 from benchmarks.tasks import Task
 
-# A public training split with fewer rows cannot give 1,000 training and 500 validation rows. It gives at most
-# SMALL_VALIDATION validation rows.
-SMALL_TRAIN = 1_500
-SMALL_VALIDATION = 100
 NEEDED = {
     "train": "the public training split needs at least two different rows",
     "validation": "the public training split needs at least two rows",
@@ -192,7 +182,7 @@ def _load(request: _Request) -> Splits:
     else:
         pools, commit = _pools(request)
         skipped = sum(pool.skipped for pool in pools)
-        parts = _draw_all(name, pools, request.sizes, request.seed, request.shots)
+        parts = draw_all(name, pools, request.sizes, request.seed, request.shots)
     for (split, count), part in zip(request.sizes.items(), parts, strict=True):
         if count and not part:
             raise UserError(
@@ -260,7 +250,7 @@ def _generate(request: _Request, split: str, count: int) -> list[Example]:
     name, task, shots = request.rows_of, request.task, request.shots
     if shots is not None and split != "test":
         stream = built_in(name, task, split, request.seed, 1_000 * (1 + shots))
-        (part,) = _of_each_class(name, stream, shots, 1)
+        (part,) = of_each_class(name, stream, shots, 1)
         return part
     examples: dict[str, Example] = {}
     if count:
@@ -274,60 +264,3 @@ def _generate(request: _Request, split: str, count: int) -> list[Example]:
             "are needed: request fewer rows, or add variety to the generator"
         )
     return list(examples.values())
-
-
-def _of_each_class(name: str, stream: Iterable[Example], shots: int, parts: int) -> list[list[Example]]:
-    """Return `parts` lists, each with `shots` different rows per class, in the order of the stream."""
-    drawn: list[list[Example]] = [[] for _ in range(parts)]
-    found: Counter[int] = Counter()
-    seen: set[str] = set()
-    candidates: list[str] = []
-    for example in stream:
-        if example.key in seen:
-            continue
-        seen.add(example.key)
-        if candidates and len(candidates) != len(example.candidates):
-            raise UserError(
-                f"task {name}: shots needs the same number of candidates in every row, not both "
-                f"{len(candidates)} and {len(example.candidates)}: do not set shots"
-            )
-        label, candidates = example.gold, example.candidates
-        if found[label] < parts * shots:
-            drawn[found[label] // shots].append(example)
-            found[label] += 1
-            if found.total() == parts * shots * len(candidates):
-                return drawn
-    least = min(range(len(candidates)), key=found.__getitem__, default=0)
-    which = f" of class {least} ({candidates[least].strip()})" if candidates else ""
-    raise UserError(
-        f"task {name}: only {found[least]} different training rows{which}, but shots={shots} needs "
-        f"{parts * shots} per class: use fewer shots"
-    )
-
-
-def _draw_all(
-    name: str, pools: Sequence[Pool], sizes: Mapping[str, int], seed: int, shots: int | None
-) -> list[list[Example]]:
-    public_train, public_validation = pools
-    stream = public_train.shuffled(Random(f"train/{seed}"))
-    if shots is not None:
-        train, validation = _of_each_class(name, stream, shots, 2)
-    else:
-        train, validation = _draw(stream, public_train.size, sizes["train"], sizes["validation"])
-    taken = {example.key for example in train + validation}
-    test = (e for e in public_validation.shuffled(Random(f"test/{seed}")) if e.key not in taken)
-    return [train, validation, list(islice(test, sizes["test"]))]
-
-
-def _draw(
-    stream: Iterator[Example], size: int, train: int, validation: int
-) -> tuple[list[Example], list[Example]]:
-    if size < SMALL_TRAIN:
-        validation = min(validation, SMALL_VALIDATION, size // 2)
-    drawn = list(islice(stream, train + validation))
-    cut = max(0, len(drawn) - validation)
-    # The public split may contain duplicate rows. Each copy counts, but both splits never contain the same
-    # row.
-    taken = {example.key for example in drawn[cut:]}
-    training = list(islice((e for e in chain(drawn[:cut], stream) if e.key not in taken), train))
-    return training, drawn[cut:]

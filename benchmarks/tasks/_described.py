@@ -19,25 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import UserError
 from benchmarks.tasks import Row, Task
+from benchmarks.tasks._description_checks import Problem, check, check_keys
 from benchmarks.tasks._numbers import FINAL, final_number
-from benchmarks.tasks._template import MASK, Template
-
-# The type of each key, as TOML names it.
-KEYS = {
-    "title": "text",
-    "prompt": "text",
-    "label": "text",
-    "answers": "table",
-    "answer": "text",
-    "metric": "text",
-    "max_new_tokens": "whole number",
-    "cloze": "text",
-    "inputs": "list of texts",
-}
-GENERATED = ("f1", "exact_match")
-_TYPES = {"text": str, "table": dict, "whole number": int, "list of texts": list}
+from benchmarks.tasks._template import Template
 
 
 def load(file: Path) -> Task:
@@ -49,7 +35,7 @@ def load(file: Path) -> Task:
     try:
         values = read(file)
         return _Described(file, values).task()
-    except _Problem as error:
+    except Problem as error:
         raise UserError(f"{file}: {error}") from None
 
 
@@ -84,16 +70,12 @@ def content(file: Path) -> str:
     return json.dumps(read(file), ensure_ascii=False, default=str)
 
 
-class _Problem(ValueError):
-    """The description is invalid. The message does not name the file."""
-
-
 class _Described:
     """The functions of a described task."""
 
     def __init__(self, file: Path, values: Mapping[str, Any]) -> None:
         self.file = file
-        _check_keys(values)
+        check_keys(values)
         self.title = values.get("title") or file.stem
         self.prompt = _template("prompt", values["prompt"])
         self.cloze = _template("cloze", values["cloze"]) if "cloze" in values else None
@@ -107,7 +89,7 @@ class _Described:
             texts = ["\n".join(texts)]
         self.inputs = tuple(_template("inputs", text) for text in texts)
         self.version = 1 + zlib.crc32(json.dumps(values, ensure_ascii=False, default=str).encode())
-        self._check(values)
+        check(self, values)
         # Field -> the key that names it, in the order of the canonical row.
         self.texts: dict[str, str] = {}
         for key, found in (("prompt", [self.prompt]), ("cloze", [self.cloze]), ("inputs", self.inputs)):
@@ -115,58 +97,6 @@ class _Described:
                 self.texts.setdefault(name, key)
         self.index = {label_text(value): i for i, value in enumerate(self.answers)}
         self.candidates = list(self.answers.values())
-
-    def _check(self, values: Mapping[str, Any]) -> None:
-        if not self.prompt.fields:
-            raise _Problem(
-                'prompt names no field: write a field of the rows in braces, as in "{text} It was"'
-            )
-        for key, found in (("prompt", (self.prompt,)), ("inputs", self.inputs), ("answer", (self.answer,))):
-            if any(one is not None and one.masks for one in found):
-                raise _Problem(f"{key} contains {{{MASK}}}, which is for cloze: remove it")
-        if self.cloze is not None and self.cloze.masks != 1:
-            raise _Problem(f"cloze must contain {{{MASK}}} once, not {self.cloze.masks or 'no'} times")
-        if not 1 <= len(self.inputs) <= 2:
-            raise _Problem(f"inputs must hold one or two texts, not {len(self.inputs)}")
-        if self.answers:
-            self._check_classes()
-        elif self.answer is None:
-            raise _Problem(
-                "no answers: add label and a table [answers] of its values, or answer for generated answers"
-            )
-        elif self.label is not None:
-            raise _Problem("label has no effect without a table [answers]: add the table, or remove label")
-        elif self.metric not in GENERATED:
-            raise _Problem(f"{unknown('metric of generated answers', self.metric, GENERATED)}")
-        elif not self.answer.fields:
-            raise _Problem("answer names no field: write the field of the answer in braces")
-        for key in ("cloze", "inputs"):
-            if self.answer is not None and key in values:
-                raise _Problem(f"{key} has no effect on generated answers: remove it")
-
-    def _check_classes(self) -> None:
-        if self.answer is not None:
-            raise _Problem("answer and [answers] exclude each other: remove one of them")
-        if self.label is None:
-            raise _Problem("label is missing: name the field whose values are the keys of [answers]")
-        if self.metric in GENERATED:
-            raise _Problem(
-                f"metric {self.metric!r} is for generated answers: remove it, or replace [answers]"
-            )
-        if self.more:
-            raise _Problem("max_new_tokens has no effect with [answers], which generate nothing: remove it")
-        if len(self.answers) < 2:
-            raise _Problem("[answers] must have at least two classes")
-        for value, text in self.answers.items():
-            if not isinstance(text, str) or not text.strip():
-                raise _Problem(f"answer of {value!r} must be a text that is not blank, not {text!r:.40}")
-            if self.prompt.ends_in_word and text[0].isascii() and text[0].isalnum():
-                raise _Problem(
-                    f"answer of {value!r} follows a word of prompt without a space: write {' ' + text!r}"
-                )
-        for key, found in (("prompt", self.prompt), ("cloze", self.cloze)):
-            if found is not None and self.label in found.fields:
-                raise _Problem(f"{key} contains {{{self.label}}}, which is the label: remove it")
 
     def task(self) -> Task:
         """Return the task."""
@@ -271,28 +201,11 @@ class _Described:
         return {"target": target, "answers": list(dict.fromkeys(numbers))}
 
 
-def _check_keys(values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if key not in KEYS:
-            raise _Problem(f"{unknown('key', key, KEYS)}")
-        kind = _TYPES[KEYS[key]]
-        if key == "inputs" and isinstance(value, list) and not all(isinstance(v, str) for v in value):
-            raise _Problem(f"inputs must be a list of texts, not {value!r:.60}")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise _Problem(f"{key} must be a {KEYS[key]}, not {value!r:.60}")
-        if not value:
-            raise _Problem(f"{key} is empty: fill it in, or remove it")
-    if "prompt" not in values:
-        raise _Problem(
-            'prompt is missing: write prompt = "{text} It was" with the fields of the rows in braces'
-        )
-
-
 def _template(key: str, text: str) -> Template:
     try:
         return Template(text)
     except ValueError as error:
-        raise _Problem(f"{key}: {error}") from None
+        raise Problem(f"{key}: {error}") from None
 
 
 def label_text(value: Any) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from addax import Addax, optimizer
+from addax import Addax, tracked_parameters
 from addax.attention import warn_of_cudnn
 from baselines.ip_sgd import IPSGD
 from baselines.mezo import MeZO
@@ -74,7 +74,7 @@ def test_other_devices_and_settings_get_no_warning(hopper):
 def checked(monkeypatch):
     """Record the models and devices that are checked."""
     calls = []
-    monkeypatch.setattr(optimizer, "warn_of_cudnn", lambda *call: calls.append(call))
+    monkeypatch.setattr(tracked_parameters, "warn_of_cudnn", lambda *call: calls.append(call))
     return calls
 
 

@@ -175,8 +175,7 @@ def test_a_new_method_task_model_or_suite_changes_no_fingerprint(tmp_path):
         "from benchmarks.config.fingerprint import _fingerprint\n"
         "from benchmarks.models import families\n"
         "counts = [len(registry.files(kind)) for kind in ('method', 'task', 'model', 'suite')]\n"
-        f"found = [_fingerprint(*spec.split(), False, False, True) for spec in {specs}]\n"
-        "print(json.dumps([counts, found]))\n"
+        f"print(json.dumps([counts, [_fingerprint(*spec.split(), False) for spec in {specs}]]))\n"
     )
 
     def found():
