@@ -2,7 +2,7 @@
 
 Cost: 1 pass over theta, and 1 over the gradient. The kernels draw z and the rounding bits.
 Memory: none, except in a step that measures the realized fraction of 16-bit parameters. Such a step copies
-`MEASURED` elements and computes what the step should have changed them by, in float32.
+the first `MEASURED` elements of each parameter: 37 MB on OPT-13B.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ from addax.rounding import HALF
 from addax.small_tensors import alike
 from addax.update import ParameterUpdate, Step
 
-#: The realized fraction of a launch is that of this many elements: the first ones of each parameter, equally
-#: many of each.
-MEASURED = 1 << 22
+#: The realized fraction is that of this many elements of each parameter. All copies exist at once.
+MEASURED = 1 << 16
 
 
 def apply_fused_updates(parameters: Sequence[tuple[Tensor, int]], step: Step) -> None:
@@ -42,8 +41,7 @@ def apply_fused(
     vector = step.vector
     items = [(p.data, index, None if grad is None else grad.contiguous()) for p, index, grad in parameters]
     measured = step.realized is not None and theta.dtype in HALF
-    share = max(1, MEASURED // len(items))
-    before = [p.view(-1)[:share].clone() for p, *_ in items] if measured else []
+    before = [p.view(-1)[:MEASURED].clone() for p, *_ in items] if measured else []
     fused.update(
         items,
         step.seed,

@@ -113,8 +113,8 @@ def test_the_peak_of_a_step_is_not_linear_in_depth():
     found = predict(spec, batches, "cuda").peak_bytes
     traced = memory_model.traces(spec, [with_layers(4), with_layers(5)], batches, "cuda")
     shallow, deeper = (max(map(sum, found.bytes.values())) for found in traced)
-    assert found / GIB == pytest.approx(49.13, abs=0.01)
-    assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.92, abs=0.01)
+    assert found / GIB == pytest.approx(49.12, abs=0.01)
+    assert (shallow + 36 * (deeper - shallow)) / GIB == pytest.approx(48.90, abs=0.01)
 
 
 def test_sgd_with_checkpointing_holds_all_gradients_at_its_peak():
@@ -124,7 +124,7 @@ def test_sgd_with_checkpointing_holds_all_gradients_at_its_peak():
     """
     spec = spec_of("sgd", True, "facebook/opt-13b", dtype="bfloat16")
     found = predict(spec, {"fo": synthetic([700] * 7 + [699])}, "cuda")
-    assert found.peak_bytes / GIB == pytest.approx(48.92, abs=0.01)
+    assert found.peak_bytes / GIB == pytest.approx(48.90, abs=0.01)
     assert found.split["gradients"] == found.split["parameters"]
 
 
