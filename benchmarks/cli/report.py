@@ -26,7 +26,7 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     )  # fmt: skip
     command.add_argument(
         "--stale", action="store_true",
-        help="write nothing; list the tables and figures of README.md and docs/ with rows from older code",
+        help="write nothing; list the tables and figures of README.md and docs/ with stale rows",
     )  # fmt: skip
     command.add_argument(
         "--published", type=Path, metavar="FILE",

@@ -9,10 +9,14 @@ from benchmarks.config.fingerprint import source_fingerprint, study_fingerprint
 from benchmarks.config.spec import from_dict
 from benchmarks.docs import stale
 from benchmarks.registry import ROOT
+from benchmarks.results import reruns
 from benchmarks.results.row import read
 from tests.benchmarks.results import result_rows
 
 TODAY = from_dict({"method": "mezo", "model": "nano-opt", "task": "sst2", "lr": 1e-3, "steps": 1})
+
+
+NOTHING = reruns.Known([])
 
 
 def row(**changes):
@@ -22,7 +26,7 @@ def row(**changes):
 
 
 def test_a_row_from_todays_code_is_current():
-    assert not stale.is_stale(row())
+    assert not stale.is_stale(row(), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def test_a_row_from_todays_code_is_current():
     ],
 )
 def test_a_row_from_other_code_is_stale(changes):
-    assert stale.is_stale(row(**changes))
+    assert stale.is_stale(row(**changes), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,22 @@ def test_a_row_from_other_code_is_stale(changes):
 )
 def test_the_row_of_a_study_follows_the_code_of_the_study(changes, expected):
     current = {"study": "precision", "source_fingerprint": study_fingerprint("precision")}
-    assert stale.is_stale(current | changes) == expected
+    assert stale.is_stale(current | changes, NOTHING) == expected
+
+
+def test_a_row_from_other_code_is_current_if_a_rerun_of_its_setting_agreed(tmp_path):
+    older = row(source_fingerprint="0123456789abcdef")
+    again = row(git_commit="feedbeef" * 5)
+    (tmp_path / "results").mkdir()
+    reruns.add([reruns.of_rows("demo", older, again)], tmp_path)
+    known = reruns.Known(reruns.read(tmp_path))
+    other_seed = TODAY.replace(seed=7, lr=1e-4).config()
+    other_setting = TODAY.replace(zo_batch_size=4).config()
+    assert not stale.is_stale(older, known)
+    assert not stale.is_stale(older | {"config": other_seed}, known)
+    assert stale.is_stale(older | {"config": other_setting}, known)
+    assert stale.is_stale(older | {"source_fingerprint": "f" * 16}, known)
+    assert stale.is_stale(older | {"source_fingerprint": None}, known)
 
 
 def test_pages_list_their_stale_tables(tmp_path):
@@ -62,8 +81,8 @@ def test_pages_list_their_stale_tables(tmp_path):
     listing = stale.listing(found)
     assert "1 of 2" in listing
     assert "fresh:score" not in listing
-    assert listing.endswith("1 of 2 tables and figures show rows from older code.")
-    assert stale.listing(found[1:]) == "All rows of the 1 tables and figures are from the current code."
+    assert listing.endswith("1 of 2 tables and figures show stale rows.")
+    assert stale.listing(found[1:]) == "All rows of the 1 tables and figures are current."
 
 
 def test_every_table_of_committed_rows_is_listed():

@@ -1,0 +1,40 @@
+"""Tests of the list of reruns that agreed with committed rows to the last bit."""
+
+from itertools import permutations
+
+from benchmarks.results import reruns
+from benchmarks.results.reruns import Known, Rerun
+from tests.benchmarks.results import result_rows
+
+
+def rerun(before, after, setting=None):
+    return Rerun("demo", "an-id", setting or SETTING, before, after, "c" * 40, "2026-01-31")
+
+
+ROW = result_rows.row("mezo") | {"source_fingerprint": "a"}
+SETTING = reruns.setting_of(ROW)
+
+
+def test_agreement_passes_through_code_in_between():
+    steps = [rerun("a", "b"), rerun("b", "c"), rerun("c", "b"), rerun("x", "y")]
+    for order in permutations(steps):
+        known = Known(order)
+        assert [known.agree(ROW, code) for code in "abcxy"] == [True, True, True, False, False]
+    assert not Known([rerun("a", "b", "another setting")]).agree(ROW, "b")
+    # Today's code is known to agree with older code, not with code that came after it.
+    assert not Known([rerun("b", "a")]).agree(ROW, "b")
+
+
+def test_the_list_is_sorted_and_holds_every_rerun_once(tmp_path):
+    (tmp_path / "results").mkdir()
+    assert reruns.read(tmp_path) == []
+    reruns.add([rerun("b", "c")], tmp_path)
+    file = reruns.add([rerun("a", "b"), rerun("b", "c")], tmp_path)
+    assert reruns.read(tmp_path) == [rerun("a", "b"), rerun("b", "c")]
+    assert file.read_text().splitlines()[0] == "suite,run,setting,before,after,commit,date"
+
+
+def test_every_listed_rerun_belongs_to_a_committed_row():
+    for entry in reruns.read():
+        rows = {row["id"]: row for row in reruns.committed_rows(entry.suite)}
+        assert reruns.setting_of(rows[entry.run]) == entry.setting
