@@ -1,6 +1,6 @@
 """Train a model on a task, evaluate it, and write the result row.
 
-For a built-in model, options that are not given default to the settings of suite quick, unless both the
+For a nano model, options that are not given default to the settings of suite quick, unless both the
 learning rate and a budget are given. The settings of a method are options too; to list them:
 python -m benchmarks run --method NAME --help
 

@@ -2,7 +2,7 @@
 
 The variance is that of nano-opt's SST-2 loss in float64, for all of its parameters and for its last norm.
 Runs are those of suite `quick` with MeZO and Addax, in pairs that differ in the direction only. Their
-learning rates were tuned for normals.
+learning rates were tuned with signs.
 
 The four tasks have one kind of answer each: one of two words (SST-2), one of three (CB), a name from the
 prompt (ReCoRD), and free text (SQuAD).

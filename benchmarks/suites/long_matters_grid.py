@@ -12,7 +12,7 @@ MODEL, SEED = "nano-opt", 100
 # Each task has two versions. In the second one, half of the rows are long, and only long rows teach how to
 # answer long rows.
 TASKS = ("boolq", "multirc", "squad", "boolq-long", "multirc-long", "squad-long")
-# The Addax paper uses alpha = 1e-3. D0 holds about half of the training rows of the second versions.
+# 1e-3 is the default. D0 holds about half of the training rows of the second versions.
 ALPHAS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 K0, K1 = 6, 4
 # In forward equivalents: 180 steps of MeZO, 240 of Addax, 360 of IP-SGD with checkpointing, 480 of D1 only.

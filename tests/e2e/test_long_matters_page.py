@@ -114,17 +114,18 @@ def test_every_sentence_follows_from_the_rows(scores):
         return text
 
     assert texts == [
-        "At alpha 0.001, the value of the Addax paper, we see no learning from long examples.",
-        f"On the long rows of the second versions, Addax is {low.gap} points from D1 only (95 % interval "
-        f"{ends(low)}), and D1 only scores {score(D1)}, as much as zero-shot ({score('zero-shot')}).",
+        "At alpha 0.001, the default, we see no learning from long examples.",
+        "On the long rows of the second versions, the difference between Addax and D1 only is "
+        f"{low.gap} points (95 % interval {ends(low)}), and D1 only scores {score(D1)}, as "
+        f"much as zero-shot ({score('zero-shot')}).",
         "No alpha has a significant gain on long rows.",
         f"The largest difference from D1 only is {high.gap} points, at alpha 0.1 (interval {ends(high)}, "
         f"corrected p {high.p}).",
         f"There Addax loses on short rows: the difference is {short.gap} points (interval {ends(short)}, "
         f"corrected p {short.p}).",
         "We see none with MeZO either.",
-        f"On all examples and at the same budget, it is {mezo.gap} points from D1 only on long rows "
-        f"(interval {ends(mezo)}).",
+        "On all examples and at the same budget, the difference between MeZO and D1 only is "
+        f"{mezo.gap} points on long rows (interval {ends(mezo)}).",
         "Leaving long examples out of the backward pass costs accuracy on long rows.",
         "At the same budget, IP-SGD with checkpointing on all examples is "
         f"{everything.gap} points ahead of D1 only on long rows (interval {ends(everything)}), and "
