@@ -97,7 +97,8 @@ def test_every_sentence_follows_from_the_rows(shown):
         "We see no learning from long examples by Addax's zeroth-order part at alpha = 0.001, the default.",
         "Where only long examples teach how to answer long rows, the difference between Addax and training "
         f"on the short examples alone is {points(zeroth)} points (95 % interval {shown[2]}), and IP-SGD "
-        f"with checkpointing on all examples is {points(everything)} points ahead, at the same budget (Long examples).",
+        f"with checkpointing on all examples is {points(everything)} points ahead, at the same budget "
+        "(Long examples).",
     ]
     # What the sentences claim beyond their numbers.
     saved = peaks["IP-SGD", False] - peaks["Addax", False]
