@@ -70,7 +70,7 @@ def document(path: Path) -> Iterator[tuple[str, Any]]:
         yield from lines(path)
         return
     else:
-        elements = scanner.elements(scanner.rows_of_object(start))
+        elements = scanner.elements(scanner.rows_of_object(start), in_object=True)
     for place, value in elements:
         if isinstance(value, dict) and "paragraphs" in value:
             yield from squad.questions(path, place, value)
@@ -102,12 +102,13 @@ def parsed(text: str) -> Any:
 def _begins_lines(text: str, start: int) -> bool:
     """Return whether the line at `start` is a whole object, and not a document in one line."""
     end = text.find("\n", start)
+    # A broken first line of several is an error of that line. A row may have a field of the name `ROWS`.
+    if end >= 0 and text[end:].lstrip().startswith("{"):
+        return True
     try:
         value = parsed(text[start : end if end >= 0 else len(text)])
     except ValueError:
-        # A broken first line of several is an error of that line.
-        following = text[end:].lstrip() if end >= 0 else ""
-        return following.startswith("{")
+        return False
     return not isinstance(value.get(ROWS), list)
 
 
@@ -146,8 +147,16 @@ class _Scanner:
         except ValueError:
             self.fail(at, "a number has too many digits; write it as a text")
 
-    def elements(self, at: int) -> Iterator[tuple[str, Any]]:
-        """Yield the elements of the array at an index, each with the line on which it starts."""
+    def elements(self, at: int, *, in_object: bool = False) -> Iterator[tuple[str, Any]]:
+        """Yield the elements of the array at an index, each with the line on which it starts.
+
+        Args:
+            at: the index.
+            in_object: whether the array is the value of a field of an object.
+
+        Raises:
+            UserError: the text is not JSON, or does not end after the array or its object.
+        """
         at = self.skip(at + 1)
         while self.text[at : at + 1] != "]":
             value, end = self.value(at)
@@ -162,17 +171,42 @@ class _Scanner:
                 self.fail(
                     at, "not JSON (expected a comma or the end of the array): the file may be incomplete"
                 )
+        at = self.skip(at + 1)
+        if in_object:
+            at = self._end_of_object(at)
+        if at < len(self.text):
+            self.fail(at, "text follows the array of rows: write one array, or one object per line")
+
+    def _end_of_object(self, at: int) -> int:
+        """Return the index after an object whose field `ROWS` ends before an index."""
+        while self.text[at : at + 1] == ",":
+            at = self.skip(at + 1)
+            start = at
+            name, at = self._name(at)
+            if name == ROWS:
+                self.fail(start, f"field {ROWS!r} is there twice: remove one of them")
+            _, at = self.value(at)
+            at = self.skip(at)
+        if self.text[at : at + 1] != "}":
+            self.fail(at, "not JSON (expected a comma or the end of the object): the file may be incomplete")
+        return self.skip(at + 1)
+
+    def _name(self, at: int) -> tuple[Any, int]:
+        """Return the name of the field at an index, and the index of its value."""
+        if self.text[at : at + 1] != '"':
+            self.fail(at, "not JSON (expected a name in quotes)")
+        name, at = self.value(at)
+        at = self.skip(at)
+        if self.text[at : at + 1] != ":":
+            self.fail(at, "not JSON (expected a colon after a name)")
+        return name, self.skip(at + 1)
 
     def rows_of_object(self, at: int) -> int:
         """Return the index of the array in the field "data" of the object at an index."""
         start, names = at, []
         at = self.skip(at + 1)
         while self.text[at : at + 1] == '"':
-            name, at = self.value(at)
-            at = self.skip(at)
-            if self.text[at : at + 1] != ":":
-                self.fail(at, "not JSON (expected a colon after a name)")
-            at = self.skip(at + 1)
+            name, at = self._name(at)
             if name == ROWS and self.text[at : at + 1] == "[":
                 return at
             names.append(name)

@@ -92,6 +92,45 @@ def test_places_in_an_array_are_the_lines_of_its_objects(tmp_path):
     assert list(formats.rows(path)) == [("line 3", {"a": 1}), ("line 3", {"a": 2}), ("line 6", {"a": "x\ny"})]
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_a_row_of_json_lines_may_have_a_field_of_the_name_that_documents_use(tmp_path, suffix):
+    rows = [{"sentence": "one", "data": []}, {"sentence": "two", "data": [{"sentence": "no row"}]}]
+    path = tmp_path / f"rows{suffix}"
+    path.write_text(lines(rows))
+    assert [row for _, row in formats.rows(path)] == rows
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+@pytest.mark.parametrize("quoted", ["", '"'], ids=["plain", "with a quote"])
+def test_a_text_may_be_as_long_as_a_book(tmp_path, suffix, quoted):
+    row = {"sentence": quoted + "many words " * 100_000, "label": 1}
+    delimiter = "\t" if suffix == ".tsv" else ","
+    path = tmp_path / f"rows{suffix}"
+    path.write_text(lines([row]) if "json" in suffix else delimited([row], delimiter))
+    ((_, found),) = formats.rows(path)
+    assert found["sentence"] == row["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[{"a": 1}]\n[{"a": 2}]', 2),
+        ('[{"a": 1}] and more', 1),
+        ('{"data": [{"a": 1}]} {"data": [{"a": 2}]}', 1),
+        ('{"data": [{"a": 1}], "version": 1}\n\n]', 3),
+        ('{"data": [{"a": 1}],\n"data": [{"a": 2}]}', 2),
+        ('{"data": [{"a": 1}],\n"version": 1', 2),
+        ('{"data": [{"a": 1}]', 1),
+        ('{"data": [{"a": 1}],\nversion: 1}', 2),
+    ],
+)
+def test_no_row_after_the_first_array_is_dropped_silently(tmp_path, text, line):
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"rows.json, line {line}: "):
+        list(formats.rows(path))
+
+
 def test_the_index_column_of_pandas_is_dropped(tmp_path):
     (tmp_path / "rows.csv").write_text(",text,label\n0,fine,1\n1,poor,0\n")
     found = [row for _, row in formats.rows(tmp_path / "rows.csv")]
