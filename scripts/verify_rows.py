@@ -4,7 +4,7 @@ A row of a suite is stale if other code than today's made it. For each setting w
 repeats the run that took the least time. If the rerun agrees with its committed row in every evaluation to
 the last bit, it is added to `results/reruns.csv`, and the rows of its setting count as current. Otherwise its
 setting stays stale, and the exit code is 1: measure the suite again. Commit the code first.
-A killed script continues when it is started again.
+The rows of the reruns are in `results/runs/SUITE.verify/`. A killed script continues when it starts again.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def verify(
         print(f"{suite}: all {len(committed)} rows are current")
         return 0
     scheduler.sweep(
-        suite,
+        folder_of(suite),
         specs,
         make_executor=lambda runs: make_executor(*cards.assign({s.device for s in specs}, jobs, runs)),
         folder=None if folder is None else options.source_of(folder, "builtin")[1],
@@ -82,7 +82,7 @@ def verify(
         wandb="disabled",
     )
     ids = {spec.id for spec in specs}
-    repeated = [row for row in store.read_suite(suite) if row["id"] in ids]
+    repeated = [row for row in store.read_suite(folder_of(suite)) if row["id"] in ids]
     agreed = [c for c in compare(repeated, [*committed.values()]) if c.to_the_bit]
     if agreed:
         reruns.add((reruns.of_rows(suite, c.reference, c.row) for c in agreed), root)
@@ -93,14 +93,28 @@ def verify(
     return int(len(agreed) < len(specs))
 
 
+def folder_of(suite: str) -> str:
+    """Return the folder of a suite's reruns. In the suite's own folder, a report would show them alone."""
+    return f"{suite}.verify"
+
+
 def stale_specs(rows: Iterable[Mapping], known: reruns.Known) -> list[RunSpec]:
-    """Return the run of least time of each setting and older code among the stale rows."""
+    """Return the run of least time of each setting and older code among the stale rows.
+
+    A run whose method, task, or model no longer exists cannot be repeated.
+    """
     least: dict[tuple[str, str], Mapping] = {}
     for row in rows:
         if row["status"] == "done" and row.get("source_fingerprint") and is_stale(row, known):
             key = reruns.setting_of(row), row["source_fingerprint"]
             least[key] = min(least.get(key, row), row, key=lambda each: each["wall_seconds"])
-    return [from_dict(row["config"]) for row in least.values()]
+    specs = []
+    for row in least.values():
+        try:
+            specs.append(from_dict(row["config"]))
+        except UserError as error:
+            print(f"{row['label']} on {row['config']['task']} cannot be repeated: {error}")
+    return specs
 
 
 if __name__ == "__main__":

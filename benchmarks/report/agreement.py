@@ -30,6 +30,10 @@ from benchmarks.results.sources import ROOT
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within the spread over seeds", "different"
 KINDS = (IDENTICAL, WITHIN, DIFFERENT)
 CONFIDENCE = 0.95
+# Fields of a row, and of a point of its curve, that are equal if two runs agree to the last bit.
+EVALUATED = ("test", "test_long", "test_short", "validation", "best_step", "realized_fraction")
+EVALUATED += ("majority", "majority_long", "majority_short", "majority_validation", "long_above_tokens")
+POINT = ("step", "score", "loss", "auc", "n", "train_loss", "examples", "forward_equivalents")
 # Fields of a config that differ between the seeds of one setting.
 SEEDS = ("seed", "data_seed")
 
@@ -156,9 +160,9 @@ def _setting(row: Mapping) -> str:
     return repr(sorted((k, repr(v)) for k, v in values.items() if k not in SEEDS))
 
 
-def _evaluations(row: Mapping) -> list:
-    test = row.get("test") or {}
-    return [test.get("loss"), *((p.get("step"), p.get("score"), p.get("loss")) for p in row["curve"])]
+def _evaluations(row: Mapping) -> dict:
+    points = [{name: point.get(name) for name in POINT} for point in row["curve"]]
+    return {"curve": points} | {name: row.get(name) for name in EVALUATED}
 
 
 def _counts(found: Sequence[Comparison], names: Mapping[str, str]) -> str:

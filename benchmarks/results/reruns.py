@@ -2,8 +2,9 @@
 
 Every change of a source file changes the fingerprints of the runs that import it, although most changes
 change no number. `results/reruns.csv` lists runs of committed suites that were repeated after such a change
-and agreed with their committed rows in every evaluation. All committed rows of the same setting (the same
-values but for seeds, budgets, and real numbers) and of the same older code then count as current.
+and agreed with their committed rows in every evaluation. All committed rows of the same setting and of the
+same older code then count as current. Runs of one setting may differ in their seeds, in the amount of their
+budget, and in numbers that are not whole, such as the learning rate.
 
 Time and memory are not compared. Those in a row remain the ones of the code that made it.
 """
@@ -11,13 +12,17 @@ Time and memory are not compared. Those in a row remain the ones of the code tha
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from benchmarks.config.identity import identifying
+from benchmarks.config.names import BUDGETS
 from benchmarks.files import write_atomically
 from benchmarks.results.sources import ROOT
-from benchmarks.sweep.known_costs import kind_of
+
+SEEDS = ("seed", "data_seed")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +50,11 @@ class Rerun:
 
 def setting_of(row: Mapping) -> str:
     """Return 16 hexadecimal digits for what the runs of one setting have in common."""
-    return hashlib.sha256(kind_of(row["config"]).encode()).hexdigest()[:16]
+    kept = {name: value for name, value in identifying(row["config"]).items() if name not in SEEDS}
+    kept |= {name: kept[name] is not None for name in BUDGETS if name in kept}
+    # A number that is 0, such as a momentum, can leave out a part of the code.
+    kept["settings"] = {k: bool(v) if isinstance(v, float) else v for k, v in kept["settings"].items()}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read(root: Path = ROOT) -> list[Rerun]:

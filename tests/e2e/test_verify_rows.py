@@ -52,6 +52,8 @@ def test_one_run_of_each_setting_is_repeated_and_listed(script, committed, tmp_p
     assert not any(script.is_stale(row, known) for row in committed)
     assert verify(script, tmp_path) == 0
     assert "s: all 3 rows are current" in capsys.readouterr().out
+    # A report of the suite still shows the committed rows.
+    assert [folder.name for folder in store.RUNS.iterdir()] == ["s.verify"]
 
 
 def test_a_setting_whose_rerun_gives_another_number_stays_stale(script, committed, tmp_path, capsys):
@@ -64,6 +66,17 @@ def test_a_setting_whose_rerun_gives_another_number_stays_stale(script, committe
     assert "s: 1 of 2 settings agree to the last bit" in out
     assert f"not SGD on sst2, nano-opt (run {SPECS[0].id})" in out
     assert [entry.run for entry in reruns.read(tmp_path)] == [SPECS[2].id]
+
+
+def test_a_run_that_no_longer_exists_stays_stale_and_the_others_are_verified(
+    script, committed, tmp_path, capsys
+):
+    committed[2]["config"] = committed[2]["config"] | {"method": "a-method-that-is-gone"}
+    write(tmp_path, committed)
+    assert verify(script, tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "MeZO on sst2 cannot be repeated: " in out
+    assert "s: 1 of 1 settings agree to the last bit" in out
 
 
 def test_a_suite_without_rows_is_one_clear_line(script, capsys):

@@ -36,6 +36,13 @@ def test_runs_are_identical_to_the_bit_only_if_their_curves_are():
     assert {c.kind for c in found} == {agreement.IDENTICAL}
 
 
+@pytest.mark.parametrize("name", agreement.EVALUATED)
+def test_runs_are_identical_to_the_bit_only_if_everything_that_pages_show_is(name):
+    rows = seeds()
+    rows[0][name] = {"score": 0.123456}
+    assert [c.to_the_bit for c in agreement.compare(rows, seeds())] == [False, True, True]
+
+
 def test_the_interval_holds_95_percent_of_further_scores():
     """Monte Carlo over normal scores, independent of the formula."""
     draws = np.random.default_rng(0).normal(0.7, 0.05, (4000, 4))
