@@ -94,18 +94,18 @@ def peak_bytes(trainer: "AddaxTrainer", lengths: Sequence[int], tokens: int) -> 
     """
     ranked = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     short = [i for i in ranked if lengths[i] <= tokens]
-    batches = {
-        "zo_loss": _batch(trainer, ranked[: trainer.zo_batch_size]),
-        "fo_loss": _batch(trainer, short[: trainer.args.per_device_train_batch_size]),
-    }
     try:
+        batches = {
+            "zo_loss": _batch(trainer, ranked[: trainer.zo_batch_size]),
+            "fo_loss": _batch(trainer, short[: trainer.args.per_device_train_batch_size]),
+        }
         found = predict_peak(
             partial(_meta_copy, trainer),
             partial(_closures, trainer, batches),
             device=trainer.args.device.type,
             patches=[transformers_on_meta()],
         )
-    # The model and the loss are a user's code, which can raise any exception.
+    # The collator, the model, and the loss are a user's code, which can raise any exception.
     except Exception as error:
         message = (str(error).strip().splitlines() or ["no message"])[0]
         raise Unpredictable(f"{type(error).__name__}: {message}") from error

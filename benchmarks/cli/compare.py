@@ -67,7 +67,9 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
     options.add_parameters(command.add_argument_group("settings of the methods"), settings)
     how = command.add_argument_group("how to run")
     how.add_argument(
-        "--dry-run", action="store_true", help="print the plan without running or writing anything"
+        "--dry-run",
+        action="store_true",
+        help="print the plan without running anything; for a data file without --task, write its description",
     )
     how.add_argument(
         "--print-suite", action="store_true", help="print the suite files of the comparison only"
@@ -125,7 +127,7 @@ def main(args: argparse.Namespace) -> int:
 
     data, path = options.source_of(args.data)
     # The description of a task that the columns of a file determine is next to the rows.
-    args.suite = args.name or suite_files.folder_of(args.model, path)
+    args.suite = args.name or suite_files.folder_of(args.model, path, args.label, args.text)
     args.task = options.task_of(args, path if data == "file" else None)
     given = options.given_values(args, run_fields() | _settings(methods))
     budget = {name: amount for name, amount in selection.budget(args.budget).items() if amount is not None}
@@ -133,6 +135,8 @@ def main(args: argparse.Namespace) -> int:
         "model": args.model, "task": args.task, "data": data, "device": device_of(args.device)
     }  # fmt: skip
     common, own = build.run_values(methods, given)
+    if args.memory is not None and str(given.get("length_threshold")).startswith("auto:"):
+        raise UserError("--memory and --length-threshold auto:... both choose L_T: leave out one of them")
     source = str(Path(path).resolve()) if path else data
     arguments = {
         "methods": methods, "values": given, "data": source, "seeds": args.seeds, "memory": args.memory,
@@ -156,7 +160,9 @@ def main(args: argparse.Namespace) -> int:
 
         from benchmarks.sweep import preview
 
-        preview.show(name, comparison.expected(), path, args.jobs, Console(), here=args.executor == "local")
+        jobs = args.jobs or comparison.constants.get("JOBS")
+        here = args.executor == "local"
+        preview.show(name, comparison.expected(), path, jobs, Console(), here=here)
         return 0
     comparison.write()
     return run(name, args)
@@ -218,15 +224,16 @@ def run(name: str, args: argparse.Namespace) -> int:
     from benchmarks.compare import suite_files, trials
     from benchmarks.report import build as report
 
-    # The runs have their data in their specs.
-    common = vars(args) | {"only": [], "budget": None, "data": None, "data_revision": None}
-    common |= {"report": False, "dry_run": False}
     tried, todo, failed = name + suite_files.TRIALS, None, 0
+    # The runs have their data in their specs. $ADDAX_DATA may replace the hub only where no command names it.
+    data = "hub" if suites.data(tried) == "hub" else None
+    common = vars(args) | {"only": [], "budget": None, "data": data, "data_revision": None}
+    common |= {"report": False, "dry_run": False}
     # The rows of the first trials determine the last ones.
     while todo != (ids := {spec.id for spec in suites.load(tried)}):
         todo = ids
         sweep.main(argparse.Namespace(**common | {"suite": tried, "save_models": False}))
-    if args.shard is not None and trials.missing(tried):
+    if args.shard is not None and trials.missing(tried, current=True):
         print(f"{name}: other shards have not finished the trials; run this command again when they have")
         return 0
     failed = sweep.main(argparse.Namespace(**common | {"suite": name}))

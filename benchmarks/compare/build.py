@@ -7,12 +7,13 @@ import torch
 
 from addax import units
 from benchmarks import models, tasks
-from benchmarks.compare import rates
+from benchmarks.compare import rates, trials
 from benchmarks.compare.fit import SIZES, Fit, fit, usable
 from benchmarks.compare.suite_files import Comparison, names_of
 from benchmarks.config.methods import method_class, settings_of, takes_both_batches
 from benchmarks.config.names import BUDGETS
 from benchmarks.config.spec import RunSpec, field_names, from_dict
+from benchmarks.data.tokenize import Encoded
 from benchmarks.errors import UserError
 from benchmarks.memory import example_lengths
 from benchmarks.models import _trainable
@@ -83,11 +84,11 @@ def build(
     fits = [Fit(m, {}) for m in methods]
     if memory is not None:
         limit = usable(memory, next(iter(specs.values())).device)
-        rows = example_lengths.of_task(next(iter(specs.values())), source, None).rows
+        draws = draws_of(next(iter(specs.values())), source, seeds, say)
         fits = []
         for method, spec in specs.items():
             say(f"fitting {method} in {memory}")
-            fits.append(fit(spec, rows, limit))
+            fits.append(fit(spec, draws, limit))
     fitting = {found.method: {**methods[found.method], **found.values} for found in fits if found.fits}
     if not fitting:
         least = units.format_bytes(min(found.peak_bytes for found in fits), units.unit_of(memory))
@@ -100,6 +101,27 @@ def build(
         name, about, arguments, source, common, fitting, {m: starts[m] for m in fitting}, seeds, constants
     )
     return comparison, fits
+
+
+def draws_of(spec: RunSpec, source: str, seeds: int, say: Callable[[str], None]) -> list[Sequence[Encoded]]:
+    """Return the training rows of each seed of a comparison and of its trials.
+
+    Args:
+        spec: a run of the comparison.
+        source: the source of the rows.
+        seeds: number of seeds.
+        say: called with a line if the model's tokenizer is not on this machine.
+    """
+    found = [
+        example_lengths.of_task(spec.replace(data_seed=seed), source, None)
+        for seed in (*range(seeds), trials.SEED)
+    ]
+    if found[0].is_fallback:
+        say(
+            f"lengths are those of {found[0].tokenizer}'s tokenizer, because that of {spec.model} is not on "
+            f"this machine: run `python -m benchmarks fetch {spec.model}` first for exact lengths"
+        )
+    return [examples.rows for examples in found]
 
 
 def _about(

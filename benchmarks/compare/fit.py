@@ -40,8 +40,11 @@ def usable(memory: str, device: str) -> int:
     """Return the bytes that a run may use: the limit without what is reserved on a GPU.
 
     Raises:
-        UserError: the limit is not an amount of memory, or nothing is left of it.
+        UserError: the limit is not an amount of memory, nothing is left of it, or the model is to be spread
+            over several devices.
     """
+    if device == "auto":
+        raise UserError("--memory is the limit of one device: use it with --device cpu, cuda, or cuda:N")
     try:
         size = units.parse_bytes(memory, "--memory")
     except ValueError as error:
@@ -55,13 +58,13 @@ def usable(memory: str, device: str) -> int:
     return size - reserve
 
 
-def fit(spec: RunSpec, rows: Sequence[Encoded], limit: int) -> Fit:
-    """Return how a method fits.
+def fit(spec: RunSpec, draws: Sequence[Sequence[Encoded]], limit: int) -> Fit:
+    """Return how a method fits every draw of the training rows.
 
     Args:
         spec: a run of the method, with the given batch sizes. If it has an L_T or gradient checkpointing,
             these stay.
-        rows: the training rows.
+        draws: the training rows of each seed.
         limit: bytes that the run may use.
     """
     backward = "fo_loss" in method_class(spec.method).closures and spec.settings["fo_batch_size"] > 0
@@ -70,10 +73,10 @@ def fit(spec: RunSpec, rows: Sequence[Encoded], limit: int) -> Fit:
     if backward and not spec.gradient_checkpointing:
         variants.append(spec.replace(gradient_checkpointing=True))
     for variant in variants:
-        found = _Search(variant, rows, limit).at(given)
+        found = _Search(variant, draws, limit).at(given)
         if found is not None:
             return _fit(spec, variant, found, given)
-    last = _Search(variants[-1], rows, limit)
+    last = _Search(variants[-1], draws, limit)
     smaller = last.largest(given)
     if smaller is not None:
         return _fit(spec, variants[-1], smaller, given)
@@ -100,8 +103,11 @@ def _fit(spec: RunSpec, variant: RunSpec, found: _Found, given: Mapping[str, int
 class _Search:
     """The search for one variant of a run."""
 
-    def __init__(self, spec: RunSpec, rows: Sequence[Encoded], limit: int) -> None:
-        self.spec, self.rows, self.limit = spec, rows, limit
+    def __init__(self, spec: RunSpec, draws: Sequence[Sequence[Encoded]], limit: int) -> None:
+        self.spec, self.limit = spec, limit
+        self.rows = [row for rows in draws for row in rows]
+        # L_T must leave a long row in the draw of every seed.
+        self.longest = min(max(row.length for row in rows) for rows in draws)
         self.known: dict[tuple, int] = {}
 
     def peak(self, sizes: Mapping[str, int], threshold: int | None) -> int:
@@ -147,4 +153,8 @@ class _Search:
             return None
         if self.spec.length_threshold is not None:
             return self.spec.length_threshold.resolve([row.length for row in self.rows])
-        return search.largest_threshold(lambda length: self.peak(sizes, length), self.rows, self.limit)
+        found = search.largest_threshold(lambda length: self.peak(sizes, length), self.rows, self.limit)
+        if found is None or found < self.longest:
+            return found
+        below = [row.length for row in self.rows if row.length < self.longest]
+        return max(below, default=found)

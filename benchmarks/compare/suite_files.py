@@ -141,13 +141,16 @@ def default_name(model: str, task: str, arguments: Mapping[str, Any]) -> str:
     return f"{folder_of(model, task)}-{digest}"
 
 
-def folder_of(model: str, path: str | None) -> str:
-    """Return a folder name from the names of a model and of a file.
+def folder_of(model: str, path: str | None, label: str | None = None, texts: Sequence[str] = ()) -> str:
+    """Return a folder name from the names of a model, of a file, and of columns that the user chose.
 
     >>> folder_of("facebook/opt-125m", "data/my reviews.csv")
     'opt-125m-my-reviews'
+    >>> folder_of("facebook/opt-125m", "data/my reviews.csv", "tone", ["body"])
+    'opt-125m-my-reviews-tone-body'
     """
     stems = [Path(text).name.partition("@")[0].partition(".")[0] for text in (model, path or "") if text]
+    stems += filter(None, (label, *texts))
     words = ["".join(c if c.isalnum() or c == "_" else "-" for c in text).strip("-") for text in stems]
     return "-".join(filter(None, words)) or "comparison"
 

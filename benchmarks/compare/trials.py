@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import suites
 from benchmarks.compare import rates
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.spec import RunSpec, from_dict
 from benchmarks.errors import UserError
 from benchmarks.results import store
@@ -57,10 +58,20 @@ def first(
     ]
 
 
-def missing(name: str) -> list[RunSpec]:
-    """Return the trials that have no row yet."""
+def missing(name: str, *, current: bool = False) -> list[RunSpec]:
+    """Return the trials that have no row yet.
+
+    Args:
+        name: name of the suite of trials.
+        current: whether a row of older code or of an older description of the task does not count.
+    """
     rows = _rows(name)
-    return [spec for spec in suites.load(name) if spec.id not in rows]
+
+    def has_row(spec: RunSpec) -> bool:
+        row = rows.get(spec.id)
+        return row is not None and not (current and row["source_fingerprint"] != source_fingerprint(spec))
+
+    return [spec for spec in suites.load(name) if not has_row(spec)]
 
 
 def chosen(name: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Columns of a data file: what their values are, and which of them are the texts and the answer."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from benchmarks.tasks._numbers import FINAL, final_number
 # A column whose name is no usual one is a label if it has at most this many values, each in REPEATED rows on
 # average. A column of a usual name may have more.
 MOST_CLASSES, REPEATED, MOST_NAMED = 20, 2, 200
+# A whole value that is a number, and not a date, a time, or a fraction.
+_NUMBER = re.compile(r"[-+]?\$?(\d[\d,]*(\.\d+)?|\.\d+)")
 # A text has at least this many words on average.
 TEXT_WORDS = 3
 
@@ -79,10 +82,8 @@ class Column:
         words = len(text.split())
         self.words += words
         self.longest = max(self.longest, words)
-        self.numbers = (
-            self.numbers
-            and final_number(text if FINAL in text else FINAL + text) is not None
-            and (FINAL in text or words == 1)
+        self.numbers = self.numbers and (
+            final_number(text) is not None if FINAL in text else _NUMBER.fullmatch(text) is not None
         )
         if self.values is not None:
             self.values[text] = self.values.get(text, 0) + 1
@@ -157,8 +158,12 @@ def choose(
     for name in (*used, answer):
         if set("{}") & set(name):
             raise UserError(f"{where}: column {name!r} has a brace in its name: rename it")
-    named = label is not None or answer.lower().strip() in LABELS
-    return used, answer, found[answer].is_label if named else found[answer].has_classes
+    column = found[answer]
+    if answer.lower().strip() in LABELS:
+        return used, answer, column.is_label
+    # A column that the user named may have many classes, but answers that never repeat are no classes.
+    repeated = column.values is not None and column.rows >= REPEATED * len(column.values)
+    return used, answer, column.has_classes or (label is not None and column.is_label and repeated)
 
 
 def _named(found: Iterable[str], names: Sequence[str]) -> list[str]:

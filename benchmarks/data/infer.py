@@ -35,9 +35,9 @@ def describe(file: Path, *, label: str | None = None, texts: Sequence[str] = ())
     """
     found = columns_of(formats.rows(file), str(file))
     used, answer, has_classes = choose(found, str(file), label, texts)
-    lines = [f"# A task for {file.name}. Edit the texts, and pass this file as --task."]
+    lines = [f"# A task for {_one_line(file.name)}. Edit the texts, and pass this file as --task."]
     if unused := [name for name in found if name not in (*used, answer)]:
-        lines.append(f"# Columns that are not used: {', '.join(unused)}")
+        lines.append(f"# Columns that are not used: {_one_line(', '.join(unused))}")
     lines.append(f"title = {_quoted(formats.stem_of(file))}")
     if has_classes:
         lines += _classes(used, found[answer], _words_of(file, found, answer))
@@ -98,6 +98,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _one_line(text: str) -> str:
+    """Return a text for a comment, which ends at the end of its line and holds no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _field(name: str) -> str:
     return "{" + name + "}"
 
@@ -133,7 +138,7 @@ def _words_of(file: Path, found: Mapping[str, Column], label: str) -> dict[str, 
 
 def _classes(used: Sequence[str], column: Column, words: Mapping[str, str]) -> list[str]:
     values = sorted(column.values, key=_order)
-    # Public data sets use -1 for rows without a label.
+    # Public data sets use -1 for rows without a label. Such a row is an error that names the remedy.
     values = [value for value in values if value != "-1" or "0" not in values]
     return [
         f"prompt = {_quoted(_prompt(used, column.name))}",

@@ -53,6 +53,6 @@ def with_costs(means: pd.DataFrame, rows: Sequence[Mapping]) -> pd.DataFrame:
             same = (means["model"] == cost.model) & (means["task"] == cost.task) & (means["label"] == plain)
             copies.append(means[same].assign(label=cost.label))
     entries = pd.concat([means, *copies], ignore_index=True)
-    entries = entries.drop(columns=["peak_bytes", "train_seconds"], errors="ignore")
+    entries = entries.drop(columns=["peak_bytes", "peak_bytes_std", "train_seconds"], errors="ignore")
     found = entries.merge(costs, on=KEY, how="left")
     return found.assign(train_seconds=found["steps"] * found["step_seconds"])

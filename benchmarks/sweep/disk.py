@@ -1,8 +1,10 @@
 """Disk space that a sweep will need for the checkpoints of its runs (`benchmarks.training.checkpoint`)."""
 
 import shutil
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,8 +16,8 @@ from benchmarks.config.spec import RunSpec
 from benchmarks.models import _trainable
 from benchmarks.training.state import weights_of
 
-# Width of the layer that stands for a model when the state of a method is measured.
-WIDTH = 64
+# Width of the layers that stand for a model when the state of a method is measured.
+WIDTH = 256
 # Classes of a classification head, whose size does not matter beside that of the model.
 CLASSES = 2
 
@@ -59,27 +61,34 @@ def trained_bytes(model: str, dtype: str, head: str, trainable: str, trust_remot
 
 
 def state_ratio(spec: RunSpec) -> float:
-    """Return the bytes of a method's state per byte of the weights that it trains.
+    """Return the most bytes of a method's state per byte of the weights that it trains.
 
-    They are measured on one layer, after a step of each kind.
+    They are measured on an embedding and a linear layer, which some methods treat differently, after a step
+    of each kind, and inside `evaluation_weights()`, where checkpoints are written.
     """
-    layer = nn.Linear(WIDTH, WIDTH, bias=False, dtype=getattr(torch, spec.dtype))
-    optimizer = build_optimizer(spec, layer)
-    inputs = torch.ones(1, WIDTH, dtype=layer.weight.dtype)
+    dtype = getattr(torch, spec.dtype)
+    layers = nn.Sequential(nn.Embedding(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH, bias=False)).to(dtype)
+    optimizer = build_optimizer(spec, layers)
 
     def loss() -> torch.Tensor:
-        return layer(inputs).float().square().mean()
+        return layers(torch.arange(WIDTH)).float().square().mean()
 
     for _ in range(optimizer.step_kinds):
         optimizer.step(**dict.fromkeys(optimizer.next_closures(), loss))
-    tensors = [
-        value
-        for state in optimizer.state_dict()["state"].values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    ]
+    with optimizer.evaluation_weights():
+        states = optimizer.state_dict()["state"].values()
     # Counters of steps are small whatever the size of the weights.
-    return sum(t.nbytes for t in tensors if t.numel() > 1) / layer.weight.nbytes
+    sizes = [sum(t.nbytes for t in _tensors(state) if t.numel() > 1) for state in states]
+    return max(sizes, default=0) / (WIDTH * WIDTH * dtype.itemsize)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested dictionaries and lists."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
 
 
 def free(folder: Path) -> tuple[int, Path]:

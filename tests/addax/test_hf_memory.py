@@ -216,6 +216,17 @@ def test_a_model_that_reads_values_is_an_error_that_names_the_alternatives(tmp_p
     assert "set length_threshold in tokens (170) or as a quantile (q0.7)" in str(found.value)
 
 
+def test_a_collator_that_fails_is_named_and_not_taken_for_a_lack_of_memory(tmp_path):
+    def unpadded(features):
+        raise ValueError("Unable to create tensor, you should activate padding")
+
+    with pytest.raises(ValueError, match="Unable to create tensor, you should activate padding"):
+        AddaxTrainer(
+            model_of(), arguments(tmp_path), train_dataset=DATA, data_collator=unpadded, zo_batch_size=BATCH,
+            length_threshold="auto:24GB",
+        )  # fmt: skip
+
+
 class Packed(nn.Parameter):
     """A parameter whose memory is not that of its shape."""
 

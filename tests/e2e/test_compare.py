@@ -2,16 +2,18 @@
 
 import functools
 import json
+import re
 
 import pytest
 
-from benchmarks import registry
-from benchmarks.cli import main
+from benchmarks import registry, suites
+from benchmarks.cli import build_parser, compare, main
 from benchmarks.compare import rates
+from benchmarks.compare.suite_files import Comparison
 from benchmarks.report import analysis
 from benchmarks.report import build as report
 from benchmarks.results import store
-from benchmarks.sweep import local
+from benchmarks.sweep import local, scheduler
 from tests.benchmarks.sweep.inline import Inline
 
 SIZES = ["--train-rows", "16", "--validation-rows", "8", "--test-rows", "8", "--evaluations", "1"]
@@ -47,6 +49,44 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(untimed, root, capsys):
     assert main([*COMPARE, "--print-suite"]) == 0
     assert 'TRIALS = "mine-trials"' in capsys.readouterr().out
     assert list(root.iterdir()) == []
+
+
+def test_rows_of_the_hub_are_those_of_the_hub_although_a_folder_is_set(root, monkeypatch):
+    """ADDAX_DATA replaces the hub only where no command names it."""
+    monkeypatch.setenv("ADDAX_DATA", str(root))
+    arguments = {"seeds": 1}
+    common = {"model": "nano-opt", "task": "sst2", "data": "hub", "device": "cpu", "steps": 1}
+    Comparison("mine", "About.", arguments, "hub", common, {"mezo": {}}, {"mezo": 1e-3}, 1, {}).write()
+    swept = []
+
+    class Stop(Exception):
+        pass
+
+    def sweep(suite, specs, **_):
+        swept.append((suite, {spec.data for spec in specs}, [spec.id for spec in specs]))
+        raise Stop
+
+    monkeypatch.setattr(scheduler, "sweep", sweep)
+    args = build_parser(COMPARE).parse_args(COMPARE)
+    with pytest.raises(Stop):
+        compare.run("mine", args)
+    assert swept == [("mine-trials", {"hub"}, [spec.id for spec in suites.load("mine-trials")])]
+
+
+def test_chosen_columns_give_a_comparison_of_its_own(untimed, root, capsys):
+    file = root / "reviews.csv"
+    file.write_text(
+        "text,tone,topic\n" + "a long film about nothing,good,film\nsome short book here,bad,book\n" * 40
+    )
+    words = [*COMPARE[:3], "--data", str(file), *COMPARE[7 : -2 - len(SIZES)], *SIZES, "--print-suite"]
+    texts = []
+    for label in ("tone", "topic"):
+        assert main([*words, "--label", label]) == 0
+        texts.append(capsys.readouterr().out)
+    names = [re.search(r"TRIALS = \"(.*?)-trials\"", text)[1] for text in texts]
+    assert names[0] != names[1]
+    assert "tone/reviews.toml" in texts[0]
+    assert "topic/reviews.toml" in texts[1]
 
 
 @pytest.mark.slow

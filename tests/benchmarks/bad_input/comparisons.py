@@ -33,6 +33,11 @@ CASES = [
     words(
         "an amount of memory without a unit", [*ALL, "--memory", "24"], "--memory 24: use a number and one"
     ),
+    words(
+        "two ways to choose the length threshold of a comparison",
+        [*ALL, "--memory", "24GB", *options("length_threshold=auto:24GB")],
+        "--memory and --length-threshold auto:... both choose L_T",
+    ),
     words("a comparison named like a suite", [*ALL, "--name", "quick"], "there is a suite of this name"),
     words("a comparison with a path as its name", [*ALL, "--name", "a/b"], "use only letters, digits"),
     words("a center without a rate", [*ALL, "--center", "mezo"], "--center must be METHOD=RATE", "'mezo'"),

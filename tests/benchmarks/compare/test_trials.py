@@ -5,6 +5,7 @@ import pytest
 from benchmarks import suites
 from benchmarks.compare import rates, trials
 from benchmarks.compare.suite_files import Comparison
+from benchmarks.config.fingerprint import source_fingerprint
 from benchmarks.config.labels import label
 from benchmarks.errors import UserError
 from benchmarks.results import store
@@ -54,6 +55,17 @@ def test_the_first_trials_determine_the_last_ones(comparison):
     assert len(suites.load(TRIED)) == 2 * rates.TRIALS
     assert trials.missing(TRIED) == []
     assert trials.chosen(TRIED) == {"mezo": 3e-3, "adam": 3e-3}
+
+
+def test_rows_of_older_code_are_no_current_trials(comparison):
+    for spec in suites.load(TRIED):
+        row = result_rows.row(spec.method) | {"id": spec.id, "config": spec.config(), "label": label(spec)}
+        store.write(TRIED, row | {"source_fingerprint": source_fingerprint(spec)})
+    (old, *_) = suites.load(TRIED)
+    store.write(TRIED, store.read_row(store.folder(TRIED) / f"{old.id}.json") | {"source_fingerprint": "0"})
+    assert old not in trials.missing(TRIED)
+    assert old in trials.missing(TRIED, current=True)
+    assert len(trials.missing(TRIED, current=True)) == 1 + len(trials.missing(TRIED))
 
 
 def test_equal_scores_go_to_the_lower_validation_loss(comparison):

@@ -85,6 +85,10 @@ CASES = {
         {"question": "what is {i}", "answer": "it is {i} #### {i}"},
         {"prompt": "Question: {question}\nAnswer:", "answer": "{answer}", "metric": "exact_match"},
     ),
+    "a question with an amount": (
+        {"question": "what is {i}", "answer": "-${i}.5"},
+        {"prompt": "Question: {question}\nAnswer:", "answer": "{answer}", "metric": "exact_match"},
+    ),
     "a prompt with a completion": (
         {"prompt": "say {i}", "completion": "I say {i}"},
         {"prompt": "{prompt}", "answer": "{completion}", "metric": "f1"},
@@ -120,6 +124,33 @@ def test_a_description_fits_every_row_of_its_file(file, tmp_path, name):
     tasks.load.cache_clear()
     task = tasks.load(str(tmp_path / "made.toml"))
     assert len([row for _, raw in formats.rows(path) for row in task.from_file(raw)]) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "like", ["1911-02-{i}", "{i}:01", "{i}/7", "{i}th", "{i} m", "{i}%", "1.2.{i}", "{i}-"]
+)
+def test_texts_that_begin_with_a_number_are_compared_as_texts(file, like):
+    """As numbers, all dates of a year would be equal."""
+    values = tomllib.loads(infer.describe(file(table(question="what is {i}", answer=like))))
+    assert values["metric"] == "f1"
+
+
+def test_answers_that_never_repeat_are_no_classes_even_if_the_user_names_them(file):
+    rows = [row | {"answer": f"word{i}"} for i, row in enumerate(table(120, question="what is {i}"))]
+    values = tomllib.loads(infer.describe(file(rows), label="answer"))
+    assert (values.get("answer"), values.get("answers")) == ("{answer}", None)
+    # Thirty intents in four rows each are classes, if the user says that they are the label.
+    rows = [row | {"verdict": f"word{i % 30}"} for i, row in enumerate(rows)]
+    assert len(tomllib.loads(infer.describe(file(rows), label="verdict"))["answers"]) == 30
+
+
+def test_the_name_of_a_column_may_contain_line_breaks(tmp_path):
+    path = tmp_path / "reviews.csv"
+    rows = "".join(f"a film of {i} minutes,{i % 2},3\n" for i in range(40))
+    path.write_text('text,label,"Customer\nrating\x07"\n' + rows)
+    text = infer.describe(path)
+    assert "# Columns that are not used: Customer rating\n" in text
+    assert tomllib.loads(text)["label"] == "label"
 
 
 def test_columns_that_are_not_used_are_named_in_a_comment(file):

@@ -42,6 +42,11 @@ def test_checkpointing_has_the_scores_of_the_method_without_and_its_own_cost(mea
     assert list(found["label"]).count("IP-SGD") == 1
 
 
+def test_the_spread_of_other_runs_is_not_shown_beside_a_measured_peak(means):
+    entries = means.assign(peak_bytes_std=0.5)
+    assert "peak_bytes_std" not in run_costs.with_costs(entries, [measured("adam")])
+
+
 def test_a_failed_measurement_does_not_count(means):
     row = measured("adam") | {"status": "failed"}
     assert pd.isna(entry(run_costs.with_costs(means, [row]), "Adam")["peak_bytes"])

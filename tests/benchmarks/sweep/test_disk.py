@@ -70,6 +70,25 @@ def test_the_state_of_a_method_in_copies_of_its_weights(method, ratio):
     assert disk.state_ratio(tiny(method)) == disk.state_ratio(tiny(method, dtype="bfloat16")) == ratio
 
 
+@pytest.mark.parametrize(
+    ("method", "ratio"),
+    [
+        ("sgd-momentum", 1),
+        # AdamW for embeddings and the head.
+        ("muon", 2),
+        # Two moments, and the trained weights beside the average that the file holds.
+        ("schedule-free", 3),
+        # Two moments of a byte each, and tables.
+        ("adam8bit", 0.52),
+    ],
+)
+def test_the_state_of_an_optimizer_of_another_package_is_counted(method, ratio):
+    for package, owner in (("schedulefree", "schedule-free"), ("bitsandbytes", "adam8bit")):
+        if method == owner:
+            pytest.importorskip(package)
+    assert disk.state_ratio(tiny(method)) == pytest.approx(ratio, abs=0.01)
+
+
 @pytest.mark.medium
 def test_a_large_model_is_measured_from_its_shape_and_adapters_count_alone():
     large = tiny("adam", dtype="bfloat16").replace(model="facebook/opt-13b")
