@@ -1,5 +1,6 @@
 """Tests of the script that verifies committed rows of older code by reruns."""
 
+import copy
 import importlib.util
 import json
 import shutil
@@ -25,16 +26,21 @@ def script():
     return module
 
 
-@pytest.fixture
-def committed(monkeypatch, tmp_path):
-    """Commit rows of older code: two of SGD, of which the first took less time, and one of MeZO."""
-    monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
+@pytest.fixture(scope="module")
+def made():
+    """Return rows of older code: two of SGD, of which the first took less time, and one of MeZO."""
     rows = []
     for seconds, spec in enumerate((SPECS[0], SPECS[3], SPECS[2])):
         row = train.run(spec, train.load(spec, None), suite="s")
         rows.append(row | {"source_fingerprint": OLDER, "wall_seconds": 1.0 + seconds})
-    write(tmp_path, rows)
     return rows
+
+
+@pytest.fixture
+def committed(made, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "RUNS", tmp_path / "results/runs")
+    write(tmp_path, made)
+    return copy.deepcopy(made)
 
 
 def write(root, rows):
@@ -80,22 +86,22 @@ def test_a_setting_whose_rerun_gives_another_number_stays_stale(script, committe
 
 def test_on_another_processor_the_older_code_is_repeated_too(script, committed, tmp_path, capfd):
     """The copy is older code that gives the numbers of today's; a row of SGD has other last bits."""
-    copy = tmp_path / "older"
+    tree = tmp_path / "older"
     for folder in ("addax", "baselines", "benchmarks"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "baselines/sgd.py").open("a") as source:
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tree / "baselines/sgd.py").open("a") as source:
         source.write("OLDER = True\n")
     out = tmp_path / "results/runs/s.verify/older"
     # The first call finds the fingerprints of the copy.
-    with pytest.raises(UserError, match=f"{copy} is not the code of run"):
-        script.verify("s", None, copy, tmp_path)
+    with pytest.raises(UserError, match=f"{tree} is not the code of run"):
+        script.verify("s", None, tree, tmp_path)
     for row in committed:
         if row["label"] == "SGD":
             first = json.loads((out / f"{SPECS[0].id}.json").read_text())
             row["source_fingerprint"] = first["source_fingerprint"]
             change_last_bit(row)
     write(tmp_path, [row for row in committed if row["label"] == "SGD"])
-    assert script.verify("s", None, copy, tmp_path) == 0
+    assert script.verify("s", None, tree, tmp_path) == 0
     (entry,) = reruns.read(tmp_path)
     assert (entry.run, entry.before) == (SPECS[0].id, committed[0]["source_fingerprint"])
     assert entry.after == script.source_fingerprint(SPECS[0]) != entry.before

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.results import reruns
 from benchmarks.results.reruns import Known, Rerun
+from benchmarks.results.sources import committed_rows
 from tests.benchmarks.results import result_rows
 
 
@@ -69,6 +70,6 @@ def test_the_list_is_sorted_and_holds_every_rerun_once(tmp_path):
 
 
 def test_every_listed_rerun_belongs_to_a_committed_row():
-    for entry in reruns.read():
-        rows = {row["id"]: row for row in reruns.committed_rows(entry.suite)}
-        assert reruns.setting_of(rows[entry.run]) == entry.setting
+    entries = reruns.read()
+    rows = {(suite, row["id"]): row for suite in {e.suite for e in entries} for row in committed_rows(suite)}
+    assert all(reruns.setting_of(rows[entry.suite, entry.run]) == entry.setting for entry in entries)
