@@ -17,7 +17,6 @@ from benchmarks.config.names import ZERO_SHOT
 from benchmarks.config.spec import from_dict
 from benchmarks.errors import UserError
 from tests import processes
-from tests.benchmarks.training.tiny_runs import row_of, tiny
 
 ROOT = registry.ROOT
 
@@ -112,40 +111,6 @@ def test_code_that_reports_or_plans_runs_is_in_no_fingerprint(folder):
     every = [*registry.files("method").values(), *registry.files("task").values()]
     every += [*registry.files("model").values(), ROOT / fingerprint.ENTRY]
     assert [file for file in modules_of(*every) if file.is_relative_to(ROOT / folder)] == []
-
-
-GPU_ONLY = [
-    *Path(ROOT / "addax/kernels").glob("*.py"),
-    ROOT / "addax/fused.py",
-    ROOT / "addax/fused_update.py",
-]
-
-
-@pytest.mark.parametrize("file", GPU_ONLY, ids=lambda file: file.name)
-def test_the_kernels_count_only_on_a_gpu(monkeypatch, file):
-    on_gpu = spec_of("mezo", device="cuda")
-    monkeypatch.setitem(SPECS, "on a GPU", on_gpu)
-    assert changed(monkeypatch, file.relative_to(ROOT)) == {"on a GPU"}
-
-
-@pytest.mark.medium
-@pytest.mark.parametrize("method", ["addax", "mezo", "mezo-svrg"])
-def test_a_run_on_a_cpu_calls_no_function_of_the_kernels(method):
-    called = set()
-
-    def profile(frame, event, _argument):
-        file = Path(frame.f_code.co_filename)
-        # An import calls the body of a module.
-        if event == "call" and file in GPU_ONLY and frame.f_code.co_name != "<module>":
-            called.add(f"{file.name}: {frame.f_code.co_name}")
-
-    sys.setprofile(profile)
-    try:
-        row = row_of(tiny(method, dtype="bfloat16"))
-    finally:
-        sys.setprofile(None)
-    assert (row["status"], row["realized_fraction"] is None) == ("done", False)
-    assert called == set()
 
 
 def test_the_predictor_counts_only_if_it_chooses_the_length_threshold(monkeypatch):
