@@ -58,3 +58,22 @@ def test_times_match_the_committed_rows():
 def test_every_method_has_tables_of_memory_and_speed(name):
     for kind in ("memory", "speed"):
         assert methods.tables()[f"methods:{name}-{kind}"](ROWS_OF)
+
+
+def test_what_the_page_of_mezo_says_of_its_peak_follows_from_the_rows():
+    page = " ".join((registry.ROOT / "docs/methods/mezo.md").read_text().split())
+    assert (
+        "On OPT-13B with examples of up to 800 tokens, its peak is the lowest of the methods that train all "
+        "weights; at 1000 tokens, Addax with checkpointing needs as much"
+    ) in page
+    peaks = {}
+    for row in read(REFERENCE / "memory-curves.jsonl"):
+        if (row["what"], row["model"]) == ("figure4", "facebook/opt-13b") and "LoRA" not in row["label"]:
+            name = row["label"] + " (checkpointing)" * row["gradient_checkpointing"]
+            peaks.setdefault(row["length"], {})[name] = row["peak_bytes"] / 1e9
+    assert sorted(peaks) == [100, 200, 300, 400, 600, 800, 1000]
+    for length, found in peaks.items():
+        own, others = found.pop("MeZO"), found.values()
+        # Pages show one decimal.
+        assert own < min(others) - (0.1 if length <= 800 else 0)
+    assert abs(own - found["Addax (checkpointing)"]) < 0.1
