@@ -6,6 +6,7 @@ import pandas as pd
 
 from benchmarks.config.names import is_trained
 from benchmarks.docs.methods import RowsOf
+from benchmarks.docs.remedy import no_rows
 from benchmarks.report.fixed_table import entries
 from benchmarks.report.provenance import provenance_line
 from benchmarks.report.tables import NONE, pipe
@@ -40,7 +41,7 @@ def overview(rows_of: RowsOf) -> str:
 
     rows, costs = rows_of(RUNS), rows_of(COSTS)
     if not rows:
-        return _remedy(RUNS)
+        return no_rows(RUNS)
     results = Results.of(rows)
     compared = fixed.against(results.selected, COMPARISONS.reference, COMPARISONS.others)
     of_label = {line.label: line for line in compared.itertuples()}
@@ -130,7 +131,7 @@ def trials(rows_of: RowsOf) -> str:
     """Return a line per method: the rates that were tried, with the validation score of each."""
     tried = _tried(rows_of(TRIALS))
     if not tried:
-        return _remedy(TRIALS)
+        return no_rows(TRIALS)
     edges = edge_rates(rows_of(TRIALS))
     lines = []
     for label, scores in tried.items():
@@ -154,7 +155,7 @@ def long_run(rows_of: RowsOf) -> str:
     """Return MeZO's run with five times the budget next to the runs of MeZO and Addax with the same seed."""
     long = rows_of(LONG)
     if not long:
-        return _remedy(LONG)
+        return no_rows(LONG)
     config = long[0]["config"]
     same = [
         row
@@ -172,10 +173,3 @@ def long_run(rows_of: RowsOf) -> str:
         for row in (*same, *long)
     ]
     return f"{pipe(pd.DataFrame(lines))}\n\n{provenance_line(long)}"
-
-
-def _remedy(suite: str) -> str:
-    return (
-        f"No rows yet: to measure and save them, run `python -m benchmarks sweep {suite}`, then "
-        f"`python -m benchmarks report {suite} --commit-reference`."
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import registry, studies
 from benchmarks.docs import methods, real
+from benchmarks.docs.remedy import no_rows
 from benchmarks.errors import unknown
 from benchmarks.report import arithmetics, by_length, long_matters, paper_tables, stats_tables
 from benchmarks.report.provenance import provenance_line
@@ -131,7 +132,7 @@ class Tables:
             raise unknown(f"kind of table {name!r} in {page}", kind, (*known, *self._rowless, *compared))
         rows = self.rows(owner)
         if not rows:
-            return f"No rows yet: {_remedy(owner, study)}"
+            return no_rows(owner, study)
         text = known[kind](rows)
         if not study and kind != PROVENANCE and (under := Results.of(rows).directions):
             text = f"{under}\n\n{text}"
@@ -150,13 +151,3 @@ def owners(name: str) -> list[str]:
         if name in group.tables():
             return group.owners(name)
     return [name.rpartition(":")[0]]
-
-
-def _remedy(owner: str, study: bool) -> str:
-    if study:
-        return f"to measure and save them, run `python -m benchmarks study {owner} --save`."
-    commands = (
-        f"python -m benchmarks sweep {owner}",
-        f"python -m benchmarks report {owner} --commit-reference",
-    )
-    return f"to measure and save them, run `{commands[0]}`, then `{commands[1]}`."

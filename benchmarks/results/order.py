@@ -7,6 +7,8 @@ import pandas as pd
 
 from benchmarks.config.names import IN_CONTEXT, METRIC_NAMES, ZERO_SHOT
 
+# The families in the order of the papers' tables. Other models follow.
+FAMILIES = ("opt", "llama", "roberta")
 METHODS = (ZERO_SHOT, IN_CONTEXT, "Addax", "Addax-WA", "MeZO", "MeZO-SVRG", "IP-SGD", "SGD", "Adam")
 # The nine tasks of Addax, two more of MeZO, the tasks of the papers on RoBERTa-large and MeZO-SVRG, MRPC, and
 # word problems.
@@ -35,15 +37,27 @@ def label_key(label: str) -> tuple[int, str]:
     return _rank(METHODS, label)
 
 
+def _model_key(model: str) -> tuple[int, str]:
+    words = re.split(r"[^a-z]+", model.lower())
+    return next((rank for rank, name in enumerate(FAMILIES) if name in words), len(FAMILIES)), model
+
+
 def sort_key(model: str, task: str, label: str) -> tuple:
-    """Return a key that sorts by model, then task, then method."""
-    return model, _rank(TASKS, task), label_key(label)
+    """Return a key that sorts by model, then task, then method.
+
+    >>> sorted(["nano-roberta", "facebook/opt-13b", "nano-llama"], key=lambda m: sort_key(m, "rte", "MeZO"))
+    ['facebook/opt-13b', 'nano-llama', 'nano-roberta']
+    """
+    return _model_key(model), _rank(TASKS, task), label_key(label)
 
 
 def display_order(data: pd.DataFrame, column: str) -> list[str]:
     """Return the distinct values of "model", "task", or "label" in their fixed order."""
-    order = {"task": TASKS, "label": METHODS}.get(column, ())
-    return sorted(data[column].unique(), key=lambda name: _rank(order, name))
+    names = data[column].unique()
+    if column == "model":
+        return sorted(names, key=_model_key)
+    order = {"task": TASKS, "label": METHODS}[column]
+    return sorted(names, key=lambda name: _rank(order, name))
 
 
 def score_name(data: pd.DataFrame, accuracy: str = "accuracy") -> str:

@@ -20,7 +20,7 @@ def test_summary_fits_eighty_columns_and_names_failures(nine):
     assert "failed: MeZO on CB, nano-llama" in text
     assert "Nothing is bold" in " ".join(text.split())
     adam = next(line for line in text.splitlines() if line.lstrip().startswith("Adam")).split()
-    rows = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-llama"]
+    rows = [r for r in nine if r["label"] == "Adam" and r["config"]["model"] == "nano-opt"]
     assert adam[1:10] == [f"{100 * r['score']:.1f}" for r in rows]
     assert adam[10] == f"{mean(100 * r['score'] for r in rows):.1f}"
     assert adam[12] == f"{sum(r['train_seconds_to_best'] for r in rows):.0f}"

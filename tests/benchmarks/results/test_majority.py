@@ -79,7 +79,7 @@ def test_a_task_whose_metric_differs_between_models_has_a_column_for_each_in_lat
     other = made.suite(models=("nano-llama",), methods=METHODS, tasks=("rte",))
     rows = [*made.suite(methods=METHODS, tasks=("rte",)), *made.signed(other)]
     text = latex(Results.of(rows).means, "score")
-    assert "method & RTE (MCC) & RTE & mean" in text
+    assert "method & RTE & RTE (MCC) & mean" in text
     lines = [line.split(" & ") for line in text.splitlines() if line.startswith("Adam")]
     assert [line.index("--") for line in lines] == [2, 1]
 
