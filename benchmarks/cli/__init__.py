@@ -30,6 +30,8 @@ COMMANDS = (
 )
 # A module named `list` would shadow the built-in function in this package.
 MODULES = {name: name for name in COMMANDS} | {"list": "listing"}
+# These commands continue where they were stopped.
+RESUMABLE = ("run", "compare", "sweep")
 
 
 class Terminated(KeyboardInterrupt):
@@ -81,11 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word, number = (
             ("terminated", signal.SIGTERM) if isinstance(stop, Terminated) else ("interrupted", signal.SIGINT)
         )
-        print(
-            f"{word}: finished runs and checkpoints are saved; to continue, run\n"
-            f"  python -m benchmarks {shlex.join(argv)}",
-            file=sys.stderr,
+        remedy = (
+            "finished runs and checkpoints are saved; to continue, run"
+            if argv[0] in RESUMABLE
+            else "to run the command again, enter"
         )
+        print(f"{word}: {remedy}\n  python -m benchmarks {shlex.join(argv)}", file=sys.stderr)
         return 128 + number
 
 

@@ -13,6 +13,7 @@ from benchmarks.report.tables import NONE, pipe
 from benchmarks.results import fixed
 from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import display_order, format_value
+from benchmarks.results.paired import pairs_needed
 from benchmarks.results.run_costs import CHECKPOINTING, with_costs
 
 RUNS, COSTS, TRIALS, LONG = "real", "real-costs", "real-grid", "real-mezo"
@@ -71,12 +72,16 @@ def _note(results: Results, compared: pd.DataFrame, costs: Sequence[Mapping]) ->
     from benchmarks.suites.real import COMPARISONS
 
     seeds = results.selected.loc[results.selected["label"] == COMPARISONS.reference, "seed"].nunique()
+    fewest, most = compared["n"].min(), compared["n"].max()
+    pairs = f"{most}" if fewest == most else f"{fewest} to {most}"
     text = (
         f"Scores: mean ± standard deviation of {seeds} seeds. The differences are over all pairs of runs "
-        f"with equal task and seed ({compared['n'].min()} to {compared['n'].max()}); p is from a sign-flip "
-        f"permutation test, Holm-corrected over these {len(compared)} comparisons, which were fixed before "
-        "the runs."
+        f"with equal task and seed ({pairs}); p is from a sign-flip permutation test, Holm-corrected over "
+        f"these {len(compared)} comparisons, which were fixed before the runs."
     )
+    needed = pairs_needed(len(compared))
+    if most < needed:
+        text += f" No comparison can be significant yet: that takes {needed} pairs."
     if costs:
         text += (
             " Memory is the peak of 20 steps on SST-2, and the time of a run its number of steps times the "

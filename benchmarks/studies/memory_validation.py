@@ -29,6 +29,7 @@ from benchmarks.profiling.peak_memory import allocator_peak, run_in_thread
 from benchmarks.profiling.warm_up import warm_up
 from benchmarks.studies import Option, Study
 from benchmarks.studies._processes import pool
+from benchmarks.studies._saved import saved_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -163,7 +164,10 @@ def _job(job: tuple) -> list[dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of each model and length: one per method, with and without padding."""
+    """Yield the rows of each model and length: one per method, with and without padding.
+
+    The first rows are those that an interrupted study has saved.
+    """
     # Otherwise the profiler logs two lines per step.
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")
     jobs = [(*pair, options.device) for pair in pairs(options.device)]
@@ -171,11 +175,21 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator
     for name in options.models or ():
         if name not in names:
             raise unknown(f"model of --models on {options.device}", name, names)
-    jobs = [job for job in jobs if job[0] in (options.models or names)]
+    wanted = {(name, length) for name, _, length, _ in jobs if name in (options.models or names)}
+    saved = [
+        row
+        for row in saved_rows("memory-validation", options, options.device)
+        if (row["model"], row["length"]) in wanted
+    ]
+    finished = {(row["model"], row["length"]) for row in saved}
+    jobs = [job for job in jobs if (job[0], job[2]) in wanted - finished]
+    if saved:
+        yield saved
+        say(f"{len(finished)} of {len(wanted)} combinations of model and length were saved before")
     with pool(options.jobs) as workers:
-        for done, part in enumerate(workers.map(_job, jobs), 1):
+        for done, part in enumerate(workers.map(_job, jobs), len(finished) + 1):
             yield part
-            say(f"{done} of {len(jobs)} combinations of model and length done")
+            say(f"{done} of {len(wanted)} combinations of model and length done")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -88,3 +88,13 @@ def test_missing_rows_say_how_to_measure_them():
         text = real.tables()[name](lambda suite: [])
         assert "No rows yet" in text
         assert f"sweep {real.owners(name)[-1 if name == 'real:long' else 0]}`" in text
+
+
+def test_a_note_says_how_many_pairs_a_significant_difference_takes(suites):
+    def text(runs):
+        return real.overview(lambda suite: runs if suite == "real" else suites[suite])
+
+    few = [row for row in suites["real"] if row["config"]["task"] == "sst2"]
+    assert "No comparison can be significant yet: that takes 8 pairs." in text(few)
+    assert "(0 to 3)" in text(few)
+    assert "8 pairs" not in text(suites["real"])

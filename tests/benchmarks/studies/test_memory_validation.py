@@ -87,3 +87,60 @@ def test_an_unknown_model_is_one_clear_line_with_the_nearest_name(capsys):
     message = capsys.readouterr().err
     assert "opt 2 x 46" in message
     assert "did you mean 'opt 2 x 64'" in message
+
+
+class PoolOfOne:
+    """A pool that works in this process, records its jobs, and is killed before a given number of jobs."""
+
+    def __init__(self, jobs, limit):
+        self.jobs, self.limit = jobs, limit
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def map(self, function, jobs):
+        for job in jobs:
+            if len(self.jobs) == self.limit:
+                raise KeyboardInterrupt
+            self.jobs.append((job[0], job[2]))
+            yield function(job)
+
+
+def test_an_interrupted_study_continues_where_it_stopped(monkeypatch, tmp_path, capsys):
+    config = study.small_config("opt", 1, 16)
+    combinations = [("tiny", 8), ("tiny", 12), ("other", 8)]
+    monkeypatch.setattr(study, "pairs", lambda device: ((name, config, n) for name, n in combinations))
+
+    def compare(spec, config, length, device, padded):
+        # The study itself adds the model's name.
+        found = row(2 * MIB, MIB, spec.method, device) | {"length": length, "padded": padded}
+        return {key: value for key, value in found.items() if key != "model"}
+
+    monkeypatch.setattr(study, "compare", compare)
+
+    def measured(limit, *arguments):
+        jobs = []
+        monkeypatch.setattr(study, "pool", lambda processes: PoolOfOne(jobs, limit))
+        command = ["study", "memory-validation", *arguments]
+        assert main(command) == (130 if limit < len(combinations) else 0)
+        return jobs, capsys.readouterr()
+
+    save = ("--save-to", str(tmp_path))
+    jobs, printed = measured(2, *save)
+    assert jobs == combinations[:2]
+    assert "interrupted: to run the command again, enter" in printed.err
+    rows = (tmp_path / "memory-validation.jsonl").read_text().splitlines()
+    jobs, printed = measured(9, *save)
+    assert jobs == combinations[2:]
+    assert "2 of 3 combinations of model and length were saved before" in printed.err
+    steps = 3 * len(list(study.specs(config, "cpu"))) * 2
+    assert f"| {steps} |" in " ".join(printed.out.split())
+    assert (tmp_path / "memory-validation.jsonl").read_text().splitlines()[: len(rows)] == rows
+    assert measured(9, *save)[0] == []
+    # Without saving, or after a change of the code, everything is measured.
+    assert measured(9)[0] == combinations
+    monkeypatch.setattr("benchmarks.studies._saved.study_fingerprint", lambda name: "other")
+    assert measured(9, *save)[0] == combinations
