@@ -172,15 +172,22 @@ def _majority(runs: pd.DataFrame) -> str:
 
 
 def _column(column: Iterable[Axes], panel: Panel, limits: tuple[float, float]) -> Any:
-    """Draw a panel's validation scores above its test scores, and frame the best validation score."""
+    """Draw a panel's validation scores above its test scores, and frame the best mean validation score.
+
+    With one line per seed, the mean is over a column, and the whole column is framed.
+    """
     best = panel.scores["validation_score"]
+    of_seeds = panel.down == "seed"
+    if of_seeds:
+        best = pd.DataFrame(best).mean().to_numpy()[None]
     best_cell = np.unravel_index(np.nanargmax(best), best.shape) if not np.isnan(best).all() else None
     for axes, (name, title) in zip(column, SCORES.items(), strict=True):
         image = _map(axes, panel, 100 * panel.scores[name], limits)
         axes.set_title(title)
         if best_cell is not None and panel.down:
             corner = best_cell[1] - 0.5, best_cell[0] - 0.5
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2))
+            height = len(panel.rows) if of_seeds else 1
+            axes.add_patch(Rectangle(corner, 1, height, fill=False, edgecolor="#D55E00", lw=2))
     return image
 
 

@@ -1,6 +1,6 @@
 """Tables of suite `real`: scores and fixed comparisons, memory and time, trials, and the long run of MeZO."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -19,7 +19,6 @@ from benchmarks.results.run_costs import CHECKPOINTING, with_costs
 RUNS, COSTS, TRIALS, LONG = "real", "real-costs", "real-grid", "real-mezo"
 # The task whose memory and time the tables show.
 MEASURED_ON = "sst2"
-DIVERGED = (float("-inf"), float("-inf"))
 
 
 def tables() -> dict[str, Callable[[RowsOf], str]]:
@@ -46,7 +45,7 @@ def overview(rows_of: RowsOf) -> str:
     results = Results.of(rows)
     compared = fixed.against(results.selected, COMPARISONS.reference, COMPARISONS.others)
     of_label = {line.label: line for line in compared.itertuples()}
-    edges = edge_rates(rows_of(TRIALS))
+    edges, seeds = edge_rates(rows_of(TRIALS)), results.means["n"].max()
     means = results.means if not costs else with_costs(results.means, costs)
     titles = {
         task: means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")
@@ -58,26 +57,24 @@ def overview(rows_of: RowsOf) -> str:
         lines.append(
             {
                 "method": label,
-                **{title: _score(own, task) for task, title in titles.items()},
+                **{title: _score(own, task, seeds) for task, title in titles.items()},
                 **entries(of_label.get(plain), COMPARISONS.reference),
                 "learning rate": _rate(own, plain, edges),
                 "memory (GB)": _cost(own, "peak_bytes", 1e9, ".2f") if costs else NONE,
                 "time of a run (min)": _cost(own, "train_seconds", 60, ".1f") if costs else NONE,
             }
         )
-    return f"{pipe(pd.DataFrame(lines))}\n\n{_note(results, compared, costs)}"
+    parts = [pipe(pd.DataFrame(lines)), _note(seeds, compared, costs), f"Scores: {provenance_line(rows)}"]
+    return "\n\n".join([*parts, f"Memory and time: {provenance_line(costs)}"] if costs else parts)
 
 
-def _note(results: Results, compared: pd.DataFrame, costs: Sequence[Mapping]) -> str:
-    from benchmarks.suites.real import COMPARISONS
-
-    seeds = results.selected.loc[results.selected["label"] == COMPARISONS.reference, "seed"].nunique()
+def _note(seeds: int, compared: pd.DataFrame, costs: Sequence[Mapping]) -> str:
     fewest, most = compared["n"].min(), compared["n"].max()
     pairs = f"{most}" if fewest == most else f"{fewest} to {most}"
     text = (
-        f"Scores: mean ± standard deviation of {seeds} seeds. The differences are over all pairs of runs "
-        f"with equal task and seed ({pairs}); p is from a sign-flip permutation test, Holm-corrected over "
-        f"these {len(compared)} comparisons, which were fixed before the runs."
+        f"A score is a mean ± standard deviation of {seeds} seeds. The differences are over all pairs of "
+        f"runs with equal task and seed ({pairs}); p is from a sign-flip permutation test, Holm-corrected "
+        f"over these {len(compared)} comparisons, which were fixed before the runs."
     )
     needed = pairs_needed(len(compared))
     if most < needed:
@@ -85,16 +82,17 @@ def _note(results: Results, compared: pd.DataFrame, costs: Sequence[Mapping]) ->
     if costs:
         text += (
             " Memory is the peak of 20 steps on SST-2, and the time of a run its number of steps times the "
-            f"median time of these steps. {provenance_line(costs)}"
+            "median time of these steps."
         )
     return text
 
 
-def _score(own: pd.DataFrame, task: str) -> str:
+def _score(own: pd.DataFrame, task: str, seeds: int) -> str:
     if task not in own.index or pd.isna(own.loc[task, "score"]):
         return NONE
-    score, spread = own.loc[task, "score"], own.loc[task, "score_std"]
-    return f"{100 * score:.1f}" + ("" if pd.isna(spread) else f" ± {100 * spread:.1f}")
+    score, spread, n = (own.loc[task, name] for name in ("score", "score_std", "n"))
+    text = f"{100 * score:.1f}" + ("" if pd.isna(spread) else f" ± {100 * spread:.1f}")
+    return text if n == seeds or not is_trained(own["label"].iloc[0]) else f"{text} (n={n})"
 
 
 def _rate(own: pd.DataFrame, label: str, edges: Mapping[str, str]) -> str:
@@ -111,49 +109,49 @@ def _cost(own: pd.DataFrame, column: str, unit: float, form: str) -> str:
 
 def edge_rates(rows: Sequence[Mapping]) -> dict[str, str]:
     """Return " (edge)" for each method whose best rate is the smallest or the largest that was tried."""
-    found = {}
-    for label, tried in _tried(rows).items():
-        best = max(tried, key=lambda rate: tried[rate])
-        if best in (min(tried), max(tried)):
-            found[label] = " (edge)"
-    return found
-
-
-def _tried(rows: Sequence[Mapping]) -> dict[str, dict[float, tuple[float, float]]]:
-    """Return the validation score and the negative validation loss of each rate, by method."""
-    if not rows:
-        return {}
-    runs = Results.of(rows).runs
-    found: dict[str, dict[float, tuple[float, float]]] = {}
-    for run in runs.itertuples():
-        # A run that diverged has no validation score, and must not be chosen.
-        score = (run.validation_score, -run.validation_loss) if run.outcome == "done" else DIVERGED
-        found.setdefault(run.label, {})[setting_of(run.setting)["lr"]] = score
-    return found
+    return {
+        label: " (edge)"
+        for label, tried, best in _trials_of(rows)
+        if best in (tried.index[0], tried.index[-1])
+    }
 
 
 def trials(rows_of: RowsOf) -> str:
     """Return a line per method: the rates that were tried, with the validation score of each."""
-    tried = _tried(rows_of(TRIALS))
-    if not tried:
+    rows = rows_of(TRIALS)
+    if not rows:
         return no_rows(TRIALS)
-    edges = edge_rates(rows_of(TRIALS))
-    lines = []
-    for label, scores in tried.items():
-        best = max(scores, key=lambda rate: scores[rate])
-        texts = [f"{format_value(rate)}: {_trial(scores[rate])}" for rate in sorted(scores)]
-        lines.append(
-            {
-                "method": label,
-                "rate: validation score": "; ".join(texts),
-                "chosen": f"{best:g}{edges.get(label, '')}",
-            }
-        )
-    return f"{pipe(pd.DataFrame(lines))}\n\n{provenance_line(rows_of(TRIALS))}"
+    edges = edge_rates(rows)
+    lines = [
+        {
+            "method": label,
+            "rate: validation score": "; ".join(
+                f"{format_value(rate)}: {text}" for rate, text in tried.items()
+            ),
+            "chosen": NONE if best is None else f"{best:g}{edges.get(label, '')}",
+        }
+        for label, tried, best in _trials_of(rows)
+    ]
+    return f"{pipe(pd.DataFrame(lines))}\n\n{provenance_line(rows)}"
 
 
-def _trial(score: tuple[float, float]) -> str:
-    return "diverged" if score == DIVERGED else f"{100 * score[0]:.1f}"
+def _trials_of(rows: Sequence[Mapping]) -> Iterator[tuple[str, pd.Series, float | None]]:
+    """Yield each method with its validation scores as text by rate, and its best rate; None if none finished.
+
+    A run that did not finish has its outcome instead of a score.
+    """
+    if not rows:
+        return
+    results = Results.of(rows)
+    for label in display_order(results.runs, "label"):
+        runs, selected = (part[part["label"] == label] for part in (results.runs, results.selected))
+        rates = [setting_of(text)["lr"] for text in runs["setting"]]
+        texts = [
+            f"{100 * run.validation_score:.1f}" if run.outcome == "done" else run.outcome
+            for run in runs.itertuples()
+        ]
+        best = selected["lr"].iloc[0] if (selected["outcome"] == "done").any() else None
+        yield label, pd.Series(texts, rates).sort_index(), best
 
 
 def long_run(rows_of: RowsOf) -> str:
@@ -171,9 +169,9 @@ def long_run(rows_of: RowsOf) -> str:
     lines = [
         {
             "method": row["label"],
-            "steps": row["steps"],
-            "forward equivalents": f"{row['forward_equivalents']:,}",
-            "score (%)": f"{100 * row['score']:.1f}",
+            "steps": row["steps"] or NONE,
+            "forward equivalents": f"{row['forward_equivalents'] or 0:,}",
+            "score (%)": f"{100 * row['score']:.1f}" if row["status"] == "done" else row["status"],
         }
         for row in (*same, *long)
     ]

@@ -37,7 +37,7 @@ def score_table(rows: Sequence[dict]) -> str:
     results = Results.of(rows)
     tests = paired.pairs(results.selected)
     text = markdown(results.means, "score", paired.winners(tests))
-    return f"{text}\n\n{stats_tables.bold_note(tests)}".strip()
+    return f"{text}\n\n{stats_tables.bold_note(tests, results.means)}".strip()
 
 
 def pairs_table(rows: Sequence[dict]) -> str:

@@ -112,7 +112,8 @@ def write_tables(
 
 
 def _write_tables(analysis: Analysis, root: Path) -> list[Path]:
-    every, texts, bold = analysis.results.means, {}, stats_tables.bold_note(analysis.tests)
+    every, texts = analysis.results.means, {}
+    bold = stats_tables.bold_note(analysis.tests, every)
     under = analysis.results.directions
     for name, column in by_length.measures(every).items():
         means = by_length.shown(every, name)

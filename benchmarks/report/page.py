@@ -67,7 +67,7 @@ def write(analysis: Analysis, drawn: dict[str, dict[str, Figure]], root: Path, f
         about=registry.summary("suite", suite) if registry.is_suite(suite) else "",
         figures=figures,
         models=[_blocks(analysis, model) for model in display_order(results.means, "model")],
-        notes=[*filter(None, (bold_note(analysis.tests), by_length.note(results.means)))],
+        notes=[*filter(None, (bold_note(analysis.tests, results.means), by_length.note(results.means)))],
         provenance=provenance_fields(results.comparable),
         incomplete=_incomplete(analysis, found),
         failures=_failures(analysis),

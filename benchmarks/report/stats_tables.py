@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
-from benchmarks.report.tables import NONE
+from benchmarks.report.tables import NONE, Winners
 from benchmarks.results import paired, stats
 from benchmarks.results.frame import Results
 from benchmarks.results.majority import LABEL
@@ -31,28 +31,38 @@ class ReportTable(NamedTuple):
     note: str
 
 
-def bold_note(tests: pd.DataFrame) -> str:
+def bold_note(tests: pd.DataFrame, means: pd.DataFrame, star: bool = False) -> str:
     """Explain the bold entries of a table of scores; empty if no two methods are compared.
 
     Args:
         tests: the result of `benchmarks.results.paired.pairs`.
+        means: the entries of the table.
+        star: whether the table marks these entries by a star, because a terminal may not show bold text.
     """
     if not len(tests):
         return ""
     several = tests["model"].isin(tests.loc[tests["task"] == paired.ALL, "model"])
     alone = several & (tests["task"] != paired.ALL)
     tested = tests["p"].notna()
+    nothing = "No score has a star" if star else "Nothing is bold"
     if not tested.any():
         return (
-            f"Nothing is bold: {_span(tests['n'])} {'pair' if tests['n'].max() == 1 else 'pairs'} of runs "
+            f"{nothing}: {_span(tests['n'])} {'pair' if tests['n'].max() == 1 else 'pairs'} of runs "
             f"cannot show a significant difference, which takes at least {_span(tests['needed'])}."
         )
     pooled = tested & ~alone if (tested & ~alone).any() else tested
-    bold = "Bold: significantly better than every other tested method"
-    nothing = "Nothing is bold: no method is significantly better than every other tested method"
+    better = "significantly better than every other tested method"
+    winners = paired.winners(tests)
+    hidden = _without_mean(winners, means)
+    if len(winners) > len(hidden):
+        found = f"{'*' if star else 'Bold'}: {better}"
+    elif hidden:
+        found = f"{nothing}: the best method has no mean"
+    else:
+        found = f"{nothing}: no method is {better}"
     equal = "tasks and seeds" if several.any() else "seeds"
     note = (
-        f"{bold if paired.winners(tests) else nothing} at the 5 % level (sign-flip permutation tests over "
+        f"{found} at the 5 % level (sign-flip permutation tests over "
         f"{_span(tests.loc[pooled, 'n'])} pairs of runs with equal {equal}, assumed independent; "
         "Holm-corrected over all pairs of methods)."
     )
@@ -60,9 +70,24 @@ def bold_note(tests: pd.DataFrame) -> str:
         note += f" Tasks with at least {_span(tests.loc[alone, 'needed'])} pairs are also tested alone."
     elif several.any():
         note += " No task is tested alone, because it has too few pairs."
+    if hidden:
+        note += (
+            f" {', '.join(hidden)}: {better} over all tasks, but without a mean, because a task is missing."
+        )
     if not tested[~alone].all():
         note += f" Methods with fewer than {paired.pairs_needed(1)} common pairs are not tested."
     return note
+
+
+def _without_mean(winners: Winners, means: pd.DataFrame) -> list[str]:
+    """Return the methods that win over all tasks of a model and lack a score on one of them."""
+    scored = means[means["outcome"] == "done"].groupby(["model", "label"])["task"].nunique()
+    tasks = means.groupby("model")["task"].nunique()
+    return [
+        label
+        for (model, task), label in winners.items()
+        if task == paired.ALL and scored.get((model, label), 0) < tasks[model]
+    ]
 
 
 def _span(counts: pd.Series) -> str:
@@ -85,7 +110,7 @@ def build_tables(
         "intervals": _intervals(stats.intervals(results.selected)),
         "pairs": pairs_table(tests),
         "ranks": _ranks(results.selected),
-        "trials": _trials(trials_table(tuned or results)),
+        "trials": _trials(trials_table(tuned, results) if tuned else trials_table(results), bool(tuned)),
     }
 
 
@@ -186,7 +211,7 @@ def _ranks(selected: pd.DataFrame) -> ReportTable:
     return ReportTable("Average ranks over tasks", table, numbers, note)
 
 
-def _trials(found: pd.DataFrame) -> ReportTable:
+def _trials(found: pd.DataFrame, separate: bool) -> ReportTable:
     table = {
         "model": found["model"],
         "task": found["title"],
@@ -197,7 +222,11 @@ def _trials(found: pd.DataFrame) -> ReportTable:
         "at edge of grid": found["at_edge"],
         "training time of all trials (s)": column(found["seconds"], ".0f"),
     }
-    note = "The setting with the best mean validation score was chosen."
+    note = (
+        "The trials are a suite of their own. The chosen setting is that of the runs in this report."
+        if separate
+        else "The setting with the best mean validation score was chosen."
+    )
     unequal = dict.fromkeys(
         f"{line.title}, {line.model} ({line.note.removeprefix('unequal trials: ')})"
         for line in found.itertuples()
@@ -225,7 +254,7 @@ def excluded_page(excluded: Sequence[dict]) -> str:
     ]  # fmt: skip
     text = tabulate(lines, headers="keys", tablefmt="pipe", disable_numparse=True)
     return (
-        f"## Excluded rows\n\n{text}\n\nThese rows are excluded from all tables and figures, because scores "
-        "with different versions of a task, metrics, scoring procedures, data, or budgets cannot be "
-        "averaged. The tables use the newest version of a task, and otherwise the most frequent value.\n"
+        f"## Excluded rows\n\n{text}\n\nThese rows are excluded from all tables and figures, because runs "
+        "that differ in one of these properties cannot be averaged or compared. The tables use the newest "
+        "version of a task, and otherwise the most frequent value.\n"
     )

@@ -22,7 +22,7 @@ def print_summary(analysis: Analysis, console: Console | None = None) -> None:
     memory, unit, digits = unit_of("peak_bytes", means)
     for model in display_order(means, "model"):
         block = means[means["model"] == model]
-        cells = block_of(block, "score")
+        cells = block_of(block, "score", bold="{}*", winners=analysis.winners)
         head = f"\n{model}: score ({score_unit(means)})\n{under}"
         table = Table(title=head, box=box.SIMPLE_HEAD, show_edge=False, padding=0)
         for heading in [*cells.columns, unit, "s"]:
@@ -30,10 +30,10 @@ def print_summary(analysis: Analysis, console: Console | None = None) -> None:
         for line in cells.itertuples(index=False):
             label = line[0]
             cost = block[block["label"] == label]
-            peak, seconds = cost["peak_bytes"].mean() / memory, cost["seconds"].sum()
+            peak, seconds = cost["peak_bytes"].mean() / memory, cost["seconds"].sum(min_count=1)
             ends = [
                 NONE if pd.isna(peak) else f"{peak:.{digits}f}",
-                f"{seconds:.0f}" if label != LABEL and is_trained(label) else NONE,
+                NONE if label == LABEL or not is_trained(label) or pd.isna(seconds) else f"{seconds:.0f}",
             ]
             table.add_row(*line, *ends)
         # On a narrow terminal, long lines are better than a table that is cut or wrapped.
@@ -42,5 +42,5 @@ def print_summary(analysis: Analysis, console: Console | None = None) -> None:
     console.print()
     for line in means.loc[means["outcome"] != "done"].itertuples():
         console.print(f"{line.outcome}: {line.label} on {line.title}, {line.model}", markup=False)
-    if note := bold_note(analysis.tests):
+    if note := bold_note(analysis.tests, means, star=True):
         console.print(note, markup=False, highlight=False)

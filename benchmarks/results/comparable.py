@@ -1,6 +1,7 @@
 """Partition of rows into those that can be compared and averaged, and those that are excluded.
 
-Rows with different versions of a task, metrics, scoring procedures, data, or budgets cannot be averaged. If
+Rows with different versions of a task, metrics, scoring procedures, data, model commits, kinds of devices,
+heads, or budgets cannot be averaged. If
 the rows of a group differ in one of `RULES`, the most frequent kind is the reference (the newest kind on a
 tie), and all other rows are excluded with a reason. For versions, the reference is the newest one.
 """
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.config.names import BUDGETS, ZERO_SHOT
+from benchmarks.config.names import BUDGETS, ZERO_SHOT, is_trained
 from benchmarks.results import directions
 from benchmarks.results.directions import direction_of
 
@@ -97,6 +98,16 @@ def _generator_version(row: Mapping) -> int:
     return (row.get("generator_version") or 1) if _is_generated(row) else 1
 
 
+def _measured(row: Mapping) -> tuple:
+    """Return the table column of a row; untrained models, whose memory does not count, have their own."""
+    return *_column(row), is_trained(label_of(row))
+
+
+def _device(row: Mapping) -> str:
+    """Return the kind of device; the cards of a machine are of one kind."""
+    return (row["config"].get("device") or "cpu").partition(":")[0]
+
+
 def _data(row: Mapping) -> str:
     config = row["config"]
     rows = config.get("test_rows")
@@ -117,6 +128,7 @@ RULES = (
     Rule("data", _column, _data, "with other data"),
     Rule("data fingerprint", _draw, lambda row: row.get("data_fingerprint"), "whose data differs in content"),
     Rule("model commit", _column, lambda row: row.get("model_commit"), "with another commit of the model"),
+    Rule("device", _measured, _device, "on another kind of device"),
     Rule("head", _cell, lambda row: row["config"].get("head"), "with another head"),
     Rule("budget", _cell, lambda row: format_budget(row["config"]), "with another budget"),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Result rows as pandas frames, computed once and shared by tables, tests, figures, and pages."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -110,14 +111,15 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
     If several rows have the same config, only the newest counts, because a repeated run is not a second seed.
     If runs with one label have several directions, a direction other than normal becomes part of the label.
     If the runs have several dtypes, a 16-bit dtype becomes part of the method's label. If they have several
-    numbers of shots, the number becomes part of the model's name.
+    numbers of shots, the number becomes part of the model's name. If several tasks share a title, their names
+    become part of it.
 
     Args:
         rows: comparable rows of runs, see `benchmarks.results.comparable`.
 
     Returns:
-        Columns: model, task, label, title, seed, data_seed, setting (the config without its seeds), id,
-        outcome (the row's status: "done", "failed", "OOM", or "killed"), metric, score (in 0..1, Matthews
+        Columns: model, task, label, title, seed, data_seed, setting (the config without seeds and device),
+        id, outcome (the row's status: "done", "failed", "OOM", or "killed"), metric, score (in 0..1, Matthews
         correlation in -1..1), score_long and score_short (of the test rows above and up to long_above_tokens;
         nan without a threshold), the majority scores (`benchmarks.results.majority.BESIDE`), auc, loss,
         peak_bytes, seconds (training time to the selected checkpoint), train_seconds (training time of the
@@ -135,6 +137,9 @@ def frame(rows: Sequence[Mapping]) -> pd.DataFrame:
     if len({line["shots"] for line in newest.values()}) > 1:
         for line in newest.values():
             line["model"] += f" k={line['shots']}" if line["shots"] else ""
+    titles = _titles(newest.values())
+    for line in newest.values():
+        line["title"] = titles[line["task"], line["title"]]
     data = pd.DataFrame(sorted(newest.values(), key=_rank), columns=[*TEXTS, *NUMBERS])
     data[NUMBERS] = data[NUMBERS].apply(pd.to_numeric)
     return data
@@ -145,7 +150,8 @@ def _rank(line: Mapping) -> tuple:
 
 
 def _flat(row: Mapping) -> dict[str, Any]:
-    config = identifying(row["config"])
+    # A run on another device is the same run: only its memory and time differ (`comparable.RULES`).
+    config = {name: value for name, value in identifying(row["config"]).items() if name != "device"}
     test, validation = row.get("test") or {}, row.get("validation") or {}
     settings, curve = config["settings"], row["curve"]
     budget, amount = budget_of(config) or (None, None)
@@ -188,6 +194,13 @@ def _flat(row: Mapping) -> dict[str, Any]:
         **{name: row.get(name) for name in BESIDE.values()},
         "curve": curve,
     }
+
+
+def _titles(lines: Iterable[Mapping]) -> dict[tuple[str, str], str]:
+    """Return a title for each (task, title) that no other task shares."""
+    found = {(line["task"], line["title"]) for line in lines}
+    shared = Counter(title for _, title in found)
+    return {(task, title): f"{title} ({task})" if shared[title] > 1 else title for task, title in found}
 
 
 def setting_of(text: str) -> dict[str, Any]:

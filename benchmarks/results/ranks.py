@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmarks.config.names import is_trained
 from benchmarks.results.order import display_order
+from benchmarks.results.select import DIGITS
 from benchmarks.results.stats import LEVEL
 
 MIN_METHODS, MIN_TASKS = 3, 2
@@ -58,7 +59,7 @@ def _of(entries: pd.DataFrame) -> Ranks:
     from scipy.stats import friedmanchisquare, studentized_range
 
     counts = entries.notna().sum()
-    blocks = entries.loc[:, counts == counts.max()].dropna()
+    blocks = entries.loc[:, counts == counts.max()].dropna().round(DIGITS)
     tasks, methods = blocks.shape
     unranked = [label for label in entries if label not in blocks]
     mean = blocks.rank(axis=1, ascending=False).mean()

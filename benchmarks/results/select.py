@@ -13,19 +13,22 @@ from benchmarks.results.majority import BESIDE
 CELL = ["model", "task", "label"]
 MEASURES = ["score", "score_long", "score_short", "auc", "loss", "peak_bytes", "seconds"]
 MEASURES += BESIDE.values()
+# Means are rounded to so many decimals before they are ordered, so that rounding errors break no tie.
+DIGITS = 12
 
 
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs that `select_best_setting` selects from.
 
-    If batch sizes are swept on one task, only runs at the method's usual sizes (those that it has on most
-    tasks) are candidates. Otherwise the sweep would give its task more trials than the others.
+    If batch sizes are swept on few tasks, only runs at the method's usual sizes are candidates: those that it
+    has on more than half as many tasks as its most common size. Otherwise the sweep would give these tasks
+    more trials than the others.
     """
     if not len(runs):
         return runs
     sizes = runs[["zo_batch_size", "fo_batch_size"]].fillna(0).apply(tuple, axis=1).rename("sizes")
     tasks = runs.assign(sizes=sizes).groupby(["model", "method", "sizes"])["task"].nunique()
-    usual = set(tasks[tasks == tasks.groupby(["model", "method"]).transform("max")].index)
+    usual = set(tasks[2 * tasks > tasks.groupby(["model", "method"]).transform("max")].index)
     keys = zip(runs["model"], runs["method"], sizes, strict=True)
     at_usual = pd.Series([key in usual for key in keys], index=runs.index)
     some = at_usual.groupby([runs[name] for name in CELL]).transform("any")
@@ -43,7 +46,8 @@ def select_best_setting(runs: pd.DataFrame) -> pd.DataFrame:
 def keep_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Keep the runs of one setting per group, the one with the best mean validation score.
 
-    Ties go to the lower validation loss. If no run of a group is done, keep its first setting.
+    A setting with fewer runs that did not finish precedes one with more, whatever its score. Ties go to the
+    lower validation loss. If no run of a group is done, keep its first setting.
 
     Args:
         runs: one line per run.
@@ -60,9 +64,11 @@ def keep_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _best(group: pd.DataFrame) -> str:
-    done = group[group["outcome"] == "done"].groupby("setting")
-    means = done[["validation_score", "validation_loss"]].mean()
-    means = means.sort_values(["validation_score", "validation_loss"], ascending=[False, True])
+    finished = group["outcome"] == "done"
+    means = group[finished].groupby("setting")[["validation_score", "validation_loss"]].mean().round(DIGITS)
+    means["unfinished"] = (~finished).groupby(group["setting"]).sum()
+    order = ["unfinished", "validation_score", "validation_loss"]
+    means = means.sort_values(order, ascending=[True, False, True])
     return means.index[0] if len(means) else group["setting"].iloc[0]
 
 
@@ -83,6 +89,8 @@ def mean_over_seeds(selected: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
     groups = selected.groupby(by, sort=False)
     done = selected[selected["outcome"] == "done"].groupby(by, sort=False)
     means = groups[["title", "metric", "shots", "outcome", "lr", "steps"]].first()
+    # A run that diverged ended early.
+    means["steps"] = done["steps"].first().reindex(means.index).fillna(means["steps"])
     means["n"] = done.size().reindex(means.index, fill_value=0)
     means["failed"] = groups.size() - means["n"]
     means.loc[means["n"] > 0, "outcome"] = "done"

@@ -27,12 +27,12 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One line per model, task, and label with a finished run. Columns: model, task, title, label, metric,
         n (runs), seeds and data_seeds (numbers of distinct seeds), mean, majority (the mean majority score),
-        ci_low and ci_high (95 % BCa interval; nan with fewer than three resampled units), resampled ("runs"
-        or "data seeds"), spread_seed, spread_data, and varies. spread_seed is the standard deviation over
-        method seeds with equal data, and spread_data is that over data seeds with an equal method seed. Both
-        are pooled, include the interaction, and are nan if that seed never varies alone. varies is "seed",
-        "data_seed", "both", "together" (each data seed has a different method seed, so their effects cannot
-        be separated), or "nothing".
+        ci_low and ci_high (95 % BCa interval; nan with fewer than three resampled units, or data seeds with
+        unequal numbers of runs), resampled ("runs" or "data seeds"), spread_seed, spread_data, and varies.
+        spread_seed is the standard deviation over method seeds with equal data, and spread_data is that over
+        data seeds with an equal method seed. Both are pooled, include the interaction, and are nan if that
+        seed never varies alone. varies is "seed", "data_seed", "both", "together" (each data seed has a
+        different method seed, so their effects cannot be separated), or "nothing".
     """
     lines = []
     for (model, task, label), cell in finished(selected).groupby(["model", "task", "label"], sort=False):
@@ -65,12 +65,15 @@ def intervals(selected: pd.DataFrame) -> pd.DataFrame:
 def _interval(cell: pd.DataFrame) -> tuple[float, float, str]:
     """Return a 95 % interval of the mean, and the unit that was resampled.
 
-    Runs on the same data are not independent, so data seeds are resampled if each has several runs.
+    Runs on the same data are not independent, so data seeds are resampled if some have several runs. The mean
+    over data seeds is the mean over runs only if each has equally many runs; otherwise there is no interval.
     """
     by_data = cell.groupby("data_seed")["score"]
-    nested = by_data.size().max() > 1 and by_data.ngroups >= MIN_FOR_INTERVAL
-    values = by_data.mean() if nested else cell["score"]
-    return *interval(values.to_numpy()), "data seeds" if nested else "runs"
+    sizes = by_data.size()
+    if len(sizes) == 1 or sizes.max() == 1:
+        return *interval(cell["score"].to_numpy()), "runs"
+    values = by_data.mean().to_numpy() if sizes.nunique() == 1 else np.empty(0)
+    return *interval(values), "data seeds"
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

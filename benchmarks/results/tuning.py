@@ -22,22 +22,28 @@ COLUMNS = ["model", "task", "title", "label", "trials", "runs", "varied", "chose
            "note"]  # fmt: skip
 
 
-def trials_table(results: Results) -> pd.DataFrame:
+def trials_table(results: Results, reported: Results | None = None) -> pd.DataFrame:
     """Return one line per model, task, and trained method.
 
     Trials are the settings that `benchmarks.results.select.select_best_setting` selects from. A setting that
     was run with several seeds is one trial.
 
+    Args:
+        results: the results of the trials.
+        reported: the results of the runs whose setting counts as the chosen one, because a suite may select
+            over several tasks at once; None means the best trials.
+
     Returns:
         model, task, title, label, trials (number of settings), runs (number of runs over all seeds), varied
-        ("lr: 0.001, 0.01"; empty for one trial), chosen ("lr 0.01"), at_edge (names of numeric settings whose
-        selected value is the smallest or the largest in the grid, so a better value may lie beyond it),
+        ("lr: 0.001, 0.01"; empty for one trial), chosen ("lr 0.01"; empty without a reported run), at_edge
+        (names of numeric settings whose selected value is the smallest or the largest in the grid, so a
+        better value may lie beyond it),
         seconds (training time of all runs of all trials), and note (a warning if the methods of a task have
         unequal numbers of trials).
     """
     trained = results.runs[results.runs["label"].map(is_trained).astype(bool)]
-    picked = results.selected.groupby(CELL, sort=False)["setting"].first()
-    lines = [_line(cell, picked[key]) for key, cell in candidates(trained).groupby(CELL, sort=False)]
+    picked = (reported or results).selected.groupby(CELL, sort=False)["setting"].first()
+    lines = [_line(cell, picked.get(key)) for key, cell in candidates(trained).groupby(CELL, sort=False)]
     found = pd.DataFrame(lines, columns=COLUMNS)
     counts = found.groupby(["model", "task"])["trials"].agg(["min", "max"])
     unequal = {
@@ -47,16 +53,18 @@ def trials_table(results: Results) -> pd.DataFrame:
     return found
 
 
-def _line(cell: pd.DataFrame, setting: str) -> dict[str, Any]:
+def _line(cell: pd.DataFrame, setting: str | None) -> dict[str, Any]:
     values = _varied(cell)
-    chosen = setting_of(setting)
+    chosen = None if setting is None else setting_of(setting)
     return {
         **{name: cell[name].iloc[0] for name in ("model", "task", "title", "label")},
         "trials": cell["setting"].nunique(),
         "runs": len(cell),
         "varied": "; ".join(f"{name}: {', '.join(map(format_value, v))}" for name, v in values.items()),
-        "chosen": ", ".join(f"{name} {format_value(chosen.get(name))}" for name in values),
-        "at_edge": ", ".join(name for name, tried in values.items() if _at_edge(chosen.get(name), tried)),
+        "chosen": ", ".join(f"{name} {format_value(chosen.get(name))}" for name in values if chosen),
+        "at_edge": ", ".join(
+            name for name, tried in values.items() if chosen and _at_edge(chosen.get(name), tried)
+        ),
         "seconds": cell["train_seconds"].sum(),
     }
 

@@ -71,6 +71,20 @@ def test_the_title_of_heat_maps_states_the_majority_scores():
     assert "majority" not in old.get_suptitle()
 
 
+def test_a_map_of_seeds_frames_the_best_mean_and_not_the_best_seed():
+    scores = {1e-4: (0.95, 0.5, 0.5), 1e-3: (0.8, 0.8, 0.8), 1e-2: (0.6, 0.6, 0.6)}
+    rows = [made.row("mezo", eps=eps, seed=seed) for eps in scores for seed in range(3)]
+    for row in rows:
+        score = scores[row["config"]["settings"]["eps"]][row["config"]["seed"]]
+        row["validation"] = {"score": score, "loss": 0.5, "n": 100}
+    (figure,) = drawn("sensitivity", rows).values()
+    frames = [patch for axes in figure.axes for patch in axes.patches if not patch.get_fill()]
+    assert frames
+    # The second column, over all three seeds.
+    assert {(f.get_x(), f.get_y(), f.get_width(), f.get_height()) for f in frames} == {(0.5, -0.5, 1, 3)}
+    assert list(Results.of(rows).selected["setting"].map(lambda text: '"eps": 0.001' in text)) == [True] * 3
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_negative_scores_are_inside_the_panel_and_named(name):
     rows = made.signed(ROWS[name])

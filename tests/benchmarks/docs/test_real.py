@@ -70,7 +70,26 @@ def test_a_trial_that_diverged_is_shown_and_never_chosen(suites):
     failed = made.row("addax", lr=1e-5, status="failed")
     found = table({**suites, "real-grid": [failed, *suites["real-grid"]]}, "real:trials")["Addax"]
     assert found["chosen"] == "0.0003"
-    assert found["rate: validation score"].startswith("1e-05: diverged; 0.0001: 50.0")
+    assert found["rate: validation score"].startswith("1e-05: failed; 0.0001: 50.0")
+
+
+def test_a_method_without_a_finished_trial_has_no_rate(suites):
+    failed = [made.row("mezo", lr=rate, status="OOM") for rate in (1e-4, 3e-4)]
+    found = table({**suites, "real-grid": [*failed, *suites["real-grid"]]}, "real:trials")["MeZO"]
+    assert (found["chosen"], found["rate: validation score"]) == ("–", "0.0001: OOM; 0.0003: OOM")
+
+
+def test_entries_of_fewer_seeds_say_so(suites):
+    fewer = [r for r in suites["real"] if (r["label"], r["config"]["seed"]) != ("MeZO", 2)]
+    found = table({**suites, "real": fewer})
+    assert found["MeZO"]["SST-2"].endswith("(n=2)")
+    assert "n=" not in found["Adam"]["SST-2"] + found["zero-shot"]["SST-2"]
+
+
+def test_the_long_run_of_mezo_is_shown_even_if_it_failed(suites):
+    long = made.row("mezo", status="failed") | {"steps": None, "forward_equivalents": None}
+    text = real.long_run(lambda suite: {"real": [], "real-mezo": [long]}[suite])
+    assert [cells[-1] for _, cells in lines(text)][-1] == "failed"
 
 
 def test_memory_and_time_come_from_the_measured_steps(suites):

@@ -210,6 +210,23 @@ def test_only_a_significant_winner_is_bold():
     assert "**" not in written(rows, "memory.md").replace("**nano-opt**", "")
 
 
+def test_a_winner_that_lacks_a_task_is_named_because_it_has_no_mean():
+    tasks = ("sst2", "rte", "cb", "boolq")
+    rows = [
+        row
+        for task in tasks
+        for row in of_scores({"addax": [0.9, 0.91], "adam": [0.7, 0.71], "mezo": [0.6, 0.61]}, task)
+        if (row["label"], task) != ("Addax", "boolq")
+    ]
+    rows.append(made.row("addax", "boolq", status="OOM"))
+    # Three pairs of methods need 7 pairs of runs, so the third seed decides.
+    rows += of_scores({"addax": [0, 0, 0.92], "adam": [0, 0, 0.72], "mezo": [0, 0, 0.62]})[2::3]
+    text = written(rows, "score.md")
+    assert "**" not in text.replace("**nano-opt**", "")
+    assert "Nothing is bold: the best method has no mean" in text
+    assert "Addax: significantly better than every other tested method over all tasks" in text
+
+
 def test_five_seeds_are_too_few_for_a_winner():
     rows = of_scores({"addax": [0.99] * 5, "mezo": [0.5] * 5})
     text = written(rows, "score.md")

@@ -20,6 +20,7 @@ CHANGES = {
     "data": {"config_data": "hub"},
     "data fingerprint": {"data_fingerprint": "e" * 16},
     "model commit": {"model_commit": "e" * 40},
+    "device": {"config_device": "cuda"},
     "head": {"config_head": "classification"},
     "budget": {"config_steps": 80},
 }

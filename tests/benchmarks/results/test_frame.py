@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.errors import UserError
+from benchmarks.report.tables import markdown
 from benchmarks.results import select
 from benchmarks.results.frame import NUMBERS, TEXTS, Results, frame, require_rows, setting_of
 from tests.benchmarks.results import result_rows as made
@@ -97,3 +98,37 @@ def test_a_setting_is_flat_and_includes_the_length_threshold():
     setting = setting_of(text)
     assert (setting["lr"], setting["length_threshold"], setting["task"]) == (0.5, "q0.75", "sst2")
     assert "settings" not in setting
+
+
+def on(device, *args, **fields):
+    row = made.row(*args, **fields)
+    row["config"] |= {"device": device}
+    return row
+
+
+def test_seeds_on_several_cards_are_seeds_of_one_setting():
+    rows = [on(f"cuda:{seed % 2}", "adam", seed=seed) for seed in range(6)]
+    (line,) = Results.of(rows).means.to_dict("records")
+    assert line["n"] == 6
+
+
+def test_runs_on_a_cpu_and_on_a_gpu_are_not_compared():
+    rows = [on("cuda", "adam", seed=seed) for seed in range(2)] + [on("cpu", "mezo"), on("cpu", "zero-shot")]
+    results = Results.of(rows)
+    assert set(results.means["label"]) == {"Adam", "zero-shot"}
+    (entry,) = results.excluded
+    assert (entry["what"], entry["label"], entry["kind"], entry["reference"]) == (
+        "device",
+        "MeZO",
+        "cpu",
+        "cuda",
+    )
+
+
+def test_tasks_with_one_title_are_told_apart():
+    rows = [made.row("adam", task) for task in ("rte", "rte-cloze", "cb")]
+    rows[1]["task_title"] = "RTE"
+    titles = {"rte": "RTE (rte)", "rte-cloze": "RTE (rte-cloze)", "cb": "CB"}
+    assert dict(Results.of(rows).runs[["task", "title"]].to_numpy()) == titles
+    text = markdown(Results.of(rows).means, "score")
+    assert all(title in text for title in titles.values())

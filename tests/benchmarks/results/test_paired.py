@@ -55,12 +55,27 @@ def test_six_pairs_can_reach_5_percent_and_five_cannot():
     assert paired.sign_flip(np.zeros(9)) == paired.sign_flip(np.ones(1)) == 1
 
 
-def test_an_interval_holds_the_shifts_that_the_test_does_not_reject():
-    differences = np.random.default_rng(3).normal(0.3, 1.0, 12)
+@pytest.mark.parametrize("decimals", [1, 9])
+@pytest.mark.parametrize("n", [6, 7, 9, 12])
+def test_the_ends_of_an_interval_are_means_of_subsets(n, decimals):
+    """Hartigan's theorem: 2.5 % of the 2^n means lie beyond each end, counting that of the empty subset."""
+    generator, subsets = np.random.default_rng(n), np.array(list(product((0, 1), repeat=n)))[1:]
+    for _ in range(40):
+        differences = generator.normal(0.5, 1.0, n).round(decimals)
+        means = np.sort(subsets @ differences / subsets.sum(axis=1))
+        beyond = int(0.025 * 2**n) - 1
+        low, high = paired.interval(differences)
+        assert (low, high) == pytest.approx((means[beyond], means[-1 - beyond]), abs=2e-7)
+        # Ties make both contain zero at once, or neither.
+        assert (paired.sign_flip(differences) < LEVEL) == (not low <= 0 <= high)
+
+
+def test_an_interval_of_many_differences_comes_from_random_subsets():
+    differences = np.random.default_rng(3).normal(0.3, 1.0, 40)
     low, high = paired.interval(differences)
     width = high - low
     for end, outward in ((low, -1), (high, 1)):
-        # The ends come from random subsets, so they are exact to a few percent of the width.
+        # The ends are exact to a few percent of the width.
         assert paired.sign_flip(differences - end - 0.05 * outward * width) < LEVEL
         assert paired.sign_flip(differences - end + 0.05 * outward * width) > LEVEL
 
@@ -68,15 +83,16 @@ def test_an_interval_holds_the_shifts_that_the_test_does_not_reject():
 def test_an_interval_of_six_differences_is_their_range_and_five_have_none():
     """Of the 2^6 subsets, only the empty one is more extreme than the smallest difference alone."""
     differences = np.array([0.3, 0.1, 0.5, -0.2, 0.4, 0.2])
-    assert paired.interval(differences) == (-0.2, 0.5)
+    assert paired.interval(differences) == pytest.approx((-0.2, 0.5), abs=2e-7)
     assert np.isnan(paired.interval(differences[:5])).all()
 
 
-def test_95_percent_of_the_intervals_hold_the_mean():
-    draws = np.random.default_rng(0).standard_t(4, (2000, 27)) + 0.7
+@pytest.mark.parametrize("n", [14, 40])
+def test_95_percent_of_the_intervals_hold_the_mean(n):
+    draws = np.random.default_rng(0).standard_t(4, (1000, n)) + 0.7
     hits = sum(low <= 0.7 <= high for low, high in map(paired.interval, draws))
-    # The standard error of 2,000 trials is 0.5 %.
-    assert hits / len(draws) == pytest.approx(0.95, abs=0.015)
+    # The standard error of 1,000 trials is 0.7 %.
+    assert hits / len(draws) == pytest.approx(0.95, abs=0.02)
 
 
 def test_holms_correction_equals_hand_computed_values():

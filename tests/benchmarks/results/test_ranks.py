@@ -52,5 +52,11 @@ def test_ranks_that_differ_are_tested_pairwise():
     assert not significant.loc["Addax", "Adam"]
 
 
+def test_rounding_errors_break_no_tie():
+    """The means over seeds differ in the last digit, although both sums are 2.522."""
+    tied = {"addax": [0.871, 0.814, 0.837], "adam": [0.837, 0.814, 0.871], "mezo": [0.1] * 3}
+    assert ranks(selected(runs(tied)))["nano-opt"].mean.to_dict() == {"Addax": 1.5, "Adam": 1.5, "MeZO": 3}
+
+
 def test_no_rows_have_no_ranks():
     assert ranks(selected([])) == {}

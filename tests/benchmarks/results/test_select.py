@@ -60,6 +60,44 @@ def test_means_are_over_finished_seeds_and_count_the_others():
     assert line["score"] == pytest.approx(sum(row["score"] for row in rows[:3]) / 3)
 
 
+def test_a_setting_that_diverges_loses_to_one_that_always_finishes():
+    rows = [validated(0.8, lr=1e-3, seed=s) for s in range(3)] + [validated(0.9, lr=1e-2)]
+    rows += [made.row("adam", lr=1e-2, seed=s, status="failed") for s in (1, 2)]
+    (line,) = Results.of(rows).means.to_dict("records")
+    assert (line["lr"], line["n"], line["failed"]) == (1e-3, 3, 0)
+
+
+def test_rounding_errors_break_no_tie():
+    """The means of these scores differ in the last digit, although both sums are 2.522."""
+    scores = ((0.871, 0.814, 0.837), (0.837, 0.814, 0.871))
+    rows = [
+        validated(score, loss, lr=lr, seed=seed)
+        for lr, loss, of_lr in zip((1e-4, 1e-3), (0.2, 0.1), scores, strict=True)
+        for seed, score in enumerate(of_lr)
+    ]
+    assert set(select_best_setting(frame(rows))["lr"]) == {1e-3}
+
+
+def test_a_missing_run_does_not_make_a_swept_batch_size_unusual():
+    rows = [
+        made.row("adam", task, fo_batch_size=size)
+        for task in ("sst2", "rte", "cb")
+        for size in (2, 4)
+        if (task, size) != ("cb", 2)
+    ]
+    assert len(candidates(frame(rows))) == 5
+
+
+def test_the_steps_of_a_mean_are_those_of_finished_runs():
+    """With a budget of work, the number of steps is known from the run, and a diverged run ended early."""
+    rows = [made.row("adam", seed=s, status="failed" if s == 0 else "done") for s in range(3)]
+    for row in rows:
+        row["config"] |= {"steps": None, "forward_equivalents": 4800}
+    (line,) = mean_over_seeds(frame(rows)).to_dict("records")
+    assert (line["n"], line["steps"]) == (2, rows[1]["curve"][-1]["step"])
+    assert rows[0]["curve"][-1]["step"] < line["steps"]
+
+
 def test_the_committed_grid_keeps_a_setting_with_the_best_validation_score():
     runs = Results.of(*load_rows("quick-grid")).runs
     assert runs["validation_score"].notna().all()

@@ -42,6 +42,17 @@ def test_the_effects_of_both_kinds_of_seeds_are_separated():
     assert (line["ci_low"], line["ci_high"]) == stats.interval(np.array([0.51, 0.61, 0.71]))
 
 
+def test_runs_on_the_same_data_are_never_resampled_as_independent():
+    """Two data seeds are too few to resample, and unequal numbers of runs have another mean."""
+    few = {(s, d): 0.9 - 0.3 * d + 0.01 * s for s in range(3) for d in range(2)}
+    unequal = {(0, 0): 0.9, (1, 0): 0.8, (0, 1): 0.7, (0, 2): 0.6, (0, 3): 0.5}
+    for scores in (few, unequal):
+        line = stats.intervals(selected(runs({"addax": scores}))).iloc[0]
+        assert line["resampled"] == "data seeds"
+        assert np.isnan(line["ci_low"])
+        assert line["mean"] == pytest.approx(np.mean([*scores.values()]))
+
+
 @pytest.mark.parametrize(
     ("seeds", "varies"),
     [([(0, 0), (1, 0)], "seed"), ([(0, 0), (0, 1)], "data_seed"), ([(0, 0), (1, 1)], "together"),

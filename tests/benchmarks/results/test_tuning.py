@@ -167,3 +167,13 @@ def test_trials_may_vary_several_settings_and_settings_that_are_not_numbers():
 def test_a_sweep_of_batch_sizes_is_not_a_trial():
     rows = [*made.k0_sweep(sizes=(1, 2, 4, 6)), made.row("addax", "rte", zo_batch_size=6, fo_batch_size=4)]
     assert by_label(rows)["trials"].to_list() == [1, 1]
+
+
+def test_the_chosen_setting_is_that_of_the_reported_runs():
+    """A suite may choose over several tasks at once, so the best trial of a task need not be its setting."""
+    trials = Results.of(tried("adam", (1e-4, 1e-3, 1e-2), 1e-2) + tried("mezo", (1e-6, 1e-5), 1e-5))
+    reported = Results.of([made.row("adam", lr=1e-3, seed=7)])
+    found = trials_table(trials, reported).set_index("label")
+    assert (found.loc["Adam", "chosen"], found.loc["Adam", "at_edge"]) == ("lr 0.001", "")
+    assert (found.loc["MeZO", "chosen"], found.loc["MeZO", "at_edge"]) == ("", "")
+    assert trials_table(trials).set_index("label").loc["Adam", "chosen"] == "lr 0.01"
