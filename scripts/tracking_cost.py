@@ -6,6 +6,7 @@ the wait for wandb at the end. "first run" also includes the start of wandb's pr
 """
 
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -41,4 +42,8 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "repeats", metavar="REPEATS", nargs="?", type=int, default=5, help="runs per mode (default: 5)"
+    )
+    main(parser.parse_args().repeats)

@@ -206,15 +206,27 @@ def constants_of(model: str, budget: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(comparison: "Comparison", table: str) -> str:
     """Return the description of a comparison before its first run."""
+    from math import comb
+
     from benchmarks.compare.rates import TRIALS
+    from benchmarks.results.paired import pairs_needed
 
     count = len(comparison.methods)
-    return (
+    text = (
         f"{comparison.about}\n\n{table}\n\n"
         f"{count * TRIALS} trials ({TRIALS} per method), then {count * comparison.seeds} runs "
         f"({comparison.seeds} per method) and zero-shot\n"
         f"suites: {comparison.trials}, {comparison.name}"
     )
+    # The runs of one task form a pair per seed.
+    needed = pairs_needed(comb(count, 2)) if count > 1 else 0
+    if comparison.seeds < needed:
+        seeds = "1 seed" if comparison.seeds == 1 else f"{comparison.seeds} seeds"
+        text += (
+            f"\nnote: {count} methods with {seeds} cannot differ significantly, whatever their scores; "
+            f"with --seeds {needed}, they can"
+        )
+    return text
 
 
 def run(name: str, args: argparse.Namespace) -> int:

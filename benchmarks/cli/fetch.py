@@ -1,4 +1,4 @@
-"""Download models and data, so that runs need no network afterwards.
+"""Download models and data, so that later runs need no network.
 
 A name is a built-in model, a model on the hub (owner/name, or owner/name@REVISION), a task, whose data is
 downloaded from the hub, or a suite: all its models, and its data if it reads the hub. An interrupted download

@@ -27,7 +27,10 @@ def add_arguments(command: Parser, argv: Sequence[str]) -> None:
         help="select runs by method, model, task, seed, or label",
     )  # fmt: skip
     add_budget(what)
-    options.add_data(what, "the suite's source, then $ADDAX_DATA, then builtin")
+    options.add_data(
+        what,
+        "builtin rows for a suite that binds them; else $ADDAX_DATA, then the suite's source, then builtin",
+    )
     what.add_argument(
         "--data-revision", metavar="REVISION",
         help="branch, tag, or commit of the data set on the hub, for runs that share one data set",

@@ -15,7 +15,7 @@ BESIDE = {
 def by_task(data: pd.DataFrame, column: str = "score") -> dict[str, float]:
     """Return the majority score of each task of one model: of the method with the most seeds.
 
-    Methods with equal seeds have equal majority scores, because their runs have the same rows.
+    Methods with equal seeds and equally many training rows have equal majority scores.
 
     Args:
         data: lines of one model from `benchmarks.results.select.mean_over_seeds`.

@@ -46,6 +46,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(untimed, root, capsys):
     assert f"{2 * rates.TRIALS} trials ({rates.TRIALS} per method), then 4 runs (2 per method)" in out
     assert "time: " in out
     assert "downloads: none; checkpoints: up to " in out
+    assert "2 methods with 2 seeds cannot differ significantly, whatever their scores; with --seeds 6" in out
+    assert main([*COMPARE, "--dry-run", "--seeds", "6"]) == 0
+    assert "significant" not in capsys.readouterr().out
     assert main([*COMPARE, "--print-suite"]) == 0
     assert 'TRIALS = "mine-trials"' in capsys.readouterr().out
     assert list(root.iterdir()) == []

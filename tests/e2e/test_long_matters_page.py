@@ -123,7 +123,7 @@ def test_every_sentence_follows_from_the_rows(scores):
         f"corrected p {high.p}).",
         f"There Addax loses on short rows: the difference is {short.gap} points (interval {ends(short)}, "
         f"corrected p {short.p}).",
-        "We see none with MeZO either.",
+        "MeZO shows no learning from long examples either.",
         "On all examples and at the same budget, the difference between MeZO and D1 only is "
         f"{mezo.gap} points on long rows (interval {ends(mezo)}).",
         "Leaving long examples out of the backward pass costs accuracy on long rows.",

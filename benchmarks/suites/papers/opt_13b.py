@@ -1,4 +1,4 @@
-"""Addax, Figure 1 and its table: OPT-13B on nine tasks; every method except Adam on one 40 GB GPU."""
+"""Addax, Figure 1 and its table: OPT-13B on nine tasks; on one 40 GB GPU, except SGD and Adam."""
 
 from benchmarks.config.spec import RunSpec
 from benchmarks.suites.papers import _addax, _mezo
