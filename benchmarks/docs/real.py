@@ -23,7 +23,7 @@ MEASURED_ON = "sst2"
 
 def tables() -> dict[str, Callable[[RowsOf], str]]:
     """Return the tables by full name, as functions of `rows_of`, which returns the rows of a suite."""
-    return {"real:overview": overview, "real:trials": trials, "real:long": long_run}
+    return {"real:overview": overview, "real:summary": summary, "real:trials": trials, "real:long": long_run}
 
 
 def owners(name: str) -> list[str]:
@@ -32,20 +32,47 @@ def owners(name: str) -> list[str]:
     >>> owners("real:overview")
     ['real', 'real-costs', 'real-grid']
     """
-    return {"real:overview": [RUNS, COSTS, TRIALS], "real:trials": [TRIALS], "real:long": [RUNS, LONG]}[name]
+    of_kind = {
+        "real:overview": [RUNS, COSTS, TRIALS],
+        "real:summary": [RUNS, COSTS],
+        "real:trials": [TRIALS],
+        "real:long": [RUNS, LONG],
+    }
+    return of_kind[name]
 
 
 def overview(rows_of: RowsOf) -> str:
     """Return a line per method: scores, the comparison with Addax, the learning rate, memory, and time."""
-    from benchmarks.suites.real import COMPARISONS
-
     rows, costs = rows_of(RUNS), rows_of(COSTS)
     if not rows:
         return no_rows(RUNS)
+    lines, note = _compared(rows, costs)
+    edges = edge_rates(rows_of(TRIALS))
+    lines["learning rate"] = [
+        NONE if pd.isna(rate) else f"{rate:g}{edges.get(label.removesuffix(CHECKPOINTING), '')}"
+        for label, rate in zip(lines["method"], lines["learning rate"], strict=True)
+    ]
+    parts = [pipe(lines), note, f"Scores: {provenance_line(rows)}"]
+    return "\n\n".join([*parts, f"Memory and time: {provenance_line(costs)}"] if costs else parts)
+
+
+def summary(rows_of: RowsOf) -> str:
+    """Return the overview without learning rates and provenance, which the page on real weights has."""
+    rows = rows_of(RUNS)
+    if not rows:
+        return no_rows(RUNS)
+    lines, note = _compared(rows, rows_of(COSTS))
+    return f"{pipe(lines.drop(columns='learning rate'))}\n\n{note}"
+
+
+def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.DataFrame, str]:
+    """Return a line per method, with the learning rate as a number, and the note on all lines."""
+    from benchmarks.suites.real import COMPARISONS
+
     results = Results.of(rows)
     compared = fixed.against(results.selected, COMPARISONS.reference, COMPARISONS.others)
     of_label = {line.label: line for line in compared.itertuples()}
-    edges, seeds = edge_rates(rows_of(TRIALS)), results.means["n"].max()
+    seeds = results.means["n"].max()
     means = results.means if not costs else with_costs(results.means, costs)
     titles = {
         task: means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")
@@ -59,13 +86,12 @@ def overview(rows_of: RowsOf) -> str:
                 "method": label,
                 **{title: _score(own, task, seeds) for task, title in titles.items()},
                 **entries(of_label.get(plain), COMPARISONS.reference),
-                "learning rate": _rate(own, plain, edges),
+                "learning rate": own["lr"].iloc[0] if is_trained(label) else float("nan"),
                 "memory (GB)": _cost(own, "peak_bytes", 1e9, ".2f") if costs else NONE,
                 "time of a run (min)": _cost(own, "train_seconds", 60, ".1f") if costs else NONE,
             }
         )
-    parts = [pipe(pd.DataFrame(lines)), _note(seeds, compared, costs), f"Scores: {provenance_line(rows)}"]
-    return "\n\n".join([*parts, f"Memory and time: {provenance_line(costs)}"] if costs else parts)
+    return pd.DataFrame(lines), _note(seeds, compared, costs)
 
 
 def _note(seeds: int, compared: pd.DataFrame, costs: Sequence[Mapping]) -> str:
@@ -93,12 +119,6 @@ def _score(own: pd.DataFrame, task: str, seeds: int) -> str:
     score, spread, n = (own.loc[task, name] for name in ("score", "score_std", "n"))
     text = f"{100 * score:.1f}" + ("" if pd.isna(spread) else f" ± {100 * spread:.1f}")
     return text if n == seeds or not is_trained(own["label"].iloc[0]) else f"{text} (n={n})"
-
-
-def _rate(own: pd.DataFrame, label: str, edges: Mapping[str, str]) -> str:
-    if not is_trained(label):
-        return NONE
-    return f"{own['lr'].iloc[0]:g}{edges.get(label, '')}"
 
 
 def _cost(own: pd.DataFrame, column: str, unit: float, form: str) -> str:

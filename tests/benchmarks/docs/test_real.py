@@ -92,6 +92,15 @@ def test_the_long_run_of_mezo_is_shown_even_if_it_failed(suites):
     assert [cells[-1] for _, cells in lines(text)][-1] == "failed"
 
 
+def test_the_summary_has_no_learning_rates_and_no_provenance(suites):
+    full, short = table(suites), table(suites, "real:summary")
+    assert short == {
+        label: {k: v for k, v in line.items() if k != "learning rate"} for label, line in full.items()
+    }
+    assert "hardware" not in real.summary(lambda suite: suites[suite])
+    assert "hardware" in real.overview(lambda suite: suites[suite])
+
+
 def test_memory_and_time_come_from_the_measured_steps(suites):
     found = table(suites)
     assert found["Adam"]["memory (GB)"] == "2.00"
@@ -103,7 +112,7 @@ def test_memory_and_time_come_from_the_measured_steps(suites):
 
 
 def test_missing_rows_say_how_to_measure_them():
-    for name in ("real:overview", "real:trials", "real:long"):
+    for name in ("real:overview", "real:summary", "real:trials", "real:long"):
         text = real.tables()[name](lambda suite: [])
         assert "No rows yet" in text
         assert f"sweep {real.owners(name)[-1 if name == 'real:long' else 0]}`" in text
