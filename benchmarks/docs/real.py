@@ -57,12 +57,13 @@ def overview(rows_of: RowsOf) -> str:
 
 
 def summary(rows_of: RowsOf) -> str:
-    """Return the overview without learning rates and provenance, which the page on real weights has."""
+    """Return the overview without learning rates, provenance, and empty columns; the page has them."""
     rows = rows_of(RUNS)
     if not rows:
         return no_rows(RUNS)
     lines, note = _compared(rows, rows_of(COSTS))
-    return f"{pipe(lines.drop(columns='learning rate'))}\n\n{note}"
+    lines = lines.drop(columns=["learning rate", *lines.columns[(lines == NONE).all()]])
+    return f"{pipe(lines)}\n\n{note}"
 
 
 def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.DataFrame, str]:

@@ -8,4 +8,4 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"<!--.*?-->", "", text).replace("**", "")
     text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
     items = [" ".join(item.split()) for item in re.split(r"^- ", text, flags=re.M)[1:]]
-    return [sentence for item in items for sentence in re.split(r"(?<=[a-z)]\.) (?=[A-Z])", item)]
+    return [sentence for item in items for sentence in re.split(r"(?<=[A-Za-z)]\.) (?=[A-Z])", item)]
