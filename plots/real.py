@@ -1,8 +1,9 @@
 """Score against peak memory of SmolLM2: a marker per method, whose area is the time of a run (suite `real`).
 
 Scores are means of full runs, and bars are standard deviations over seeds. Memory and time come from a few
-steps of each method, measured side by side (suite `real-costs`). IP-SGD with gradient checkpointing computes
-the same steps as IP-SGD, so it has the same scores.
+steps of each method, measured side by side (suite `real-costs`). A task without measured steps has no panel,
+unless that holds for all tasks: then memory and time are those of the runs. IP-SGD with gradient
+checkpointing computes the same steps as IP-SGD, so it has the same scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.config.names import is_trained
 from benchmarks.results.frame import Results
 from benchmarks.results.run_costs import with_costs
+from benchmarks.results.select import CELL
 from plots import tradeoff
 from plots._style import PAGE, Page
 
@@ -24,7 +27,7 @@ def draw(results: Results, page: Page = PAGE, costs: Sequence[Mapping] = ()) -> 
     Args:
         results: the runs.
         page: size of the figure.
-        costs: the rows of the measured steps; without any, memory and time are those of the runs.
+        costs: the rows of the measured steps.
     """
     return tradeoff.of_points(_points(results, costs), page, "real")
 
@@ -37,7 +40,9 @@ def numbers(results: Results, costs: Sequence[Mapping] = ()) -> dict[str, pd.Dat
 
 def _points(results: Results, costs: Sequence[Mapping]) -> pd.DataFrame:
     points = tradeoff.points_of(results)
-    if not costs:
-        return points
-    steps = results.means[["model", "task", "label", "steps"]]
-    return with_costs(points.merge(steps, on=["model", "task", "label"]), costs)
+    steps = results.means[[*CELL, "steps"]]
+    measured = with_costs(points.merge(steps, on=CELL), costs)
+    known = measured.groupby(["model", "task"])["peak_bytes"].transform("count") > 0
+    # An untrained model has no peak, and a trained one that was not measured has no place in the figure.
+    placed = measured["peak_bytes"].notna() | ~measured["label"].map(is_trained).astype(bool)
+    return measured[known & placed] if known.any() else points

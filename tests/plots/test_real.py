@@ -2,6 +2,7 @@
 
 from statistics import mean
 
+import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
@@ -51,3 +52,17 @@ def test_without_measured_steps_memory_and_time_are_those_of_the_runs(runs):
     own = [row for row in runs if row["label"] == "Addax"]
     assert table.loc["Addax", "peak_bytes"] == mean(row["peak_bytes"] for row in own)
     assert table.loc["Addax", "train_seconds"] == pytest.approx(mean(row["train_seconds"] for row in own))
+
+
+def test_a_task_without_measured_steps_has_no_panel_and_costs_of_another_model_have_no_effect():
+    runs = [made.row(m, task, seed=s) for m in ("addax", "mezo") for task in ("sst2", "rte") for s in (0, 1)]
+    costs = [made.row(m) | {"peak_bytes": 2e9, "step_seconds": 0.5} for m in ("addax", "mezo")]
+    (figure,) = real.draw(Results.of(runs), costs=costs).values()
+    assert len(figure.axes) == 1
+    assert set(real.numbers(Results.of(runs), costs)[STEM]["task"]) == {"sst2"}
+    others = [
+        made.row(m, model="nano-llama") | {"peak_bytes": 2e9, "step_seconds": 0.5} for m in ("addax", "mezo")
+    ]
+    pd.testing.assert_frame_equal(
+        real.numbers(Results.of(runs), others)[STEM], real.numbers(Results.of(runs))[STEM]
+    )
