@@ -160,7 +160,7 @@ def add_execution(command: argparse._ActionsContainer) -> None:
     command.add_argument(
         "--wandb", metavar="MODE",
         help="Weights & Biases mode: offline, online, or disabled (default: offline if wandb is installed; "
-        "disabled for suites, single runs, and comparisons of built-in models)",
+        "disabled for suites that bind it, -tiny suites, and single runs and comparisons of built-in models)",
     )  # fmt: skip
     command.add_argument(
         "--checkpoint-minutes", type=minutes, metavar="MINUTES", default=10.0,
