@@ -14,16 +14,23 @@ from benchmarks.results import fixed
 from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import display_order, format_value
 from benchmarks.results.paired import pairs_needed
-from benchmarks.results.run_costs import CHECKPOINTING, with_costs
+from benchmarks.results.run_costs import CHECKPOINTING, measured, with_costs
 
 RUNS, COSTS, TRIALS, LONG = "real", "real-costs", "real-grid", "real-mezo"
-# The task whose memory and time the tables show.
-MEASURED_ON = "sst2"
+# Rows of SST-2 are short, and those of SQuAD are long.
+MEMORY_ON = {"sst2": "memory on SST-2 (GB)", "squad": "memory on SQuAD (GB)"}
+TIME_ON, TIME = "sst2", "time on SST-2 (min)"
 
 
 def tables() -> dict[str, Callable[[RowsOf], str]]:
     """Return the tables by full name, as functions of `rows_of`, which returns the rows of a suite."""
-    return {"real:overview": overview, "real:summary": summary, "real:trials": trials, "real:long": long_run}
+    return {
+        "real:overview": overview,
+        "real:summary": summary,
+        "real:costs": step_costs,
+        "real:trials": trials,
+        "real:long": long_run,
+    }
 
 
 def owners(name: str) -> list[str]:
@@ -35,6 +42,7 @@ def owners(name: str) -> list[str]:
     of_kind = {
         "real:overview": [RUNS, COSTS, TRIALS],
         "real:summary": [RUNS, COSTS],
+        "real:costs": [COSTS],
         "real:trials": [TRIALS],
         "real:long": [RUNS, LONG],
     }
@@ -52,8 +60,7 @@ def overview(rows_of: RowsOf) -> str:
         NONE if pd.isna(rate) else f"{rate:g}{edges.get(label.removesuffix(CHECKPOINTING), '')}"
         for label, rate in zip(lines["method"], lines["learning rate"], strict=True)
     ]
-    parts = [pipe(lines), note, f"Scores: {provenance_line(rows)}"]
-    return "\n\n".join([*parts, f"Memory and time: {provenance_line(costs)}"] if costs else parts)
+    return "\n\n".join([pipe(lines), note, provenance_line(rows)])
 
 
 def summary(rows_of: RowsOf) -> str:
@@ -74,6 +81,7 @@ def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.Dat
     compared = fixed.against(results.selected, COMPARISONS.reference, COMPARISONS.others)
     of_label = {line.label: line for line in compared.itertuples()}
     seeds = results.means["n"].max()
+    peaks = measured(costs).set_index(["task", "label"])["peak_bytes"]
     means = results.means if not costs else with_costs(results.means, costs)
     titles = {
         task: means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")
@@ -88,8 +96,8 @@ def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.Dat
                 **{title: _score(own, task, seeds) for task, title in titles.items()},
                 **entries(of_label.get(plain), COMPARISONS.reference),
                 "learning rate": own["lr"].iloc[0] if is_trained(label) else float("nan"),
-                "memory (GB)": _cost(own, "peak_bytes", 1e9, ".2f") if costs else NONE,
-                "time of a run (min)": _cost(own, "train_seconds", 60, ".1f") if costs else NONE,
+                **{head: _number(peaks, (task, label), 1e9, ".2f") for task, head in MEMORY_ON.items()},
+                TIME: _number(own["train_seconds"], TIME_ON, 60, ".1f") if costs else NONE,
             }
         )
     return pd.DataFrame(lines), _note(seeds, compared, costs)
@@ -108,8 +116,8 @@ def _note(seeds: int, compared: pd.DataFrame, costs: Sequence[Mapping]) -> str:
         text += f" No comparison can be significant yet: that takes {needed} pairs."
     if costs:
         text += (
-            " Memory is the peak of 20 steps on SST-2, and the time of a run its number of steps times the "
-            "median time of these steps."
+            " Memory is the peak of 20 steps, and the time of a run its number of steps times the median "
+            "time of these steps."
         )
     return text
 
@@ -122,10 +130,32 @@ def _score(own: pd.DataFrame, task: str, seeds: int) -> str:
     return text if n == seeds or not is_trained(own["label"].iloc[0]) else f"{text} (n={n})"
 
 
-def _cost(own: pd.DataFrame, column: str, unit: float, form: str) -> str:
-    if MEASURED_ON not in own.index or pd.isna(own.loc[MEASURED_ON, column]):
-        return NONE
-    return f"{own.loc[MEASURED_ON, column] / unit:{form}}"
+def _number(values: pd.Series, key: object, unit: float, form: str) -> str:
+    """Return one value in units as text; a dash if it is not known."""
+    return f"{values[key] / unit:{form}}" if key in values.index and pd.notna(values[key]) else NONE
+
+
+def step_costs(rows_of: RowsOf) -> str:
+    """Return a line per method: the peak memory and the median time of a step on each task."""
+    rows = rows_of(COSTS)
+    if not rows:
+        return no_rows(COSTS)
+    costs = measured(rows)
+    titles = {row["config"]["task"]: row.get("task_title") or row["config"]["task"] for row in rows}
+    by_key = costs.set_index(["task", "label"])
+    tasks = display_order(costs, "task")
+    lines = [
+        {
+            "method": label,
+            **{
+                f"{titles[task]} ({name})": _number(by_key[column], (task, label), unit, ".2f")
+                for column, unit, name in (("peak_bytes", 1e9, "GB"), ("step_seconds", 1, "s"))
+                for task in tasks
+            },
+        }
+        for label in display_order(costs, "label")
+    ]
+    return f"{pipe(pd.DataFrame(lines))}\n\n{provenance_line(rows)}"
 
 
 def edge_rates(rows: Sequence[Mapping]) -> dict[str, str]:

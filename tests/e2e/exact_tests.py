@@ -21,6 +21,17 @@ def p_value(differences: np.ndarray) -> float:
     return float(share[sums >= observed].sum())
 
 
+def assert_interval(text, differences):
+    """Assert that an interval has the shifts that the exact test does not reject at 5 %.
+
+    The tables draw 9,999 sign patterns, so their ends differ from the exact ones by a few tenths.
+    """
+    low, high = (float(end) / 100 for end in text.split(" to "))
+    for end, outward in ((low, -1), (high, 1)):
+        assert p_value(differences - (end - outward * 4e-3)) > 0.05
+        assert p_value(differences - (end + outward * 4e-3)) < 0.05
+
+
 def holm(p: dict) -> dict:
     """Return Holm's corrections of p-values by name."""
     found, largest = {}, 0.0

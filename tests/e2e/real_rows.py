@@ -31,13 +31,10 @@ def difference(found, label):
 
 
 def costs():
-    """Return label -> (peak in GB, minutes of a run) on SST-2."""
-    found = {}
+    """Return task -> label -> (peak in GB, seconds of a step)."""
+    found = defaultdict(dict)
     for row in read("real-costs"):
-        if row["config"]["task"] == "sst2":
-            plain = row["label"].removesuffix(" (checkpointing)")
-            steps = BUDGET / PER_STEP[plain] if plain in PER_STEP else float("nan")
-            found[row["label"]] = row["peak_bytes"] / 1e9, steps * row["step_seconds"] / 60
+        found[row["config"]["task"]][row["label"]] = row["peak_bytes"] / 1e9, row["step_seconds"]
     return found
 
 

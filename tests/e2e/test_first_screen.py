@@ -14,7 +14,7 @@ import pytest
 from addax import Addax
 from benchmarks.registry import ROOT
 from tests.e2e import real_rows
-from tests.e2e.exact_tests import holm, p_value
+from tests.e2e.exact_tests import assert_interval, holm, p_value
 from tests.e2e.page_sentences import sentences
 
 SECTION = re.search(r"## What we found\n(.*?)\n\[Results\]", (ROOT / "README.md").read_text(), re.S)[1]
@@ -26,17 +26,6 @@ def rows_of(suite):
 
 def points(differences):
     return f"{100 * np.mean(differences):+.1f}"
-
-
-def assert_interval(text, differences):
-    """Assert that an interval has the shifts that the exact test does not reject at 5 %.
-
-    The tables draw 9,999 sign patterns, so their ends differ from the exact ones by a few tenths.
-    """
-    low, high = (float(end) / 100 for end in text.split(" to "))
-    for end, outward in ((low, -1), (high, 1)):
-        assert p_value(differences - (end - outward * 4e-3)) > 0.05
-        assert p_value(differences - (end + outward * 4e-3)) < 0.05
 
 
 def scores_of(rows, name_of):
@@ -77,15 +66,17 @@ def test_every_sentence_follows_from_the_rows(shown):
     quick, quick_p = quick_comparisons()
     zeroth, everything = long_differences()
     real = real_rows.scores()
-    of = {label: real_rows.mean(real, label) for label in ("Addax", *real_rows.OTHERS)}
+    gaps = {label: real_rows.difference(real, label) for label in real_rows.OTHERS}
+    of = {label: points(gap) for label, gap in gaps.items()}
     assert sentences(SECTION) == [
-        "On a real model, no difference in accuracy is significant yet.",
-        f"On SST-2, SmolLM2-135M scores {of['Addax']} with Addax, {of['Addax (D1 only)']} with Addax on the "
-        f"short examples alone, {of['MeZO']} with MeZO, {of['IP-SGD']} with IP-SGD, {of['Adam']} with Adam, "
-        f"and {of['Adam (LoRA)']} with Adam on LoRA adapters.",
-        "Each comparison with Addax has three pairs of runs, significance takes eight, and three have no 95 "
-        "% interval.",
-        "In all three pairs, Addax is ahead of MeZO and behind each other method.",
+        "On a real model, no difference in accuracy from Addax is significant yet.",
+        "Each comparison has six pairs of runs of SmolLM2-135M on SST-2 and TREC, and significance takes "
+        "eight.",
+        f"The mean differences from Addax are {of['Addax (D1 only)']} points (95 % interval {shown[0]}) with "
+        f"Addax on the short examples alone, {of['MeZO']} (interval {shown[1]}) with MeZO, {of['IP-SGD']} "
+        f"(interval {shown[2]}) with IP-SGD, {of['Adam']} (interval {shown[3]}) with Adam, and "
+        f"{of['Adam (LoRA)']} (interval {shown[4]}) with Adam on LoRA adapters.",
+        "In all six pairs, Addax is ahead of MeZO and behind each other method.",
         "Addax saves memory by leaving long examples out of the backward pass.",
         f"On OPT-13B with long examples of 1000 tokens, a step needs {gb['Addax', False]} GB (K0 = 6 long "
         "examples, K1 = 4 short ones).",
@@ -97,10 +88,10 @@ def test_every_sentence_follows_from_the_rows(shown):
         f"In bfloat16 it realizes {100 * realized[None]['fraction']:.1f} % of a step with "
         "lr x projected_grad = 1e-6; our stochastic rounding realizes all of it on average.",
         "On our small tasks, bfloat16 runs of our arithmetic with rounding to nearest differ from float32 by "
-        f"{points(nearest)} points (95 % interval {shown[0]}), and those with stochastic rounding by "
-        f"{points(ours)} points (interval {shown[1]}).",
+        f"{points(nearest)} points (95 % interval {shown[5]}), and those with stochastic rounding by "
+        f"{points(ours)} points (interval {shown[6]}).",
         f"The published arithmetic differs by {points(released)} points, which is not significant (interval "
-        f"{shown[2]}).",
+        f"{shown[7]}).",
         "On our small generated tasks, Addax learns more than MeZO, which did more work, and less than Adam, "
         "which did equal work.",
         "At alpha = 0.02, the differences over nine tasks and three seeds are "
@@ -108,13 +99,15 @@ def test_every_sentence_follows_from_the_rows(shown):
         "Nothing has been measured on a GPU yet.",
         "We see no learning from long examples by Addax's zeroth-order part at alpha = 0.001, the default.",
         "Where only long examples teach how to answer long rows, the difference between Addax and training "
-        f"on the short examples alone is {points(zeroth)} points (95 % interval {shown[3]}), and IP-SGD "
+        f"on the short examples alone is {points(zeroth)} points (95 % interval {shown[8]}), and IP-SGD "
         f"with checkpointing on all examples is {points(everything)} points ahead, at the same budget "
         "(Long examples).",
     ]
     # What the sentences claim beyond their numbers; the page on real weights has a test of its own.
-    gaps = {label: real_rows.difference(real, label) for label in real_rows.OTHERS}
-    assert {len(gap) for gap in gaps.values()} == {3}
+    assert {len(gap) for gap in gaps.values()} == {6}
+    assert {task for task, _ in real["Addax"]} == {"sst2", "trec"}
+    for gap, interval in zip(gaps.values(), shown, strict=False):
+        assert_interval(interval, gap)
     assert (gaps.pop("MeZO") < 0).all()
     assert all((gap > 0).all() for gap in gaps.values())
     assert not any("cuda" in row["config"]["device"] for row in rows_of("quick"))
@@ -127,11 +120,11 @@ def test_every_sentence_follows_from_the_rows(shown):
     # Holm's correction over four comparisons multiplies the smallest p by four.
     assert p_value(nearest) < 0.05 / 4
     assert p_value(ours) > 0.05
-    assert_interval(shown[0], nearest)
-    assert_interval(shown[1], ours)
+    assert_interval(shown[5], nearest)
+    assert_interval(shown[6], ours)
     assert len(released) == 18
     assert p_value(released) > 0.05
-    assert_interval(shown[2], released)
+    assert_interval(shown[7], released)
     assert np.mean(quick["MeZO"]) > 0 > np.mean(quick["Adam"])
     assert quick_p["MeZO"] < 0.05
     assert quick_p["Adam"] < 0.05
@@ -144,7 +137,7 @@ def test_every_sentence_follows_from_the_rows(shown):
     assert max(work["Addax"]) < min(work["MeZO"])
     assert {r["config"]["settings"]["alpha"] for r in rows_of("quick") if r["label"] == "Addax"} == {0.02}
     assert Addax.arguments()["alpha"] == 0.001
-    assert_interval(shown[3], zeroth)
+    assert_interval(shown[8], zeroth)
     assert p_value(zeroth) > 0.05
     assert p_value(everything) < 0.05 / 8
 

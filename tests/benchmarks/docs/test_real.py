@@ -29,6 +29,7 @@ def suites():
     costs.append(
         made.row("ip-sgd", label="IP-SGD (checkpointing)") | {"peak_bytes": 1e9, "step_seconds": 0.6}
     )
+    costs.append(made.row("adam", "squad", label="Adam") | {"peak_bytes": 3e9, "step_seconds": 0.8})
     trials = []
     for method, scores in (("addax", (0.5, 0.7, 0.6, 0.2)), ("adam", (0.4, 0.5, 0.6, 0.8))):
         for rate, score in zip((1e-4, 3e-4, 1e-3, 3e-3), scores, strict=True):
@@ -103,16 +104,43 @@ def test_the_summary_has_no_learning_rates_and_no_provenance(suites):
 
 def test_memory_and_time_come_from_the_measured_steps(suites):
     found = table(suites)
-    assert found["Adam"]["memory (GB)"] == "2.00"
-    assert found["Adam"]["time of a run (min)"] == f"{0.5 * made.METHODS['adam'][1] / 60:.1f}"
-    assert found["zero-shot"]["memory (GB)"] == "–"
+    assert found["Adam"]["memory on SST-2 (GB)"] == "2.00"
+    assert found["Adam"]["memory on SQuAD (GB)"] == "3.00"
+    assert found["Adam"]["time on SST-2 (min)"] == f"{0.5 * made.METHODS['adam'][1] / 60:.1f}"
+    assert found["zero-shot"]["memory on SST-2 (GB)"] == found["MeZO"]["memory on SQuAD (GB)"] == "–"
     checkpointed, plain = found["IP-SGD (checkpointing)"], found["IP-SGD"]
     assert (checkpointed["SST-2"], checkpointed["p, Holm"]) == (plain["SST-2"], plain["p, Holm"])
-    assert checkpointed["memory (GB)"] == "1.00"
+    assert checkpointed["memory on SST-2 (GB)"] == "1.00"
+
+
+def test_memory_is_shown_on_a_task_without_scores(suites):
+    runs = [row for row in suites["real"] if row["config"]["task"] == "sst2"]
+    found = table({**suites, "real": runs})["Adam"]
+    assert "SQuAD" not in found
+    assert found["memory on SQuAD (GB)"] == "3.00"
+
+
+def test_the_costs_of_a_step_are_shown_for_every_task_that_was_measured(suites):
+    found = table(suites, "real:costs")
+    assert list(found) == ["Addax", "MeZO", "IP-SGD", "IP-SGD (checkpointing)", "Adam"]
+    assert found["Adam"] == {
+        "method": "Adam",
+        "SST-2 (GB)": "2.00",
+        "SQuAD (GB)": "3.00",
+        "SST-2 (s)": "0.50",
+        "SQuAD (s)": "0.80",
+    }
+    assert found["IP-SGD (checkpointing)"]["SQuAD (s)"] == "–"
+
+
+def test_a_run_out_of_memory_leaves_the_costs_of_others(suites):
+    failed = made.row("addax", "rte", status="OOM")
+    found = table({**suites, "real-costs": [*suites["real-costs"], failed]}, "real:costs")
+    assert found["Adam"]["SST-2 (GB)"] == "2.00"
 
 
 def test_missing_rows_say_how_to_measure_them():
-    for name in ("real:overview", "real:summary", "real:trials", "real:long"):
+    for name in ("real:overview", "real:summary", "real:costs", "real:trials", "real:long"):
         text = real.tables()[name](lambda suite: [])
         assert "No rows yet" in text
         assert f"sweep {real.owners(name)[-1 if name == 'real:long' else 0]}`" in text
