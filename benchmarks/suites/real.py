@@ -1,4 +1,4 @@
-"""Real weights at an equal budget: SmolLM2-135M with prompts on SST-2, TREC, and SQuAD, three seeds."""
+"""Real weights at an equal budget: SmolLM2-135M with prompts on SST-2, TREC, and SQuAD, five or three seeds."""
 
 from functools import cache
 
@@ -14,7 +14,9 @@ __all__ = ["COMPARISONS", "TRIALS", "specs"]
 
 # The suite whose rows determine the learning rates.
 TRIALS = "real-grid"
-SEEDS = (0, 1, 2)
+# Among five comparisons, significance takes eight pairs of runs. SST-2 and TREC with the first three seeds
+# give six, whatever the scores, so two seeds were added to them when SQuAD proved to be slow on a CPU.
+SEEDS = {"sst2": range(5), "trec": range(5), "squad": range(3)}
 # Test rows. SST-2 and TREC have no more than these.
 TEST_ROWS = {"sst2": 872, "trec": 500, "squad": 300}
 # These methods run on every task, and the others on SST-2 only.
@@ -35,7 +37,7 @@ def specs() -> list[RunSpec]:
     rates = _known_rates()
     runs = []
     for task, test_rows in TEST_ROWS.items():
-        for seed in SEEDS:
+        for seed in SEEDS[task]:
             rows = {key: value for key, value in ROWS.items() if key != "evaluations"}
             where = {"model": MODEL, "task": task, "data": "folder", "seed": seed, "data_seed": seed}
             runs.append(from_dict(where | rows | {"method": ZERO_SHOT, "test_rows": test_rows}))
