@@ -1,4 +1,4 @@
-"""Real weights at an equal budget: SmolLM2-135M with prompts on SST-2, TREC, and SQuAD, five or three seeds."""
+"""Real weights at an equal budget: SmolLM2-135M with prompts on SST-2, TREC, and SQuAD."""
 
 from functools import cache
 
