@@ -8,7 +8,7 @@ from benchmarks.errors import UserError
 from benchmarks.results import tuning
 from benchmarks.suites import real_grid
 from benchmarks.suites._comparisons import Comparisons
-from benchmarks.suites.real_grid import METHODS, MODEL, ROWS, TUNED_ON, run_of
+from benchmarks.suites.real_grid import METHODS, MODEL, TUNED_ON, data_of, run_of
 
 __all__ = ["COMPARISONS", "TRIALS", "specs"]
 
@@ -38,9 +38,8 @@ def specs() -> list[RunSpec]:
     runs = []
     for task, test_rows in TEST_ROWS.items():
         for seed in SEEDS[task]:
-            rows = {key: value for key, value in ROWS.items() if key != "evaluations"}
-            where = {"model": MODEL, "task": task, "data": "folder", "seed": seed, "data_seed": seed}
-            runs.append(from_dict(where | rows | {"method": ZERO_SHOT, "test_rows": test_rows}))
+            zero_shot = {"method": ZERO_SHOT, "test_rows": test_rows}
+            runs.append(from_dict(data_of(task, seed) | zero_shot))
             for label in METHODS if task == TUNED_ON else EVERYWHERE:
                 if label in rates:
                     runs.append(

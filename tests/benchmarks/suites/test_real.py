@@ -71,7 +71,7 @@ def test_runs_have_equal_rows_and_seeds_and_the_rate_of_their_trials(chosen):
     assert found == expected
     for s in specs:
         assert s.seed == s.data_seed
-        assert (s.train_rows, s.validation_rows) == (1000, 200)
+        assert (s.train_rows, s.validation_rows) == (1000, 64 if s.task == "squad" else 200)
         if s.method != ZERO_SHOT:
             assert s.settings["lr"] == real_grid.RATES[labels.label(s)][1]
             assert s.budget == ("forward_equivalents", 1600 if s.task == "squad" else 4800)
