@@ -14,7 +14,7 @@ from benchmarks.results import fixed
 from benchmarks.results.frame import Results, setting_of
 from benchmarks.results.order import display_order, format_value
 from benchmarks.results.paired import pairs_needed
-from benchmarks.results.run_costs import CHECKPOINTING, measured, with_costs
+from benchmarks.results.run_costs import CHECKPOINTING, KEY, measured, with_costs
 
 RUNS, COSTS, TRIALS, LONG = "real", "real-costs", "real-grid", "real-mezo"
 # Rows of SST-2 are short, and those of SQuAD are long.
@@ -81,7 +81,7 @@ def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.Dat
     compared = fixed.against(results.selected, COMPARISONS.reference, COMPARISONS.others)
     of_label = {line.label: line for line in compared.itertuples()}
     seeds = results.means["n"].max()
-    peaks = measured(costs).set_index(["task", "label"])["peak_bytes"]
+    peaks = measured(costs).set_index(KEY)["peak_bytes"]
     means = results.means if not costs else with_costs(results.means, costs)
     titles = {
         task: means.loc[means["task"] == task, "title"].iloc[0] for task in display_order(means, "task")
@@ -89,14 +89,16 @@ def _compared(rows: Sequence[Mapping], costs: Sequence[Mapping]) -> tuple[pd.Dat
     lines = []
     for label in display_order(means, "label"):
         own = means[means["label"] == label].set_index("task")
-        plain = label.removesuffix(CHECKPOINTING)
+        plain, model = label.removesuffix(CHECKPOINTING), own["model"].iloc[0]
         lines.append(
             {
                 "method": label,
                 **{title: _score(own, task, seeds) for task, title in titles.items()},
                 **entries(of_label.get(plain), COMPARISONS.reference),
                 "learning rate": own["lr"].iloc[0] if is_trained(label) else float("nan"),
-                **{head: _number(peaks, (task, label), 1e9, ".2f") for task, head in MEMORY_ON.items()},
+                **{
+                    head: _number(peaks, (model, task, label), 1e9, ".2f") for task, head in MEMORY_ON.items()
+                },
                 TIME: _number(own["train_seconds"], TIME_ON, 60, ".1f") if costs else NONE,
             }
         )

@@ -45,8 +45,8 @@ RATES: dict[str, tuple[float, ...]] = {
 # Building a run of 8-bit Adam needs bitsandbytes. Without it, the suites leave these runs out.
 if find_spec("bitsandbytes") is None:
     del METHODS["8-bit Adam"], RATES["8-bit Adam"]
-# The four validations of a run choose the weights that are tested. SQuAD's answers are generated, which takes
-# most of a run's time on a CPU, so it has fewer rows.
+# The four validations of a run choose the weights that are tested. SQuAD has fewer rows, because evaluating
+# generated answers is slow on a CPU.
 VALIDATION_ROWS = {"sst2": 200, "trec": 200, "squad": 64}
 TRAIN_ROWS, EVALUATIONS = 1000, 4
 # The test scores of trials are not used.

@@ -36,9 +36,3 @@ def costs():
     for row in read("real-costs"):
         found[row["config"]["task"]][row["label"]] = row["peak_bytes"] / 1e9, row["step_seconds"]
     return found
-
-
-def mean(found, label, task="sst2"):
-    """Return the mean score over seeds and the sample standard deviation, in percent."""
-    values = [100 * score for (of, _), score in found[label].items() if of == task]
-    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"

@@ -120,6 +120,11 @@ def test_memory_is_shown_on_a_task_without_scores(suites):
     assert found["memory on SQuAD (GB)"] == "3.00"
 
 
+def test_costs_of_another_model_are_not_shown(suites):
+    other = made.row("adam", model="nano-llama", label="Adam") | {"peak_bytes": 9e9, "step_seconds": 9.0}
+    assert table({**suites, "real-costs": [*suites["real-costs"], other]}) == table(suites)
+
+
 def test_the_costs_of_a_step_are_shown_for_every_task_that_was_measured(suites):
     found = table(suites, "real:costs")
     assert list(found) == ["Addax", "MeZO", "IP-SGD", "IP-SGD (checkpointing)", "Adam"]
